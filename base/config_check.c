@@ -1,0 +1,164 @@
+/* What a single value cannot show: settings that are missing, contradict each other or name things that do
+ * not exist. */
+#include "config_check.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "originca/log.h"
+
+void config_complain(struct config_complaints *complaints, int line, const char *section, const char *key,
+                     const char *format, ...) {
+    char message[512], where[64] = "";
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    if (line > 0) snprintf(where, sizeof where, ":%d", line);
+    bool is_root = section == NULL || strcmp(section, "root") == 0;
+    const char *dot = is_root || *key == '\0' ? "" : ".";
+    if (complaints->count++ == 0)
+        snprintf(complaints->first, sizeof complaints->first, "%s%s%s: %.180s", is_root ? "" : section, dot,
+                 key, message);
+    if (complaints->out != NULL)
+        fprintf(complaints->out, "%s%s: %s%s%s%s%s\n", complaints->path, where, is_root ? "" : section, dot,
+                key, is_root && *key == '\0' ? "" : ": ", message);
+}
+
+static bool add_builtin_profile(struct config *config, const char *name, const char *description) {
+    if (config_find_profile(config, name) != NULL) return true;
+    struct config_profile *larger = realloc(config->profiles, (config->profile_count + 1) * sizeof *larger);
+    if (larger == NULL) return false;
+    config->profiles = larger;
+    larger[config->profile_count++] = (struct config_profile){
+        .name = strdup(name),
+        .template_name = strdup(name),
+        .description = strdup(description),
+        .default_days = 90,
+        .max_days = 5475,
+    };
+    return true;
+}
+
+bool config_complete(struct config *config, struct error *error) {
+    char host[65] = "";
+    if (config->host_name == NULL && gethostname(host, sizeof host - 1) == 0)
+        config->host_name = strdup(host);
+    if (config->workers == 0) {
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        config->workers = cores > 0 && cores < 256 ? (uint32_t)cores : 1;
+    }
+    bool is_complete =
+        add_builtin_profile(config, "origin", "Empty subject, serverAuth and clientAuth: the usual choice") &&
+        add_builtin_profile(config, "compact", "The smallest handshake: serverAuth alone") &&
+        add_builtin_profile(config, "classic", "Fixed subject, key usage, OCSP and CRL addresses");
+    return is_complete || error_set(error, ERROR_INTERNAL, "out of memory");
+}
+
+static void require(struct config_complaints *complaints, const void *value, const char *section,
+                    const char *key) {
+    if (value == NULL) config_complain(complaints, 0, section, key, "is required and not set");
+}
+
+static void require_readable(struct config_complaints *complaints, const char *path, const char *section,
+                             const char *key) {
+    if (path == NULL)
+        config_complain(complaints, 0, section, key, "is required and not set");
+    else if (access(path, R_OK) != 0)
+        config_complain(complaints, 0, section, key, "cannot read %s: %m", path);
+}
+
+static void check_server(const struct config *config, struct config_complaints *complaints) {
+    enum log_level level;
+    if (config->https_listen_count == 0)
+        config_complain(complaints, 0, "server", "https_listen", "needs at least one address");
+    if (config->base_url == NULL || strncmp(config->base_url, "https://", 8) != 0 ||
+        config->base_url[8] == '\0' || strpbrk(config->base_url + 8, "/?# ") != NULL)
+        config_complain(complaints, 0, "server", "base_url",
+                        "must be the https:// origin that clients use, without a path: https://ca.example");
+    require_readable(complaints, config->tls_certificate_file, "server", "tls_certificate_file");
+    require_readable(complaints, config->tls_key_file, "server", "tls_key_file");
+    if (!log_level_parse(config->log_level, &level))
+        config_complain(complaints, 0, "server", "log_level", "\"%s\" is none of error, warning, info, debug",
+                        config->log_level);
+    if (config->admin_listen.address.ss_family != AF_UNIX)
+        config_complain(complaints, 0, "server", "admin_listen", "must be a unix socket: unix:/path");
+    if (strlen(config->run_directory) > 80)
+        config_complain(complaints, 0, "server", "run_directory",
+                        "is longer than 80 bytes: its sockets would not fit");
+    if (config->host_name == NULL || *config->host_name == '\0' || strlen(config->host_name) > 64 ||
+        config->host_name[strspn(config->host_name,
+                                 "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")])
+        config_complain(complaints, 0, "signer", "host_name",
+                        "must be 1 to 64 letters, digits, dots and hyphens");
+}
+
+static const struct config_issuer *find_issuer(const struct config *config, const char *name) {
+    for (size_t i = 0; i < config->issuer_count; i++)
+        if (strcmp(config->issuers[i].name, name) == 0) return &config->issuers[i];
+    return NULL;
+}
+
+static void check_issuers(const struct config *config, struct config_complaints *complaints) {
+    if (config->issuer_count == 0)
+        config_complain(complaints, 0, "signer", "issuer", "at least one issuer NAME { } section is needed");
+    for (size_t i = 0; i < config->issuer_count; i++) {
+        const struct config_issuer *issuer = &config->issuers[i];
+        require(complaints, issuer->certificate_file, "issuer", "certificate_file");
+        if (issuer->key_uri == NULL || strncmp(issuer->key_uri, "pkcs11:", 7) != 0)
+            config_complain(complaints, 0, "issuer", "key_uri",
+                            "of \"%s\" must be a PKCS#11 URI: pkcs11:token=...", issuer->name);
+    }
+    if (config->issuer_count > 0 && find_issuer(config, config->acme_ecc_issuer) == NULL)
+        config_complain(complaints, 0, "acme", "acme_ecc_issuer", "no issuer is named \"%s\"",
+                        config->acme_ecc_issuer);
+    if (config->issuer_count > 0 && find_issuer(config, config->acme_rsa_issuer) == NULL)
+        config_complain(complaints, 0, "acme", "acme_rsa_issuer", "no issuer is named \"%s\"",
+                        config->acme_rsa_issuer);
+}
+
+static void check_profiles(const struct config *config, struct config_complaints *complaints) {
+    for (size_t i = 0; i < config->profile_count; i++) {
+        const struct config_profile *profile = &config->profiles[i];
+        const char *shape = profile->template_name;
+        if (strcmp(shape, "origin") != 0 && strcmp(shape, "compact") != 0 && strcmp(shape, "classic") != 0)
+            config_complain(complaints, 0, "profile", "template",
+                            "of \"%s\" is \"%s\"; expected origin, compact or classic", profile->name, shape);
+        if (profile->default_days > profile->max_days)
+            config_complain(complaints, 0, "profile", "default_days", "of \"%s\" is more than its max_days",
+                            profile->name);
+    }
+    if (config_find_profile(config, config->default_profile) == NULL)
+        config_complain(complaints, 0, "acme", "default_profile", "no profile is named \"%s\"",
+                        config->default_profile);
+}
+
+static void check_dns(const struct config *config, struct config_complaints *complaints) {
+    require_readable(complaints, config->root_hints_file, "dns", "root_hints_file");
+    if (config->name_server_pool.count < config->name_servers_per_zone)
+        config_complain(complaints, 0, "dns", "name_server_pool", "has %zu names; a zone gets %u of them",
+                        config->name_server_pool.count, config->name_servers_per_zone);
+    if (config->edge_prefix_count == 0)
+        config_complain(complaints, 0, "dns", "edge_prefixes",
+                        "needs at least one CIDR block: where proxied names point");
+    if (strcmp(config->caa_mode, "off") != 0)
+        config_complain(complaints, 0, "dns", "caa_mode",
+                        "\"%s\" is not supported; the only mode so far is off", config->caa_mode);
+}
+
+void config_check(const struct config *config, struct config_complaints *complaints) {
+    check_server(config, complaints);
+    check_issuers(config, complaints);
+    check_profiles(config, complaints);
+    check_dns(config, complaints);
+    if ((config->redis_socket == NULL) == (config->redis_host == NULL))
+        config_complain(complaints, 0, "redis", "redis_socket", "set either redis_socket or redis_host");
+    if (config->redis_reconnect_min_ms > config->redis_reconnect_max_ms)
+        config_complain(complaints, 0, "redis", "redis_reconnect_min_ms",
+                        "is more than redis_reconnect_max_ms");
+    if (config->evidence_max_age_seconds < config->recheck_after_seconds)
+        config_complain(
+            complaints, 0, "signer", "evidence_max_age_seconds",
+            "is less than acme.recheck_after_seconds: the signer would refuse what workers hold for fresh");
+}

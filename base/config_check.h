@@ -1,0 +1,19 @@
+/* Complaints about a configuration, and the rules that span several settings. */
+#pragma once
+
+#include "originca/config.h"
+
+struct config_complaints {
+    const char *path;
+    FILE *out; /* or NULL */
+    size_t count;
+    char first[256];
+};
+
+/* Prints "file:line: section.key: message"; line 0 leaves the line out (a setting that is missing has none).
+ */
+void config_complain(struct config_complaints *complaints, int line, const char *section, const char *key,
+                     const char *format, ...) PRINTF_LIKE(5, 6);
+/* Fills what depends on the machine or on other settings: host name, built-in profiles. */
+bool config_complete(struct config *config, struct error *error) MUST_CHECK;
+void config_check(const struct config *config, struct config_complaints *complaints);

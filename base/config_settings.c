@@ -1,0 +1,181 @@
+/* The table of all settings: where each lives, its default, its bounds and its meaning. doc/configuration.md
+ * is printed from here (`originca-server --print-settings`), so the two cannot differ. */
+#include "config_internal.h"
+
+#include <stddef.h>
+
+#define AT(member) offsetof(struct config, member)
+#define PROFILE(member) offsetof(struct config_profile, member)
+#define ISSUER(member) offsetof(struct config_issuer, member)
+#define NUMBER(section, member, fallback, min, max, help)                                                    \
+    { section, #member, SETTING_NUMBER, AT(member), 0, fallback, min, max, help }
+#define STRING(section, member, fallback, help)                                                              \
+    { section, #member, SETTING_STRING, AT(member), 0, fallback, 0, 0, help }
+#define PATH(section, member, fallback, help)                                                                \
+    { section, #member, SETTING_PATH, AT(member), 0, fallback, 0, 0, help }
+#define BOOL(section, member, fallback, help)                                                                \
+    { section, #member, SETTING_BOOL, AT(member), 0, fallback, 0, 0, help }
+
+const struct setting config_settings[] = {
+    {"server", "https_listen", SETTING_ADDRESSES, AT(https_listen), AT(https_listen_count), "0.0.0.0:443", 0,
+     0, "addresses of the HTTPS listener, `{\"0.0.0.0:443\", \"[::]:443\"}`"},
+    {"server", "http_listen", SETTING_ADDRESSES, AT(http_listen), AT(http_listen_count), NULL, 0, 0,
+     "addresses of the plain HTTP listener (issuing certificates); none: no such listener"},
+    {"server", "admin_listen", SETTING_ADDRESS, AT(admin_listen), 0, "unix:/run/originca/admin.sock", 0, 0,
+     "unix socket of the admin API"},
+    {"server", "admin_socket_mode", SETTING_OCTAL, AT(admin_socket_mode), 0, "0660", 0, 0777,
+     "permissions of the admin socket: whoever may open it is an administrator"},
+    STRING("server", base_url, NULL,
+           "external origin of every URL we hand out, `https://ca.example`; required"),
+    PATH("server", tls_certificate_file, NULL, "certificate chain of the HTTPS listener, PEM; required"),
+    PATH("server", tls_key_file, NULL, "its private key, PEM; ECDSA is six times cheaper than RSA; required"),
+    PATH("server", secret_file, "/etc/originca/secret",
+         "master secret: 64 hex digits; the same on every host"),
+    PATH("server", run_directory, "/run/originca", "folder of the signer's socket and the pid file"),
+    STRING("server", user, NULL, "user of the workers when started as root"),
+    STRING("server", signer_user, NULL,
+           "user of the signer when started as root; give it alone the PIN and the ledger"),
+    PATH("server", log_file, NULL, "log file; none: standard error"),
+    STRING("server", log_level, "info", "error, warning, info or debug"),
+    NUMBER("server", workers, "0", 0, 256, "worker processes; 0: one a core"),
+    NUMBER("server", drain_seconds, "30", 1, 3600, "how long a stopping worker may finish its requests"),
+
+    NUMBER("http", max_connections, "10000", 1, 1000000, "connections a worker holds"),
+    NUMBER("http", max_connections_per_address, "200", 1, 1000000,
+           "of one client address (IPv6: of one /64)"),
+    NUMBER("http", handshake_timeout_ms, "10000", 100, 600000, "deadline of a TLS handshake"),
+    NUMBER("http", request_timeout_ms, "20000", 100, 600000,
+           "deadline of a whole request, from its first byte"),
+    NUMBER("http", idle_timeout_ms, "60000", 100, 3600000,
+           "how long a connection may wait for its next request"),
+    NUMBER("http", write_timeout_ms, "60000", 100, 3600000, "deadline of taking a reply"),
+    NUMBER("http", max_header_bytes, "16384", 1024, 1048576, "request line and header fields"),
+    NUMBER("http", max_body_bytes, "65536", 1024, 16777216, "request body"),
+    NUMBER("http", max_requests_per_connection, "10000", 1, 100000000, "then the connection is closed"),
+
+    BOOL("acme", external_account_required, "true",
+         "accounts need an external account binding (RFC 8555 7.3.4)"),
+    STRING("acme", terms_of_service, NULL, "URL in the directory; where set, new accounts must agree"),
+    STRING("acme", website, NULL, "URL in the directory"),
+    {"acme", "caa_identities", SETTING_STRINGS, AT(caa_identities), 0, NULL, 0, 0,
+     "names in the directory (RFC 8659)"},
+    NUMBER("acme", max_names, "100", 1, 1000, "names in one order"),
+    NUMBER("acme", max_contacts, "10", 0, 100, "contacts of one account"),
+    NUMBER("acme", nonce_lifetime_seconds, "86400", 60, 604800, "how long an unspent nonce is accepted"),
+    NUMBER("acme", order_lifetime_seconds, "604800", 60, 31536000,
+           "how long an order that is not valid lives"),
+    NUMBER("acme", authorization_lifetime_seconds, "2592000", 60, 31536000,
+           "how long a valid authorization counts"),
+    NUMBER("acme", refused_retention_seconds, "604800", 60, 31536000,
+           "how long refused attempts are kept for admins"),
+    NUMBER("acme", max_refused_per_customer, "1000", 1, 1000000, "refused attempts kept; the oldest goes"),
+    NUMBER("acme", account_idle_seconds, "94608000", 86400, 4294967295u,
+           "accounts unused for so long are forgotten"),
+    NUMBER("acme", certificate_retention_seconds, "2592000", 0, 315360000,
+           "how long an expired certificate stays in Redis (the ledger keeps it)"),
+    NUMBER("acme", evidence_retention_seconds, "7776000", 60, 4294967295u,
+           "how long the evidence of an order is kept"),
+    NUMBER("acme", orders_page_size, "100", 1, 10000, "orders on one page of an account's list"),
+    NUMBER("acme", recheck_after_seconds, "60", 0, 86400,
+           "finalize checks DNS again when the last check is older"),
+    NUMBER("acme", ari_retry_after_seconds, "21600", 60, 864000,
+           "how often clients ask for renewal information"),
+    STRING("acme", default_profile, "origin", "profile of orders that name none"),
+    STRING("acme", acme_ecc_issuer, "ecc", "issuer of certificates with an ECDSA key"),
+    STRING("acme", acme_rsa_issuer, "ecc", "issuer of certificates with an RSA key"),
+    PATH("acme", public_suffix_file, NULL, "public suffix list; none: the system's or the built-in one"),
+    {"acme", "allowed_special_names", SETTING_STRINGS, AT(allowed_special_names), 0, NULL, 0, 0,
+     "top-level names allowed although RFC 6761 reserves them (`test` in a sandbox)"},
+    PATH("acme", key_blocklist_file, NULL,
+         "keys never certified: SHA-256 of the SubjectPublicKeyInfo, one a line"),
+
+    {"profile", "template", SETTING_STRING, PROFILE(template_name), 0, NULL, 0, 0,
+     "shape of the certificate: `origin`, `compact` or `classic`; default: the profile's own name"},
+    {"profile", "description", SETTING_STRING, PROFILE(description), 0, NULL, 0, 0, "text in the directory"},
+    {"profile", "default_days", SETTING_NUMBER, PROFILE(default_days), 0, "90", 1, 5475,
+     "lifetime where none is asked"},
+    {"profile", "max_days", SETTING_NUMBER, PROFILE(max_days), 0, "5475", 1, 5475, "longest lifetime"},
+
+    PATH("redis", redis_socket, NULL, "unix socket of Redis; or redis_host"),
+    STRING("redis", redis_host, NULL, "host of Redis, an address (a remote one behind stunnel)"),
+    NUMBER("redis", redis_port, "6379", 1, 65535, "its port"),
+    STRING("redis", redis_user, NULL, "ACL user"),
+    PATH("redis", redis_password_file, NULL, "file with the password"),
+    NUMBER("redis", redis_database, "0", 0, 65535, "database number"),
+    NUMBER("redis", redis_connect_timeout_ms, "2000", 10, 60000, "deadline of connecting"),
+    NUMBER("redis", redis_command_timeout_ms, "3000", 10, 60000, "deadline of one command"),
+    NUMBER("redis", redis_reconnect_min_ms, "50", 1, 60000, "first pause before connecting again"),
+    NUMBER("redis", redis_reconnect_max_ms, "2000", 1, 600000, "longest pause"),
+    NUMBER("redis", redis_max_pending, "10000", 1, 10000000,
+           "commands in flight a worker; more are answered 503"),
+    NUMBER("redis", redis_wait_replicas, "0", 0, 16,
+           "replicas that must have a commit before it is acknowledged (WAIT)"),
+    NUMBER("redis", redis_wait_timeout_ms, "1000", 1, 60000, "how long to wait for them"),
+    BOOL("redis", redis_allow_unsafe_durability, "false",
+         "serve although Redis may lose acknowledged writes"),
+
+    PATH("dns", root_hints_file, "/usr/share/dns/root.hints",
+         "addresses of the root servers, zone file format"),
+    NUMBER("dns", dns_port, "53", 1, 65535, "port of every name server (another one in a sandbox)"),
+    {"dns", "name_server_pool", SETTING_STRINGS, AT(name_server_pool), 0, NULL, 0, 0,
+     "the provider's name servers that zones are assigned from; required"},
+    NUMBER("dns", name_servers_per_zone, "2", 1, 8, "how many a zone gets"),
+    {"dns", "edge_prefixes", SETTING_PREFIXES, AT(edge_prefixes), AT(edge_prefix_count), NULL, 0, 0,
+     "addresses of the edge, CIDR blocks: names that point there are proxied; required"},
+    NUMBER("dns", dns_deadline_ms, "10000", 100, 120000, "deadline of a whole check"),
+    NUMBER("dns", dns_query_timeout_ms, "1500", 10, 60000, "deadline of one query"),
+    NUMBER("dns", dns_max_queries, "100", 10, 10000, "queries one check may send"),
+    NUMBER("dns", dns_tries, "2", 1, 10, "rounds over all servers of a zone"),
+    NUMBER("dns", dns_max_cname, "8", 0, 32, "CNAME and DNAME hops followed"),
+    NUMBER("dns", dns_referral_cache_entries, "10000", 0, 10000000, "referrals a worker remembers"),
+    NUMBER("dns", dns_referral_max_ttl, "300", 0, 86400, "longest time a referral is remembered, seconds"),
+    NUMBER("dns", dns_max_concurrent_checks, "2000", 1, 1000000, "checks a worker runs at once"),
+    NUMBER("dns", dns_max_per_server, "200", 1, 100000, "queries in flight to one server"),
+    NUMBER("dns", zone_pending_interval_seconds, "20", 1, 86400, "how often a pending zone is checked"),
+    NUMBER("dns", zone_sweep_interval_seconds, "3600", 1, 604800,
+           "how often an active or moved zone is checked"),
+    NUMBER("dns", zone_moved_after, "3", 1, 100,
+           "definite negatives in a row that make an active zone moved"),
+    STRING("dns", caa_mode, "off", "CAA records: `off` is the only mode so far"),
+
+    PATH("signer", pkcs11_module, "/usr/lib/softhsm/libsofthsm2.so", "PKCS#11 library of the token"),
+    PATH("signer", pkcs11_pin_file, "/etc/originca/pin", "file with the token's PIN"),
+    PATH("signer", ledger_directory, "/var/lib/originca/ledger", "folder of the ledger"),
+    STRING("signer", host_name, NULL, "name of this host's ledger in Redis; default: the system's host name"),
+    NUMBER("signer", signer_threads, "1", 1, 64, "signing threads; more pays only with a network HSM"),
+    NUMBER("signer", ledger_segment_bytes, "67108864", 65536, 4294967295u,
+           "a ledger file of this size is followed by a new one"),
+    NUMBER("signer", claim_timeout_seconds, "10", 1, 600,
+           "how old a claim may be when it reaches the signer"),
+    NUMBER("signer", signer_timeout_ms, "8000", 100, 60000, "how long a worker waits for the signer"),
+    NUMBER("signer", backdate_seconds, "300", 0, 86400,
+           "notBefore lies so far back, for clocks that are behind"),
+    NUMBER("signer", clock_jump_seconds, "300", 1, 86400, "no signing when the wall clock jumped by more"),
+    NUMBER("signer", evidence_max_age_seconds, "180", 1, 86400,
+           "oldest proof of ownership the signer accepts"),
+
+    {"issuer", "key_uri", SETTING_STRING, ISSUER(key_uri), 0, NULL, 0, 0,
+     "PKCS#11 URI of the private key; required"},
+    {"issuer", "certificate_file", SETTING_PATH, ISSUER(certificate_file), 0, NULL, 0, 0,
+     "issuing certificate, PEM; required"},
+    {"issuer", "crl_url", SETTING_STRING, ISSUER(crl_url), 0, NULL, 0, 0, "CRL distribution point in leaves"},
+    {"issuer", "ocsp_url", SETTING_STRING, ISSUER(ocsp_url), 0, NULL, 0, 0,
+     "OCSP responder in leaves (classic)"},
+};
+const size_t config_setting_count = sizeof config_settings / sizeof config_settings[0];
+
+void config_print_settings(FILE *out) {
+    const char *section = "";
+    for (size_t i = 0; i < config_setting_count; i++) {
+        const struct setting *setting = &config_settings[i];
+        if (setting->section != section) {
+            section = setting->section;
+            fprintf(out, "%s## %s\n\n| setting | default | meaning |\n|---|---|---|\n", i == 0 ? "" : "\n",
+                    section);
+        }
+        fprintf(out, "| `%s` | %s%s%s | %s", setting->name, setting->fallback ? "`" : "",
+                setting->fallback ? setting->fallback : "none", setting->fallback ? "`" : "", setting->help);
+        if (setting->kind == SETTING_NUMBER) fprintf(out, " (%u to %u)", setting->min, setting->max);
+        fputs(" |\n", out);
+    }
+}

@@ -1,0 +1,91 @@
+/* The ownership check: does DNS, walked from the root, show that a zone is delegated to the assigned name servers and
+ * that names in it are proxied by the edge? Asynchronous on the worker's loop; knows nothing of HTTP, ACME or Redis.
+ *
+ * ldns builds and parses packets; transport and walk are ours (doc/dns-check.md). */
+#pragma once
+
+#include <event2/event.h>
+
+#include "originca/config.h"
+#include "originca/text.h"
+
+struct dnscheck;
+struct dnscheck_job;
+
+enum dnscheck_verdict {
+    DNSCHECK_OK,      /* proven */
+    DNSCHECK_REFUSED, /* a definite no: the owner must change DNS */
+    DNSCHECK_FAILED,  /* DNS could not be asked or contradicts itself: trying later may help */
+};
+
+struct dnscheck_zone {
+    const char *name;                 /* canonical */
+    const char *const *name_servers;  /* assigned, canonical, without final dot */
+    size_t name_server_count;
+};
+
+struct dnscheck_name {
+    const char *name;      /* canonical; "*.x" checks the wildcard rule */
+    size_t zone;           /* index into the request's zones */
+    /* dns-01 (RFC 8555 8.4): where not NULL, the TXT record set of _acme-challenge.<base> must hold this value too */
+    const char *txt_value;
+};
+
+struct dnscheck_request { /* copied by dnscheck_start */
+    const struct dnscheck_zone *zones;
+    size_t zone_count;
+    const struct dnscheck_name *names; /* may be none: only the delegations are checked then */
+    size_t name_count;
+    uint32_t deadline_ms;  /* 0: the setting */
+};
+
+struct dnscheck_finding { /* about one zone or one name */
+    const char *name;
+    enum dnscheck_verdict verdict;
+    const char *reason;   /* stable word: "delegated-elsewhere", "gray", "lame", "timeout" ... (doc/dns-check.md) */
+    const char *text;     /* for the owner: what was expected, what was seen at which server, what to change */
+    bool is_secure;       /* DNSSEC-validated to the trust anchor */
+};
+
+struct dnscheck_result { /* in the arena given to dnscheck_start */
+    const struct dnscheck_finding *zones; /* as many and in the order of the request */
+    size_t zone_count;
+    const struct dnscheck_finding *names; /* likewise; a name of a failed zone carries the zone's finding */
+    size_t name_count;
+    enum dnscheck_verdict verdict; /* the worst: REFUSED before FAILED before OK */
+    time_t checked_at;
+    uint32_t queries, duration_ms;
+    json_t *evidence; /* {"checked_at", "zones":[finding], "names":[finding], "queries":[{server, transport, question,
+                         answer:[...], rcode, flags, ms}]}; owned by the arena */
+};
+
+/* Called once from the loop, never from inside dnscheck_start. Not called after dnscheck_cancel. */
+typedef void dnscheck_callback(void *context, const struct dnscheck_result *result);
+
+struct dnscheck_settings {
+    const char *root_hints_file;
+    uint16_t port;
+    const struct config_prefix *edge_prefixes;
+    size_t edge_prefix_count;
+    uint32_t deadline_ms, query_timeout_ms, max_queries, tries, max_cname;
+    uint32_t referral_cache_entries, referral_max_ttl;
+    uint32_t max_concurrent_checks, max_per_server;
+};
+
+struct dnscheck_counters {
+    uint64_t checks, queries, tcp_queries, timeouts, mismatches, cache_hits;
+    uint32_t checks_in_progress;
+};
+
+struct dnscheck *dnscheck_new(struct event_base *base, const struct dnscheck_settings *settings, struct error *error);
+void dnscheck_free(struct dnscheck *dnscheck); /* cancels what is pending */
+/* NULL only when over max_concurrent_checks (ERROR_LIMIT) or out of memory. Result and evidence go to `arena`. */
+struct dnscheck_job *dnscheck_start(struct dnscheck *dnscheck, struct arena *arena,
+                                    const struct dnscheck_request *request, dnscheck_callback *callback,
+                                    void *context, struct error *error);
+void dnscheck_cancel(struct dnscheck_job *job);
+const struct dnscheck_counters *dnscheck_counters(const struct dnscheck *dnscheck);
+/* Is any root server answering? For /readyz; cached 10 s by the module. Same callback rules. */
+void dnscheck_probe(struct dnscheck *dnscheck, void (*callback)(void *context, bool is_usable, const char *reason),
+                    void *context);
+const char *dnscheck_verdict_name(enum dnscheck_verdict verdict); /* "ok", "refused", "failed" */

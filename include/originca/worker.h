@@ -1,0 +1,31 @@
+/* What a worker process holds: one event loop and the services its handlers use. Plain data, set up once by worker.c. */
+#pragma once
+
+#include <event2/event.h>
+
+#include "originca/config.h"
+
+struct store;
+struct dnscheck;
+struct signer_client;
+struct metrics;
+struct secrets;
+struct fence;
+
+#define WORKER_HOST_TAG 8 /* leading characters of `instance` that stand for the host */
+
+struct worker {
+    struct event_base *base;
+    const struct config *config;
+    struct store *store;
+    struct dnscheck *dnscheck;
+    struct signer_client *signer;
+    struct metrics *metrics;
+    const struct secrets *secrets;
+    unsigned slot;          /* 0 .. workers-1 */
+    char instance[33];      /* random hex of this process, part of every attempt id */
+    uint64_t next_attempt;
+    bool is_draining;
+    bool is_ready;          /* Redis scripts loaded, ledger replayed, signer answered */
+    char not_ready_reason[256]; /* for /readyz and for the 503 of every request that needs the store */
+};

@@ -1,0 +1,155 @@
+/* Opening and keeping listening sockets over reloads. */
+#include "listeners.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#define BACKLOG 1024
+
+static bool set_option(int fd, int level, int option, int value) {
+    return setsockopt(fd, level, option, &value, sizeof value) == 0;
+}
+
+/* A socket file left by a process that is gone refuses connections; one that answers belongs to somebody
+ * alive. */
+static bool remove_stale_socket(const struct config_address *address, struct error *error) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return error_set(error, ERROR_UNAVAILABLE, "cannot make a socket: %m");
+    int outcome = connect(fd, (const struct sockaddr *)&address->address, address->length);
+    int reason = errno;
+    close(fd);
+    if (outcome == 0)
+        return error_set(error, ERROR_CONFLICT,
+                         "%s is served by another process; is the server running already?", address->text);
+    if (reason == ECONNREFUSED) unlink(((const struct sockaddr_un *)&address->address)->sun_path);
+    return true;
+}
+
+static int open_socket(const struct config_address *address, mode_t mode, struct error *error) {
+    int family = address->address.ss_family;
+    if (family == AF_UNIX && !remove_stale_socket(address, error)) return -1;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        error_set(error, ERROR_UNAVAILABLE, "cannot make a socket for %s: %m", address->text);
+        return -1;
+    }
+    bool is_set = family == AF_UNIX || (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
+                                        set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) &&
+                                        set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1));
+    if (family == AF_INET6) is_set = is_set && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    /* The permissions must hold from the first moment on: umask, not a chmod afterwards. */
+    mode_t before = umask(family == AF_UNIX ? (mode_t)(~mode & 0777) : 0077);
+    bool is_open = is_set && bind(fd, (const struct sockaddr *)&address->address, address->length) == 0 &&
+                   listen(fd, BACKLOG) == 0;
+    umask(before);
+    if (is_open) return fd;
+    error_set(error, ERROR_UNAVAILABLE, "cannot listen on %s: %m", address->text);
+    close(fd);
+    return -1;
+}
+
+static struct listener *find(struct listeners *listeners, enum listener_kind kind,
+                             const struct config_address *address, unsigned slot) {
+    for (size_t i = 0; i < listeners->count; i++) {
+        struct listener *listener = &listeners->items[i];
+        if (listener->kind == kind && listener->slot == slot &&
+            strcmp(listener->address.text, address->text) == 0)
+            return listener;
+    }
+    return NULL;
+}
+
+static bool want(struct listeners *listeners, enum listener_kind kind, const struct config_address *address,
+                 unsigned slot, mode_t mode, struct error *error) {
+    struct listener *listener = find(listeners, kind, address, slot);
+    if (listener != NULL) {
+        listener->is_wanted = true;
+        return true;
+    }
+    struct listener *larger = realloc(listeners->items, (listeners->count + 1) * sizeof *larger);
+    if (larger == NULL) return error_set(error, ERROR_INTERNAL, "out of memory");
+    listeners->items = larger;
+    int fd = open_socket(address, mode, error);
+    if (fd < 0) return false;
+    larger[listeners->count++] =
+        (struct listener){.kind = kind, .address = *address, .slot = slot, .fd = fd, .is_wanted = true};
+    return true;
+}
+
+bool listeners_open(struct listeners *listeners, const struct config *config, struct error *error) {
+    for (size_t i = 0; i < listeners->count; i++)
+        listeners->items[i].is_wanted = false;
+    for (unsigned slot = 0; slot < config->workers; slot++) {
+        for (size_t i = 0; i < config->https_listen_count; i++)
+            if (!want(listeners, LISTENER_HTTPS, &config->https_listen[i], slot, 0, error)) return false;
+        for (size_t i = 0; i < config->http_listen_count; i++)
+            if (!want(listeners, LISTENER_HTTP, &config->http_listen[i], slot, 0, error)) return false;
+    }
+    return want(listeners, LISTENER_ADMIN, &config->admin_listen, 0, (mode_t)config->admin_socket_mode,
+                error);
+}
+
+static void close_one(struct listener *listener) {
+    if (listener->address.address.ss_family == AF_UNIX)
+        unlink(((const struct sockaddr_un *)&listener->address.address)->sun_path);
+    close(listener->fd);
+}
+
+void listeners_close_unwanted(struct listeners *listeners) {
+    size_t kept = 0;
+    for (size_t i = 0; i < listeners->count; i++) {
+        if (listeners->items[i].is_wanted)
+            listeners->items[kept++] = listeners->items[i];
+        else
+            close_one(&listeners->items[i]);
+    }
+    listeners->count = kept;
+}
+
+void listeners_close_all(struct listeners *listeners) {
+    for (size_t i = 0; i < listeners->count; i++)
+        close_one(&listeners->items[i]);
+    free(listeners->items);
+    *listeners = (struct listeners){0};
+}
+
+void listeners_keep_slot(struct listeners *listeners, unsigned slot) {
+    size_t kept = 0;
+    for (size_t i = 0; i < listeners->count; i++) {
+        struct listener *listener = &listeners->items[i];
+        if (listener->is_wanted && (listener->slot == slot || listener->kind == LISTENER_ADMIN))
+            listeners->items[kept++] = *listener;
+        else
+            close(listener->fd);
+    }
+    listeners->count = kept;
+}
+
+int listeners_open_signer(const struct config *config, struct error *error) {
+    struct config_address address = {.length = sizeof(struct sockaddr_un)};
+    struct sockaddr_un *name = (struct sockaddr_un *)&address.address;
+    name->sun_family = AF_UNIX;
+    int length = snprintf(name->sun_path, sizeof name->sun_path, "%s/signer.sock", config->run_directory);
+    snprintf(address.text, sizeof address.text, "unix:%.110s", name->sun_path);
+    if (length < 0 || (size_t)length >= sizeof name->sun_path) {
+        error_set(error, ERROR_INVALID, "run_directory is too long for a socket path");
+        return -1;
+    }
+    int fd = open_socket(&address, 0600, error);
+    struct passwd *user = config->user != NULL ? getpwnam(config->user) : NULL;
+    if (fd >= 0 && geteuid() == 0 && user != NULL && chown(name->sun_path, user->pw_uid, user->pw_gid) != 0) {
+        error_set(error, ERROR_UNAVAILABLE, "cannot give %s to user %s: %m", name->sun_path, config->user);
+        close(fd);
+        return -1;
+    }
+    return fd;
+}

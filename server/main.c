@@ -1,0 +1,90 @@
+/* originca-server: the command line. Without a command it runs the server in the foreground. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "originca/config.h"
+#include "originca/signer.h"
+#include "supervisor.h"
+
+#define DEFAULT_CONFIG "/etc/originca/originca.conf"
+
+static void print_help(FILE *out) {
+    fputs(
+        "Usage: originca-server [-c FILE] [COMMAND]\n"
+        "\n"
+        "  (no command)              run the server in the foreground\n"
+        "  ca init                   make issuing keys in the token, issuing certificates, secret, ledger\n"
+        "  ledger verify|show|replay read the ledger offline\n"
+        "\n"
+        "  -c, --config FILE         configuration (default " DEFAULT_CONFIG ")\n"
+        "      --check-config        print each mistake of the configuration and exit\n"
+        "      --print-settings      print every setting with default and meaning (Markdown) and exit\n"
+        "      --version, --help\n"
+        "\n"
+        "Signals: HUP reloads configuration and TLS certificate, TERM drains and stops, USR1 reopens the "
+        "log.\n"
+        "Exit status: 0 stopped or done, 1 failed, 2 wrong usage or configuration. See originca-server(8).\n",
+        out);
+}
+
+enum { OPTION_CHECK = 256, OPTION_SETTINGS, OPTION_VERSION };
+
+static int run_command(const struct config *config, int argc, char **argv) {
+    if (strcmp(argv[0], "ca") == 0 && argc >= 2 && strcmp(argv[1], "init") == 0)
+        return signer_ca_init(config, argc - 1, argv + 1);
+    if (strcmp(argv[0], "ledger") == 0 && argc >= 2) return signer_ledger_command(config, argc - 1, argv + 1);
+    fprintf(stderr, "originca-server: unknown command \"%s\"\n", argv[0]);
+    print_help(stderr);
+    return 2;
+}
+
+int main(int argc, char **argv) {
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"check-config", no_argument, NULL, OPTION_CHECK},
+        {"print-settings", no_argument, NULL, OPTION_SETTINGS},
+        {"version", no_argument, NULL, OPTION_VERSION},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    const char *path = DEFAULT_CONFIG;
+    bool only_check = false;
+    /* "+": options behind the command belong to the command. */
+    for (int option; (option = getopt_long(argc, argv, "+c:h", options, NULL)) != -1;) {
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'h':
+            print_help(stdout);
+            return 0;
+        case OPTION_CHECK:
+            only_check = true;
+            break;
+        case OPTION_SETTINGS:
+            config_print_settings(stdout);
+            return 0;
+        case OPTION_VERSION:
+            puts("originca-server " ORIGINCA_VERSION);
+            return 0;
+        default:
+            print_help(stderr);
+            return 2;
+        }
+    }
+    struct error error;
+    struct config *config = config_load(path, stderr, &error);
+    if (config == NULL) {
+        fprintf(stderr, "originca-server: %s\n", error.message);
+        return 2;
+    }
+    if (only_check || optind < argc) {
+        int status = only_check ? 0 : run_command(config, argc - optind, argv + optind);
+        if (only_check) printf("%s: no mistakes found\n", path);
+        config_free(config);
+        return status;
+    }
+    return supervisor_run(config);
+}

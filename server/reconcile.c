@@ -1,0 +1,223 @@
+/* Finishing what others left: attempts that stay in processing are asked of the signer; an attempt that it
+ * never saw is struck off there and its order goes back to ready. (A signed one is found by the fence's
+ * replay.) Also: zones whose check is due, and the sweep of expired index entries. Each part runs at its own
+ * pace and is bounded. */
+#include "reconcile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "originca/dnscheck.h"
+#include "originca/json.h"
+#include "originca/log.h"
+#include "originca/metrics.h"
+#include "originca/signer.h"
+#include "originca/store.h"
+#include "originca/zones.h"
+
+#define ATTEMPTS_MAX 64
+#define ZONES_AT_ONCE 20
+#define ZONE_LEASE_SECONDS 60
+#define SWEEP_ENTRIES 200
+#define SWEEP_INTERVAL_MS 5000
+#define CLAIM_GRACE_MS 2000
+
+struct attempts_part {
+    struct arena *arena; /* NULL: not running */
+    struct store_attempt_list list;
+    size_t next;
+    enum signer_attempt_outcome outcome;
+};
+
+struct zones_part {
+    struct arena *arena;
+    struct store_zone_list list;
+    size_t pending;
+};
+
+struct zone_job { /* in the part's arena */
+    struct reconciler *reconciler;
+    const struct store_zone *zone;
+    struct store_zone after;
+};
+
+struct reconciler {
+    struct worker *worker;
+    struct attempts_part attempts;
+    struct zones_part zones;
+    bool is_sweeping;
+    uint64_t swept;
+    int64_t swept_ms;
+    struct metric *released, *zone_checks;
+};
+
+/* --- attempts --- */
+
+static void next_attempt(struct reconciler *reconciler);
+
+static void end_attempts(struct reconciler *reconciler) {
+    arena_free(reconciler->attempts.arena);
+    reconciler->attempts.arena = NULL;
+}
+
+static void note_released(void *context, const struct error *error) {
+    struct reconciler *reconciler = context;
+    const struct store_attempt *attempt = &reconciler->attempts.list.items[reconciler->attempts.next - 1];
+    if (error == NULL) metric_add(reconciler->released, 1);
+    log_event(LOG_LEVEL_WARNING, "an unfinished attempt was released", "order", attempt->order, "attempt",
+              attempt->attempt, "problem", error == NULL ? NULL : error->message, NULL);
+    next_attempt(reconciler);
+}
+
+static void note_outcome(void *context, const struct error *error) {
+    struct reconciler *reconciler = context;
+    const struct store_attempt *attempt = &reconciler->attempts.list.items[reconciler->attempts.next - 1];
+    bool was_not_signed = reconciler->attempts.outcome == SIGNER_ATTEMPT_UNKNOWN ||
+                          reconciler->attempts.outcome == SIGNER_ATTEMPT_VOID;
+    if (error == NULL && was_not_signed)
+        store_release_order(reconciler->worker->store, attempt->order, attempt->attempt, NULL, note_released,
+                            reconciler);
+    else
+        next_attempt(reconciler);
+}
+
+/* Another host's attempts are that host's to finish: only its signer knows whether it signed. */
+static bool is_of_this_host(const struct worker *worker, const char *attempt) {
+    return strncmp(attempt, worker->instance, WORKER_HOST_TAG) == 0;
+}
+
+static void next_attempt(struct reconciler *reconciler) {
+    struct attempts_part *part = &reconciler->attempts;
+    while (part->next < part->list.count) {
+        const struct store_attempt *attempt = &part->list.items[part->next++];
+        if (!is_of_this_host(reconciler->worker, attempt->attempt)) continue;
+        signer_attempt_status(reconciler->worker->signer, part->arena, attempt->attempt, &part->outcome, NULL,
+                              note_outcome, reconciler);
+        return;
+    }
+    end_attempts(reconciler);
+}
+
+static void note_attempts(void *context, const struct error *error) {
+    struct reconciler *reconciler = context;
+    reconciler->attempts.next = 0;
+    if (error != NULL)
+        end_attempts(reconciler);
+    else
+        next_attempt(reconciler);
+}
+
+static void start_attempts(struct reconciler *reconciler) {
+    const struct worker *worker = reconciler->worker;
+    int64_t older_than =
+        clock_wall_ms() - (int64_t)worker->config->claim_timeout_seconds * 1000 - CLAIM_GRACE_MS;
+    if (reconciler->attempts.arena != NULL || (reconciler->attempts.arena = arena_new(0)) == NULL) return;
+    store_stale_attempts(worker->store, reconciler->attempts.arena, older_than, ATTEMPTS_MAX,
+                         &reconciler->attempts.list, note_attempts, reconciler);
+}
+
+/* --- zones --- */
+
+static void end_zone(struct reconciler *reconciler) {
+    if (--reconciler->zones.pending > 0) return;
+    arena_free(reconciler->zones.arena);
+    reconciler->zones.arena = NULL;
+}
+
+static void note_zone_recorded(void *context, const struct error *error) {
+    struct zone_job *job = context;
+    if (error != NULL)
+        log_event(LOG_LEVEL_WARNING, "cannot record a zone check", "zone", job->zone->name, "reason",
+                  error->message, NULL);
+    else if (job->after.status != job->zone->status)
+        log_event(LOG_LEVEL_INFO, "zone status changed", "zone", job->zone->name, "customer",
+                  job->zone->customer, "from", store_zone_status_name(job->zone->status), "to",
+                  store_zone_status_name(job->after.status), "reason", job->after.reason, NULL);
+    end_zone(job->reconciler);
+}
+
+static void note_zone_checked(void *context, const struct dnscheck_result *result) {
+    struct zone_job *job = context;
+    struct reconciler *reconciler = job->reconciler;
+    struct arena *arena = reconciler->zones.arena;
+    const struct dnscheck_finding *finding = &result->zones[0];
+    char *evidence = json_to_text(arena, result->evidence);
+    const struct store_zone_check check = {
+        .zone_id = job->zone->id,
+        .is_ok = finding->verdict == DNSCHECK_OK,
+        .is_definite_no = finding->verdict == DNSCHECK_REFUSED,
+        .reason = finding->text,
+        .evidence = evidence == NULL ? "" : evidence,
+        .checked_at = result->checked_at,
+        .moved_after = reconciler->worker->config->zone_moved_after,
+    };
+    metric_add(reconciler->zone_checks, 1);
+    store_record_zone_check(reconciler->worker->store, arena, &check, &job->after, note_zone_recorded, job);
+}
+
+static bool start_zone(struct reconciler *reconciler, const struct store_zone *zone) {
+    struct zone_job *job = arena_alloc(reconciler->zones.arena, sizeof *job);
+    const struct dnscheck_zone asked = {zone->name, zone->name_servers, zone->name_server_count};
+    const struct dnscheck_request request = {.zones = &asked, .zone_count = 1};
+    if (job == NULL) return false;
+    *job = (struct zone_job){.reconciler = reconciler, .zone = zone};
+    return dnscheck_start(reconciler->worker->dnscheck, reconciler->zones.arena, &request, note_zone_checked,
+                          job, NULL) != NULL;
+}
+
+static void note_due_zones(void *context, const struct error *error) {
+    struct reconciler *reconciler = context;
+    struct zones_part *part = &reconciler->zones;
+    part->pending = 1; /* ours, until all are started */
+    for (size_t i = 0; error == NULL && i < part->list.count; i++)
+        if (start_zone(reconciler, &part->list.items[i])) part->pending++;
+    end_zone(reconciler);
+}
+
+static void start_zones(struct reconciler *reconciler) {
+    if (reconciler->zones.arena != NULL || (reconciler->zones.arena = arena_new(0)) == NULL) return;
+    store_due_zones(reconciler->worker->store, reconciler->zones.arena, ZONES_AT_ONCE, ZONE_LEASE_SECONDS,
+                    &reconciler->zones.list, note_due_zones, reconciler);
+}
+
+/* --- sweep --- */
+
+static void note_swept(void *context, const struct error *error) {
+    (void)error; /* the next sweep comes in a moment */
+    struct reconciler *reconciler = context;
+    reconciler->is_sweeping = false;
+    reconciler->swept_ms = clock_monotonic_ms();
+}
+
+static void start_sweep(struct reconciler *reconciler) {
+    if (reconciler->is_sweeping || clock_monotonic_ms() - reconciler->swept_ms < SWEEP_INTERVAL_MS) return;
+    reconciler->is_sweeping = true;
+    store_sweep(reconciler->worker->store, SWEEP_ENTRIES, &reconciler->swept, note_swept, reconciler);
+}
+
+void reconciler_run(struct reconciler *reconciler) {
+    start_attempts(reconciler);
+    start_zones(reconciler);
+    start_sweep(reconciler);
+}
+
+struct reconciler *reconciler_new(struct worker *worker, struct error *error) {
+    struct reconciler *reconciler = calloc(1, sizeof *reconciler);
+    if (reconciler == NULL) {
+        error_set(error, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    reconciler->worker = worker;
+    reconciler->released = metrics_counter(worker->metrics, "originca_attempts_released_total",
+                                           "Unfinished attempts whose order went back to ready");
+    reconciler->zone_checks =
+        metrics_counter(worker->metrics, "originca_zone_checks_total", "Periodic checks of zones");
+    return reconciler;
+}
+
+void reconciler_free(struct reconciler *reconciler) {
+    if (reconciler == NULL) return;
+    arena_free(reconciler->attempts.arena);
+    arena_free(reconciler->zones.arena);
+    free(reconciler);
+}

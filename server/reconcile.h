@@ -1,0 +1,11 @@
+/* The periodic work of one worker a host (slot 0): stale attempts, zones due for a check, index sweeps. */
+#pragma once
+
+#include "originca/worker.h"
+
+struct reconciler;
+
+struct reconciler *reconciler_new(struct worker *worker, struct error *error);
+void reconciler_free(struct reconciler *reconciler);
+/* Starts what is due; does nothing while the former round still runs. */
+void reconciler_run(struct reconciler *reconciler);

@@ -1,0 +1,10 @@
+/* The worker process: its services, its listeners, its loop. */
+#pragma once
+
+#include "listeners.h"
+#include "originca/metrics.h"
+
+/* Serves until SIGTERM has drained it. Writes one byte to `ready_fd` once requests can be served (or Redis
+ * has been waited for long enough), then closes it. Returns the exit status. */
+int worker_main(const struct config *config, struct listeners *listeners, struct metrics *metrics,
+                unsigned slot, int ready_fd);

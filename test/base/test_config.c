@@ -1,0 +1,201 @@
+/* Unit tests of the configuration: defaults, values, and one complaint a mistake with file, line and key. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <cmocka.h>
+
+#include "originca/config.h"
+
+static char directory[] = "/tmp/originca-config-XXXXXX";
+static char config_path[64];
+static char complaints[16384];
+
+static void write_file(const char *name, const char *text) {
+    char path[96];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static int set_up(void **state) {
+    (void)state;
+    if (mkdtemp(directory) == NULL) return -1;
+    snprintf(config_path, sizeof config_path, "%s/originca.conf", directory);
+    write_file("tls.pem", "x");
+    write_file("hints", "x");
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    static const char *const names[] = {"tls.pem", "hints", "originca.conf", "pin"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[96];
+        snprintf(path, sizeof path, "%s/%s", directory, names[i]);
+        unlink(path);
+    }
+    return rmdir(directory);
+}
+
+#define GOOD_SERVER                                                                                          \
+    "server { base_url = \"https://ca.test\"\n tls_certificate_file = tls.pem\n tls_key_file = "             \
+    "\"tls.pem\"\n"
+#define GOOD_REST                                                                                            \
+    "redis { redis_socket = /run/redis.sock }\n"                                                             \
+    "dns { root_hints_file = hints  name_server_pool = {ns1.test, ns2.test}  edge_prefixes = "               \
+    "{\"203.0.113.0/24\", "                                                                                  \
+    "\"2001:db8::/32\"} }\n"                                                                                 \
+    "signer { issuer ecc { key_uri = \"pkcs11:token=t;object=ecc\"  certificate_file = ecc.pem } }\n"
+
+static struct config *load(const char *text) {
+    struct error error;
+    write_file("originca.conf", text);
+    memset(complaints, 0, sizeof complaints);
+    FILE *stream = fmemopen(complaints, sizeof complaints - 1, "w");
+    struct config *config = config_load(config_path, stream, &error);
+    fclose(stream);
+    return config;
+}
+
+static void good_file_gives_values_and_defaults(void **state) {
+    (void)state;
+    struct config *config =
+        load("# a comment\n" GOOD_SERVER "https_listen = {\"127.0.0.1:8443\", \"[::1]:8443\"}\n"
+             "workers = 3 admin_socket_mode = 0600 }\nacme { max_names = 7 }\n"
+             "profile short { template = compact default_days = 7 max_days = 30 }\n" GOOD_REST);
+    assert_string_equal(complaints, "");
+    assert_non_null(config);
+    assert_int_equal(config->workers, 3);
+    assert_int_equal(config->max_names, 7);
+    assert_int_equal(config->nonce_lifetime_seconds, 86400);
+    assert_int_equal(config->admin_socket_mode, 0600);
+    assert_true(config->external_account_required);
+    assert_int_equal(config->https_listen_count, 2);
+    assert_int_equal(config->https_listen[1].address.ss_family, AF_INET6);
+    assert_int_equal(ntohs(((struct sockaddr_in *)&config->https_listen[0].address)->sin_port), 8443);
+    assert_int_equal(config->edge_prefix_count, 2);
+    assert_int_equal(config->edge_prefixes[0].bits, 24);
+    assert_int_equal(config->edge_prefixes[1].family, AF_INET6);
+    char expected[96];
+    snprintf(expected, sizeof expected, "%s/tls.pem", directory);
+    assert_string_equal(config->tls_key_file, expected);
+    const struct config_profile *profile = config_find_profile(config, "short");
+    assert_string_equal(profile->template_name, "compact");
+    assert_int_equal(profile->default_days, 7);
+    assert_non_null(config_find_profile(config, "origin"));
+    assert_non_null(config_find_profile(config, "classic"));
+    assert_string_equal(config->issuers[0].name, "ecc");
+    config_free(config);
+}
+
+static void each_mistake_is_named_with_line_and_key(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *expected;
+    } cases[] = {
+        {GOOD_SERVER "workers = many }\n" GOOD_REST,
+         "conf:4: server.workers: \"many\" is not a number; expected 0 to 256"},
+        {GOOD_SERVER "workers = 999 }\n" GOOD_REST, "conf:4: server.workers: 999 is out of bounds"},
+        {GOOD_SERVER "https_listen = {nonsense} }\n" GOOD_REST,
+         "conf:4: server.https_listen: \"nonsense\": expected"},
+        {GOOD_SERVER "wrokers = 3 }\n" GOOD_REST, "conf:4: server.wrokers: is no setting"},
+        {GOOD_SERVER "workers = 1\nworkers = 2 }\n" GOOD_REST,
+         "conf:5: server.workers: is set twice (first in line 4)"},
+        {GOOD_SERVER "}\nacme { default_profile = gone }\n" GOOD_REST,
+         "acme.default_profile: no profile is named \"gone\""},
+        {GOOD_SERVER "}\nprofile x { template = y }\n" GOOD_REST, "profile.template: of \"x\" is \"y\""},
+        {GOOD_SERVER "}\ndns { edge_prefixes = {\"203.0.113.1/24\"} }\n",
+         "conf:5: dns.edge_prefixes: \"203.0.113.1/24\" has bits set"},
+        {GOOD_SERVER "admin_listen = \"127.0.0.1:1\" }\n" GOOD_REST,
+         "server.admin_listen: must be a unix socket"},
+        {GOOD_SERVER "}\nacme { external_account_required = maybe }\n" GOOD_REST,
+         "conf:5: acme.external_account_required: \"maybe\" is neither true nor false"},
+        {GOOD_SERVER "log_level = loud }\n" GOOD_REST, "server.log_level: \"loud\" is none of"},
+        {"server { base_url = \"http://ca\" }\n" GOOD_REST, "server.base_url: must be the https:// origin"},
+        {"server { base_url = \"https://ca/x\" }\n" GOOD_REST,
+         "server.base_url: must be the https:// origin"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_null(load(cases[i].text));
+        if (strstr(complaints, cases[i].expected) == NULL)
+            fail_msg("case %zu: \"%s\" is not in:\n%s", i, cases[i].expected, complaints);
+    }
+}
+
+static void all_mistakes_are_reported_in_one_go(void **state) {
+    (void)state;
+    assert_null(
+        load(GOOD_SERVER
+             "unknown_one = 1\nworkers = -1\nunknown_two = {a, b}\n}\nacme { max_names = 0 }\n" GOOD_REST));
+    assert_non_null(strstr(complaints, ":4: server.unknown_one"));
+    assert_non_null(strstr(complaints, ":5: server.workers"));
+    assert_non_null(strstr(complaints, ":8: acme.max_names"));
+}
+
+static void broken_syntax_names_its_line(void **state) {
+    (void)state;
+    assert_null(load(GOOD_SERVER "workers = \n}}\n"));
+    assert_non_null(strstr(complaints, "originca.conf:"));
+    assert_null(load("server {"));
+    assert_true(strlen(complaints) > 0);
+}
+
+static void missing_file_is_an_error(void **state) {
+    (void)state;
+    struct error error;
+    assert_null(config_load("/nonexistent/originca.conf", NULL, &error));
+    assert_non_null(strstr(error.message, "/nonexistent/originca.conf"));
+}
+
+static void secret_files_lose_their_newline_and_are_bounded(void **state) {
+    (void)state;
+    struct error error;
+    char path[96];
+    snprintf(path, sizeof path, "%s/pin", directory);
+    write_file("pin", "1234\n");
+    chmod(path, 0600);
+    char *pin = config_read_secret(path, 64, &error);
+    assert_string_equal(pin, "1234");
+    free(pin);
+    assert_null(config_read_secret(path, 3, &error));
+    assert_null(strstr(error.message, "1234"));
+}
+
+static void signer_settings_are_compared(void **state) {
+    (void)state;
+    struct config *a = load(GOOD_SERVER "}\n" GOOD_REST);
+    struct config *b = load(GOOD_SERVER "workers = 9 }\n" GOOD_REST);
+    struct config *c = load(GOOD_SERVER "}\nprofile origin { default_days = 30 }\n" GOOD_REST);
+    assert_non_null(a);
+    assert_non_null(b);
+    assert_non_null(c);
+    assert_false(config_signer_differs(a, b));
+    assert_true(config_signer_differs(a, c));
+    config_free(a);
+    config_free(b);
+    config_free(c);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(good_file_gives_values_and_defaults),
+        cmocka_unit_test(each_mistake_is_named_with_line_and_key),
+        cmocka_unit_test(all_mistakes_are_reported_in_one_go),
+        cmocka_unit_test(broken_syntax_names_its_line),
+        cmocka_unit_test(missing_file_is_an_error),
+        cmocka_unit_test(secret_files_lose_their_newline_and_are_bounded),
+        cmocka_unit_test(signer_settings_are_compared),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
