@@ -30,14 +30,16 @@ struct arena {
 
 struct arena *arena_new(size_t limit_bytes) {
     struct arena *arena = calloc(1, sizeof *arena);
-    if (arena == NULL) return NULL;
+    if (arena == NULL)
+        return NULL;
     arena->limit = limit_bytes == 0 ? DEFAULT_LIMIT : limit_bytes;
     arena->next_size = FIRST_CHUNK;
     return arena;
 }
 
 void arena_free(struct arena *arena) {
-    if (arena == NULL) return;
+    if (arena == NULL)
+        return;
     for (struct cleanup *cleanup = arena->cleanups; cleanup != NULL; cleanup = cleanup->next)
         cleanup->run(cleanup->object);
     for (struct chunk *chunk = arena->chunks, *next; chunk != NULL; chunk = next) {
@@ -50,7 +52,8 @@ void arena_free(struct arena *arena) {
 static struct chunk *add_chunk(struct arena *arena, size_t at_least) {
     size_t size = arena->next_size > at_least ? arena->next_size : at_least;
     struct chunk *chunk = malloc(sizeof *chunk + size);
-    if (chunk == NULL) return NULL;
+    if (chunk == NULL)
+        return NULL;
     chunk->used = 0;
     chunk->size = size;
     /* A piece larger than a usual chunk gets its own behind the current one, whose free rest stays in use. */
@@ -60,20 +63,25 @@ static struct chunk *add_chunk(struct arena *arena, size_t at_least) {
     } else {
         chunk->next = arena->chunks;
         arena->chunks = chunk;
-        if (arena->next_size < LARGEST_CHUNK) arena->next_size *= 2;
+        if (arena->next_size < LARGEST_CHUNK)
+            arena->next_size *= 2;
     }
     return chunk;
 }
 
 static void *take(struct arena *arena, size_t size) {
-    if (size > arena->limit) return NULL;
+    if (size > arena->limit)
+        return NULL;
     size_t rounded = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
-    if (rounded == 0) rounded = alignof(max_align_t);
-    if (rounded > arena->limit - arena->taken) return NULL;
+    if (rounded == 0)
+        rounded = alignof(max_align_t);
+    if (rounded > arena->limit - arena->taken)
+        return NULL;
     struct chunk *chunk = arena->chunks;
     if (chunk == NULL || chunk->size - chunk->used < rounded) {
         chunk = add_chunk(arena, rounded);
-        if (chunk == NULL) return NULL;
+        if (chunk == NULL)
+            return NULL;
     }
     void *piece = chunk->bytes + chunk->used;
     chunk->used += rounded;
@@ -83,19 +91,22 @@ static void *take(struct arena *arena, size_t size) {
 
 void *arena_alloc(struct arena *arena, size_t size) {
     void *piece = take(arena, size);
-    if (piece != NULL) memset(piece, 0, size);
+    if (piece != NULL)
+        memset(piece, 0, size);
     return piece;
 }
 
 void *arena_copy(struct arena *arena, const void *bytes, size_t length) {
     void *piece = take(arena, length);
-    if (piece != NULL && length > 0) memcpy(piece, bytes, length);
+    if (piece != NULL && length > 0)
+        memcpy(piece, bytes, length);
     return piece;
 }
 
 char *arena_strndup(struct arena *arena, const char *text, size_t length) {
     char *copy = length < SIZE_MAX ? take(arena, length + 1) : NULL;
-    if (copy == NULL) return NULL;
+    if (copy == NULL)
+        return NULL;
     memcpy(copy, text, length);
     copy[length] = '\0';
     return copy;
@@ -111,10 +122,13 @@ char *arena_printf(struct arena *arena, const char *format, ...) {
     va_start(arguments, format);
     int length = vsnprintf(short_text, sizeof short_text, format, arguments);
     va_end(arguments);
-    if (length < 0) return NULL;
-    if ((size_t)length < sizeof short_text) return arena_strndup(arena, short_text, (size_t)length);
+    if (length < 0)
+        return NULL;
+    if ((size_t)length < sizeof short_text)
+        return arena_strndup(arena, short_text, (size_t)length);
     char *text = take(arena, (size_t)length + 1);
-    if (text == NULL) return NULL;
+    if (text == NULL)
+        return NULL;
     va_start(arguments, format);
     vsnprintf(text, (size_t)length + 1, format, arguments);
     va_end(arguments);
@@ -137,6 +151,7 @@ static void drop_json(void *object) {
 }
 
 json_t *arena_own_json(struct arena *arena, json_t *json) {
-    if (json == NULL || !arena_defer(arena, drop_json, json)) return NULL;
+    if (json == NULL || !arena_defer(arena, drop_json, json))
+        return NULL;
     return json;
 }

@@ -42,7 +42,8 @@ static bool has_date_shape(const char *text) {
 }
 
 bool time_parse(const char *text, time_t *when) {
-    if (!has_date_shape(text)) return false;
+    if (!has_date_shape(text))
+        return false;
     struct tm parts = {
         .tm_year = atoi((char[]){text[0], text[1], text[2], text[3], 0}) - 1900,
         .tm_mon = atoi((char[]){text[5], text[6], 0}) - 1,
@@ -57,10 +58,12 @@ bool time_parse(const char *text, time_t *when) {
         const char *fraction = ++rest;
         while (*rest >= '0' && *rest <= '9')
             rest++;
-        if (rest == fraction) return false;
+        if (rest == fraction)
+            return false;
     }
     long offset;
-    if (!parse_offset(rest, &offset)) return false;
+    if (!parse_offset(rest, &offset))
+        return false;
     time_t result = timegm(&parts);
     /* timegm turns 31 February into March; what it changed was no date. */
     if (parts.tm_mon != asked.tm_mon || parts.tm_mday != asked.tm_mday || parts.tm_hour != asked.tm_hour ||
@@ -88,7 +91,8 @@ void random_bytes(void *out, size_t length) {
     uint8_t *bytes = out;
     while (length > 0) {
         ssize_t got = getrandom(bytes, length, 0);
-        if (got <= 0) abort();
+        if (got <= 0)
+            abort();
         bytes += got;
         length -= (size_t)got;
     }

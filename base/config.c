@@ -43,12 +43,17 @@ static struct reading *current;
 
 static int line_of(const struct reading *reading, const cfg_opt_t *option) {
     for (size_t i = 0; i < reading->seen_count; i++)
-        if (reading->seen[i].option == option) return reading->seen[i].line;
+        if (reading->seen[i].option == option)
+            return reading->seen[i].line;
     return 0;
 }
 
+/* Called for each value: of a list several times, so a list that is set twice goes unnoticed (the last one
+ * counts). */
 static int note_line(cfg_t *section, cfg_opt_t *option) {
     int first = line_of(current, option);
+    if (first != 0 && (option->flags & CFGF_LIST) != 0)
+        return 0;
     if (first != 0)
         config_complain(current->complaints, section->line, section->name, option->name,
                         "is set twice (first in line %d)", first);
@@ -60,7 +65,8 @@ static int note_line(cfg_t *section, cfg_opt_t *option) {
 static void on_parse_error(cfg_t *cfg, const char *format, va_list arguments) {
     char message[256];
     const char *key = "";
-    if (format == NULL) return;
+    if (format == NULL)
+        return;
     va_list again;
     va_copy(again, arguments);
     vsnprintf(message, sizeof message, format, arguments);
@@ -80,7 +86,8 @@ static void fill_options(cfg_opt_t options[SECTION_OPTIONS_MAX], const char *sec
     size_t used = 0;
     for (size_t i = 0; i < config_setting_count; i++) {
         const struct setting *setting = &config_settings[i];
-        if (strcmp(setting->section, section) != 0) continue;
+        if (strcmp(setting->section, section) != 0)
+            continue;
         cfg_opt_t option = CFG_STR(setting->name, NULL, CFGF_NODEFAULT);
         cfg_opt_t list = CFG_STR_LIST(setting->name, NULL, CFGF_NODEFAULT);
         options[used] = setting_is_list(setting) ? list : option;
@@ -90,7 +97,8 @@ static void fill_options(cfg_opt_t options[SECTION_OPTIONS_MAX], const char *sec
         cfg_opt_t option = CFG_STR_LIST(reading->unknown[i], NULL, CFGF_NODEFAULT);
         options[used++] = option;
     }
-    if (extra != NULL) options[used++] = *extra;
+    if (extra != NULL)
+        options[used++] = *extra;
     cfg_opt_t end = CFG_END();
     options[used] = end;
 }
@@ -107,10 +115,12 @@ static void take_value(const struct reading *reading, const char *directory, cfg
     const char *words[1024];
     size_t count = cfg_opt_size(option);
     struct error error;
-    if (count > sizeof words / sizeof words[0]) count = sizeof words / sizeof words[0];
+    if (count > sizeof words / sizeof words[0])
+        count = sizeof words / sizeof words[0];
     for (size_t i = 0; i < count; i++)
         words[i] = cfg_opt_getnstr(option, (unsigned)i);
-    if (!setting_is_list(setting) && (count == 0 || words[0] == NULL)) return;
+    if (!setting_is_list(setting) && (count == 0 || words[0] == NULL))
+        return;
     if (!config_set_value(setting, directory, owner, words, count, &error))
         config_complain(reading->complaints, line_of(reading, option), setting->section, setting->name, "%s",
                         error.message);
@@ -129,7 +139,8 @@ static void take_section(const struct reading *reading, const char *directory, c
 static bool set_defaults(const char *section, void *owner, struct error *error) {
     for (size_t i = 0; i < config_setting_count; i++) {
         const struct setting *setting = &config_settings[i];
-        if (strcmp(setting->section, section) != 0 || setting->fallback == NULL) continue;
+        if (strcmp(setting->section, section) != 0 || setting->fallback == NULL)
+            continue;
         const char *word = setting->fallback;
         if (!config_set_value(setting, "/", owner, &word, 1, error)) {
             error_prefix(error, "default of %s", setting->name);
@@ -143,14 +154,17 @@ static bool take_profiles(const struct reading *reading, const char *directory, 
                           struct config *config, struct error *error) {
     size_t count = cfg_size(root, "profile");
     config->profiles = calloc(count + 1, sizeof *config->profiles);
-    if (config->profiles == NULL) return error_set(error, ERROR_INTERNAL, "out of memory");
+    if (config->profiles == NULL)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; i < count; i++) {
         cfg_t *section = cfg_getnsec(root, "profile", (unsigned)i);
         struct config_profile *profile = &config->profiles[config->profile_count++];
-        if (!set_defaults("profile", profile, error)) return false;
+        if (!set_defaults("profile", profile, error))
+            return false;
         take_section(reading, directory, section, "profile", profile);
         profile->name = strdup(cfg_title(section));
-        if (profile->template_name == NULL) profile->template_name = strdup(cfg_title(section));
+        if (profile->template_name == NULL)
+            profile->template_name = strdup(cfg_title(section));
     }
     return true;
 }
@@ -159,7 +173,8 @@ static bool take_issuers(const struct reading *reading, const char *directory, c
                          struct config *config, struct error *error) {
     size_t count = signer == NULL ? 0 : cfg_size(signer, "issuer");
     config->issuers = calloc(count + 1, sizeof *config->issuers);
-    if (config->issuers == NULL) return error_set(error, ERROR_INTERNAL, "out of memory");
+    if (config->issuers == NULL)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; i < count; i++) {
         cfg_t *section = cfg_getnsec(signer, "issuer", (unsigned)i);
         struct config_issuer *issuer = &config->issuers[config->issuer_count++];
@@ -198,7 +213,8 @@ static cfg_t *make_parser(struct option_tables *tables, const struct reading *re
     cfg_opt_t end = CFG_END();
     tables->root[used] = end;
     cfg_t *cfg = cfg_init(tables->root, CFGF_NONE);
-    if (cfg != NULL) cfg_set_error_function(cfg, on_parse_error);
+    if (cfg != NULL)
+        cfg_set_error_function(cfg, on_parse_error);
     return cfg;
 }
 
@@ -220,7 +236,8 @@ static cfg_t *parse_file(const char *path, struct option_tables *tables, struct 
             cfg_free(cfg);
             return NULL;
         }
-        if (!reading->has_new_unknown) return cfg;
+        if (!reading->has_new_unknown)
+            return cfg;
         cfg_free(cfg);
     }
 }
@@ -228,9 +245,11 @@ static cfg_t *parse_file(const char *path, struct option_tables *tables, struct 
 static bool fill_config(struct config *config, const struct reading *reading, cfg_t *cfg,
                         const char *directory, struct error *error) {
     for (size_t i = 0; i < PLAIN_SECTIONS; i++) {
-        if (!set_defaults(plain_sections[i], config, error)) return false;
+        if (!set_defaults(plain_sections[i], config, error))
+            return false;
         cfg_t *section = cfg_size(cfg, plain_sections[i]) > 0 ? cfg_getsec(cfg, plain_sections[i]) : NULL;
-        if (section != NULL) take_section(reading, directory, section, plain_sections[i], config);
+        if (section != NULL)
+            take_section(reading, directory, section, plain_sections[i], config);
     }
     cfg_t *signer = cfg_size(cfg, "signer") > 0 ? cfg_getsec(cfg, "signer") : NULL;
     return take_profiles(reading, directory, cfg, config, error) &&
@@ -243,8 +262,10 @@ static bool read_config(struct config *config, const char *path, struct reading 
     char *copy = strdup(path);
     cfg_t *cfg = tables != NULL && copy != NULL ? parse_file(path, tables, reading, error) : NULL;
     bool is_read = cfg != NULL && fill_config(config, reading, cfg, dirname(copy), error);
-    if (is_read) config_check(config, reading->complaints);
-    if (cfg != NULL) cfg_free(cfg);
+    if (is_read)
+        config_check(config, reading->complaints);
+    if (cfg != NULL)
+        cfg_free(cfg);
     free(tables);
     free(copy);
     return is_read;
@@ -257,7 +278,8 @@ struct config *config_load(const char *path, FILE *complaints, struct error *err
     struct config_complaints list = {.path = path, .out = complaints};
     bool is_good = false;
     error_set(error, ERROR_INTERNAL, "out of memory");
-    if (config == NULL || reading == NULL) goto done;
+    if (config == NULL || reading == NULL)
+        goto done;
     if (realpath(path, absolute) == NULL) {
         error_set(error, ERROR_INVALID, "cannot read the configuration %s: %m", path);
         goto done;
@@ -273,18 +295,21 @@ done:
         for (size_t i = 0; i < reading->unknown_count; i++)
             free(reading->unknown[i]);
     free(reading);
-    if (is_good) return config;
+    if (is_good)
+        return config;
     config_free(config);
     return NULL;
 }
 
 static void clear_section(const char *section, void *owner) {
     for (size_t i = 0; i < config_setting_count; i++)
-        if (strcmp(config_settings[i].section, section) == 0) config_clear_value(&config_settings[i], owner);
+        if (strcmp(config_settings[i].section, section) == 0)
+            config_clear_value(&config_settings[i], owner);
 }
 
 void config_free(struct config *config) {
-    if (config == NULL) return;
+    if (config == NULL)
+        return;
     for (size_t i = 0; i < PLAIN_SECTIONS; i++)
         clear_section(plain_sections[i], config);
     for (size_t i = 0; i < config->profile_count; i++) {
@@ -303,7 +328,8 @@ void config_free(struct config *config) {
 
 const struct config_profile *config_find_profile(const struct config *config, const char *name) {
     for (size_t i = 0; i < config->profile_count; i++)
-        if (strcmp(config->profiles[i].name, name) == 0) return &config->profiles[i];
+        if (strcmp(config->profiles[i].name, name) == 0)
+            return &config->profiles[i];
     return NULL;
 }
 
@@ -344,13 +370,15 @@ char *config_read_secret(const char *path, size_t max, struct error *error) {
     ssize_t length = text == NULL ? -1 : read(fd, text, max + 1);
     if (length < 0 || (size_t)length > max) {
         error_set(error, ERROR_INVALID, "%s cannot be read or is longer than %zu bytes", path, max);
-        if (text != NULL) bytes_wipe(text, max + 1);
+        if (text != NULL)
+            bytes_wipe(text, max + 1);
         free(text);
         text = NULL;
         goto done;
     }
     text[strcspn(text, "\r\n")] = '\0';
 done:
-    if (fd >= 0) close(fd);
+    if (fd >= 0)
+        close(fd);
     return text;
 }

@@ -15,7 +15,8 @@ void config_complain(struct config_complaints *complaints, int line, const char 
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    if (line > 0) snprintf(where, sizeof where, ":%d", line);
+    if (line > 0)
+        snprintf(where, sizeof where, ":%d", line);
     bool is_root = section == NULL || strcmp(section, "root") == 0;
     const char *dot = is_root || *key == '\0' ? "" : ".";
     if (complaints->count++ == 0)
@@ -27,9 +28,11 @@ void config_complain(struct config_complaints *complaints, int line, const char 
 }
 
 static bool add_builtin_profile(struct config *config, const char *name, const char *description) {
-    if (config_find_profile(config, name) != NULL) return true;
+    if (config_find_profile(config, name) != NULL)
+        return true;
     struct config_profile *larger = realloc(config->profiles, (config->profile_count + 1) * sizeof *larger);
-    if (larger == NULL) return false;
+    if (larger == NULL)
+        return false;
     config->profiles = larger;
     larger[config->profile_count++] = (struct config_profile){
         .name = strdup(name),
@@ -58,7 +61,8 @@ bool config_complete(struct config *config, struct error *error) {
 
 static void require(struct config_complaints *complaints, const void *value, const char *section,
                     const char *key) {
-    if (value == NULL) config_complain(complaints, 0, section, key, "is required and not set");
+    if (value == NULL)
+        config_complain(complaints, 0, section, key, "is required and not set");
 }
 
 static void require_readable(struct config_complaints *complaints, const char *path, const char *section,
@@ -96,7 +100,8 @@ static void check_server(const struct config *config, struct config_complaints *
 
 static const struct config_issuer *find_issuer(const struct config *config, const char *name) {
     for (size_t i = 0; i < config->issuer_count; i++)
-        if (strcmp(config->issuers[i].name, name) == 0) return &config->issuers[i];
+        if (strcmp(config->issuers[i].name, name) == 0)
+            return &config->issuers[i];
     return NULL;
 }
 

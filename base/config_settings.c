@@ -175,7 +175,8 @@ void config_print_settings(FILE *out) {
         }
         fprintf(out, "| `%s` | %s%s%s | %s", setting->name, setting->fallback ? "`" : "",
                 setting->fallback ? setting->fallback : "none", setting->fallback ? "`" : "", setting->help);
-        if (setting->kind == SETTING_NUMBER) fprintf(out, " (%u to %u)", setting->min, setting->max);
+        if (setting->kind == SETTING_NUMBER)
+            fprintf(out, " (%u to %u)", setting->min, setting->max);
         fputs(" |\n", out);
     }
 }

@@ -26,7 +26,8 @@ static bool set_string(char **place, const char *text, struct error *error) {
 }
 
 static bool set_path(char **place, const char *directory, const char *text, struct error *error) {
-    if (text[0] == '/') return set_string(place, text, error);
+    if (text[0] == '/')
+        return set_string(place, text, error);
     free(*place);
     if (asprintf(place, "%s/%s", directory, text) < 0) {
         *place = NULL;
@@ -51,7 +52,8 @@ static bool parse_number(const char *text, int base, uint32_t min, uint32_t max,
 
 static bool parse_bool(const char *text, bool *out, struct error *error) {
     *out = strcmp(text, "true") == 0;
-    if (*out || strcmp(text, "false") == 0) return true;
+    if (*out || strcmp(text, "false") == 0)
+        return true;
     return error_set(error, ERROR_INVALID, "\"%s\" is neither true nor false", text);
 }
 
@@ -74,7 +76,8 @@ static bool parse_address(const char *text, struct config_address *out, struct e
     if (strlen(text) >= sizeof out->text)
         return error_set(error, ERROR_INVALID, "\"%.40s...\" is too long for an address", text);
     strcpy(out->text, text);
-    if (strncmp(text, "unix:", 5) == 0) return parse_unix_address(text + 5, out, error);
+    if (strncmp(text, "unix:", 5) == 0)
+        return parse_unix_address(text + 5, out, error);
     const char *colon = strrchr(text, ':');
     size_t length = colon == NULL ? 0 : (size_t)(colon - text);
     if (length == 0 || length >= sizeof host)
@@ -82,7 +85,8 @@ static bool parse_address(const char *text, struct config_address *out, struct e
                          text);
     memcpy(host, text, length);
     host[length] = '\0';
-    if (!parse_number(colon + 1, 10, 0, 65535, &port, error)) return false;
+    if (!parse_number(colon + 1, 10, 0, 65535, &port, error))
+        return false;
     struct sockaddr_in *v4 = (struct sockaddr_in *)&out->address;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&out->address;
     if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
@@ -116,7 +120,8 @@ static bool parse_prefix(const char *text, struct config_prefix *out, struct err
     out->family = strchr(host, ':') != NULL ? AF_INET6 : AF_INET;
     if (inet_pton(out->family, host, out->bytes) != 1)
         return error_set(error, ERROR_INVALID, "\"%s\" holds no IP address", text);
-    if (!parse_number(slash + 1, 10, 0, out->family == AF_INET ? 32 : 128, &bits, error)) return false;
+    if (!parse_number(slash + 1, 10, 0, out->family == AF_INET ? 32 : 128, &bits, error))
+        return false;
     out->bits = bits;
     for (unsigned bit = bits; bit < (out->family == AF_INET ? 32u : 128u); bit++)
         if (out->bytes[bit / 8] & (0x80 >> bit % 8))
@@ -128,16 +133,19 @@ static bool parse_prefix(const char *text, struct config_prefix *out, struct err
 static bool set_strings(struct config_strings *strings, const char *const *words, size_t count,
                         struct error *error) {
     strings->items = calloc(count + 1, sizeof *strings->items);
-    if (strings->items == NULL) return error_set(error, ERROR_INTERNAL, "out of memory");
+    if (strings->items == NULL)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; i < count; i++, strings->count++)
-        if (!set_string(&strings->items[i], words[i], error)) return false;
+        if (!set_string(&strings->items[i], words[i], error))
+            return false;
     return true;
 }
 
 static bool set_array(void **place, size_t *place_count, size_t size, bool is_prefix,
                       const char *const *words, size_t count, struct error *error) {
     char *array = calloc(count + 1, size);
-    if (array == NULL) return error_set(error, ERROR_INTERNAL, "out of memory");
+    if (array == NULL)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
     *place = array;
     *place_count = count;
     for (size_t i = 0; i < count; i++) {
@@ -206,8 +214,7 @@ bool config_set_value(const struct setting *setting, const char *directory, void
     return error_set(error, ERROR_INTERNAL, "setting %s has an unknown kind", setting->name);
 }
 
-bool setting_equal(const struct setting *setting, void *a, void *b)
-{
+bool setting_equal(const struct setting *setting, void *a, void *b) {
     const void *left = member(setting, a), *right = member(setting, b);
     if (setting->kind == SETTING_NUMBER)
         return *(const uint32_t *)left == *(const uint32_t *)right;

@@ -7,12 +7,15 @@
 /* Foreign bytes may reach a message: control characters become '?', and a cut message ends in "...". */
 static void tidy(struct error *error, int wanted) {
     for (char *p = error->message; *p != '\0'; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7F) *p = '?';
-    if (wanted >= ERROR_MESSAGE_MAX) memcpy(error->message + ERROR_MESSAGE_MAX - 4, "...", 4);
+        if ((unsigned char)*p < 0x20 || *p == 0x7F)
+            *p = '?';
+    if (wanted >= ERROR_MESSAGE_MAX)
+        memcpy(error->message + ERROR_MESSAGE_MAX - 4, "...", 4);
 }
 
 bool error_set(struct error *error, enum error_code code, const char *format, ...) {
-    if (error == NULL) return false;
+    if (error == NULL)
+        return false;
     va_list arguments;
     va_start(arguments, format);
     error->code = code;
@@ -23,7 +26,8 @@ bool error_set(struct error *error, enum error_code code, const char *format, ..
 }
 
 void error_prefix(struct error *error, const char *format, ...) {
-    if (error == NULL) return;
+    if (error == NULL)
+        return;
     char prefix[ERROR_MESSAGE_MAX / 2], rest[ERROR_MESSAGE_MAX];
     va_list arguments;
     va_start(arguments, format);

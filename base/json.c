@@ -21,7 +21,8 @@ static bool is_depth_bounded(const char *text, size_t length) {
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {
-            if (++depth > DEPTH_MAX) return false;
+            if (++depth > DEPTH_MAX)
+                return false;
         } else if ((c == '}' || c == ']') && depth > 0) {
             depth--;
         }
@@ -65,8 +66,10 @@ bool json_get_optional_string(const json_t *object, const char *key, const char 
                               struct error *error) {
     const json_t *found = json_object_get(object, key);
     *value = NULL;
-    if (found == NULL || json_is_null(found)) return true;
-    if (!json_is_string(found)) return error_set(error, ERROR_INVALID, "\"%s\" must be a string", key);
+    if (found == NULL || json_is_null(found))
+        return true;
+    if (!json_is_string(found))
+        return error_set(error, ERROR_INVALID, "\"%s\" must be a string", key);
     *value = json_string_value(found);
     return true;
 }
@@ -84,6 +87,7 @@ static int append(const char *piece, size_t length, void *data) {
 char *json_to_text(struct arena *arena, const json_t *json) {
     struct sink sink;
     text_init(&sink.text, arena);
-    if (json_dump_callback(json, append, &sink, JSON_COMPACT | JSON_ENCODE_ANY) != 0) return NULL;
+    if (json_dump_callback(json, append, &sink, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
+        return NULL;
     return sink.text.data;
 }

@@ -34,8 +34,10 @@ bool log_level_parse(const char *name, enum log_level *level) {
 
 bool log_open_file(const char *path, struct error *error) {
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-    if (fd < 0) return error_set(error, ERROR_INVALID, "cannot open the log file %s: %m", path);
-    if (descriptor != STDERR_FILENO) close(descriptor);
+    if (fd < 0)
+        return error_set(error, ERROR_INVALID, "cannot open the log file %s: %m", path);
+    if (descriptor != STDERR_FILENO)
+        close(descriptor);
     descriptor = fd;
     return true;
 }
@@ -46,7 +48,8 @@ struct line {
 };
 
 static void put(struct line *line, char c) {
-    if (line->length < sizeof line->bytes - 1) line->bytes[line->length++] = c;
+    if (line->length < sizeof line->bytes - 1)
+        line->bytes[line->length++] = c;
 }
 
 static void put_text(struct line *line, const char *text) {
@@ -55,11 +58,13 @@ static void put_text(struct line *line, const char *text) {
 }
 
 static bool is_plain(const char *value) {
-    if (*value == '\0') return false;
+    if (*value == '\0')
+        return false;
     for (; *value != '\0'; value++) {
         char c = *value;
         bool is_word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!is_word && strchr("._:/@+-", c) == NULL) return false;
+        if (!is_word && strchr("._:/@+-", c) == NULL)
+            return false;
     }
     return true;
 }
@@ -79,7 +84,8 @@ static void put_value(struct line *line, const char *value) {
             put(line, digits[c >> 4]);
             put(line, digits[c & 15]);
         } else {
-            if (c == '"' || c == '\\') put(line, '\\');
+            if (c == '"' || c == '\\')
+                put(line, '\\');
             put(line, (char)c);
         }
     }
@@ -98,7 +104,8 @@ static void put_time(struct line *line) {
 }
 
 void log_event(enum log_level level, const char *event, ...) {
-    if (level > lowest) return;
+    if (level > lowest)
+        return;
     struct line line;
     line.length = 0;
     put_time(&line);
@@ -111,7 +118,8 @@ void log_event(enum log_level level, const char *event, ...) {
     va_start(pairs, event);
     for (const char *key = va_arg(pairs, const char *); key != NULL; key = va_arg(pairs, const char *)) {
         const char *value = va_arg(pairs, const char *);
-        if (value == NULL) continue;
+        if (value == NULL)
+            continue;
         put(&line, ' ');
         put_text(&line, key);
         put(&line, '=');

@@ -54,13 +54,15 @@ static uint32_t hash_name(const char *name) {
 /* A process that died between the two states leaves the slot half filled: pass it by after a bounded wait. */
 static bool is_ready(struct metric *metric) {
     for (unsigned tries = 0; tries < 100000; tries++)
-        if (atomic_load(&metric->state) == SLOT_READY) return true;
+        if (atomic_load(&metric->state) == SLOT_READY)
+            return true;
     return false;
 }
 
 static struct metric *find_or_add(struct metrics *metrics, const char *name, const char *help,
                                   enum metric_type type) {
-    if (strlen(name) >= METRIC_NAME_MAX) return &metrics->overflow;
+    if (strlen(name) >= METRIC_NAME_MAX)
+        return &metrics->overflow;
     uint32_t start = hash_name(name);
     for (uint32_t i = 0; i < SLOTS; i++) {
         struct metric *metric = &metrics->slots[(start + i) % SLOTS];
@@ -72,7 +74,8 @@ static struct metric *find_or_add(struct metrics *metrics, const char *name, con
             atomic_store(&metric->state, SLOT_READY);
             return metric;
         }
-        if (is_ready(metric) && strcmp(metric->name, name) == 0) return metric;
+        if (is_ready(metric) && strcmp(metric->name, name) == 0)
+            return metric;
     }
     return &metrics->overflow;
 }
@@ -157,10 +160,12 @@ static void render_family(struct text *text, const struct metrics *metrics, cons
     char family[METRIC_NAME_MAX], labels[METRIC_NAME_MAX];
     split_name(first->name, family, labels);
     for (const struct metric *before = metrics->slots; before < first; before++)
-        if (atomic_load(&before->state) == SLOT_READY && is_family(before, family)) return;
+        if (atomic_load(&before->state) == SLOT_READY && is_family(before, family))
+            return;
     text_printf(text, "# HELP %s %s\n# TYPE %s %s\n", family, first->help, family, types[first->type]);
     for (const struct metric *metric = first; metric < metrics->slots + SLOTS; metric++)
-        if (atomic_load(&metric->state) == SLOT_READY && is_family(metric, family)) render_one(text, metric);
+        if (atomic_load(&metric->state) == SLOT_READY && is_family(metric, family))
+            render_one(text, metric);
 }
 
 char *metrics_render(const struct metrics *metrics, struct arena *arena) {
@@ -179,8 +184,10 @@ int64_t metrics_value(const struct metrics *metrics, const char *name) {
     uint32_t start = hash_name(name);
     for (uint32_t i = 0; i < SLOTS; i++) {
         const struct metric *metric = &metrics->slots[(start + i) % SLOTS];
-        if (atomic_load(&metric->state) != SLOT_READY) return 0;
-        if (strcmp(metric->name, name) == 0) return atomic_load(&metric->value);
+        if (atomic_load(&metric->state) != SLOT_READY)
+            return 0;
+        if (strcmp(metric->name, name) == 0)
+            return atomic_load(&metric->value);
     }
     return 0;
 }

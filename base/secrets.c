@@ -16,7 +16,8 @@ struct secrets {
 static struct secrets *allocate(void) {
     struct secrets *secrets =
         mmap(NULL, sizeof *secrets, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (secrets == MAP_FAILED) return NULL;
+    if (secrets == MAP_FAILED)
+        return NULL;
     /* Both are hardening only: a system without them still works. */
     if (mlock(secrets, sizeof *secrets) != 0 || madvise(secrets, sizeof *secrets, MADV_DONTDUMP) != 0)
         return secrets;
@@ -25,12 +26,14 @@ static struct secrets *allocate(void) {
 
 struct secrets *secrets_load(const char *path, struct error *error) {
     char *text = config_read_secret(path, 256, error);
-    if (text == NULL) return NULL;
+    if (text == NULL)
+        return NULL;
     struct secrets *secrets = allocate();
     bool is_good = secrets != NULL && hex_decode(text, secrets->master, SECRET_BYTES);
     bytes_wipe(text, strlen(text));
     free(text);
-    if (is_good) return secrets;
+    if (is_good)
+        return secrets;
     error_set(error, secrets == NULL ? ERROR_INTERNAL : ERROR_INVALID,
               "%s must hold 64 hex digits (`originca-server ca init` makes it)", path);
     secrets_free(secrets);
@@ -47,13 +50,16 @@ bool secrets_create(const char *path, struct error *error) {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     bool is_good = fd >= 0 && write(fd, text, 2 * SECRET_BYTES + 1) == 2 * SECRET_BYTES + 1 && fsync(fd) == 0;
     bytes_wipe(text, sizeof text);
-    if (!is_good) error_set(error, ERROR_INVALID, "cannot write the secret file %s: %m", path);
-    if (fd >= 0) close(fd);
+    if (!is_good)
+        error_set(error, ERROR_INVALID, "cannot write the secret file %s: %m", path);
+    if (fd >= 0)
+        close(fd);
     return is_good;
 }
 
 void secrets_free(struct secrets *secrets) {
-    if (secrets == NULL) return;
+    if (secrets == NULL)
+        return;
     bytes_wipe(secrets, sizeof *secrets);
     munmap(secrets, sizeof *secrets);
 }
@@ -69,6 +75,7 @@ void secrets_derive(const struct secrets *secrets, const char *label, const void
         length = sizeof digest;
     }
     memcpy(message, label, label_length);
-    if (length > 0) memcpy(message + label_length, context, length);
+    if (length > 0)
+        memcpy(message + label_length, context, length);
     hmac_sha256(secrets->master, SECRET_BYTES, message, label_length + length, out);
 }

@@ -10,7 +10,8 @@ void text_init(struct text *text, struct arena *arena) {
 }
 
 void text_append_bytes(struct text *text, const void *bytes, size_t length) {
-    if (text->failed) return;
+    if (text->failed)
+        return;
     if (text->length + length + 1 > text->capacity) {
         size_t capacity = text->capacity == 0 ? 256 : text->capacity * 2;
         while (capacity < text->length + length + 1)
@@ -20,11 +21,13 @@ void text_append_bytes(struct text *text, const void *bytes, size_t length) {
             text->failed = true;
             return;
         }
-        if (text->length > 0) memcpy(larger, text->data, text->length);
+        if (text->length > 0)
+            memcpy(larger, text->data, text->length);
         text->data = larger;
         text->capacity = capacity;
     }
-    if (length > 0) memcpy(text->data + text->length, bytes, length);
+    if (length > 0)
+        memcpy(text->data + text->length, bytes, length);
     text->length += length;
     text->data[text->length] = '\0';
 }
@@ -75,30 +78,38 @@ static size_t encode_groups(const char *alphabet, const uint8_t *in, size_t leng
 }
 
 static int sextet(char c, char plus, char slash) {
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    if (c == plus) return 62;
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (c == plus)
+        return 62;
     return c == slash ? 63 : -1;
 }
 
 char *base64url_encode(struct arena *arena, const void *bytes, size_t length) {
     char *out = arena_alloc(arena, length / 3 * 4 + 5);
-    if (out == NULL) return NULL;
+    if (out == NULL)
+        return NULL;
     out[encode_groups(url_alphabet, bytes, length, out)] = '\0';
     return out;
 }
 
 bool base64url_decode(struct arena *arena, const char *text, size_t length, struct bytes *out) {
-    if (length % 4 == 1) return false;
+    if (length % 4 == 1)
+        return false;
     uint8_t *bytes = arena_alloc(arena, length / 4 * 3 + 3);
-    if (bytes == NULL) return false;
+    if (bytes == NULL)
+        return false;
     size_t written = 0;
     uint32_t bits = 0;
     unsigned held = 0;
     for (size_t i = 0; i < length; i++) {
         int value = sextet(text[i], '-', '_');
-        if (value < 0) return false;
+        if (value < 0)
+            return false;
         bits = bits << 6 | (uint32_t)value;
         held += 6;
         if (held >= 8) {
@@ -107,14 +118,16 @@ bool base64url_decode(struct arena *arena, const char *text, size_t length, stru
             bits &= (1u << held) - 1;
         }
     }
-    if (bits != 0) return false;
+    if (bits != 0)
+        return false;
     *out = (struct bytes){.data = bytes, .length = written};
     return true;
 }
 
 char *base64_encode(struct arena *arena, const void *bytes, size_t length) {
     char *out = arena_alloc(arena, (length + 2) / 3 * 4 + 1);
-    if (out == NULL) return NULL;
+    if (out == NULL)
+        return NULL;
     size_t written = encode_groups(standard_alphabet, bytes, length, out);
     while (written % 4 != 0)
         out[written++] = '=';
@@ -124,19 +137,22 @@ char *base64_encode(struct arena *arena, const void *bytes, size_t length) {
 
 bool base64_decode(struct arena *arena, const char *text, size_t length, struct bytes *out) {
     uint8_t *bytes = arena_alloc(arena, length / 4 * 3 + 3);
-    if (bytes == NULL) return false;
+    if (bytes == NULL)
+        return false;
     size_t written = 0, digits = 0, padding = 0;
     uint32_t bits = 0;
     unsigned held = 0;
     for (size_t i = 0; i < length; i++) {
         char c = text[i];
-        if (c == '\r' || c == '\n' || c == ' ' || c == '\t') continue;
+        if (c == '\r' || c == '\n' || c == ' ' || c == '\t')
+            continue;
         if (c == '=') {
             padding++;
             continue;
         }
         int value = sextet(c, '+', '/');
-        if (value < 0 || padding > 0) return false;
+        if (value < 0 || padding > 0)
+            return false;
         digits++;
         bits = bits << 6 | (uint32_t)value;
         held += 6;
@@ -146,7 +162,8 @@ bool base64_decode(struct arena *arena, const char *text, size_t length, struct 
             bits &= (1u << held) - 1;
         }
     }
-    if ((digits + padding) % 4 != 0 || padding > 2 || bits != 0) return false;
+    if ((digits + padding) % 4 != 0 || padding > 2 || bits != 0)
+        return false;
     *out = (struct bytes){.data = bytes, .length = written};
     return true;
 }
@@ -162,9 +179,12 @@ void hex_encode(const void *bytes, size_t length, char *out) {
 }
 
 static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
     return -1;
 }
 
@@ -173,7 +193,8 @@ bool hex_decode(const char *text, void *out, size_t out_length) {
     for (size_t i = 0; i < out_length; i++) {
         int high = hex_digit(text[2 * i]);
         int low = high < 0 ? -1 : hex_digit(text[2 * i + 1]);
-        if (low < 0) return false;
+        if (low < 0)
+            return false;
         bytes[i] = (uint8_t)(high << 4 | low);
     }
     return text[2 * out_length] == '\0';
@@ -181,7 +202,8 @@ bool hex_decode(const char *text, void *out, size_t out_length) {
 
 char *pem_encode(struct arena *arena, const char *label, const void *der, size_t length) {
     char *body = base64_encode(arena, der, length);
-    if (body == NULL) return NULL;
+    if (body == NULL)
+        return NULL;
     struct text text;
     text_init(&text, arena);
     text_printf(&text, "-----BEGIN %s-----\n", label);
@@ -200,20 +222,24 @@ bool pem_decode(struct arena *arena, const char *label, const char *text, size_t
     char begin[80], end[80];
     int begin_length = snprintf(begin, sizeof begin, "-----BEGIN %s-----", label);
     int end_length = snprintf(end, sizeof end, "-----END %s-----", label);
-    if (begin_length >= (int)sizeof begin || end_length >= (int)sizeof end) return false;
+    if (begin_length >= (int)sizeof begin || end_length >= (int)sizeof end)
+        return false;
     const char *start = memmem(text, length, begin, (size_t)begin_length);
-    if (start == NULL) return false;
+    if (start == NULL)
+        return false;
     start += begin_length;
     size_t rest = length - (size_t)(start - text);
     const char *stop = memmem(start, rest, end, (size_t)end_length);
-    if (stop == NULL) return false;
+    if (stop == NULL)
+        return false;
     return base64_decode(arena, start, (size_t)(stop - start), der) && der->length > 0;
 }
 
 char *random_hex(struct arena *arena, size_t bytes) {
     uint8_t *raw = arena_alloc(arena, bytes);
     char *out = arena_alloc(arena, 2 * bytes + 1);
-    if (raw == NULL || out == NULL) return NULL;
+    if (raw == NULL || out == NULL)
+        return NULL;
     random_bytes(raw, bytes);
     hex_encode(raw, bytes, out);
     return out;
@@ -244,7 +270,8 @@ void serial_to_decimal(const uint8_t serial[SERIAL_BYTES], char decimal[SERIAL_D
 
 static bool parse_hex_serial(const char *text, uint8_t serial[SERIAL_BYTES]) {
     size_t length = strlen(text);
-    if (length == 0 || length > 2 * SERIAL_BYTES) return false;
+    if (length == 0 || length > 2 * SERIAL_BYTES)
+        return false;
     char padded[2 * SERIAL_BYTES + 1];
     memset(padded, '0', 2 * SERIAL_BYTES);
     memcpy(padded + 2 * SERIAL_BYTES - length, text, length);
@@ -253,18 +280,22 @@ static bool parse_hex_serial(const char *text, uint8_t serial[SERIAL_BYTES]) {
 }
 
 bool serial_parse(const char *text, uint8_t serial[SERIAL_BYTES]) {
-    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) return parse_hex_serial(text + 2, serial);
-    if (*text == '\0' || strlen(text) >= SERIAL_DECIMAL_MAX) return false;
+    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
+        return parse_hex_serial(text + 2, serial);
+    if (*text == '\0' || strlen(text) >= SERIAL_DECIMAL_MAX)
+        return false;
     memset(serial, 0, SERIAL_BYTES);
     for (; *text != '\0'; text++) {
-        if (*text < '0' || *text > '9') return false;
+        if (*text < '0' || *text > '9')
+            return false;
         unsigned carry = (unsigned)(*text - '0');
         for (size_t i = SERIAL_BYTES; i-- > 0;) {
             unsigned value = serial[i] * 10u + carry;
             serial[i] = (uint8_t)value;
             carry = value >> 8;
         }
-        if (carry != 0) return false;
+        if (carry != 0)
+            return false;
     }
     return true;
 }

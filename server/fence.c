@@ -192,14 +192,16 @@ static void judge(struct fence *fence) {
     }
     metric_set(fence->behind, (int64_t)(fence->status.last_sequence - fence->state.applied));
     if (must_replay(fence)) {
-        if (!fence->worker->is_ready) set_ready(fence, false, "replaying the ledger into Redis");
+        if (!fence->worker->is_ready)
+            set_ready(fence, false, "replaying the ledger into Redis");
         fence->replay_from = fence->state.applied + 1;
         read_records(fence);
         return;
     }
     set_ready(fence, true, "");
     end_pass(fence);
-    if (fence->worker->slot == 0 && !fence->worker->is_draining) reconciler_run(fence->reconciler);
+    if (fence->worker->slot == 0 && !fence->worker->is_draining)
+        reconciler_run(fence->reconciler);
 }
 
 static void note_reset(void *context, const struct error *error) {
@@ -249,7 +251,8 @@ static void start_pass(evutil_socket_t fd, short what, void *context) {
     (void)what;
     struct fence *fence = context;
     const char *reason;
-    if (fence->is_running) return;
+    if (fence->is_running)
+        return;
     if (!store_is_ready(fence->worker->store, &reason)) {
         set_ready(fence, false, reason);
         schedule(fence, RETRY_INTERVAL_MS);
@@ -301,8 +304,10 @@ struct fence *fence_new(struct worker *worker, struct error *error) {
 }
 
 void fence_free(struct fence *fence) {
-    if (fence == NULL) return;
-    if (fence->timer != NULL) event_free(fence->timer);
+    if (fence == NULL)
+        return;
+    if (fence->timer != NULL)
+        event_free(fence->timer);
     reconciler_free(fence->reconciler);
     arena_free(fence->arena);
     free(fence);

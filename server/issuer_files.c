@@ -34,7 +34,8 @@ static void send_file(struct http_request *request) {
     bool is_der = dot != NULL && strcmp(dot, ".der") == 0;
     for (size_t i = 0; i < files->count && (is_der || (dot != NULL && strcmp(dot, ".pem") == 0)); i++) {
         const struct issuer_file *file = &files->items[i];
-        if (strlen(file->name) != length || memcmp(file->name, asked, length) != 0) continue;
+        if (strlen(file->name) != length || memcmp(file->name, asked, length) != 0)
+            continue;
         http_reply_header(request, "Cache-Control", "public, max-age=86400");
         if (is_der)
             http_reply(request, 200, "application/pkix-cert", file->der.data, file->der.length);
@@ -52,14 +53,16 @@ static bool load_file(struct arena *arena, const struct config_issuer *issuer, s
     FILE *stream = fopen(issuer->certificate_file, "re");
     char *text = arena_alloc(arena, CERTIFICATE_FILE_MAX);
     size_t length = stream != NULL && text != NULL ? fread(text, 1, CERTIFICATE_FILE_MAX, stream) : 0;
-    if (stream != NULL) fclose(stream);
+    if (stream != NULL)
+        fclose(stream);
     out->name = issuer->name;
     if (length == 0 || length == CERTIFICATE_FILE_MAX ||
         !pem_decode(arena, "CERTIFICATE", text, length, &out->der))
         return error_set(error, ERROR_INVALID, "%s is no PEM certificate; `originca-server ca init` makes it",
                          issuer->certificate_file);
     char *pem = pem_encode(arena, "CERTIFICATE", out->der.data, out->der.length);
-    if (pem == NULL) return error_set(error, ERROR_INTERNAL, "out of memory");
+    if (pem == NULL)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
     out->pem = (struct bytes){(const uint8_t *)pem, strlen(pem)};
     return true;
 }
@@ -87,7 +90,8 @@ struct issuer_files *issuer_files_new(struct worker *worker, struct error *error
 }
 
 void issuer_files_free(struct issuer_files *files) {
-    if (files == NULL) return;
+    if (files == NULL)
+        return;
     arena_free(files->arena);
     free(files);
 }

@@ -23,20 +23,23 @@ static bool set_option(int fd, int level, int option, int value) {
  * alive. */
 static bool remove_stale_socket(const struct config_address *address, struct error *error) {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return error_set(error, ERROR_UNAVAILABLE, "cannot make a socket: %m");
+    if (fd < 0)
+        return error_set(error, ERROR_UNAVAILABLE, "cannot make a socket: %m");
     int outcome = connect(fd, (const struct sockaddr *)&address->address, address->length);
     int reason = errno;
     close(fd);
     if (outcome == 0)
         return error_set(error, ERROR_CONFLICT,
                          "%s is served by another process; is the server running already?", address->text);
-    if (reason == ECONNREFUSED) unlink(((const struct sockaddr_un *)&address->address)->sun_path);
+    if (reason == ECONNREFUSED)
+        unlink(((const struct sockaddr_un *)&address->address)->sun_path);
     return true;
 }
 
 static int open_socket(const struct config_address *address, mode_t mode, struct error *error) {
     int family = address->address.ss_family;
-    if (family == AF_UNIX && !remove_stale_socket(address, error)) return -1;
+    if (family == AF_UNIX && !remove_stale_socket(address, error))
+        return -1;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         error_set(error, ERROR_UNAVAILABLE, "cannot make a socket for %s: %m", address->text);
@@ -45,13 +48,15 @@ static int open_socket(const struct config_address *address, mode_t mode, struct
     bool is_set = family == AF_UNIX || (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
                                         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) &&
                                         set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1));
-    if (family == AF_INET6) is_set = is_set && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    if (family == AF_INET6)
+        is_set = is_set && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     /* The permissions must hold from the first moment on: umask, not a chmod afterwards. */
     mode_t before = umask(family == AF_UNIX ? (mode_t)(~mode & 0777) : 0077);
     bool is_open = is_set && bind(fd, (const struct sockaddr *)&address->address, address->length) == 0 &&
                    listen(fd, BACKLOG) == 0;
     umask(before);
-    if (is_open) return fd;
+    if (is_open)
+        return fd;
     error_set(error, ERROR_UNAVAILABLE, "cannot listen on %s: %m", address->text);
     close(fd);
     return -1;
@@ -76,10 +81,12 @@ static bool want(struct listeners *listeners, enum listener_kind kind, const str
         return true;
     }
     struct listener *larger = realloc(listeners->items, (listeners->count + 1) * sizeof *larger);
-    if (larger == NULL) return error_set(error, ERROR_INTERNAL, "out of memory");
+    if (larger == NULL)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
     listeners->items = larger;
     int fd = open_socket(address, mode, error);
-    if (fd < 0) return false;
+    if (fd < 0)
+        return false;
     larger[listeners->count++] =
         (struct listener){.kind = kind, .address = *address, .slot = slot, .fd = fd, .is_wanted = true};
     return true;
@@ -90,9 +97,11 @@ bool listeners_open(struct listeners *listeners, const struct config *config, st
         listeners->items[i].is_wanted = false;
     for (unsigned slot = 0; slot < config->workers; slot++) {
         for (size_t i = 0; i < config->https_listen_count; i++)
-            if (!want(listeners, LISTENER_HTTPS, &config->https_listen[i], slot, 0, error)) return false;
+            if (!want(listeners, LISTENER_HTTPS, &config->https_listen[i], slot, 0, error))
+                return false;
         for (size_t i = 0; i < config->http_listen_count; i++)
-            if (!want(listeners, LISTENER_HTTP, &config->http_listen[i], slot, 0, error)) return false;
+            if (!want(listeners, LISTENER_HTTP, &config->http_listen[i], slot, 0, error))
+                return false;
     }
     return want(listeners, LISTENER_ADMIN, &config->admin_listen, 0, (mode_t)config->admin_socket_mode,
                 error);

@@ -34,7 +34,8 @@ enum { OPTION_CHECK = 256, OPTION_SETTINGS, OPTION_VERSION };
 static int run_command(const struct config *config, int argc, char **argv) {
     if (strcmp(argv[0], "ca") == 0 && argc >= 2 && strcmp(argv[1], "init") == 0)
         return signer_ca_init(config, argc - 1, argv + 1);
-    if (strcmp(argv[0], "ledger") == 0 && argc >= 2) return signer_ledger_command(config, argc - 1, argv + 1);
+    if (strcmp(argv[0], "ledger") == 0 && argc >= 2)
+        return signer_ledger_command(config, argc - 1, argv + 1);
     fprintf(stderr, "originca-server: unknown command \"%s\"\n", argv[0]);
     print_help(stderr);
     return 2;
@@ -82,7 +83,8 @@ int main(int argc, char **argv) {
     }
     if (only_check || optind < argc) {
         int status = only_check ? 0 : run_command(config, argc - optind, argv + optind);
-        if (only_check) printf("%s: no mistakes found\n", path);
+        if (only_check)
+            printf("%s: no mistakes found\n", path);
         config_free(config);
         return status;
     }

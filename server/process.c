@@ -17,9 +17,11 @@
 #include "originca/log.h"
 
 static bool take_user(const char *name, struct error *error) {
-    if (name == NULL || geteuid() != 0) return true;
+    if (name == NULL || geteuid() != 0)
+        return true;
     struct passwd *user = getpwnam(name);
-    if (user == NULL) return error_set(error, ERROR_INVALID, "there is no user \"%s\"", name);
+    if (user == NULL)
+        return error_set(error, ERROR_INVALID, "there is no user \"%s\"", name);
     if (initgroups(name, user->pw_gid) != 0 || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) != 0 ||
         setresuid(user->pw_uid, user->pw_uid, user->pw_uid) != 0)
         return error_set(error, ERROR_INTERNAL, "cannot become user \"%s\": %m", name);
@@ -38,7 +40,8 @@ bool process_become(const char *name, const char *user, struct error *error) {
     signal(SIGHUP, SIG_IGN);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (!take_user(user, error)) return false;
+    if (!take_user(user, error))
+        return false;
     const struct rlimit no_core = {0, 0};
     /* After the change of user, which resets both. */
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0 ||
@@ -52,7 +55,8 @@ bool process_become(const char *name, const char *user, struct error *error) {
 
 void process_raise_file_limit(void) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
         log_event(LOG_LEVEL_WARNING, "cannot raise the limit of open files", NULL);
@@ -61,11 +65,14 @@ void process_raise_file_limit(void) {
 void process_notify(const char *state) {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (path == NULL || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof address.sun_path) return;
+    if (path == NULL || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof address.sun_path)
+        return;
     strcpy(address.sun_path, path);
-    if (path[0] == '@') address.sun_path[0] = '\0';
+    if (path[0] == '@')
+        address.sun_path[0] = '\0';
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return;
+    if (fd < 0)
+        return;
     socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
     ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address, length);
     (void)sent; /* readiness is advice: without it systemd says so itself */

@@ -63,7 +63,8 @@ static void end_attempts(struct reconciler *reconciler) {
 static void note_released(void *context, const struct error *error) {
     struct reconciler *reconciler = context;
     const struct store_attempt *attempt = &reconciler->attempts.list.items[reconciler->attempts.next - 1];
-    if (error == NULL) metric_add(reconciler->released, 1);
+    if (error == NULL)
+        metric_add(reconciler->released, 1);
     log_event(LOG_LEVEL_WARNING, "an unfinished attempt was released", "order", attempt->order, "attempt",
               attempt->attempt, "problem", error == NULL ? NULL : error->message, NULL);
     next_attempt(reconciler);
@@ -90,7 +91,8 @@ static void next_attempt(struct reconciler *reconciler) {
     struct attempts_part *part = &reconciler->attempts;
     while (part->next < part->list.count) {
         const struct store_attempt *attempt = &part->list.items[part->next++];
-        if (!is_of_this_host(reconciler->worker, attempt->attempt)) continue;
+        if (!is_of_this_host(reconciler->worker, attempt->attempt))
+            continue;
         signer_attempt_status(reconciler->worker->signer, part->arena, attempt->attempt, &part->outcome, NULL,
                               note_outcome, reconciler);
         return;
@@ -111,7 +113,8 @@ static void start_attempts(struct reconciler *reconciler) {
     const struct worker *worker = reconciler->worker;
     int64_t older_than =
         clock_wall_ms() - (int64_t)worker->config->claim_timeout_seconds * 1000 - CLAIM_GRACE_MS;
-    if (reconciler->attempts.arena != NULL || (reconciler->attempts.arena = arena_new(0)) == NULL) return;
+    if (reconciler->attempts.arena != NULL || (reconciler->attempts.arena = arena_new(0)) == NULL)
+        return;
     store_stale_attempts(worker->store, reconciler->attempts.arena, older_than, ATTEMPTS_MAX,
                          &reconciler->attempts.list, note_attempts, reconciler);
 }
@@ -119,7 +122,8 @@ static void start_attempts(struct reconciler *reconciler) {
 /* --- zones --- */
 
 static void end_zone(struct reconciler *reconciler) {
-    if (--reconciler->zones.pending > 0) return;
+    if (--reconciler->zones.pending > 0)
+        return;
     arena_free(reconciler->zones.arena);
     reconciler->zones.arena = NULL;
 }
@@ -159,7 +163,8 @@ static bool start_zone(struct reconciler *reconciler, const struct store_zone *z
     struct zone_job *job = arena_alloc(reconciler->zones.arena, sizeof *job);
     const struct dnscheck_zone asked = {zone->name, zone->name_servers, zone->name_server_count};
     const struct dnscheck_request request = {.zones = &asked, .zone_count = 1};
-    if (job == NULL) return false;
+    if (job == NULL)
+        return false;
     *job = (struct zone_job){.reconciler = reconciler, .zone = zone};
     return dnscheck_start(reconciler->worker->dnscheck, reconciler->zones.arena, &request, note_zone_checked,
                           job, NULL) != NULL;
@@ -170,12 +175,14 @@ static void note_due_zones(void *context, const struct error *error) {
     struct zones_part *part = &reconciler->zones;
     part->pending = 1; /* ours, until all are started */
     for (size_t i = 0; error == NULL && i < part->list.count; i++)
-        if (start_zone(reconciler, &part->list.items[i])) part->pending++;
+        if (start_zone(reconciler, &part->list.items[i]))
+            part->pending++;
     end_zone(reconciler);
 }
 
 static void start_zones(struct reconciler *reconciler) {
-    if (reconciler->zones.arena != NULL || (reconciler->zones.arena = arena_new(0)) == NULL) return;
+    if (reconciler->zones.arena != NULL || (reconciler->zones.arena = arena_new(0)) == NULL)
+        return;
     store_due_zones(reconciler->worker->store, reconciler->zones.arena, ZONES_AT_ONCE, ZONE_LEASE_SECONDS,
                     &reconciler->zones.list, note_due_zones, reconciler);
 }
@@ -190,7 +197,8 @@ static void note_swept(void *context, const struct error *error) {
 }
 
 static void start_sweep(struct reconciler *reconciler) {
-    if (reconciler->is_sweeping || clock_monotonic_ms() - reconciler->swept_ms < SWEEP_INTERVAL_MS) return;
+    if (reconciler->is_sweeping || clock_monotonic_ms() - reconciler->swept_ms < SWEEP_INTERVAL_MS)
+        return;
     reconciler->is_sweeping = true;
     store_sweep(reconciler->worker->store, SWEEP_ENTRIES, &reconciler->swept, note_swept, reconciler);
 }
@@ -216,7 +224,8 @@ struct reconciler *reconciler_new(struct worker *worker, struct error *error) {
 }
 
 void reconciler_free(struct reconciler *reconciler) {
-    if (reconciler == NULL) return;
+    if (reconciler == NULL)
+        return;
     arena_free(reconciler->attempts.arena);
     arena_free(reconciler->zones.arena);
     free(reconciler);

@@ -84,7 +84,8 @@ static void catch_signals(sigset_t *while_waiting) {
 
 static void forget_siblings(struct supervisor *supervisor) {
     for (size_t i = 0; i < supervisor->count; i++)
-        if (supervisor->children[i].ready_fd >= 0) close(supervisor->children[i].ready_fd);
+        if (supervisor->children[i].ready_fd >= 0)
+            close(supervisor->children[i].ready_fd);
     close(supervisor->pid_fd);
 }
 
@@ -122,7 +123,8 @@ static const char *kind_of(const struct child *child) {
 
 static void schedule_restart(struct child *child) {
     int64_t now = clock_monotonic_ms();
-    if (now - child->started_ms > STEADY_MS) child->failures = 0;
+    if (now - child->started_ms > STEADY_MS)
+        child->failures = 0;
     int64_t pause = BACKOFF_FIRST_MS;
     for (unsigned i = 0; i < child->failures && pause < BACKOFF_LAST_MS; i++)
         pause *= 2;
@@ -142,14 +144,17 @@ static void start_child(struct supervisor *supervisor, struct child *child) {
     }
     pid_t pid = fork();
     if (pid == 0) {
-        if (child->is_signer) run_signer(supervisor);
+        if (child->is_signer)
+            run_signer(supervisor);
         close(ready[0]);
         run_worker(supervisor, child->slot, ready[1]);
     }
-    if (ready[1] >= 0) close(ready[1]);
+    if (ready[1] >= 0)
+        close(ready[1]);
     if (pid < 0) {
         log_event(LOG_LEVEL_ERROR, "cannot fork", "child", kind_of(child), NULL);
-        if (ready[0] >= 0) close(ready[0]);
+        if (ready[0] >= 0)
+            close(ready[0]);
         schedule_restart(child);
         return;
     }
@@ -170,7 +175,8 @@ static struct child *add_child(struct supervisor *supervisor, bool is_signer, un
     if (supervisor->count == supervisor->capacity) {
         size_t capacity = supervisor->capacity == 0 ? 16 : supervisor->capacity * 2;
         struct child *larger = realloc(supervisor->children, capacity * sizeof *larger);
-        if (larger == NULL) return NULL;
+        if (larger == NULL)
+            return NULL;
         supervisor->children = larger;
         supervisor->capacity = capacity;
     }
@@ -182,7 +188,8 @@ static struct child *add_child(struct supervisor *supervisor, bool is_signer, un
 static bool start_workers(struct supervisor *supervisor) {
     for (unsigned slot = 0; slot < supervisor->config->workers; slot++) {
         struct child *child = add_child(supervisor, false, slot);
-        if (child == NULL) return false;
+        if (child == NULL)
+            return false;
         start_child(supervisor, child);
     }
     return true;
@@ -190,8 +197,10 @@ static bool start_workers(struct supervisor *supervisor) {
 
 static void drain_child(struct supervisor *supervisor, struct child *child) {
     child->is_wanted = false;
-    if (child->state == CHILD_WAITING) child->state = CHILD_NONE;
-    if (child->state != CHILD_RUNNING) return;
+    if (child->state == CHILD_WAITING)
+        child->state = CHILD_NONE;
+    if (child->state != CHILD_RUNNING)
+        return;
     kill(child->pid, SIGTERM);
     child->state = CHILD_DRAINING;
     child->kill_ms = clock_monotonic_ms() + (int64_t)supervisor->config->drain_seconds * 1000 + KILL_AFTER_MS;
@@ -220,7 +229,8 @@ static void restart_signer(struct supervisor *supervisor) {
 
 static void reload(struct supervisor *supervisor) {
     struct error error;
-    if (supervisor->drain_old_ms != 0) drain_old_workers(supervisor);
+    if (supervisor->drain_old_ms != 0)
+        drain_old_workers(supervisor);
     struct config *config = config_load(supervisor->config->path, stderr, &error);
     if (config == NULL || !listeners_open(&supervisor->listeners, config, &error)) {
         log_event(LOG_LEVEL_ERROR, "reload refused, the former configuration stays in force", "reason",
@@ -235,11 +245,15 @@ static void reload(struct supervisor *supervisor) {
     supervisor->retired = supervisor->config;
     supervisor->config = config;
     enum log_level level;
-    if (log_level_parse(config->log_level, &level)) log_set_level(level);
+    if (log_level_parse(config->log_level, &level))
+        log_set_level(level);
     for (size_t i = 0; i < supervisor->count; i++)
-        if (!supervisor->children[i].is_signer) supervisor->children[i].is_wanted = false;
-    if (is_new_signer) restart_signer(supervisor);
-    if (!start_workers(supervisor)) log_event(LOG_LEVEL_ERROR, "out of memory while starting workers", NULL);
+        if (!supervisor->children[i].is_signer)
+            supervisor->children[i].is_wanted = false;
+    if (is_new_signer)
+        restart_signer(supervisor);
+    if (!start_workers(supervisor))
+        log_event(LOG_LEVEL_ERROR, "out of memory while starting workers", NULL);
     supervisor->drain_old_ms = clock_monotonic_ms() + SUCCESSOR_WAIT_MS;
 }
 
@@ -252,7 +266,8 @@ static void note_death(struct supervisor *supervisor, struct child *child, int s
     bool is_expected = child->state == CHILD_DRAINING || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
     log_event(is_expected ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, is_expected ? "a child ended" : "a child died",
               "child", kind_of(child), "how", text, NULL);
-    if (child->ready_fd >= 0) close(child->ready_fd);
+    if (child->ready_fd >= 0)
+        close(child->ready_fd);
     child->ready_fd = -1;
     if (!child->is_wanted || supervisor->is_stopping) {
         child->state = CHILD_NONE;
@@ -287,24 +302,33 @@ static void note_ready(struct supervisor *supervisor) {
             close(child->ready_fd);
             child->ready_fd = -1;
         }
-        if (child->is_wanted && child->state != CHILD_NONE && !child->is_ready) are_all_ready = false;
+        if (child->is_wanted && child->state != CHILD_NONE && !child->is_ready)
+            are_all_ready = false;
     }
-    if (!are_all_ready) return;
-    if (supervisor->drain_old_ms != 0) drain_old_workers(supervisor);
-    if (!supervisor->has_notified) process_notify("READY=1");
+    if (!are_all_ready)
+        return;
+    if (supervisor->drain_old_ms != 0)
+        drain_old_workers(supervisor);
+    if (!supervisor->has_notified)
+        process_notify("READY=1");
     supervisor->has_notified = true;
 }
 
 /* Does what is due and returns how long to sleep. */
 static int64_t run_timers(struct supervisor *supervisor) {
     int64_t now = clock_monotonic_ms(), next = now + 60000;
-    if (supervisor->drain_old_ms != 0 && now >= supervisor->drain_old_ms) drain_old_workers(supervisor);
-    if (supervisor->drain_old_ms != 0 && supervisor->drain_old_ms < next) next = supervisor->drain_old_ms;
+    if (supervisor->drain_old_ms != 0 && now >= supervisor->drain_old_ms)
+        drain_old_workers(supervisor);
+    if (supervisor->drain_old_ms != 0 && supervisor->drain_old_ms < next)
+        next = supervisor->drain_old_ms;
     for (size_t i = 0; i < supervisor->count; i++) {
         struct child *child = &supervisor->children[i];
-        if (child->state == CHILD_WAITING && now >= child->restart_ms) start_child(supervisor, child);
-        if (child->state == CHILD_DRAINING && now >= child->kill_ms) kill(child->pid, SIGKILL);
-        if (child->state == CHILD_WAITING && child->restart_ms < next) next = child->restart_ms;
+        if (child->state == CHILD_WAITING && now >= child->restart_ms)
+            start_child(supervisor, child);
+        if (child->state == CHILD_DRAINING && now >= child->kill_ms)
+            kill(child->pid, SIGKILL);
+        if (child->state == CHILD_WAITING && child->restart_ms < next)
+            next = child->restart_ms;
         if (child->state == CHILD_DRAINING && child->kill_ms < next)
             next = child->kill_ms > now ? child->kill_ms : now + 100;
     }
@@ -338,7 +362,8 @@ static void stop(struct supervisor *supervisor) {
     process_notify("STOPPING=1");
     supervisor->is_stopping = true;
     for (size_t i = 0; i < supervisor->count; i++)
-        if (!supervisor->children[i].is_signer) drain_child(supervisor, &supervisor->children[i]);
+        if (!supervisor->children[i].is_signer)
+            drain_child(supervisor, &supervisor->children[i]);
 }
 
 /* The signer goes last: draining workers still need it. */
@@ -354,15 +379,18 @@ static void handle_signals(struct supervisor *supervisor) {
         got_child = 0;
         reap(supervisor);
     }
-    if (got_term && !supervisor->is_stopping) stop(supervisor);
-    if (got_hup && !supervisor->is_stopping) reload(supervisor);
+    if (got_term && !supervisor->is_stopping)
+        stop(supervisor);
+    if (got_hup && !supervisor->is_stopping)
+        reload(supervisor);
     got_hup = 0;
     if (got_usr1) {
         got_usr1 = 0;
         if (supervisor->config->log_file != NULL && !log_open_file(supervisor->config->log_file, &error))
             log_event(LOG_LEVEL_ERROR, "cannot reopen the log", "reason", error.message, NULL);
         for (size_t i = 0; i < supervisor->count; i++)
-            if (supervisor->children[i].state == CHILD_RUNNING) kill(supervisor->children[i].pid, SIGUSR1);
+            if (supervisor->children[i].state == CHILD_RUNNING)
+                kill(supervisor->children[i].pid, SIGUSR1);
     }
 }
 
@@ -373,7 +401,8 @@ static bool take_pid_file(struct supervisor *supervisor, struct error *error) {
         return error_set(error, ERROR_UNAVAILABLE, "cannot make the run directory %s: %m", directory);
     snprintf(path, sizeof path, "%s/originca-server.pid", directory);
     supervisor->pid_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (supervisor->pid_fd < 0) return error_set(error, ERROR_UNAVAILABLE, "cannot open %s: %m", path);
+    if (supervisor->pid_fd < 0)
+        return error_set(error, ERROR_UNAVAILABLE, "cannot open %s: %m", path);
     if (flock(supervisor->pid_fd, LOCK_EX | LOCK_NB) != 0)
         return error_set(error, ERROR_CONFLICT, "another originca-server holds %s", path);
     int length = snprintf(text, sizeof text, "%d\n", (int)getpid());
@@ -392,10 +421,12 @@ static bool prepare(struct supervisor *supervisor, struct error *error) {
         return false;
     process_raise_file_limit();
     supervisor->metrics = metrics_new(error);
-    if (supervisor->metrics == NULL || !take_pid_file(supervisor, error)) return false;
+    if (supervisor->metrics == NULL || !take_pid_file(supervisor, error))
+        return false;
     supervisor->restarts = metrics_counter(supervisor->metrics, "originca_child_deaths_total",
                                            "Processes that died and were started again");
-    if (!listeners_open(&supervisor->listeners, supervisor->config, error)) return false;
+    if (!listeners_open(&supervisor->listeners, supervisor->config, error))
+        return false;
     supervisor->signer_fd = listeners_open_signer(supervisor->config, error);
     return supervisor->signer_fd >= 0;
 }
@@ -411,11 +442,14 @@ int supervisor_run(struct config *config) {
     }
     log_event(LOG_LEVEL_INFO, "starting", "version", ORIGINCA_VERSION, "config", config->path, NULL);
     struct child *signer = add_child(&supervisor, true, 0);
-    if (signer == NULL) return 1;
+    if (signer == NULL)
+        return 1;
     start_child(&supervisor, signer);
-    if (!start_workers(&supervisor)) return 1;
+    if (!start_workers(&supervisor))
+        return 1;
     while (!supervisor.is_stopping || count_living(&supervisor, true) > 0) {
-        if (supervisor.is_stopping && count_living(&supervisor, false) == 0) stop_signer(&supervisor);
+        if (supervisor.is_stopping && count_living(&supervisor, false) == 0)
+            stop_signer(&supervisor);
         int64_t sleep_ms = run_timers(&supervisor);
         wait_for_event(&supervisor, sleep_ms, &while_waiting);
         handle_signals(&supervisor);

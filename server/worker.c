@@ -55,7 +55,8 @@ static struct http_service fallback_service(struct worker_process *process) {
 
 static void note_drained(void *context) {
     struct worker_process *process = context;
-    if (++process->drained_count == process->server_count) event_base_loopexit(process->worker.base, NULL);
+    if (++process->drained_count == process->server_count)
+        event_base_loopexit(process->worker.base, NULL);
 }
 
 static void give_up_draining(evutil_socket_t fd, short what, void *context) {
@@ -70,7 +71,8 @@ static void start_draining(evutil_socket_t fd, short what, void *context) {
     (void)fd;
     (void)what;
     struct worker_process *process = context;
-    if (process->worker.is_draining) return;
+    if (process->worker.is_draining)
+        return;
     process->worker.is_draining = true;
     struct timeval limit = {.tv_sec = process->worker.config->drain_seconds};
     event_add(process->drain_timer, &limit);
@@ -92,7 +94,8 @@ static void tell_when_ready(evutil_socket_t fd, short what, void *context) {
     (void)fd;
     (void)what;
     struct worker_process *process = context;
-    if (!process->worker.is_ready && clock_monotonic_ms() - process->started_ms < READY_WAIT_MS) return;
+    if (!process->worker.is_ready && clock_monotonic_ms() - process->started_ms < READY_WAIT_MS)
+        return;
     ssize_t written = write(process->ready_fd, "r", 1);
     (void)written; /* the supervisor also goes by time */
     close(process->ready_fd);
@@ -141,9 +144,11 @@ static bool set_up_services(struct worker_process *process, struct error *error)
     struct worker *worker = &process->worker;
     const struct config *config = worker->config;
     uint8_t ticket_key[SECRET_BYTES];
-    if (!load_rules(config, error)) return false;
+    if (!load_rules(config, error))
+        return false;
     process->secrets = secrets_load(config->secret_file, error);
-    if (process->secrets == NULL) return false;
+    if (process->secrets == NULL)
+        return false;
     worker->secrets = process->secrets;
     secrets_derive(process->secrets, "ticket", NULL, 0, ticket_key);
     process->tls = http_tls_new(config->tls_certificate_file, config->tls_key_file, ticket_key, error);
@@ -192,7 +197,8 @@ static bool listen_on(struct worker_process *process, const struct listeners *li
         struct http_server *server = http_server_new(process->worker.base, listener->fd,
                                                      listener->kind == LISTENER_HTTPS ? process->tls : NULL,
                                                      services, count, &limits, error);
-        if (server == NULL) return false;
+        if (server == NULL)
+            return false;
         process->servers[process->server_count++] = server;
     }
     return true;
@@ -216,7 +222,8 @@ int worker_main(const struct config *config, struct listeners *listeners, struct
                 unsigned slot, int ready_fd) {
     struct error error = {.message = "out of memory"};
     struct worker_process *process = calloc(1, sizeof *process);
-    if (process == NULL) return 1;
+    if (process == NULL)
+        return 1;
     process->ready_fd = ready_fd;
     process->started_ms = clock_monotonic_ms();
     process->worker = (struct worker){.config = config, .metrics = metrics, .slot = slot};

@@ -1,5 +1,6 @@
-/* The admin service: /admin/v1/, /metrics, /healthz, /readyz on the admin listener (INTERFACE). JSON in and out; errors
- * are {"error": {"code", "message", "request"}}. Every change is logged with the peer's user id. */
+/* The admin service: /admin/v1/, /metrics, /healthz, /readyz on the admin listener (INTERFACE). JSON in and
+ * out; errors are {"error": {"code", "message", "request"}}. Every change is logged with the peer's user id.
+ */
 #pragma once
 
 #include "originca/http.h"

@@ -1,7 +1,7 @@
 /* Memory of one request: allocated in pieces, freed as a whole, in the order a stack would.
  *
- * Allocation returns NULL when the system or the arena's limit refuses; the request then ends with an internal
- * error, never the process. Not thread-safe: an arena belongs to one loop. */
+ * Allocation returns NULL when the system or the arena's limit refuses; the request then ends with an
+ * internal error, never the process. Not thread-safe: an arena belongs to one loop. */
 #pragma once
 
 #include <stddef.h>
@@ -13,12 +13,13 @@
 
 struct arena;
 
-/* `limit_bytes` bounds what the arena hands out in all; 0 means the default of 16 MiB. NULL when out of memory. */
+/* `limit_bytes` bounds what the arena hands out in all; 0 means the default of 16 MiB. NULL when out of
+ * memory. */
 struct arena *arena_new(size_t limit_bytes);
 /* Runs the cleanups in reverse order, then frees everything. NULL is fine. */
 void arena_free(struct arena *arena);
 
-void *arena_alloc(struct arena *arena, size_t size); /* zeroed, aligned for any object */
+void *arena_alloc(struct arena *arena, size_t size);                     /* zeroed, aligned for any object */
 void *arena_copy(struct arena *arena, const void *bytes, size_t length); /* length 0 gives a valid pointer */
 char *arena_strdup(struct arena *arena, const char *text);
 char *arena_strndup(struct arena *arena, const char *text, size_t length);
@@ -27,6 +28,6 @@ char *arena_printf(struct arena *arena, const char *format, ...) PRINTF_LIKE(2, 
 /* Calls `cleanup(object)` when the arena goes. False when out of memory: the cleanup has then run already. */
 bool arena_defer(struct arena *arena, void (*cleanup)(void *object), void *object) MUST_CHECK;
 
-/* The arena takes over the caller's reference to `json`; returns it, or NULL (and drops it) when out of memory.
- * Passing NULL returns NULL, so that arena_own_json(arena, json_pack(...)) needs one check. */
+/* The arena takes over the caller's reference to `json`; returns it, or NULL (and drops it) when out of
+ * memory. Passing NULL returns NULL, so that arena_own_json(arena, json_pack(...)) needs one check. */
 json_t *arena_own_json(struct arena *arena, json_t *json);

@@ -1,7 +1,9 @@
-/* The configuration: one file (libConfuse syntax), read whole, checked whole, then never changed: a reload makes a new one.
+/* The configuration: one file (libConfuse syntax), read whole, checked whole, then never changed: a reload
+ * makes a new one.
  *
- * Every limit of the program is a setting here with its default. `originca-server --check-config` prints each mistake
- * as "file:line: key: what is wrong and what is expected". doc/configuration.md and originca.conf(5) list the settings. */
+ * Every limit of the program is a setting here with its default. `originca-server --check-config` prints each
+ * mistake as "file:line: key: what is wrong and what is expected". doc/configuration.md and originca.conf(5)
+ * list the settings. */
 #pragma once
 
 #include <stddef.h>
@@ -30,38 +32,41 @@ struct config_strings {
 
 /* Certificate profiles, doc/certificates.md. What the profile's extensions are is fixed in the signer. */
 struct config_profile {
-    char *name;              /* "origin", "compact", "classic" or an operator's own name */
-    char *template_name;     /* which of the three built-in shapes */
-    char *description;       /* for ACME meta.profiles */
+    char *name;          /* "origin", "compact", "classic" or an operator's own name */
+    char *template_name; /* which of the three built-in shapes */
+    char *description;   /* for ACME meta.profiles */
     uint32_t default_days;
     uint32_t max_days;
 };
 
 struct config_issuer {
-    char *name;              /* "ecc", "rsa": in ledger and logs */
-    char *key_uri;           /* PKCS#11 URI of the private key */
-    char *certificate_file;  /* PEM */
-    char *crl_url;           /* CRL distribution point of leaves, or NULL */
-    char *ocsp_url;          /* or NULL */
+    char *name;             /* "ecc", "rsa": in ledger and logs */
+    char *key_uri;          /* PKCS#11 URI of the private key */
+    char *certificate_file; /* PEM */
+    char *crl_url;          /* CRL distribution point of leaves, or NULL */
+    char *ocsp_url;         /* or NULL */
 };
 
 struct config {
     char *path;
     /* server */
-    struct config_address *https_listen; size_t https_listen_count;
-    struct config_address *http_listen;  size_t http_listen_count;
-    struct config_address admin_listen;  /* unix socket */
+    struct config_address *https_listen;
+    size_t https_listen_count;
+    struct config_address *http_listen;
+    size_t http_listen_count;
+    struct config_address admin_listen; /* unix socket */
     uint32_t admin_socket_mode;
-    char *base_url;          /* external origin of every URL we hand out: "https://ca.example"; never the Host header */
+    char
+        *base_url; /* external origin of every URL we hand out: "https://ca.example"; never the Host header */
     char *tls_certificate_file, *tls_key_file;
-    char *secret_file;       /* 32 bytes as 64 hex digits; EAB keys, nonces and TLS tickets derive from it */
-    char *run_directory;     /* signer socket, pid file */
+    char *secret_file;        /* 32 bytes as 64 hex digits; EAB keys, nonces and TLS tickets derive from it */
+    char *run_directory;      /* signer socket, pid file */
     char *user, *signer_user; /* change to these when started as root; NULL keeps the user */
     char *log_file, *log_level;
-    uint32_t workers;        /* 0: one a core */
-    uint32_t drain_seconds;  /* how long a stopping worker may finish its requests */
+    uint32_t workers;       /* 0: one a core */
+    uint32_t drain_seconds; /* how long a stopping worker may finish its requests */
     /* http limits */
-    uint32_t max_connections;            /* per worker */
+    uint32_t max_connections;             /* per worker */
     uint32_t max_connections_per_address; /* per worker; IPv6 by /64 */
     uint32_t handshake_timeout_ms, request_timeout_ms, idle_timeout_ms, write_timeout_ms;
     uint32_t max_header_bytes, max_body_bytes, max_requests_per_connection;
@@ -69,33 +74,39 @@ struct config {
     bool external_account_required;
     char *terms_of_service, *website;
     struct config_strings caa_identities;
-    uint32_t max_names;                  /* per order */
+    uint32_t max_names; /* per order */
     uint32_t nonce_lifetime_seconds, order_lifetime_seconds, authorization_lifetime_seconds;
-    uint32_t refused_retention_seconds, account_idle_seconds, certificate_retention_seconds, evidence_retention_seconds;
+    uint32_t refused_retention_seconds, account_idle_seconds, certificate_retention_seconds,
+        evidence_retention_seconds;
     uint32_t orders_page_size, max_contacts;
-    uint32_t max_refused_per_customer;   /* kept attempts; the oldest goes */
-    char *default_profile;               /* for ACME */
-    char *acme_rsa_issuer;               /* issuer name for RSA leaves; default "ecc" for all */
+    uint32_t max_refused_per_customer; /* kept attempts; the oldest goes */
+    char *default_profile;             /* for ACME */
+    char *acme_rsa_issuer;             /* issuer name for RSA leaves; default "ecc" for all */
     char *acme_ecc_issuer;
-    struct config_profile *profiles; size_t profile_count;
+    struct config_profile *profiles;
+    size_t profile_count;
     char *public_suffix_file;
     struct config_strings allowed_special_names;
     char *key_blocklist_file;
     uint32_t ari_retry_after_seconds;
     /* redis */
-    char *redis_socket;      /* unix socket, or host:port below */
-    char *redis_host; uint32_t redis_port;
-    char *redis_user, *redis_password_file; uint32_t redis_database;
+    char *redis_socket; /* unix socket, or host:port below */
+    char *redis_host;
+    uint32_t redis_port;
+    char *redis_user, *redis_password_file;
+    uint32_t redis_database;
     uint32_t redis_connect_timeout_ms, redis_command_timeout_ms;
     uint32_t redis_reconnect_min_ms, redis_reconnect_max_ms;
-    uint32_t redis_max_pending;          /* commands in flight per worker before 503 */
+    uint32_t redis_max_pending;                          /* commands in flight per worker before 503 */
     uint32_t redis_wait_replicas, redis_wait_timeout_ms; /* WAIT after each commit; 0 off */
-    bool redis_allow_unsafe_durability;  /* start although appendfsync is not always */
+    bool redis_allow_unsafe_durability;                  /* start although appendfsync is not always */
     /* dns */
-    char *root_hints_file; uint32_t dns_port;
-    struct config_strings name_server_pool;   /* the provider's name servers */
+    char *root_hints_file;
+    uint32_t dns_port;
+    struct config_strings name_server_pool; /* the provider's name servers */
     uint32_t name_servers_per_zone;
-    struct config_prefix *edge_prefixes; size_t edge_prefix_count;
+    struct config_prefix *edge_prefixes;
+    size_t edge_prefix_count;
     uint32_t dns_deadline_ms, dns_query_timeout_ms, dns_max_queries, dns_tries;
     uint32_t dns_max_cname, dns_referral_cache_entries, dns_referral_max_ttl;
     uint32_t dns_max_concurrent_checks, dns_max_per_server;
@@ -104,9 +115,10 @@ struct config {
     char *caa_mode; /* "off", "named", "strict": issue 3; parsed and refused unless "off" until then */
     /* signer */
     char *pkcs11_module, *pkcs11_pin_file;
-    struct config_issuer *issuers; size_t issuer_count;
+    struct config_issuer *issuers;
+    size_t issuer_count;
     char *ledger_directory;
-    char *host_name;         /* this host's ledger in Redis; default the system's host name */
+    char *host_name; /* this host's ledger in Redis; default the system's host name */
     uint32_t signer_threads, ledger_segment_bytes;
     uint32_t claim_timeout_seconds, signer_timeout_ms;
     uint32_t backdate_seconds, clock_jump_seconds, evidence_max_age_seconds;
@@ -116,10 +128,11 @@ struct config {
 struct config *config_load(const char *path, FILE *complaints, struct error *error);
 void config_free(struct config *config);
 const struct config_profile *config_find_profile(const struct config *config, const char *name);
-/* Do the signer's settings (sections signer, issuer, profile) differ? Then a reload restarts the signer too. */
+/* Do the signer's settings (sections signer, issuer, profile) differ? Then a reload restarts the signer too.
+ */
 bool config_signer_differs(const struct config *a, const struct config *b);
 /* Every setting with its default, range and meaning, as the Markdown of doc/configuration.md. */
 void config_print_settings(FILE *out);
-/* Reads a file of at most `max` bytes with restricted mode (warns where group or others may read it), without its
- * final newline, into malloc'd NUL-terminated memory that the caller wipes and frees. */
+/* Reads a file of at most `max` bytes with restricted mode (warns where group or others may read it), without
+ * its final newline, into malloc'd NUL-terminated memory that the caller wipes and frees. */
 char *config_read_secret(const char *path, size_t max, struct error *error);

@@ -1,5 +1,6 @@
-/* The ownership check: does DNS, walked from the root, show that a zone is delegated to the assigned name servers and
- * that names in it are proxied by the edge? Asynchronous on the worker's loop; knows nothing of HTTP, ACME or Redis.
+/* The ownership check: does DNS, walked from the root, show that a zone is delegated to the assigned name
+ * servers and that names in it are proxied by the edge? Asynchronous on the worker's loop; knows nothing of
+ * HTTP, ACME or Redis.
  *
  * ldns builds and parses packets; transport and walk are ours (doc/dns-check.md). */
 #pragma once
@@ -19,15 +20,16 @@ enum dnscheck_verdict {
 };
 
 struct dnscheck_zone {
-    const char *name;                 /* canonical */
-    const char *const *name_servers;  /* assigned, canonical, without final dot */
+    const char *name;                /* canonical */
+    const char *const *name_servers; /* assigned, canonical, without final dot */
     size_t name_server_count;
 };
 
 struct dnscheck_name {
-    const char *name;      /* canonical; "*.x" checks the wildcard rule */
-    size_t zone;           /* index into the request's zones */
-    /* dns-01 (RFC 8555 8.4): where not NULL, the TXT record set of _acme-challenge.<base> must hold this value too */
+    const char *name; /* canonical; "*.x" checks the wildcard rule */
+    size_t zone;      /* index into the request's zones */
+    /* dns-01 (RFC 8555 8.4): where not NULL, the TXT record set of _acme-challenge.<base> must hold this
+     * value too */
     const char *txt_value;
 };
 
@@ -36,18 +38,19 @@ struct dnscheck_request { /* copied by dnscheck_start */
     size_t zone_count;
     const struct dnscheck_name *names; /* may be none: only the delegations are checked then */
     size_t name_count;
-    uint32_t deadline_ms;  /* 0: the setting */
+    uint32_t deadline_ms; /* 0: the setting */
 };
 
 struct dnscheck_finding { /* about one zone or one name */
     const char *name;
     enum dnscheck_verdict verdict;
-    const char *reason;   /* stable word: "delegated-elsewhere", "gray", "lame", "timeout" ... (doc/dns-check.md) */
-    const char *text;     /* for the owner: what was expected, what was seen at which server, what to change */
-    bool is_secure;       /* DNSSEC-validated to the trust anchor */
+    const char
+        *reason; /* stable word: "delegated-elsewhere", "gray", "lame", "timeout" ... (doc/dns-check.md) */
+    const char *text; /* for the owner: what was expected, what was seen at which server, what to change */
+    bool is_secure;   /* DNSSEC-validated to the trust anchor */
 };
 
-struct dnscheck_result { /* in the arena given to dnscheck_start */
+struct dnscheck_result {                  /* in the arena given to dnscheck_start */
     const struct dnscheck_finding *zones; /* as many and in the order of the request */
     size_t zone_count;
     const struct dnscheck_finding *names; /* likewise; a name of a failed zone carries the zone's finding */
@@ -55,8 +58,8 @@ struct dnscheck_result { /* in the arena given to dnscheck_start */
     enum dnscheck_verdict verdict; /* the worst: REFUSED before FAILED before OK */
     time_t checked_at;
     uint32_t queries, duration_ms;
-    json_t *evidence; /* {"checked_at", "zones":[finding], "names":[finding], "queries":[{server, transport, question,
-                         answer:[...], rcode, flags, ms}]}; owned by the arena */
+    json_t *evidence; /* {"checked_at", "zones":[finding], "names":[finding], "queries":[{server, transport,
+                         question, answer:[...], rcode, flags, ms}]}; owned by the arena */
 };
 
 /* Called once from the loop, never from inside dnscheck_start. Not called after dnscheck_cancel. */
@@ -77,15 +80,17 @@ struct dnscheck_counters {
     uint32_t checks_in_progress;
 };
 
-struct dnscheck *dnscheck_new(struct event_base *base, const struct dnscheck_settings *settings, struct error *error);
+struct dnscheck *dnscheck_new(struct event_base *base, const struct dnscheck_settings *settings,
+                              struct error *error);
 void dnscheck_free(struct dnscheck *dnscheck); /* cancels what is pending */
-/* NULL only when over max_concurrent_checks (ERROR_LIMIT) or out of memory. Result and evidence go to `arena`. */
+/* NULL only when over max_concurrent_checks (ERROR_LIMIT) or out of memory. Result and evidence go to
+ * `arena`. */
 struct dnscheck_job *dnscheck_start(struct dnscheck *dnscheck, struct arena *arena,
                                     const struct dnscheck_request *request, dnscheck_callback *callback,
                                     void *context, struct error *error);
 void dnscheck_cancel(struct dnscheck_job *job);
 const struct dnscheck_counters *dnscheck_counters(const struct dnscheck *dnscheck);
 /* Is any root server answering? For /readyz; cached 10 s by the module. Same callback rules. */
-void dnscheck_probe(struct dnscheck *dnscheck, void (*callback)(void *context, bool is_usable, const char *reason),
-                    void *context);
+void dnscheck_probe(struct dnscheck *dnscheck,
+                    void (*callback)(void *context, bool is_usable, const char *reason), void *context);
 const char *dnscheck_verdict_name(enum dnscheck_verdict verdict); /* "ok", "refused", "failed" */

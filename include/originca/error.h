@@ -1,8 +1,9 @@
 /* The one error type of the program.
  *
- * A function that can fail returns bool (or a pointer) and fills a `struct error` that its caller owns. The message
- * is a sentence for a person: what was expected, what was found, what to do. It never holds a secret. The error is
- * said once, at the edge where it becomes an ACME problem, a REST error, a log line or an exit message. */
+ * A function that can fail returns bool (or a pointer) and fills a `struct error` that its caller owns. The
+ * message is a sentence for a person: what was expected, what was found, what to do. It never holds a secret.
+ * The error is said once, at the edge where it becomes an ACME problem, a REST error, a log line or an exit
+ * message. */
 #pragma once
 
 #include <stdarg.h>
@@ -30,7 +31,8 @@ struct error {
     char message[ERROR_MESSAGE_MAX]; /* UTF-8, no control characters, cut with "..." where longer */
 };
 
-/* Sets code and message; always returns false so that `return error_set(...)` reads well. `error` may be NULL. */
+/* Sets code and message; always returns false so that `return error_set(...)` reads well. `error` may be
+ * NULL. */
 bool error_set(struct error *error, enum error_code code, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* Puts "context: " before the message. */

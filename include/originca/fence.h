@@ -1,8 +1,10 @@
-/* The fence between Redis and this host's ledger (doc/architecture.md): nothing is served while Redis is behind the
- * ledger (it is replayed) and nothing is signed while Redis is ahead (ledger lost: an operator must confirm).
+/* The fence between Redis and this host's ledger (doc/architecture.md): nothing is served while Redis is
+ * behind the ledger (it is replayed) and nothing is signed while Redis is ahead (ledger lost: an operator
+ * must confirm).
  *
- * Also the reconciler: attempts that stay in processing are asked of the signer and rolled forward, voided or released;
- * zones due for a check are checked; indexes are swept. One worker of a host (slot 0) does the periodic work. */
+ * Also the reconciler: attempts that stay in processing are asked of the signer and rolled forward, voided or
+ * released; zones due for a check are checked; indexes are swept. One worker of a host (slot 0) does the
+ * periodic work. */
 #pragma once
 
 #include "originca/worker.h"

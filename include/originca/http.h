@@ -1,9 +1,10 @@
 /* HTTP/1.1 (RFC 9112) over TLS 1.2 and 1.3 (GnuTLS) or in clear, on non-blocking sockets and libevent events.
  *
- * The layer below the resources: connections, limits, deadlines, parsing (http-parser, strict), routing. It knows
- * nothing of ACME, Redis or DNS. A handler gets a whole request and answers it exactly once with http_reply, now or
- * later; the request and its arena live until then, even when the client has left (`has_client_left` says so and the
- * reply is dropped). So a late completion always finds its request, and never a freed one. */
+ * The layer below the resources: connections, limits, deadlines, parsing (http-parser, strict), routing. It
+ * knows nothing of ACME, Redis or DNS. A handler gets a whole request and answers it exactly once with
+ * http_reply, now or later; the request and its arena live until then, even when the client has left
+ * (`has_client_left` says so and the reply is dropped). So a late completion always finds its request, and
+ * never a freed one. */
 #pragma once
 
 #include <event2/event.h>
@@ -12,8 +13,14 @@
 #include "originca/arena.h"
 #include "originca/text.h"
 
-enum http_method { HTTP_METHOD_GET = 1, HTTP_METHOD_HEAD = 2, HTTP_METHOD_POST = 4, HTTP_METHOD_DELETE = 8,
-                   HTTP_METHOD_PUT = 16, HTTP_METHOD_PATCH = 32 };
+enum http_method {
+    HTTP_METHOD_GET = 1,
+    HTTP_METHOD_HEAD = 2,
+    HTTP_METHOD_POST = 4,
+    HTTP_METHOD_DELETE = 8,
+    HTTP_METHOD_PUT = 16,
+    HTTP_METHOD_PATCH = 32
+};
 
 #define HTTP_PARAMS_MAX 3
 #define HTTP_REQUEST_ID_BYTES 33
@@ -22,17 +29,17 @@ struct http_request {
     struct arena *arena;
     char id[HTTP_REQUEST_ID_BYTES]; /* 16 hex digits, in every log line and error reply */
     enum http_method method;
-    const char *path;               /* as sent, without the query; checked: starts with "/", no NUL, "//" or dot segments */
-    const char *query;              /* "" where there is none */
+    const char *path; /* as sent, without the query; checked: starts with "/", no NUL, "//" or dot segments */
+    const char *query;                   /* "" where there is none */
     const char *params[HTTP_PARAMS_MAX]; /* what the ":name" pieces of the pattern matched */
-    struct bytes body;              /* whole, NUL follows */
+    struct bytes body;                   /* whole, NUL follows */
     struct sockaddr_storage peer;
-    char peer_text[64];             /* address without port; "unix" for the admin socket */
+    char peer_text[64]; /* address without port; "unix" for the admin socket */
     bool is_tls;
     bool has_client_left;
-    int64_t received_ms;            /* clock_monotonic_ms when the request was whole */
+    int64_t received_ms; /* clock_monotonic_ms when the request was whole */
     const struct http_route *route;
-    void *service_context;          /* of the service that owns the route */
+    void *service_context; /* of the service that owns the route */
 };
 
 /* NULL where absent; field names compare without case. A repeated field gives its first value. */
@@ -50,16 +57,16 @@ void http_reply(struct http_request *request, unsigned status, const char *conte
 void http_reply_json(struct http_request *request, unsigned status, const json_t *json);
 
 struct http_route {
-    unsigned methods;     /* OR of enum http_method; HEAD is served by GET handlers too */
-    const char *pattern;  /* "/acme/order/:id", "/acme/authz/:order/:index" : pieces match whole segments */
+    unsigned methods;    /* OR of enum http_method; HEAD is served by GET handlers too */
+    const char *pattern; /* "/acme/order/:id", "/acme/authz/:order/:index" : pieces match whole segments */
     void (*handle)(struct http_request *request);
-    const void *data;     /* for the handler, via request->route->data */
+    const void *data; /* for the handler, via request->route->data */
 };
 
-/* A group of routes with one form of error. `fail` answers what the layer itself refuses inside the prefix: 404 no
- * such path, 405 (Allow is set), 413, 415, 400, 408, 431, 503. It must call http_reply. */
+/* A group of routes with one form of error. `fail` answers what the layer itself refuses inside the prefix:
+ * 404 no such path, 405 (Allow is set), 413, 415, 400, 408, 431, 503. It must call http_reply. */
 struct http_service {
-    const char *prefix;   /* "/acme/"; "" matches all: put it last */
+    const char *prefix; /* "/acme/"; "" matches all: put it last */
     const struct http_route *routes;
     size_t route_count;
     uint32_t max_body_bytes; /* 0: the listener's limit */
@@ -69,32 +76,33 @@ struct http_service {
 
 struct http_limits {
     uint32_t max_connections, max_connections_per_address;
-    uint32_t handshake_timeout_ms, request_timeout_ms, idle_timeout_ms, write_timeout_ms; /* absolute deadlines */
+    uint32_t handshake_timeout_ms, request_timeout_ms, idle_timeout_ms,
+        write_timeout_ms; /* absolute deadlines */
     uint32_t max_header_bytes, max_body_bytes, max_requests_per_connection;
     uint32_t max_request_arena_bytes;
 };
 
 struct http_tls; /* server credentials: certificate chain, key, ticket key, priorities */
 /* `ticket_key` are 32 bytes shared by all workers; GnuTLS rotates from it. ALPN: http/1.1. */
-struct http_tls *http_tls_new(const char *certificate_file, const char *key_file, const uint8_t ticket_key[32],
-                              struct error *error);
+struct http_tls *http_tls_new(const char *certificate_file, const char *key_file,
+                              const uint8_t ticket_key[32], struct error *error);
 void http_tls_free(struct http_tls *tls);
 
 struct http_counters { /* of one server, for /metrics; all since start but the two gauges */
     uint64_t accepted, handshakes, handshake_failures, requests, refused_over_limit, timeouts, parse_errors;
     uint64_t bytes_in, bytes_out, tls_resumed;
     uint32_t open_connections, requests_in_progress; /* gauges */
-    uint64_t replies_by_class[6]; /* [2] counts 2xx */
+    uint64_t replies_by_class[6];                    /* [2] counts 2xx */
 };
 
 struct http_server;
-/* Serves `services` on an already bound and listening socket (non-blocking, not owned). `tls` NULL serves in clear.
- * `services` must outlive the server. The limits are copied. Several servers share one event_base. */
+/* Serves `services` on an already bound and listening socket (non-blocking, not owned). `tls` NULL serves in
+ * clear. `services` must outlive the server. The limits are copied. Several servers share one event_base. */
 struct http_server *http_server_new(struct event_base *base, int listen_fd, struct http_tls *tls,
                                     const struct http_service *services, size_t service_count,
                                     const struct http_limits *limits, struct error *error);
-/* Stops accepting and closes idle connections; others get "Connection: close" with their reply. Calls `drained`
- * (from the loop) once no request and no connection is left, at once where there is none. */
+/* Stops accepting and closes idle connections; others get "Connection: close" with their reply. Calls
+ * `drained` (from the loop) once no request and no connection is left, at once where there is none. */
 void http_server_drain(struct http_server *server, void (*drained)(void *context), void *context);
 const struct http_counters *http_server_counters(const struct http_server *server);
 /* Closes everything at once. Requests in progress are kept until their handlers reply. */

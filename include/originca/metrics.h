@@ -1,5 +1,6 @@
-/* Counters and latency histograms of the whole host, in memory shared by all processes (an anonymous mapping made by
- * the supervisor before it forks), so that any worker answers /metrics for all. Adding is one atomic add.
+/* Counters and latency histograms of the whole host, in memory shared by all processes (an anonymous mapping
+ * made by the supervisor before it forks), so that any worker answers /metrics for all. Adding is one atomic
+ * add.
  *
  * Names are registered at start by the code that counts; a name with labels is written whole:
  * originca_replies_total{service="acme",code="2xx"}. */
@@ -12,7 +13,8 @@ struct metrics;
 
 /* Before any fork. */
 struct metrics *metrics_new(struct error *error);
-/* Finds or adds the slot; never NULL: when the table is full a common overflow slot is given. Any process, any time. */
+/* Finds or adds the slot; never NULL: when the table is full a common overflow slot is given. Any process,
+ * any time. */
 struct metric *metrics_counter(struct metrics *metrics, const char *name, const char *help);
 struct metric *metrics_gauge(struct metrics *metrics, const char *name, const char *help);
 /* Buckets from 100 us to 100 s, three a decade; sum and count. */

@@ -1,10 +1,10 @@
 /* An operation is a table of named steps that reads like the RFC section it implements.
  *
- * A step is one function that returns DONE (the next step runs), WAIT (it started something whose completion calls
- * operation_resume, or operation_fail), FAIL (it called operation_fail_with; the kind's `fail` answers) or REPLIED
- * (it called http_reply: the operation ends here). A completion does three things: take the result, note it in the
- * state, resume. Everything lives in the request's arena. Each step's time is counted in the metrics under
- * "operation/step", and the step's name is what an admin sees of a waiting operation. */
+ * A step is one function that returns DONE (the next step runs), WAIT (it started something whose completion
+ * calls operation_resume, or operation_fail), FAIL (it called operation_fail_with; the kind's `fail` answers)
+ * or REPLIED (it called http_reply: the operation ends here). A completion does three things: take the
+ * result, note it in the state, resume. Everything lives in the request's arena. Each step's time is counted
+ * in the metrics under "operation/step", and the step's name is what an admin sees of a waiting operation. */
 #pragma once
 
 #include "originca/http.h"
@@ -41,9 +41,11 @@ struct operation {
     bool was_resumed, has_failed;
 };
 
-#define OPERATION_KIND(kind_name, table, state_type, fail_function)                                                   \
-    { .name = (kind_name), .steps = (table), .step_count = sizeof(table) / sizeof((table)[0]),                        \
-      .state_size = sizeof(state_type), .fail = (fail_function) }
+#define OPERATION_KIND(kind_name, table, state_type, fail_function)                                          \
+    {                                                                                                        \
+        .name = (kind_name), .steps = (table), .step_count = sizeof(table) / sizeof((table)[0]),             \
+        .state_size = sizeof(state_type), .fail = (fail_function)                                            \
+    }
 
 /* Runs the steps until one waits. `worker` is the request's service context. */
 void operation_start(struct http_request *request, const struct operation_kind *kind);

@@ -1,11 +1,13 @@
-/* Redis: customers, zones, keys, accounts, orders, certificates, revocations; each state change one Lua script.
+/* Redis: customers, zones, keys, accounts, orders, certificates, revocations; each state change one Lua
+ * script.
  *
- * Asynchronous on the worker's loop (hiredis). A call takes the arena its result lives in, a place for the result and
- * a completion; arena and place belong to a request that waits, so they outlive the call. The completion runs once,
- * from the loop, with NULL or an error: ERROR_NOT_FOUND, ERROR_CONFLICT (wrong state; where noted the result is filled
- * all the same), ERROR_UNAVAILABLE (nothing was sent, or Redis refused writes), ERROR_UNKNOWN (sent, no answer in
- * time: the change may or may not have happened; every script is idempotent by its attempt or object id, so
- * read or repeat), ERROR_INTERNAL (a script failed). Knows nothing of HTTP or ACME. Schema: doc/redis.md. */
+ * Asynchronous on the worker's loop (hiredis). A call takes the arena its result lives in, a place for the
+ * result and a completion; arena and place belong to a request that waits, so they outlive the call. The
+ * completion runs once, from the loop, with NULL or an error: ERROR_NOT_FOUND, ERROR_CONFLICT (wrong state;
+ * where noted the result is filled all the same), ERROR_UNAVAILABLE (nothing was sent, or Redis refused
+ * writes), ERROR_UNKNOWN (sent, no answer in time: the change may or may not have happened; every script is
+ * idempotent by its attempt or object id, so read or repeat), ERROR_INTERNAL (a script failed). Knows nothing
+ * of HTTP or ACME. Schema: doc/redis.md. */
 #pragma once
 
 #include <event2/event.h>
@@ -20,205 +22,353 @@ typedef void store_done(void *context, const struct error *error);
 #define STORE_ID_MAX 64
 
 /* --- connection (store/connection.c) --- */
-struct store_counters { uint64_t commands, errors, timeouts, reconnects; uint32_t pending; bool is_connected; };
+struct store_counters {
+    uint64_t commands, errors, timeouts, reconnects;
+    uint32_t pending;
+    bool is_connected;
+};
 
-/* Connects in the background; reconnects with back-off; loads the scripts; checks durability settings (appendonly,
- * appendfsync always, noeviction) at each connect and stays "not ready" with the reason where they are unsafe. */
+/* Connects in the background; reconnects with back-off; loads the scripts; checks durability settings
+ * (appendonly, appendfsync always, noeviction) at each connect and stays "not ready" with the reason where
+ * they are unsafe. */
 struct store *store_new(struct event_base *base, const struct config *config, struct error *error);
 void store_free(struct store *store); /* pending completions get ERROR_UNKNOWN */
 /* Called at each change of readiness: connected and scripts loaded, or lost. */
-void store_on_ready(struct store *store, void (*changed)(void *context, bool is_ready, const char *reason), void *context);
+void store_on_ready(struct store *store, void (*changed)(void *context, bool is_ready, const char *reason),
+                    void *context);
 bool store_is_ready(const struct store *store, const char **reason);
 const struct store_counters *store_counters(const struct store *store);
 
 /* --- customers (store/customer.c) --- */
-struct store_customer { const char *id, *name; time_t created_at; };
+struct store_customer {
+    const char *id, *name;
+    time_t created_at;
+};
 /* ERROR_CONFLICT where the name exists. Ids are 32 hex digits, made here. */
-void store_create_customer(struct store *, struct arena *, const char *name, struct store_customer *out, store_done *, void *);
+void store_create_customer(struct store *, struct arena *, const char *name, struct store_customer *out,
+                           store_done *, void *);
 /* By id or by name. */
-void store_find_customer(struct store *, struct arena *, const char *id_or_name, struct store_customer *out, store_done *, void *);
-struct store_customer_list { struct store_customer *items; size_t count; const char *next_cursor; /* NULL at the end */ };
-void store_list_customers(struct store *, struct arena *, const char *cursor, uint32_t limit, struct store_customer_list *out, store_done *, void *);
+void store_find_customer(struct store *, struct arena *, const char *id_or_name, struct store_customer *out,
+                         store_done *, void *);
+struct store_customer_list {
+    struct store_customer *items;
+    size_t count;
+    const char *next_cursor; /* NULL at the end */
+};
+void store_list_customers(struct store *, struct arena *, const char *cursor, uint32_t limit,
+                          struct store_customer_list *out, store_done *, void *);
 
 /* --- external account binding keys (store/eab.c); the HMAC key itself derives from the master secret --- */
-struct store_eab_key { const char *kid, *customer; time_t created_at; bool is_revoked; };
-void store_create_eab_key(struct store *, struct arena *, const char *customer, struct store_eab_key *out, store_done *, void *);
-void store_load_eab_key(struct store *, struct arena *, const char *kid, struct store_eab_key *out, store_done *, void *);
+struct store_eab_key {
+    const char *kid, *customer;
+    time_t created_at;
+    bool is_revoked;
+};
+void store_create_eab_key(struct store *, struct arena *, const char *customer, struct store_eab_key *out,
+                          store_done *, void *);
+void store_load_eab_key(struct store *, struct arena *, const char *kid, struct store_eab_key *out,
+                        store_done *, void *);
 /* Marks it revoked; accounts bound with it stay. ERROR_NOT_FOUND where it is not that customer's. */
 void store_revoke_eab_key(struct store *, const char *customer, const char *kid, store_done *, void *);
-struct store_eab_key_list { struct store_eab_key *items; size_t count; };
-void store_list_eab_keys(struct store *, struct arena *, const char *customer, struct store_eab_key_list *out, store_done *, void *);
+struct store_eab_key_list {
+    struct store_eab_key *items;
+    size_t count;
+};
+void store_list_eab_keys(struct store *, struct arena *, const char *customer, struct store_eab_key_list *out,
+                         store_done *, void *);
 
 /* --- zones (store/zone.c) --- */
 enum store_zone_status { ZONE_PENDING, ZONE_ACTIVE, ZONE_MOVED, ZONE_PAUSED, ZONE_DELETED };
 struct store_zone {
     const char *id, *name, *customer;
     enum store_zone_status status;
-    const char **name_servers; size_t name_server_count;
+    const char **name_servers;
+    size_t name_server_count;
     time_t created_at, activated_at, checked_at; /* 0: never */
-    uint32_t negatives;      /* definite negatives in a row */
-    const char *reason;      /* of the last check, a sentence; "" */
-    const char *evidence;    /* JSON text of the last check; "" */
+    uint32_t negatives;                          /* definite negatives in a row */
+    const char *reason;                          /* of the last check, a sentence; "" */
+    const char *evidence;                        /* JSON text of the last check; "" */
 };
-/* Several customers may add one name (each with other name servers); (name, customer) is unique: ERROR_CONFLICT fills
- * `out` with the existing zone. `candidates` are the possible name-server sets in order of preference, each
- * `per_zone` names of `pool`; the script takes the first that no other customer's zone of that name holds. */
-struct store_zone_candidates { const char *const *name_servers; size_t per_zone, count; /* count * per_zone names */ };
-void store_create_zone(struct store *, struct arena *, const char *name, const char *customer, const struct store_zone_candidates *, struct store_zone *out, store_done *, void *);
-void store_load_zone(struct store *, struct arena *, const char *zone_id, struct store_zone *out, store_done *, void *);
-/* By name (or id): where several customers have it, the active one, else ERROR_CONFLICT unless `customer` says which. */
-void store_find_zone(struct store *, struct arena *, const char *name_or_id, const char *customer, struct store_zone *out, store_done *, void *);
-/* For each canonical name (wildcards by their base): the zone of longest suffix of that customer, or with customer
- * NULL the longest suffix that is an active zone of anybody. out[i] has id NULL where there is none. */
-void store_zones_of_names(struct store *, struct arena *, const char *customer, const char *const *names, size_t count, struct store_zone *out, store_done *, void *);
-struct store_zone_list { struct store_zone *items; size_t count; const char *next_cursor; };
-void store_list_zones(struct store *, struct arena *, const char *customer, const char *cursor, uint32_t limit, struct store_zone_list *out, store_done *, void *);
-/* Records a check: evidence, reason, and the new status by the rule pending/moved -> active on ok; active -> moved when
- * `is_definite_no` was seen `moved_after` times in a row. Becoming active moves another customer's active zone of that
- * name to moved. `out` is the zone after it. */
-struct store_zone_check { const char *zone_id; bool is_ok, is_definite_no; const char *reason, *evidence; time_t checked_at; uint32_t moved_after; };
-void store_record_zone_check(struct store *, struct arena *, const struct store_zone_check *, struct store_zone *out, store_done *, void *);
-void store_set_zone_paused(struct store *, struct arena *, const char *zone_id, bool is_paused, struct store_zone *out, store_done *, void *);
+/* Several customers may add one name (each with other name servers); (name, customer) is unique:
+ * ERROR_CONFLICT fills `out` with the existing zone. `candidates` are the possible name-server sets in order
+ * of preference, each `per_zone` names of `pool`; the script takes the first that no other customer's zone of
+ * that name holds. */
+struct store_zone_candidates {
+    const char *const *name_servers;
+    size_t per_zone, count; /* count * per_zone names */
+};
+void store_create_zone(struct store *, struct arena *, const char *name, const char *customer,
+                       const struct store_zone_candidates *, struct store_zone *out, store_done *, void *);
+void store_load_zone(struct store *, struct arena *, const char *zone_id, struct store_zone *out,
+                     store_done *, void *);
+/* By name (or id): where several customers have it, the active one, else ERROR_CONFLICT unless `customer`
+ * says which. */
+void store_find_zone(struct store *, struct arena *, const char *name_or_id, const char *customer,
+                     struct store_zone *out, store_done *, void *);
+/* For each canonical name (wildcards by their base): the zone of longest suffix of that customer, or with
+ * customer NULL the longest suffix that is an active zone of anybody. out[i] has id NULL where there is none.
+ */
+void store_zones_of_names(struct store *, struct arena *, const char *customer, const char *const *names,
+                          size_t count, struct store_zone *out, store_done *, void *);
+struct store_zone_list {
+    struct store_zone *items;
+    size_t count;
+    const char *next_cursor;
+};
+void store_list_zones(struct store *, struct arena *, const char *customer, const char *cursor,
+                      uint32_t limit, struct store_zone_list *out, store_done *, void *);
+/* Records a check: evidence, reason, and the new status by the rule pending/moved -> active on ok; active ->
+ * moved when `is_definite_no` was seen `moved_after` times in a row. Becoming active moves another customer's
+ * active zone of that name to moved. `out` is the zone after it. */
+struct store_zone_check {
+    const char *zone_id;
+    bool is_ok, is_definite_no;
+    const char *reason, *evidence;
+    time_t checked_at;
+    uint32_t moved_after;
+};
+void store_record_zone_check(struct store *, struct arena *, const struct store_zone_check *,
+                             struct store_zone *out, store_done *, void *);
+void store_set_zone_paused(struct store *, struct arena *, const char *zone_id, bool is_paused,
+                           struct store_zone *out, store_done *, void *);
 /* Off-boards: nothing is issued for it any more, orders of it that are not valid become invalid. */
 void store_delete_zone(struct store *, const char *zone_id, store_done *, void *);
-/* Up to `limit` zones whose check is due, leased to the caller for `lease_seconds` so that workers and hosts share. */
-void store_due_zones(struct store *, struct arena *, uint32_t limit, uint32_t lease_seconds, struct store_zone_list *out, store_done *, void *);
+/* Up to `limit` zones whose check is due, leased to the caller for `lease_seconds` so that workers and hosts
+ * share. */
+void store_due_zones(struct store *, struct arena *, uint32_t limit, uint32_t lease_seconds,
+                     struct store_zone_list *out, store_done *, void *);
 
 /* --- ACME accounts (store/account.c) --- */
 enum store_account_status { ACCOUNT_VALID, ACCOUNT_DEACTIVATED, ACCOUNT_REVOKED };
 struct store_account {
-    const char *id;          /* 22 characters base64url of random bytes: part of the account URL */
-    const char *customer;    /* "" without external binding */
+    const char *id;       /* 22 characters base64url of random bytes: part of the account URL */
+    const char *customer; /* "" without external binding */
     enum store_account_status status;
-    const char *jwk;         /* canonical JWK text */
+    const char *jwk; /* canonical JWK text */
     const char *thumbprint;
-    const char *contacts;    /* JSON array text */
-    const char *eab_kid;     /* "" */
+    const char *contacts; /* JSON array text */
+    const char *eab_kid;  /* "" */
     bool has_agreed_terms;
     time_t created_at;
 };
-/* Spends the nonce and loads the account, by id or by thumbprint (one of them NULL; both NULL only spends): one
- * script. ERROR_CONFLICT: the nonce was spent before (nothing else is done). An absent account is no error: id is
- * NULL. Refreshes the account's idle life. */
-void store_authenticate(struct store *, struct arena *, const struct nonce *, const char *account_id, const char *thumbprint, struct store_account *out, store_done *, void *);
-/* Creates, or returns the existing account with that thumbprint (`was_created` false). `new_account->id` is ignored.
- * ERROR_REFUSED: the key is known as a certificate's key. */
-void store_create_account(struct store *, struct arena *, const struct store_account *new_account, struct store_account *out, bool *was_created, store_done *, void *);
-void store_load_account(struct store *, struct arena *, const char *account_id, struct store_account *out, store_done *, void *);
-/* NULL members stay as they are. Deactivating also makes its pending orders and its authorizations invalid/deactivated
- * for every later step (they check the account's status in their scripts). */
-void store_update_account(struct store *, struct arena *, const char *account_id, const char *contacts, bool agree_terms, bool deactivate, struct store_account *out, store_done *, void *);
+/* Spends the nonce and loads the account, by id or by thumbprint (one of them NULL; both NULL only spends):
+ * one script. ERROR_CONFLICT: the nonce was spent before (nothing else is done). An absent account is no
+ * error: id is NULL. Refreshes the account's idle life. */
+void store_authenticate(struct store *, struct arena *, const struct nonce *, const char *account_id,
+                        const char *thumbprint, struct store_account *out, store_done *, void *);
+/* Creates, or returns the existing account with that thumbprint (`was_created` false). `new_account->id` is
+ * ignored. ERROR_REFUSED: the key is known as a certificate's key. */
+void store_create_account(struct store *, struct arena *, const struct store_account *new_account,
+                          struct store_account *out, bool *was_created, store_done *, void *);
+void store_load_account(struct store *, struct arena *, const char *account_id, struct store_account *out,
+                        store_done *, void *);
+/* NULL members stay as they are. Deactivating also makes its pending orders and its authorizations
+ * invalid/deactivated for every later step (they check the account's status in their scripts). */
+void store_update_account(struct store *, struct arena *, const char *account_id, const char *contacts,
+                          bool agree_terms, bool deactivate, struct store_account *out, store_done *, void *);
 /* Compare-and-set on the old thumbprint. ERROR_CONFLICT: the new key has an account; its id is in *holder. */
-void store_change_account_key(struct store *, struct arena *, const char *account_id, const char *old_thumbprint, const char *new_thumbprint, const char *new_jwk, const char **holder, store_done *, void *);
+void store_change_account_key(struct store *, struct arena *, const char *account_id,
+                              const char *old_thumbprint, const char *new_thumbprint, const char *new_jwk,
+                              const char **holder, store_done *, void *);
 /* Newest first; `cursor` from the former page or NULL. */
-struct store_id_list { const char **ids; size_t count; const char *next_cursor; };
-void store_list_account_orders(struct store *, struct arena *, const char *account_id, const char *cursor, uint32_t limit, struct store_id_list *out, store_done *, void *);
+struct store_id_list {
+    const char **ids;
+    size_t count;
+    const char *next_cursor;
+};
+void store_list_account_orders(struct store *, struct arena *, const char *account_id, const char *cursor,
+                               uint32_t limit, struct store_id_list *out, store_done *, void *);
 
 /* --- orders and their authorizations: one Redis hash (store/order.c) --- */
-enum store_order_status { ORDER_PENDING, ORDER_READY, ORDER_PROCESSING, ORDER_VALID, ORDER_INVALID, ORDER_REFUSED /* admins only */ };
-enum store_authorization_status { AUTHORIZATION_PENDING, AUTHORIZATION_VALID, AUTHORIZATION_INVALID, AUTHORIZATION_DEACTIVATED, AUTHORIZATION_EXPIRED, AUTHORIZATION_REVOKED };
+enum store_order_status {
+    ORDER_PENDING,
+    ORDER_READY,
+    ORDER_PROCESSING,
+    ORDER_VALID,
+    ORDER_INVALID,
+    ORDER_REFUSED /* admins only */
+};
+enum store_authorization_status {
+    AUTHORIZATION_PENDING,
+    AUTHORIZATION_VALID,
+    AUTHORIZATION_INVALID,
+    AUTHORIZATION_DEACTIVATED,
+    AUTHORIZATION_EXPIRED,
+    AUTHORIZATION_REVOKED
+};
 struct store_authorization { /* number i of an order: URL .../authz/<order>/<i> */
     const char *identifier;  /* as sent, with "*." where it is a wildcard */
     const char *name;        /* canonical */
     const char *zone;        /* zone id, or "" */
     enum store_authorization_status status;
-    const char *token;       /* of its one dns-01 challenge, base64url of 32 bytes */
+    const char *token; /* of its one dns-01 challenge, base64url of 32 bytes */
     time_t validated_at, expires_at;
-    const char *error;       /* JSON problem of the challenge, or "" */
-    uint32_t tries;          /* of a pending dns-01 challenge */
+    const char *error; /* JSON problem of the challenge, or "" */
+    uint32_t tries;    /* of a pending dns-01 challenge */
 };
 struct store_order {
-    const char *id;          /* 22 characters base64url */
+    const char *id;                 /* 22 characters base64url */
     const char *account, *customer; /* customer "" without external binding; account "" for REST */
     enum store_order_status status;
-    struct store_authorization *authorizations; size_t authorization_count; /* one an identifier, same order */
+    struct store_authorization *authorizations;
+    size_t authorization_count; /* one an identifier, same order */
     const char *profile;
     time_t not_before, not_after; /* asked for, or 0 */
-    const char *replaces;    /* ARI certID, or "" ; replaces_serial its serial in hex */
+    const char *replaces;         /* ARI certID, or "" ; replaces_serial its serial in hex */
     const char *replaces_serial;
-    const char *error;       /* JSON problem or "" */
-    const char *serial;      /* hex of the certificate, or "" */
-    const char *attempt; int64_t claimed_at_ms; /* while processing */
-    const char *csr_sha256;  /* hex, of the finalize that claimed it; "" */
-    const char *origin;      /* "acme", "rest", "admin" */
+    const char *error;  /* JSON problem or "" */
+    const char *serial; /* hex of the certificate, or "" */
+    const char *attempt;
+    int64_t claimed_at_ms;                     /* while processing */
+    const char *csr_sha256;                    /* hex, of the finalize that claimed it; "" */
+    const char *origin;                        /* "acme", "rest", "admin" */
     time_t created_at, expires_at, checked_at; /* checked_at: newest DNS check that held */
 };
-/* `order->id` is set by the caller (store_new_order_id), so repeating the call after ERROR_UNKNOWN is safe. Checks in
- * the script: account still valid; each zone still exists, is the customer's and is not paused; `replaces_serial` not
- * replaced by another live order (ERROR_CONFLICT). Stores evidence beside it. An order with status ORDER_REFUSED
- * is a kept attempt: it never changes and is capped per customer. */
+/* `order->id` is set by the caller (store_new_order_id), so repeating the call after ERROR_UNKNOWN is safe.
+ * Checks in the script: account still valid; each zone still exists, is the customer's and is not paused;
+ * `replaces_serial` not replaced by another live order (ERROR_CONFLICT). Stores evidence beside it. An order
+ * with status ORDER_REFUSED is a kept attempt: it never changes and is capped per customer. */
 char *store_new_order_id(struct arena *);
-void store_create_order(struct store *, const struct store_order *, const char *evidence, store_done *, void *);
-void store_load_order(struct store *, struct arena *, const char *order_id, struct store_order *out, store_done *, void *);
-void store_load_evidence(struct store *, struct arena *, const char *order_id, const char **json_text, store_done *, void *);
-/* Sets authorization `index`: valid (with checked_at and evidence), invalid (with the problem), deactivated, or still
- * pending with tries + 1. The order follows: all valid -> ready; one invalid or deactivated -> invalid (unless the
- * order is valid already). `out` is the order after it. ERROR_CONFLICT where the state does not allow it. */
-struct store_authorization_change { const char *order_id; size_t index; enum store_authorization_status status; const char *error, *evidence; time_t checked_at, expires_at; bool count_try; };
-void store_change_authorization(struct store *, struct arena *, const struct store_authorization_change *, struct store_order *out, store_done *, void *);
+void store_create_order(struct store *, const struct store_order *, const char *evidence, store_done *,
+                        void *);
+void store_load_order(struct store *, struct arena *, const char *order_id, struct store_order *out,
+                      store_done *, void *);
+void store_load_evidence(struct store *, struct arena *, const char *order_id, const char **json_text,
+                         store_done *, void *);
+/* Sets authorization `index`: valid (with checked_at and evidence), invalid (with the problem), deactivated,
+ * or still pending with tries + 1. The order follows: all valid -> ready; one invalid or deactivated ->
+ * invalid (unless the order is valid already). `out` is the order after it. ERROR_CONFLICT where the state
+ * does not allow it. */
+struct store_authorization_change {
+    const char *order_id;
+    size_t index;
+    enum store_authorization_status status;
+    const char *error, *evidence;
+    time_t checked_at, expires_at;
+    bool count_try;
+};
+void store_change_authorization(struct store *, struct arena *, const struct store_authorization_change *,
+                                struct store_order *out, store_done *, void *);
 /* A check at finalize that held: newer checked_at and evidence. */
-void store_record_recheck(struct store *, const char *order_id, time_t checked_at, const char *evidence, store_done *, void *);
+void store_record_recheck(struct store *, const char *order_id, time_t checked_at, const char *evidence,
+                          store_done *, void *);
 /* ready -> processing with this attempt; exactly one winner. Checks account, zones and expiry again, and that
- * `spki_sha256` (hex) is no account key (ERROR_REFUSED). ERROR_CONFLICT: not ready; `out` is the order as it is. */
-void store_claim_order(struct store *, struct arena *, const char *order_id, const char *attempt, int64_t claimed_at_ms, const char *csr_sha256, const char *spki_sha256, struct store_order *out, store_done *, void *);
+ * `spki_sha256` (hex) is no account key (ERROR_REFUSED). ERROR_CONFLICT: not ready; `out` is the order as it
+ * is. */
+void store_claim_order(struct store *, struct arena *, const char *order_id, const char *attempt,
+                       int64_t claimed_at_ms, const char *csr_sha256, const char *spki_sha256,
+                       struct store_order *out, store_done *, void *);
 /* processing by this attempt -> ready (nothing was signed), or -> invalid with `error` where not NULL. */
-void store_release_order(struct store *, const char *order_id, const char *attempt, const char *error, store_done *, void *);
+void store_release_order(struct store *, const char *order_id, const char *attempt, const char *error,
+                         store_done *, void *);
 /* Attempts in processing since before `older_than_ms` (wall clock): for the reconciler. */
-struct store_attempt { const char *order, *attempt; int64_t claimed_at_ms; };
-struct store_attempt_list { struct store_attempt *items; size_t count; };
-void store_stale_attempts(struct store *, struct arena *, int64_t older_than_ms, uint32_t limit, struct store_attempt_list *out, store_done *, void *);
+struct store_attempt {
+    const char *order, *attempt;
+    int64_t claimed_at_ms;
+};
+struct store_attempt_list {
+    struct store_attempt *items;
+    size_t count;
+};
+void store_stale_attempts(struct store *, struct arena *, int64_t older_than_ms, uint32_t limit,
+                          struct store_attempt_list *out, store_done *, void *);
 /* Does the account hold a valid, unexpired authorization for each canonical name? */
-void store_account_holds_names(struct store *, const char *account_id, const char *const *names, size_t count, bool *holds, store_done *, void *);
-struct store_order_filter { int status; /* enum store_order_status or -1 */ const char *zone, *customer; time_t since; const char *cursor; uint32_t limit; };
-struct store_order_list { struct store_order *items; size_t count; const char *next_cursor; };
-void store_list_orders(struct store *, struct arena *, const struct store_order_filter *, struct store_order_list *out, store_done *, void *);
+void store_account_holds_names(struct store *, const char *account_id, const char *const *names, size_t count,
+                               bool *holds, store_done *, void *);
+struct store_order_filter {
+    int status; /* enum store_order_status or -1 */
+    const char *zone, *customer;
+    time_t since;
+    const char *cursor;
+    uint32_t limit;
+};
+struct store_order_list {
+    struct store_order *items;
+    size_t count;
+    const char *next_cursor;
+};
+void store_list_orders(struct store *, struct arena *, const struct store_order_filter *,
+                       struct store_order_list *out, store_done *, void *);
 
 /* --- certificates (store/certificate.c) --- */
-enum store_certificate_status { CERTIFICATE_VALID, CERTIFICATE_REVOKED, CERTIFICATE_VOID /* intent without certificate */, CERTIFICATE_EXPIRED /* only in filters and answers */ };
+enum store_certificate_status {
+    CERTIFICATE_VALID,
+    CERTIFICATE_REVOKED,
+    CERTIFICATE_VOID /* intent without certificate */,
+    CERTIFICATE_EXPIRED /* only in filters and answers */
+};
 struct store_certificate {
-    const char *serial;      /* 32 hex digits */
-    struct bytes der;        /* empty for void */
+    const char *serial; /* 32 hex digits */
+    struct bytes der;   /* empty for void */
     enum store_certificate_status status;
     const char *order, *account, *customer, *profile, *issuer;
-    const char **names; size_t name_count;
-    const char **zones; size_t zone_count;
+    const char **names;
+    size_t name_count;
+    const char **zones;
+    size_t zone_count;
     const char *spki_sha256; /* hex */
     time_t not_before, not_after, issued_at;
-    time_t revoked_at; uint32_t reason;
+    time_t revoked_at;
+    uint32_t reason;
     const char *replaced_by; /* order id, or "" */
 };
-/* Commit: certificate + order valid + indexes + edge event + ledger sequences applied, only if the order is still this
- * attempt's (or attempt_of_valid equals: repeated call) and account and zones are still good: else ERROR_CONFLICT
- * with the reason, and the caller revokes. */
-struct store_ledger_mark { const char *host; const uint64_t *sequences; size_t count; };
-void store_commit_certificate(struct store *, const struct store_certificate *, const char *attempt, const struct store_ledger_mark *, store_done *, void *);
-void store_load_certificate(struct store *, struct arena *, const char *serial_hex, struct store_certificate *out, store_done *, void *);
-/* Set once: a second call keeps time and reason (only keyCompromise may replace another reason) and succeeds. keyCompromise
- * blocks the key. Adds the edge event. */
-void store_revoke_certificate(struct store *, const char *serial_hex, time_t revoked_at, uint32_t reason, const char *by, const struct store_ledger_mark *, store_done *, void *);
+/* Commit: certificate + order valid + indexes + edge event + ledger sequences applied, only if the order is
+ * still this attempt's (or attempt_of_valid equals: repeated call) and account and zones are still good: else
+ * ERROR_CONFLICT with the reason, and the caller revokes. */
+struct store_ledger_mark {
+    const char *host;
+    const uint64_t *sequences;
+    size_t count;
+};
+void store_commit_certificate(struct store *, const struct store_certificate *, const char *attempt,
+                              const struct store_ledger_mark *, store_done *, void *);
+void store_load_certificate(struct store *, struct arena *, const char *serial_hex,
+                            struct store_certificate *out, store_done *, void *);
+/* Set once: a second call keeps time and reason (only keyCompromise may replace another reason) and succeeds.
+ * keyCompromise blocks the key. Adds the edge event. */
+void store_revoke_certificate(struct store *, const char *serial_hex, time_t revoked_at, uint32_t reason,
+                              const char *by, const struct store_ledger_mark *, store_done *, void *);
 /* Is this key (hex SHA-256 of SPKI) blocked by a keyCompromise revocation, or an account key? */
-void store_key_status(struct store *, const char *spki_sha256, bool *is_blocked, bool *is_account_key, store_done *, void *);
-struct store_certificate_filter { const char *zone, *customer; int status; /* or -1 */ time_t expires_before; const char *cursor; uint32_t limit; };
-struct store_certificate_list { struct store_certificate *items; size_t count; const char *next_cursor; };
-void store_list_certificates(struct store *, struct arena *, const struct store_certificate_filter *, struct store_certificate_list *out, store_done *, void *);
+void store_key_status(struct store *, const char *spki_sha256, bool *is_blocked, bool *is_account_key,
+                      store_done *, void *);
+struct store_certificate_filter {
+    const char *zone, *customer;
+    int status; /* or -1 */
+    time_t expires_before;
+    const char *cursor;
+    uint32_t limit;
+};
+struct store_certificate_list {
+    struct store_certificate *items;
+    size_t count;
+    const char *next_cursor;
+};
+void store_list_certificates(struct store *, struct arena *, const struct store_certificate_filter *,
+                             struct store_certificate_list *out, store_done *, void *);
 
 /* --- the fence (store/ledger.c): what of this host's ledger Redis has applied --- */
 struct store_ledger_state {
-    const char *ledger_id;      /* "" where Redis knows no ledger of this host */
-    uint64_t applied;           /* every record up to here is applied */
-    uint64_t highest;           /* the highest applied one; those between may be missing */
+    const char *ledger_id; /* "" where Redis knows no ledger of this host */
+    uint64_t applied;      /* every record up to here is applied */
+    uint64_t highest;      /* the highest applied one; those between may be missing */
 };
-void store_load_ledger_state(struct store *, struct arena *, const char *host, struct store_ledger_state *out, store_done *, void *);
+void store_load_ledger_state(struct store *, struct arena *, const char *host, struct store_ledger_state *out,
+                             store_done *, void *);
 /* First contact, or after the operator confirmed a loss. */
-void store_reset_ledger_state(struct store *, const char *host, const char *ledger_id, uint64_t applied, store_done *, void *);
-/* Applies one ledger record (doc/ledger.md) during replay; idempotent. For "issued" without a commit: rolls the order
- * forward when it is still that attempt's and evidence is younger than `fresh_seconds`, or when the certificate was
- * acknowledged before (order valid with this serial, or no such order: rebuilt Redis); else ERROR_CONFLICT: the
- * caller revokes it through the signer. "void" frees the order. */
-void store_apply_ledger_record(struct store *, const char *host, const json_t *record, uint32_t fresh_seconds, store_done *, void *);
+void store_reset_ledger_state(struct store *, const char *host, const char *ledger_id, uint64_t applied,
+                              store_done *, void *);
+/* Applies one ledger record (doc/ledger.md) during replay; idempotent. For "issued" without a commit: rolls
+ * the order forward when it is still that attempt's and evidence is younger than `fresh_seconds`, or when the
+ * certificate was acknowledged before (order valid with this serial, or no such order: rebuilt Redis); else
+ * ERROR_CONFLICT: the caller revokes it through the signer. "void" frees the order. */
+void store_apply_ledger_record(struct store *, const char *host, const json_t *record, uint32_t fresh_seconds,
+                               store_done *, void *);
 
 /* --- overview and housekeeping --- */
-struct store_stats { uint64_t customers, zones, zones_by_status[5], accounts, orders, orders_by_status[6], certificates, certificates_revoked, certificates_expiring_7d, redis_memory_bytes, edge_sequence; };
+struct store_stats {
+    uint64_t customers, zones, zones_by_status[5], accounts, orders, orders_by_status[6], certificates,
+        certificates_revoked, certificates_expiring_7d, redis_memory_bytes, edge_sequence;
+};
 void store_load_stats(struct store *, struct arena *, struct store_stats *out, store_done *, void *);
 /* Trims index entries whose objects have expired: bounded work, called every few seconds by one worker. */
 void store_sweep(struct store *, uint32_t max_entries, uint64_t *removed, store_done *, void *);

@@ -13,7 +13,8 @@ struct bytes {
     size_t length;
 };
 
-/* Text that grows in an arena. A failed allocation sets `failed` and makes later appends do nothing: check once. */
+/* Text that grows in an arena. A failed allocation sets `failed` and makes later appends do nothing: check
+ * once. */
 struct text {
     struct arena *arena;
     char *data; /* NUL-terminated once anything was appended; NULL before */
@@ -26,23 +27,25 @@ void text_append(struct text *text, const char *piece);
 void text_append_bytes(struct text *text, const void *bytes, size_t length);
 void text_printf(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* base64url without padding (RFC 4648 5, RFC 7515 2). Decoding is strict: no padding, no white space, no foreign
- * alphabet, no length 1 mod 4, no non-zero trailing bits; so each byte string has exactly one spelling. */
+/* base64url without padding (RFC 4648 5, RFC 7515 2). Decoding is strict: no padding, no white space, no
+ * foreign alphabet, no length 1 mod 4, no non-zero trailing bits; so each byte string has exactly one
+ * spelling. */
 char *base64url_encode(struct arena *arena, const void *bytes, size_t length);
 bool base64url_decode(struct arena *arena, const char *text, size_t length, struct bytes *out) MUST_CHECK;
 /* Standard alphabet (RFC 4648 4), for PEM and DER in JSON. Decoding skips CR, LF, space and tab. */
 char *base64_encode(struct arena *arena, const void *bytes, size_t length);
 bool base64_decode(struct arena *arena, const char *text, size_t length, struct bytes *out) MUST_CHECK;
 
-/* Lower-case hex. Decoding takes both cases and needs exactly 2 * out_length digits. `out` of hex_encode holds
- * 2 * length + 1. */
+/* Lower-case hex. Decoding takes both cases and needs exactly 2 * out_length digits. `out` of hex_encode
+ * holds 2 * length + 1. */
 void hex_encode(const void *bytes, size_t length, char *out);
 bool hex_decode(const char *text, void *out, size_t out_length) MUST_CHECK;
 
 /* PEM block of the given label with 64-column lines and a final newline. */
 char *pem_encode(struct arena *arena, const char *label, const void *der, size_t length);
 /* The first block with that label, in any line length, LF or CRLF; text before it is skipped. */
-bool pem_decode(struct arena *arena, const char *label, const char *text, size_t length, struct bytes *der) MUST_CHECK;
+bool pem_decode(struct arena *arena, const char *label, const char *text, size_t length,
+                struct bytes *der) MUST_CHECK;
 
 /* "2026-11-21T02:03:04Z" (RFC 3339, UTC); `out` holds TIME_TEXT_MAX. */
 #define TIME_TEXT_MAX 32
@@ -59,7 +62,8 @@ char *random_hex(struct arena *arena, size_t bytes);
 
 #define SHA256_BYTES 32
 void sha256(const void *bytes, size_t length, uint8_t out[SHA256_BYTES]);
-void hmac_sha256(const void *key, size_t key_length, const void *bytes, size_t length, uint8_t out[SHA256_BYTES]);
+void hmac_sha256(const void *key, size_t key_length, const void *bytes, size_t length,
+                 uint8_t out[SHA256_BYTES]);
 /* Constant time in the contents. */
 bool bytes_equal_secret(const void *a, const void *b, size_t length);
 /* Overwrites memory in a way the compiler keeps. */

@@ -1,4 +1,5 @@
-/* What a worker process holds: one event loop and the services its handlers use. Plain data, set up once by worker.c. */
+/* What a worker process holds: one event loop and the services its handlers use. Plain data, set up once by
+ * worker.c. */
 #pragma once
 
 #include <event2/event.h>
@@ -22,10 +23,10 @@ struct worker {
     struct signer_client *signer;
     struct metrics *metrics;
     const struct secrets *secrets;
-    unsigned slot;          /* 0 .. workers-1 */
-    char instance[33];      /* random hex of this process, part of every attempt id */
+    unsigned slot;     /* 0 .. workers-1 */
+    char instance[33]; /* random hex of this process, part of every attempt id */
     uint64_t next_attempt;
     bool is_draining;
-    bool is_ready;          /* Redis scripts loaded, ledger replayed, signer answered */
+    bool is_ready;              /* Redis scripts loaded, ledger replayed, signer answered */
     char not_ready_reason[256]; /* for /readyz and for the 503 of every request that needs the store */
 };

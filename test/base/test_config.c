@@ -30,7 +30,8 @@ static void write_file(const char *name, const char *text) {
 
 static int set_up(void **state) {
     (void)state;
-    if (mkdtemp(directory) == NULL) return -1;
+    if (mkdtemp(directory) == NULL)
+        return -1;
     snprintf(config_path, sizeof config_path, "%s/originca.conf", directory);
     write_file("tls.pem", "x");
     write_file("hints", "x");
