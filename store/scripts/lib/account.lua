@@ -1,0 +1,30 @@
+-- ACME accounts: their life, and whether they may act.
+-- nil, or why the account may not act. '' (orders of the REST API and of admins) is fine.
+local function account_problem(id, customer)
+  if id == '' then return nil end
+  local account = redis.call('HMGET', 'account:' .. id, 'status', 'customer')
+  if not account[1] then return 'the account does not exist' end
+  if account[1] ~= 'valid' then return 'the account is ' .. account[1] end
+  if customer and (account[2] or '') ~= customer then return 'the account is not of that customer' end
+  return nil
+end
+
+-- Sets the end of an idle account's life on everything that is its own.
+local function renew_account(id, map, now, idle)
+  local ends = now + idle
+  redis.call('HSET', 'account:' .. id, 'used', now)
+  redis.call('ZADD', 'accounts', ends, id)
+  for _, key in ipairs({'account:' .. id, 'account-key:' .. map.thumbprint, 'account-spki:' .. map.spki,
+                        'account-orders:' .. id}) do
+    redis.call('EXPIREAT', key, ends + 86400)
+  end
+end
+
+-- The names an account holds a valid authorization for, each with the time it ends.
+local function hold_name(id, name, ends, now)
+  if id == '' then return end
+  local key = 'account-names:' .. id
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+  redis.call('ZADD', key, 'GT', ends, name)
+  if redis.call('EXPIREAT', key, ends, 'NX') == 0 then redis.call('EXPIREAT', key, ends, 'GT') end
+end

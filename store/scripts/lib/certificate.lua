@@ -1,0 +1,52 @@
+-- Certificates: writing one with all its indexes, and removing it with them.
+-- uses: common, edge
+
+-- `fields` is the table of the new hash; status is 'valid' or 'void'. A tombstone (revocation known first) keeps its own
+-- status, time and reason. Returns the status it has now.
+local function record_certificate(serial, fields, ends, now, micros)
+  local key = 'certificate:' .. serial
+  local status = redis.call('HGET', key, 'status')
+  if status == 'revoked' then fields.status = 'revoked' end
+  local list = {}
+  for name, value in pairs(fields) do
+    if value ~= '' then
+      list[#list + 1] = name
+      list[#list + 1] = value
+    end
+  end
+  redis.call('HSET', key, unpack(list))
+  expire_at(key, ends)
+  local not_after = tonumber(fields.not_after)
+  local score = tonumber(fields.issued) * 1000000 + micros % 1000000
+  redis.call('ZADD', 'certificates', score, serial)
+  redis.call('ZADD', 'certificates-by-expiry', not_after, serial)
+  if fields.customer ~= '' then redis.call('ZADD', 'customer-certificates:' .. fields.customer, score, serial) end
+  for zone in string.gmatch(fields.zones, '%S+') do
+    redis.call('ZADD', 'zone-certificates:' .. zone, score, serial)
+  end
+  if fields.spki ~= '' then
+    local by_key = 'key-certificates:' .. fields.spki
+    redis.call('ZADD', by_key, not_after, serial)
+    if redis.call('EXPIREAT', by_key, ends + SWEEP_GRACE, 'NX') == 0 then
+      redis.call('EXPIREAT', by_key, ends + SWEEP_GRACE, 'GT')
+    end
+  end
+  if fields.status == 'void' then redis.call('ZADD', 'certificates:void', score, serial) end
+  if fields.status == 'valid' and status ~= 'valid' then
+    redis.call('ZREM', 'certificates:void', serial)
+    add_edge_event(micros, 'event', 'issued', 'serial', serial, 'issuer', fields.issuer, 'not_after', not_after)
+  end
+  return fields.status
+end
+
+local function forget_certificate(serial)
+  local key = 'certificate:' .. serial
+  local certificate = redis.call('HMGET', key, 'customer', 'zones', 'spki')
+  for _, index in ipairs({'certificates', 'certificates-by-expiry', 'certificates:revoked', 'certificates:void'}) do
+    redis.call('ZREM', index, serial)
+  end
+  redis.call('ZREM', 'customer-certificates:' .. (certificate[1] or ''), serial)
+  for zone in string.gmatch(certificate[2] or '', '%S+') do redis.call('ZREM', 'zone-certificates:' .. zone, serial) end
+  redis.call('ZREM', 'key-certificates:' .. (certificate[3] or ''), serial)
+  redis.call('DEL', key)
+end

@@ -1,0 +1,53 @@
+-- Orders: status with its index, end of life, and removal with everything that points at them.
+-- uses: common
+
+-- Where an order's life ends: valid ones keep as long as their evidence, failed ones as long as refused attempts.
+local function order_end(status, expires, now, evidence_retention, refused_retention)
+  if status == 'valid' then return math.max(expires, now + evidence_retention) end
+  if status == 'invalid' or status == 'refused' then return math.max(expires, now + refused_retention) end
+  return expires
+end
+
+local function keep_order(id, ends)
+  redis.call('ZADD', 'orders-by-expiry', ends, id)
+  expire_at('order:' .. id, ends)
+  expire_at('evidence:' .. id, ends)
+end
+
+-- Changes the status of an order that exists; `order` is its table.
+local function move_order(id, order, to, ends)
+  local created = redis.call('ZSCORE', 'orders', id) or '0'
+  redis.call('ZREM', 'orders:' .. order.status, id)
+  redis.call('ZADD', 'orders:' .. to, created, id)
+  if to ~= 'processing' then redis.call('ZREM', 'attempts', id) end
+  redis.call('HSET', 'order:' .. id, 'status', to)
+  order.status = to
+  keep_order(id, ends)
+end
+
+-- processing -> ready, so that a new attempt may begin; the old one is remembered as released.
+local function release_attempt(id, order, attempt)
+  redis.call('HSET', 'order:' .. id, 'released', attempt)
+  redis.call('HDEL', 'order:' .. id, 'attempt', 'claimed', 'csr')
+  move_order(id, order, 'ready', tonumber(order.expires))
+end
+
+local function forget_order(id)
+  local key = 'order:' .. id
+  local order = redis.call('HMGET', key, 'status', 'customer', 'account', 'zones')
+  redis.call('ZREM', 'orders', id)
+  redis.call('ZREM', 'orders-by-expiry', id)
+  redis.call('ZREM', 'attempts', id)
+  if order[1] then
+    redis.call('ZREM', 'orders:' .. order[1], id)
+    redis.call('ZREM', 'customer-orders:' .. (order[2] or ''), id)
+    redis.call('ZREM', 'customer-refused:' .. (order[2] or ''), id)
+    redis.call('ZREM', 'account-orders:' .. (order[3] or ''), id)
+    for zone in string.gmatch(order[4] or '', '%S+') do redis.call('ZREM', 'zone-orders:' .. zone, id) end
+  else
+    for _, status in ipairs({'pending', 'ready', 'processing', 'valid', 'invalid', 'refused'}) do
+      redis.call('ZREM', 'orders:' .. status, id)
+    end
+  end
+  redis.call('DEL', key, 'evidence:' .. id)
+end
