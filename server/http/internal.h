@@ -1,0 +1,121 @@
+/* What the files of the HTTP layer share: connection and exchange. */
+#pragma once
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <gnutls/gnutls.h>
+#include <http_parser.h>
+#include <sys/queue.h>
+
+#include "originca/http.h"
+
+#define HTTP_HEADERS_MAX 64
+#define HTTP_REPLY_HEADERS_MAX 16
+
+struct http_field {
+    const char *name, *value;
+};
+
+/* A request with what the layer keeps beside it; lives in its own arena until http_reply. */
+struct http_exchange {
+    struct http_request request;        /* first: the two are converted into each other */
+    struct http_connection *connection; /* NULL once the client has left */
+    struct http_server *server;
+    struct http_field headers[HTTP_HEADERS_MAX];
+    size_t header_count;
+    struct http_field reply_headers[HTTP_REPLY_HEADERS_MAX];
+    size_t reply_header_count;
+    const struct http_service *service;
+    uint8_t *body;
+    size_t body_length, body_capacity, body_limit;
+    bool wants_continue, is_head_complete, is_complete, must_close;
+    unsigned failure; /* status that parsing decided on; 0: none */
+    const char *failure_detail;
+};
+
+enum connection_state {
+    CONNECTION_HANDSHAKE,
+    CONNECTION_READING,  /* idle between requests, or inside one */
+    CONNECTION_HANDLING, /* a handler has the request; nothing is read */
+    CONNECTION_WRITING,
+    CONNECTION_LINGERING, /* reply sent, write side closed: what still comes is thrown away for a moment */
+};
+
+struct http_connection {
+    struct http_server *server;
+    TAILQ_ENTRY(http_connection) entry;
+    int fd;
+    enum connection_state state;
+    struct http_tls *tls; /* a reference */
+    gnutls_session_t session;
+    struct event *on_readable, *on_writable, *on_deadline;
+    char *in; /* bytes read and not parsed; freed while empty */
+    size_t in_length, in_capacity;
+    struct evbuffer *out;
+    http_parser parser;
+    struct http_exchange *exchange; /* being read or handled */
+    struct address_count *address;
+    char peer_text[64];
+    struct sockaddr_storage peer;
+    uint32_t requests;
+    size_t lingered;
+    bool is_closing, has_begun_request, is_inside_read, peer_has_ended;
+};
+
+struct http_server {
+    struct event_base *base;
+    int fd, spare_fd;
+    struct event *on_connection, *on_drained;
+    struct http_tls *tls;
+    const struct http_service *services;
+    size_t service_count;
+    struct http_limits limits;
+    struct http_counters counters;
+    struct address_table *addresses;
+    TAILQ_HEAD(, http_connection) connections;
+    bool is_draining, is_freed, has_drained;
+    void (*drained)(void *context);
+    void *drained_context;
+};
+
+/* addresses.c: connections of each client address (IPv6: of each /64) */
+struct address_table *address_table_new(void);
+void address_table_free(struct address_table *table);
+/* Counts one more; NULL when the limit is reached or memory is out. */
+struct address_count *address_table_enter(struct address_table *table, const struct sockaddr_storage *peer,
+                                          uint32_t limit);
+void address_table_leave(struct address_table *table, struct address_count *count);
+
+/* tls.c */
+void http_tls_hold(struct http_tls *tls);
+gnutls_session_t http_tls_start(struct http_tls *tls, int fd);
+
+/* head.c: judges the raw bytes of a request head, up to and with the empty line. NULL where they are fine,
+ * else what is wrong; *status is 400 or 501, 505. */
+const char *http_head_check(const char *head, size_t length, unsigned *status);
+/* The same for the target's path. */
+const char *http_path_check(const char *path);
+
+/* parse.c */
+void http_parse_begin(struct http_connection *connection);
+/* Feeds bytes; returns how many were used. Sets is_complete or failure on the exchange. */
+size_t http_parse_feed(struct http_connection *connection, const char *bytes, size_t length);
+
+/* router.c: finds service and route, fills params. False where nothing matches: *status is 404 or 405 (Allow
+ * is set). */
+const struct http_service *http_find_service(const struct http_server *server, const char *path);
+bool http_route(struct http_exchange *exchange, unsigned *status);
+const char *http_method_names(unsigned methods, char *out, size_t size);
+
+/* connection.c */
+void http_connection_new(struct http_server *server, int fd, const struct sockaddr_storage *peer);
+void http_connection_close(struct http_connection *connection);
+/* The reply is in `out`: send it, then go on or close. */
+void http_connection_send(struct http_connection *connection);
+bool http_connection_is_idle(const struct http_connection *connection);
+
+/* server.c */
+struct http_exchange *http_exchange_new(struct http_connection *connection);
+/* Called when a connection is gone or a reply was given: tells `drained` when it was the last. */
+void http_server_check_drained(struct http_server *server);
+void http_exchange_free(struct http_exchange *exchange);

@@ -1,0 +1,130 @@
+/* The runner of operations. The service context that a route's handler gets begins with a pointer to the
+ * worker: every service of this program has `struct worker *worker` as its first member, and operation_start
+ * reads it from there. */
+#include "originca/operation.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "originca/log.h"
+#include "originca/metrics.h"
+#include "originca/worker.h"
+
+#define METRICS_CACHED 256
+
+static int64_t now_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* A step's histogram is looked up once a process: steps are constants, so their address names them. */
+static struct metric *metric_of(struct worker *worker, const struct operation_kind *kind,
+                                const struct step *step) {
+    static struct {
+        const struct operation_kind *kind;
+        const struct step *step;
+        struct metric *metric;
+    } cache[METRICS_CACHED];
+    if (worker == NULL || worker->metrics == NULL)
+        return NULL;
+    size_t start = ((uintptr_t)kind * 31 + (uintptr_t)step / sizeof *step) % METRICS_CACHED;
+    for (size_t i = 0; i < METRICS_CACHED; i++) {
+        size_t at = (start + i) % METRICS_CACHED;
+        if (cache[at].step == step && cache[at].kind == kind)
+            return cache[at].metric;
+        if (cache[at].step != NULL)
+            continue;
+        char name[METRIC_NAME_MAX];
+        snprintf(name, sizeof name, "originca_step_seconds{operation=\"%s\",step=\"%s\"}", kind->name,
+                 step->name);
+        cache[at].metric = metrics_histogram(worker->metrics, name, "Time of each step of each operation");
+        cache[at].kind = kind;
+        cache[at].step = step;
+        return cache[at].metric;
+    }
+    return NULL;
+}
+
+static void end_step(struct operation *operation) {
+    int64_t now = now_us();
+    struct metric *metric =
+        metric_of(operation->worker, operation->kind, &operation->kind->steps[operation->at]);
+    if (metric != NULL)
+        metric_observe_us(metric, now - operation->step_started_us);
+    operation->step_started_us = now;
+}
+
+static void fail_operation(struct operation *operation) {
+    if (operation->error.code == ERROR_NONE)
+        error_set(&operation->error, ERROR_INTERNAL, "the step \"%s\" failed without saying why",
+                  operation->kind->steps[operation->at].name);
+    operation->kind->fail(operation);
+}
+
+/* Runs until a step waits or the operation ends. A completion that arrives while a step still runs only
+ * leaves a mark. */
+static void run(struct operation *operation) {
+    for (;;) {
+        if (operation->at == operation->kind->step_count) {
+            error_set(&operation->error, ERROR_INTERNAL, "the operation ended without a reply");
+            operation->at--;
+            fail_operation(operation);
+            return;
+        }
+        operation->is_running = true;
+        operation->was_resumed = false;
+        operation->has_failed = false;
+        enum step_result result = operation->kind->steps[operation->at].run(operation);
+        if (result == STEP_REPLIED)
+            return; /* the request, and with it the operation, is gone */
+        operation->is_running = false;
+        if (result == STEP_WAIT && !operation->was_resumed && !operation->has_failed)
+            return;
+        end_step(operation);
+        if (result == STEP_FAIL || operation->has_failed) {
+            fail_operation(operation);
+            return;
+        }
+        operation->at++;
+    }
+}
+
+void operation_start(struct http_request *request, const struct operation_kind *kind) {
+    struct operation *operation = arena_alloc(request->arena, sizeof *operation);
+    void *state = arena_alloc(request->arena, kind->state_size);
+    if (operation == NULL || state == NULL) {
+        static const char text[] = "out of memory";
+        http_reply(request, 503, "text/plain", text, sizeof text - 1);
+        return;
+    }
+    operation->request = request;
+    operation->arena = request->arena;
+    operation->worker = *(struct worker **)request->service_context;
+    operation->kind = kind;
+    operation->state = state;
+    operation->started_us = operation->step_started_us = now_us();
+    run(operation);
+}
+
+void operation_resume(struct operation *operation) {
+    if (operation->is_running) {
+        operation->was_resumed = true;
+        return;
+    }
+    end_step(operation);
+    operation->at++;
+    run(operation);
+}
+
+void operation_fail(struct operation *operation, const struct error *error) {
+    if (error != NULL)
+        operation->error = *error;
+    if (operation->is_running) {
+        operation->has_failed = true;
+        return;
+    }
+    end_step(operation);
+    fail_operation(operation);
+}

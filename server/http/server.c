@@ -1,0 +1,175 @@
+/* A listening socket and its connections: accepting within limits, draining, counting. */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#define ACCEPTS_PER_EVENT 64
+#define REQUEST_ARENA_BYTES (8u * 1024 * 1024)
+
+/* Out of descriptors the listening socket stays readable for ever: give one up to accept and refuse the
+ * client. */
+static void refuse_one(struct http_server *server) {
+    if (server->spare_fd < 0)
+        return;
+    close(server->spare_fd);
+    int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    server->counters.refused_over_limit++;
+}
+
+static void accept_some(evutil_socket_t listener, short what, void *context) {
+    (void)what;
+    struct http_server *server = context;
+    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+        struct sockaddr_storage peer = {0};
+        socklen_t length = sizeof peer;
+        int fd = accept4(listener, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE)
+                refuse_one(server);
+            return;
+        }
+        if (server->counters.open_connections >= server->limits.max_connections) {
+            server->counters.refused_over_limit++;
+            close(fd);
+            continue;
+        }
+        int one = 1;
+        if (peer.ss_family == AF_INET || peer.ss_family == AF_INET6)
+            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        http_connection_new(server, fd, &peer);
+    }
+}
+
+struct http_exchange *http_exchange_new(struct http_connection *connection) {
+    uint8_t id[8];
+    uint32_t limit = connection->server->limits.max_request_arena_bytes;
+    struct arena *arena = arena_new(limit != 0 ? limit : REQUEST_ARENA_BYTES);
+    struct http_exchange *exchange = arena == NULL ? NULL : arena_alloc(arena, sizeof *exchange);
+    if (exchange == NULL) {
+        arena_free(arena);
+        return NULL;
+    }
+    random_bytes(id, sizeof id);
+    hex_encode(id, sizeof id, exchange->request.id);
+    exchange->request.arena = arena;
+    exchange->request.query = "";
+    exchange->request.peer = connection->peer;
+    memcpy(exchange->request.peer_text, connection->peer_text, sizeof exchange->request.peer_text);
+    exchange->request.is_tls = connection->session != NULL;
+    exchange->connection = connection;
+    exchange->server = connection->server;
+    return exchange;
+}
+
+void http_exchange_free(struct http_exchange *exchange) {
+    arena_free(exchange->request.arena);
+}
+
+static void release(struct http_server *server) {
+    address_table_free(server->addresses);
+    if (server->on_connection != NULL)
+        event_free(server->on_connection);
+    if (server->on_drained != NULL)
+        event_free(server->on_drained);
+    if (server->spare_fd >= 0)
+        close(server->spare_fd);
+    http_tls_free(server->tls);
+    free(server);
+}
+
+static void tell_drained(evutil_socket_t fd, short what, void *context) {
+    (void)fd;
+    (void)what;
+    struct http_server *server = context;
+    server->drained(server->drained_context);
+}
+
+void http_server_check_drained(struct http_server *server) {
+    bool is_empty = server->counters.open_connections == 0 && server->counters.requests_in_progress == 0;
+    if (server->is_freed && is_empty) {
+        release(server);
+        return;
+    }
+    if (!server->is_draining || server->has_drained || !is_empty)
+        return;
+    server->has_drained = true;
+    event_active(server->on_drained, EV_TIMEOUT, 0);
+}
+
+struct http_server *http_server_new(struct event_base *base, int listen_fd, struct http_tls *tls,
+                                    const struct http_service *services, size_t service_count,
+                                    const struct http_limits *limits, struct error *error) {
+    struct http_server *server = calloc(1, sizeof *server);
+    error_set(error, ERROR_INTERNAL, "out of memory");
+    if (server == NULL)
+        return NULL;
+    TAILQ_INIT(&server->connections);
+    server->base = base;
+    server->fd = listen_fd;
+    server->services = services;
+    server->service_count = service_count;
+    server->limits = *limits;
+    server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (tls != NULL)
+        http_tls_hold(tls);
+    server->tls = tls;
+    server->addresses = address_table_new();
+    server->on_connection = event_new(base, listen_fd, EV_READ | EV_PERSIST, accept_some, server);
+    server->on_drained = evtimer_new(base, tell_drained, server);
+    if (server->addresses == NULL || server->on_connection == NULL || server->on_drained == NULL ||
+        event_add(server->on_connection, NULL) != 0) {
+        release(server);
+        return NULL;
+    }
+    http_parser_set_max_header_size(limits->max_header_bytes);
+    return server;
+}
+
+void http_server_drain(struct http_server *server, void (*drained)(void *context), void *context) {
+    server->is_draining = true;
+    server->drained = drained;
+    server->drained_context = context;
+    event_del(server->on_connection);
+    for (struct http_connection *connection = TAILQ_FIRST(&server->connections), *next; connection != NULL;
+         connection = next) {
+        next = TAILQ_NEXT(connection, entry);
+        if (http_connection_is_idle(connection))
+            http_connection_close(connection);
+    }
+    http_server_check_drained(server);
+}
+
+const struct http_counters *http_server_counters(const struct http_server *server) {
+    return &server->counters;
+}
+
+void http_server_set_tls(struct http_server *server, struct http_tls *tls) {
+    http_tls_hold(tls);
+    http_tls_free(server->tls);
+    server->tls = tls;
+}
+
+void http_server_free(struct http_server *server) {
+    if (server == NULL)
+        return;
+    server->is_draining = false;
+    for (struct http_connection *connection = TAILQ_FIRST(&server->connections), *next; connection != NULL;
+         connection = next) {
+        next = TAILQ_NEXT(connection, entry);
+        http_connection_close(connection);
+    }
+    event_del(server->on_connection);
+    server->is_freed = true;
+    http_server_check_drained(server);
+}
