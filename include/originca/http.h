@@ -13,7 +13,7 @@
 #include "originca/arena.h"
 #include "originca/text.h"
 
-enum http_method {
+enum http_request_method {
     HTTP_METHOD_GET = 1,
     HTTP_METHOD_HEAD = 2,
     HTTP_METHOD_POST = 4,
@@ -28,7 +28,7 @@ enum http_method {
 struct http_request {
     struct arena *arena;
     char id[HTTP_REQUEST_ID_BYTES]; /* 16 hex digits, in every log line and error reply */
-    enum http_method method;
+    enum http_request_method method;
     const char *path; /* as sent, without the query; checked: starts with "/", no NUL, "//" or dot segments */
     const char *query;                   /* "" where there is none */
     const char *params[HTTP_PARAMS_MAX]; /* what the ":name" pieces of the pattern matched */
@@ -57,7 +57,7 @@ void http_reply(struct http_request *request, unsigned status, const char *conte
 void http_reply_json(struct http_request *request, unsigned status, const json_t *json);
 
 struct http_route {
-    unsigned methods;    /* OR of enum http_method; HEAD is served by GET handlers too */
+    unsigned methods;    /* OR of enum http_request_method; HEAD is served by GET handlers too */
     const char *pattern; /* "/acme/order/:id", "/acme/authz/:order/:index" : pieces match whole segments */
     void (*handle)(struct http_request *request);
     const void *data; /* for the handler, via request->route->data */

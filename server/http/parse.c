@@ -60,7 +60,7 @@ static int on_header_value(http_parser *parser, const char *at, size_t length) {
 static bool take_method(struct http_exchange *exchange, unsigned method) {
     static const struct {
         unsigned theirs;
-        enum http_method ours;
+        enum http_request_method ours;
     } methods[] = {{HTTP_GET, HTTP_METHOD_GET},   {HTTP_HEAD, HTTP_METHOD_HEAD},
                    {HTTP_POST, HTTP_METHOD_POST}, {HTTP_DELETE, HTTP_METHOD_DELETE},
                    {HTTP_PUT, HTTP_METHOD_PUT},   {HTTP_PATCH, HTTP_METHOD_PATCH}};
