@@ -8,7 +8,7 @@
 
 #include <gnutls/x509.h>
 
-#include "der.h"
+#include "originca/der.h"
 #include "originca/names.h"
 
 enum {

@@ -1,5 +1,5 @@
 /* The strict DER reader (X.690 10.1): one-byte tags, lengths up to four octets. */
-#include "der.h"
+#include "originca/der.h"
 
 bool der_next(struct bytes *input, struct der_item *item) {
     const uint8_t *at = input->data;

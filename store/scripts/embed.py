@@ -44,13 +44,13 @@ def main():
         rows.append('    {"%s", "%s", %d,\n%s},' % (path.stem, hashlib.sha1(code.encode()).hexdigest(),
                                                     len(code.encode()), c_string(code)))
     pathlib.Path(header).write_text(
-        "/* Made by scripts/embed.py from scripts/*.lua. */\n#pragma once\n\n#include <stddef.h>\n\n"
+        "/* Made by scripts/embed.py from the Lua files beside it. */\n#pragma once\n\n#include <stddef.h>\n\n"
         "enum store_script_id {\n" + "".join("    %s,\n" % name for name in names) +
         "    SCRIPT_COUNT,\n    SCRIPT_NONE = -1 /* a plain command */\n};\n\n"
         "struct store_script {\n    const char *name, *sha1;\n    size_t length;\n    const char *text;\n};\n\n"
         "extern const struct store_script store_scripts[SCRIPT_COUNT];\n")
     pathlib.Path(source).write_text(
-        '/* Made by scripts/embed.py from scripts/*.lua. */\n#include "scripts.h"\n\n'
+        '/* Made by scripts/embed.py from the Lua files beside it. */\n#include "scripts.h"\n\n'
         "const struct store_script store_scripts[SCRIPT_COUNT] = {\n" + "\n".join(rows) + "\n};\n")
 
 

@@ -3,7 +3,7 @@
 
 -- `fields` is the table of the new hash; status is 'valid' or 'void'. A tombstone (revocation known first) keeps its own
 -- status, time and reason. Returns the status it has now.
-local function record_certificate(serial, fields, ends, now, micros)
+local function record_certificate(serial, fields, ends, micros)
   local key = 'certificate:' .. serial
   local status = redis.call('HGET', key, 'status')
   if status == 'revoked' then fields.status = 'revoked' end

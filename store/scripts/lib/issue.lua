@@ -19,15 +19,15 @@ local function certificate_fields(issue, status)
 end
 
 -- Signed, but not to be used: known, so that the caller's revocation finds it; never announced to the edges.
-local function record_orphan(issue, retention, now, micros)
+local function record_orphan(issue, retention, micros)
   if redis.call('EXISTS', 'certificate:' .. issue.serial) == 0 then
-    record_certificate(issue.serial, certificate_fields(issue, 'void'), tonumber(issue.not_after) + retention, now, micros)
+    record_certificate(issue.serial, certificate_fields(issue, 'void'), tonumber(issue.not_after) + retention, micros)
   end
 end
 
 -- Certificate valid, order valid, the certificate that the order replaces marked. `order` may be nil.
 local function record_issue(issue, order, retention, evidence_retention, now, micros)
-  record_certificate(issue.serial, certificate_fields(issue, 'valid'), tonumber(issue.not_after) + retention, now, micros)
+  record_certificate(issue.serial, certificate_fields(issue, 'valid'), tonumber(issue.not_after) + retention, micros)
   if not order then return end
   redis.call('HSET', 'order:' .. issue.order, 'serial', issue.serial, 'attempt', issue.attempt)
   redis.call('HDEL', 'order:' .. issue.order, 'error')

@@ -1,0 +1,35 @@
+-- ready -> processing for one attempt: exactly one winner.
+-- keys: order:<id>, attempts, account:<id>, zone:<id>, account-spki:<spki>, blocked-keys, orders:<status>
+-- arguments: order, attempt, claimed at (ms), csr_sha256, spki_sha256
+-- result: ok, id, fields | conflict, message, id, fields | refused, message, id, fields | notfound
+-- uses: common, account, zone, order
+local id, attempt, claimed, csr, spki = unpack(ARGV, 1, 5)
+local key = 'order:' .. id
+local order, flat = load_hash(key)
+if not order then return {'notfound', 'no such order'} end
+local now = now_parts()
+if order.status == 'processing' and order.attempt == attempt then return {'ok', id, flat} end
+if order.status ~= 'ready' then return {'conflict', 'the order is ' .. order.status .. ', not ready', id, flat} end
+if tonumber(order.expires) <= now then return {'conflict', 'the order has expired', id, flat} end
+if order.released == attempt then return {'conflict', 'the attempt was released before', id, flat} end
+for i = 0, tonumber(order.count) - 1 do
+  local status, ends = string.match(order[i .. 's'], '^(%S+) %d+ (%d+)')
+  if status ~= 'valid' or tonumber(ends) <= now then
+    return {'conflict', 'an authorization of the order is not valid any more', id, flat}
+  end
+end
+local problem = account_problem(order.account or '', order.customer or '') or
+  zones_problem(order.zones or '', order.customer or '')
+if problem then return {'refused', problem, id, flat} end
+if redis.call('EXISTS', 'account-spki:' .. spki) == 1 then
+  return {'refused', 'the key is an account\'s key: a certificate needs its own', id, flat}
+end
+if redis.call('SISMEMBER', 'blocked-keys', spki) == 1 then
+  return {'refused', 'the key is known as compromised', id, flat}
+end
+redis.call('HSET', key, 'attempt', attempt, 'claimed', claimed, 'csr', csr)
+redis.call('ZADD', 'attempts', claimed, id)
+-- An order that expires during its issuance must not vanish under it.
+move_order(id, order, 'processing', math.max(tonumber(order.expires), now + 3600))
+order, flat = load_hash(key)
+return {'ok', id, flat}

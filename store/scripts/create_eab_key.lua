@@ -1,0 +1,11 @@
+-- Adds an external account binding key of a customer; repeating it changes nothing.
+-- keys: customer:<id>, eab:<kid>, customer-eab:<customer>
+-- arguments: kid, customer
+-- result: ok, created | notfound
+-- uses: common
+local kid, customer = ARGV[1], ARGV[2]
+local now, micros = now_parts()
+if redis.call('EXISTS', 'customer:' .. customer) == 0 then return {'notfound', 'no such customer'} end
+redis.call('HSET', 'eab:' .. kid, 'customer', customer, 'created', now)
+redis.call('ZADD', 'customer-eab:' .. customer, micros, kid)
+return {'ok', tostring(now)}

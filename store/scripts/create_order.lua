@@ -1,0 +1,47 @@
+-- Stores a new order with its authorizations and evidence; a repeated call changes nothing.
+-- keys: order:<id>, evidence:<id>, orders, orders:<status>, orders-by-expiry, customer-orders:<customer>,
+--   customer-refused:<customer>, account-orders:<account>, zone-orders:<zone>, account-names:<account>, certificate:<serial>
+-- arguments: id, account, customer, status, expires, zones, replaces_serial, evidence, evidence_retention,
+--   refused_retention, max_refused, number of held names, (name, end) ..., then the fields in pairs
+-- result: ok | refused (account or zone) | conflict (certificate replaced already)
+-- uses: common, account, zone, order
+local id, account, customer, status, expires, zones, replaces, evidence = unpack(ARGV, 1, 8)
+local key = 'order:' .. id
+if redis.call('EXISTS', key) == 1 then return {'ok'} end
+local now, micros = now_parts()
+if status ~= 'refused' then
+  local problem = account_problem(account, customer) or zones_problem(zones, customer)
+  if problem then return {'refused', problem} end
+  if replaces ~= '' then
+    local replaced = redis.call('HMGET', 'certificate:' .. replaces, 'replaced_by', 'replacing', 'status')
+    local other = redis.call('HMGET', 'order:' .. (replaced[2] or ''), 'status', 'expires')
+    local is_open = other[1] == 'processing' or
+      ((other[1] == 'pending' or other[1] == 'ready') and tonumber(other[2]) > now)
+    if replaced[1] or (replaced[2] and is_open) then
+      return {'conflict', 'the certificate is replaced by another order already'}
+    end
+    if replaced[3] then redis.call('HSET', 'certificate:' .. replaces, 'replacing', id) end
+  end
+end
+local held = tonumber(ARGV[12])
+for i = 13, 12 + 2 * held, 2 do hold_name(account, ARGV[i], ARGV[i + 1], now) end
+set_fields(key, ARGV, 13 + 2 * held)
+if evidence ~= '' then redis.call('HSET', 'evidence:' .. id, 'all', evidence) end
+redis.call('ZADD', 'orders', micros, id)
+redis.call('ZADD', 'orders:' .. status, micros, id)
+if customer ~= '' then redis.call('ZADD', 'customer-orders:' .. customer, micros, id) end
+for zone in string.gmatch(zones, '%S+') do redis.call('ZADD', 'zone-orders:' .. zone, micros, id) end
+keep_order(id, order_end(status, tonumber(expires), now, tonumber(ARGV[9]), tonumber(ARGV[10])))
+if status == 'refused' then
+  local refused = 'customer-refused:' .. customer
+  redis.call('ZADD', refused, micros, id)
+  local over = redis.call('ZCARD', refused) - tonumber(ARGV[11])
+  if over > 0 then
+    for _, oldest in ipairs(redis.call('ZRANGE', refused, 0, math.min(over, 100) - 1)) do forget_order(oldest) end
+  end
+elseif account ~= '' then
+  redis.call('ZADD', 'account-orders:' .. account, micros, id)
+  redis.call('EXPIREAT', 'account-orders:' .. account,
+             (tonumber(redis.call('ZSCORE', 'accounts', account) or now)) + SWEEP_GRACE)
+end
+return {'ok'}

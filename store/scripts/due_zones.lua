@@ -1,0 +1,17 @@
+-- Zones whose check is due; each is leased to the caller by moving its time ahead.
+-- keys: zones-due, zone:<id>
+-- arguments: limit, lease in seconds
+-- result: ok, '', {id, fields} ...
+-- uses: common
+local now = now_parts()
+local reply = {'ok', ''}
+for _, id in ipairs(redis.call('ZRANGE', 'zones-due', '-inf', now, 'BYSCORE', 'LIMIT', 0, tonumber(ARGV[1]))) do
+  local zone, flat = load_hash('zone:' .. id)
+  if not zone or zone.status == 'deleted' or zone.status == 'paused' then
+    redis.call('ZREM', 'zones-due', id)
+  else
+    redis.call('ZADD', 'zones-due', now + tonumber(ARGV[2]), id)
+    reply[#reply + 1] = {id, flat}
+  end
+end
+return reply

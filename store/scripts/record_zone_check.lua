@@ -1,0 +1,41 @@
+-- Records a DNS check of a zone and what follows for its status: pending or moved -> active when it held; active -> moved
+-- after `moved_after` definite negatives in a row; whoever becomes active takes the name from another customer's zone.
+-- keys: zone:<id>, zone-name:<name>, zones:<status>, zones-due
+-- arguments: id, is_ok, is_definite_no, reason, evidence, checked_at, moved_after, seconds to the next check of a pending
+--   zone, of another zone
+-- result: ok, id, fields | notfound
+-- uses: common, zone
+local id, is_ok, is_no, reason, evidence = ARGV[1], ARGV[2] == '1', ARGV[3] == '1', ARGV[4], ARGV[5]
+local checked = tonumber(ARGV[6])
+local key = 'zone:' .. id
+local zone, flat = load_hash(key)
+if not zone or zone.status == 'deleted' then return {'notfound', 'no such zone'} end
+local last = tonumber(zone.checked or '0')
+if checked < last or (checked == last and zone.evidence == evidence and zone.reason == reason) then
+  return {'ok', id, flat} -- an older check, or this one repeated
+end
+local now, micros = now_parts()
+local negatives = is_ok and 0 or tonumber(zone.negatives or '0') + (is_no and 1 or 0)
+redis.call('HSET', key, 'checked', ARGV[6], 'reason', reason, 'evidence', evidence, 'negatives', negatives)
+local status = zone.status
+if is_ok and (status == 'pending' or status == 'moved') then
+  local other = redis.call('HGET', 'zone-name:' .. zone.name, 'active')
+  if other and other ~= id then
+    move_zone(other, 'active', 'moved', micros)
+    redis.call('HSET', 'zone:' .. other, 'reason', 'another customer\'s zone of this name has become active')
+    redis.call('ZADD', 'zones-due', now, other)
+  end
+  redis.call('HSET', 'zone-name:' .. zone.name, 'active', id)
+  redis.call('HSET', key, 'activated', now)
+  move_zone(id, status, 'active', micros)
+  status = 'active'
+elseif status == 'active' and is_no and negatives >= tonumber(ARGV[7]) then
+  redis.call('HDEL', 'zone-name:' .. zone.name, 'active')
+  move_zone(id, 'active', 'moved', micros)
+  status = 'moved'
+end
+if status ~= 'paused' then
+  redis.call('ZADD', 'zones-due', now + tonumber(status == 'pending' and ARGV[8] or ARGV[9]), id)
+end
+zone, flat = load_hash(key)
+return {'ok', id, flat}

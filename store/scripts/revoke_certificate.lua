@@ -1,0 +1,35 @@
+-- Revokes, once and for ever: time and reason stay, except that keyCompromise replaces another reason and blocks the key.
+-- keys: certificate:<serial>, certificates:revoked, certificates:void, blocked-keys, edge-events, order:<id>, ledger:<host>
+-- arguments: serial, revoked_at, reason, by, tombstone ('' or the end of one's life, for replay: the revocation may be
+--   known before the certificate), issuer or '', host, sequences ...
+-- result: ok | notfound
+-- uses: common, order, edge, ledger
+local serial, revoked_at, reason, by, tombstone_ends, issuer, host = unpack(ARGV, 1, 7)
+local key = 'certificate:' .. serial
+local now, micros = now_parts()
+local certificate = load_hash(key)
+if not certificate then
+  if tombstone_ends == '' then return {'notfound', 'no such certificate'} end
+  redis.call('HSET', key, 'status', 'revoked', 'issuer', issuer)
+  expire_at(key, tombstone_ends)
+  redis.call('ZADD', 'certificates-by-expiry', tombstone_ends, serial)
+  certificate = {status = 'new', issuer = issuer}
+end
+if certificate.status ~= 'revoked' then
+  redis.call('HSET', key, 'status', 'revoked', 'revoked', revoked_at, 'reason', reason, 'by', by)
+  redis.call('ZADD', 'certificates:revoked', revoked_at, serial)
+  redis.call('ZREM', 'certificates:void', serial)
+  add_edge_event(micros, 'event', 'revoked', 'serial', serial, 'issuer', certificate.issuer or issuer,
+                 'not_after', certificate.not_after or '')
+  if certificate.status == 'void' and certificate.order then
+    local order = load_hash('order:' .. certificate.order)
+    if order and order.status == 'processing' and order.attempt == certificate.attempt then
+      release_attempt(certificate.order, order, certificate.attempt)
+    end
+  end
+elseif reason == '1' and certificate.reason ~= '1' then
+  redis.call('HSET', key, 'reason', reason, 'by', by)
+end
+if reason == '1' and certificate.spki then redis.call('SADD', 'blocked-keys', certificate.spki) end
+mark_applied(host, {unpack(ARGV, 8)})
+return {'ok'}

@@ -1,0 +1,41 @@
+-- Removes what has reached the end of its life, with its index entries; at most `limit` objects a call.
+-- keys: orders-by-expiry, certificates-by-expiry, accounts, zones:deleted and the objects in them
+-- arguments: limit, certificate_retention, idle life of accounts
+-- result: ok, number removed
+-- uses: common, order, certificate
+local limit, retention, idle = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local now = now_parts()
+local looked, removed = 0, 0
+local function ended(index, until_time)
+  local left = limit - looked
+  if left <= 0 then return {} end
+  local list = redis.call('ZRANGE', index, '-inf', until_time, 'BYSCORE', 'LIMIT', 0, left)
+  looked = looked + #list
+  return list
+end
+for _, id in ipairs(ended('orders-by-expiry', now)) do
+  forget_order(id)
+  removed = removed + 1
+end
+for _, serial in ipairs(ended('certificates-by-expiry', now - retention)) do
+  forget_certificate(serial)
+  removed = removed + 1
+end
+for _, id in ipairs(ended('accounts', now)) do
+  local account = redis.call('HMGET', 'account:' .. id, 'used', 'thumbprint', 'spki')
+  local ends = tonumber(account[1] or '0') + idle
+  if account[1] and ends > now then
+    redis.call('ZADD', 'accounts', ends, id) -- the setting was raised
+  else
+    redis.call('DEL', 'account:' .. id, 'account-names:' .. id, 'account-orders:' .. id)
+    if account[2] then redis.call('DEL', 'account-key:' .. account[2], 'account-spki:' .. account[3]) end
+    redis.call('ZREM', 'accounts', id)
+    removed = removed + 1
+  end
+end
+for _, id in ipairs(ended('zones:deleted', now)) do
+  redis.call('DEL', 'zone:' .. id)
+  redis.call('ZREM', 'zones:deleted', id)
+  removed = removed + 1
+end
+return {'ok', removed}

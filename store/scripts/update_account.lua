@@ -1,0 +1,21 @@
+-- Contacts, agreement, deactivation. Deactivation is final.
+-- keys: account:<id>
+-- arguments: id, has contacts, contacts, agrees, deactivates
+-- result: ok, id, fields | notfound | conflict
+-- uses: common
+local id = ARGV[1]
+local key = 'account:' .. id
+local account, flat = load_hash(key)
+if not account then return {'notfound', 'no such account'} end
+if account.status ~= 'valid' then
+  if ARGV[5] == '1' and account.status == 'deactivated' then return {'ok', id, flat} end
+  return {'conflict', 'the account is ' .. account.status, id, flat}
+end
+if ARGV[2] == '1' then redis.call('HSET', key, 'contacts', ARGV[3]) end
+if ARGV[4] == '1' then redis.call('HSET', key, 'terms', '1') end
+if ARGV[5] == '1' then
+  redis.call('HSET', key, 'status', 'deactivated')
+  redis.call('DEL', 'account-names:' .. id)
+end
+account, flat = load_hash(key)
+return {'ok', id, flat}

@@ -1,0 +1,257 @@
+/* Zones: several customers may add one name, each with other name servers; at most one of them is active. */
+#include <string.h>
+
+#include "call.h"
+#include "link.h"
+#include "originca/names.h"
+
+bool zone_read(struct arena *arena, const struct redisReply *id, const struct redisReply *pairs, void *object,
+               struct error *error) {
+    static const struct store_field fields[] = {
+        {"name", FIELD_TEXT, offsetof(struct store_zone, name), NULL},
+        {"customer", FIELD_TEXT, offsetof(struct store_zone, customer), NULL},
+        {"status", FIELD_ENUM, offsetof(struct store_zone, status), store_zone_statuses},
+        {"servers", FIELD_WORDS, offsetof(struct store_zone, name_servers), NULL},
+        {"created", FIELD_TIME, offsetof(struct store_zone, created_at), NULL},
+        {"activated", FIELD_TIME, offsetof(struct store_zone, activated_at), NULL},
+        {"checked", FIELD_TIME, offsetof(struct store_zone, checked_at), NULL},
+        {"negatives", FIELD_UINT32, offsetof(struct store_zone, negatives), NULL},
+        {"reason", FIELD_TEXT, offsetof(struct store_zone, reason), NULL},
+        {"evidence", FIELD_TEXT, offsetof(struct store_zone, evidence), NULL},
+    };
+    _Static_assert(offsetof(struct store_zone, name_server_count) ==
+                       offsetof(struct store_zone, name_servers) + sizeof(const char **),
+                   "FIELD_WORDS writes pointer and count");
+    struct store_zone *zone = object;
+    *zone = (struct store_zone){.id = reply_text(arena, id, error)};
+    return zone->id != NULL &&
+           reply_read_fields(arena, pairs, fields, sizeof fields / sizeof *fields, zone, error);
+}
+
+static bool parse_zone(struct store_call *call, struct redisReply *const *items, size_t count,
+                       struct error *error) {
+    return reply_read_one(call, items, count, zone_read, error);
+}
+
+static bool parse_list(struct store_call *call, struct redisReply *const *items, size_t count,
+                       struct error *error) {
+    struct store_zone_list *list = call->out;
+    return reply_read_page(call, items, count, zone_read, sizeof *list->items, (void **)&list->items,
+                           &list->count, &list->next_cursor, error);
+}
+
+void store_create_zone(struct store *store, struct arena *arena, const char *name, const char *customer,
+                       const struct store_zone_candidates *candidates, struct store_zone *out,
+                       store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_CREATE_ZONE, arena, parse_zone, out, done, context);
+    if (call == NULL)
+        return;
+    char *id = random_hex(call->own, 16);
+    if (id == NULL) {
+        call_refuse(call, ERROR_INTERNAL, "out of memory");
+        return;
+    }
+    call_add(call, id);
+    call_add(call, name);
+    call_add(call, customer);
+    for (size_t i = 0; i < candidates->count; i++)
+        call_add_joined(call, candidates->name_servers + i * candidates->per_zone, candidates->per_zone);
+    call_send(call);
+}
+
+static bool parse_loaded(struct store_call *call, struct redisReply *const *items, size_t count,
+                         struct error *error) {
+    return reply_read_hash(call, items, count, zone_read, "zone", error);
+}
+
+void store_load_zone(struct store *store, struct arena *arena, const char *zone_id, struct store_zone *out,
+                     store_done *done, void *context) {
+    call_load_hash(store, arena, "zone:", zone_id, parse_loaded, out, done, context);
+}
+
+void store_find_zone(struct store *store, struct arena *arena, const char *name_or_id, const char *customer,
+                     struct store_zone *out, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_FIND_ZONE, arena, parse_zone, out, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, name_or_id);
+    call_add(call, customer);
+    call_send(call);
+}
+
+/* --- the zones of names --- */
+
+static bool parse_zones_of_names(struct store_call *call, struct redisReply *const *items, size_t count,
+                                 struct error *error) {
+    size_t names = *(size_t *)call->extra;
+    struct store_zone *out = call->out;
+    if (count < 1 || !reply_is_array(items[0], names, error) || items[0]->elements != names)
+        return error_set(error, ERROR_INTERNAL, "Redis answered for another number of names than asked");
+    struct store_zone *zones = arena_alloc(call->own, count * sizeof *zones);
+    if (zones == NULL)
+        return reply_out_of_memory(error);
+    for (size_t i = 1; i < count; i++)
+        if (!reply_is_array(items[i], 2, error) ||
+            !zone_read(call->arena, items[i]->element[0], items[i]->element[1], &zones[i - 1], error))
+            return false;
+    for (size_t i = 0; i < names; i++) {
+        int64_t number = 0;
+        if (!reply_number(items[0]->element[i], &number, error))
+            return false;
+        if (number < 0 || (size_t)number >= count)
+            return error_set(error, ERROR_INTERNAL, "Redis named a zone it did not send");
+        out[i] = number == 0 ? (struct store_zone){.id = NULL} : zones[number - 1];
+    }
+    return true;
+}
+
+/* The name itself and what is left of it behind each dot; a zone has two labels at least. */
+static void add_suffixes(struct store_call *call, const char *name) {
+    const char *suffixes[NAME_MAX_LABELS + 1];
+    size_t count = 0;
+    const char *suffix = strncmp(name, "*.", 2) == 0 ? name + 2 : name;
+    while (suffix != NULL && count < NAME_MAX_LABELS + 1) {
+        suffixes[count++] = suffix;
+        suffix = strchr(suffix, '.');
+        if (suffix != NULL)
+            suffix++;
+    }
+    call_add_number(call, (int64_t)count);
+    for (size_t i = 0; i < count; i++)
+        call_add(call, suffixes[i]);
+}
+
+void store_zones_of_names(struct store *store, struct arena *arena, const char *customer,
+                          const char *const *names, size_t count, struct store_zone *out, store_done *done,
+                          void *context) {
+    struct store_call *call =
+        call_new(store, SCRIPT_ZONES_OF_NAMES, arena, parse_zones_of_names, out, done, context);
+    if (call == NULL)
+        return;
+    call->extra = arena_copy(call->own, &count, sizeof count);
+    if (call->extra == NULL) {
+        call_refuse(call, ERROR_INTERNAL, "out of memory");
+        return;
+    }
+    call_add(call, customer);
+    for (size_t i = 0; i < count; i++)
+        add_suffixes(call, names[i]);
+    call_send(call);
+}
+
+void store_list_zones(struct store *store, struct arena *arena, const char *customer, const char *cursor,
+                      uint32_t limit, struct store_zone_list *out, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_LIST_ZONES, arena, parse_list, out, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, customer);
+    call_add_cursor(call, cursor);
+    call_add_limit(call, limit);
+    call_send(call);
+}
+
+/* --- changes --- */
+
+/* A tenth more or less, so that zones added together are not checked together for ever. */
+static int64_t with_jitter(uint32_t seconds) {
+    uint32_t dice, spread = seconds / 5;
+    random_bytes(&dice, sizeof dice);
+    return (int64_t)seconds - spread / 2 + dice % (spread + 1);
+}
+
+void store_record_zone_check(struct store *store, struct arena *arena, const struct store_zone_check *check,
+                             struct store_zone *out, store_done *done, void *context) {
+    const struct config *config = store_config(store);
+    struct store_call *call =
+        call_new(store, SCRIPT_RECORD_ZONE_CHECK, arena, parse_zone, out, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, check->zone_id);
+    call_add_number(call, check->is_ok);
+    call_add_number(call, check->is_definite_no);
+    call_add(call, check->reason);
+    call_add(call, check->evidence);
+    call_add_number(call, check->checked_at);
+    call_add_number(call, check->moved_after);
+    call_add_number(call, config->zone_pending_interval_seconds);
+    call_add_number(call, with_jitter(config->zone_sweep_interval_seconds));
+    call_send(call);
+}
+
+void store_set_zone_paused(struct store *store, struct arena *arena, const char *zone_id, bool is_paused,
+                           struct store_zone *out, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_PAUSE_ZONE, arena, parse_zone, out, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, zone_id);
+    call_add_number(call, is_paused);
+    call_send(call);
+}
+
+/* The script invalidates a bounded number of orders a call; this repeats it until none is left. */
+struct deletion {
+    struct store *store;
+    struct arena *arena; /* holds this */
+    const char *zone_id;
+    int64_t orders_done;
+    store_done *done;
+    void *context;
+};
+
+static bool parse_deletion(struct store_call *call, struct redisReply *const *items, size_t count,
+                           struct error *error) {
+    struct deletion *deletion = call->context;
+    return count >= 1 && reply_number(items[0], &deletion->orders_done, error);
+}
+
+static void delete_some(struct deletion *deletion);
+
+static void note_deleted(void *context, const struct error *error) {
+    struct deletion *deletion = context;
+    if (error == NULL && deletion->orders_done >= 0) {
+        delete_some(deletion);
+        return;
+    }
+    store_done *done = deletion->done;
+    void *done_context = deletion->context;
+    arena_free(deletion->arena);
+    done(done_context, error);
+}
+
+static void delete_some(struct deletion *deletion) {
+    const struct config *config = store_config(deletion->store);
+    struct store_call *call =
+        call_new(deletion->store, SCRIPT_DELETE_ZONE, NULL, parse_deletion, NULL, note_deleted, deletion);
+    if (call == NULL)
+        return;
+    call_add(call, deletion->zone_id);
+    call_add_number(call, config->evidence_retention_seconds);
+    call_add_number(call, deletion->orders_done);
+    call_add_number(call, config->refused_retention_seconds);
+    call_send(call);
+}
+
+void store_delete_zone(struct store *store, const char *zone_id, store_done *done, void *context) {
+    struct arena *arena = arena_new(0);
+    struct deletion *deletion = arena == NULL ? NULL : arena_alloc(arena, sizeof *deletion);
+    const char *copy = deletion == NULL ? NULL : arena_strdup(arena, zone_id);
+    if (copy == NULL) {
+        const struct error error = {ERROR_INTERNAL, "out of memory"};
+        arena_free(arena);
+        done(context, &error);
+        return;
+    }
+    *deletion =
+        (struct deletion){.store = store, .arena = arena, .zone_id = copy, .done = done, .context = context};
+    delete_some(deletion);
+}
+
+void store_due_zones(struct store *store, struct arena *arena, uint32_t limit, uint32_t lease_seconds,
+                     struct store_zone_list *out, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_DUE_ZONES, arena, parse_list, out, done, context);
+    if (call == NULL)
+        return;
+    call_add_limit(call, limit);
+    call_add_number(call, lease_seconds);
+    call_send(call);
+}

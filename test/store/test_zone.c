@@ -1,0 +1,259 @@
+/* Zones: uniqueness, name servers, status changes, the search for a name's zone, deletion, leases. */
+#include <string.h>
+
+#include "sample.h"
+
+static const char *const servers[] = {"ns1.p.test", "ns2.p.test", "ns1.p.test", "ns3.p.test"};
+static const struct store_zone_candidates two_sets = {servers, 2, 2};
+
+static void record(struct fixture *f, struct store_zone *zone, bool is_ok, bool is_no, time_t checked_at) {
+    static unsigned counter;
+    const struct store_zone_check check = {.zone_id = zone->id, .is_ok = is_ok, .is_definite_no = is_no, .reason = "because",
+                                           .evidence = arena_printf(f->arena, "{\"n\":%u}", counter++),
+                                           .checked_at = checked_at, .moved_after = 3};
+    assert_ok(CALL(f, store_record_zone_check, f->arena, &check, zone));
+}
+
+static void customers_sharing_a_name_get_different_servers(void **state) {
+    struct fixture *f = *state;
+    struct store_customer a, b, c;
+    struct store_zone za, zb, again;
+    assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
+    assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
+    assert_ok(CALL(f, store_create_customer, f->arena, "c", &c));
+    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", a.id, &two_sets, &za));
+    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", b.id, &two_sets, &zb));
+    assert_int_equal(za.name_server_count, 2);
+    assert_string_equal(za.name_servers[1], "ns2.p.test");
+    assert_string_equal(zb.name_servers[1], "ns3.p.test");
+    assert_int_equal(za.status, ZONE_PENDING);
+    assert_code(CALL(f, store_create_zone, f->arena, "shop.test", a.id, &two_sets, &again), ERROR_CONFLICT);
+    assert_string_equal(again.id, za.id);
+    assert_code(CALL(f, store_create_zone, f->arena, "shop.test", c.id, &two_sets, &again), ERROR_LIMIT);
+    assert_code(CALL(f, store_create_zone, f->arena, "x.test", "nobody", &two_sets, &again), ERROR_NOT_FOUND);
+}
+
+static void zone_is_found_by_id_name_and_customer(void **state) {
+    struct fixture *f = *state;
+    struct store_customer a, b;
+    struct store_zone za, zb, found;
+    assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
+    assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
+    make_zone(f, "shop.test", a.id, &za);
+    assert_ok(CALL(f, store_find_zone, f->arena, "shop.test", NULL, &found));
+    assert_string_equal(found.id, za.id);
+    make_zone(f, "shop.test", b.id, &zb);
+    assert_code(CALL(f, store_find_zone, f->arena, "shop.test", NULL, &found), ERROR_CONFLICT);
+    assert_ok(CALL(f, store_find_zone, f->arena, "shop.test", b.id, &found));
+    assert_string_equal(found.id, zb.id);
+    activate_zone(f, &zb);
+    assert_ok(CALL(f, store_find_zone, f->arena, "shop.test", NULL, &found));
+    assert_string_equal(found.id, zb.id);
+    assert_ok(CALL(f, store_find_zone, f->arena, za.id, NULL, &found));
+    assert_string_equal(found.customer, a.id);
+    assert_code(CALL(f, store_find_zone, f->arena, za.id, b.id, &found), ERROR_NOT_FOUND);
+    assert_code(CALL(f, store_find_zone, f->arena, "other.test", NULL, &found), ERROR_NOT_FOUND);
+    assert_ok(CALL(f, store_load_zone, f->arena, zb.id, &found));
+    assert_int_equal(found.status, ZONE_ACTIVE);
+    assert_string_equal(found.evidence, "{\"ok\":1}");
+}
+
+static void status_follows_the_checks(void **state) {
+    struct fixture *f = *state;
+    struct store_customer a;
+    struct store_zone zone;
+    time_t at = now_seconds();
+    assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
+    make_zone(f, "shop.test", a.id, &zone);
+    record(f, &zone, false, true, at);
+    assert_int_equal(zone.status, ZONE_PENDING);
+    assert_int_equal(zone.negatives, 1);
+    record(f, &zone, true, false, ++at);
+    assert_int_equal(zone.status, ZONE_ACTIVE);
+    assert_int_equal(zone.negatives, 0);
+    assert_true(zone.activated_at > 0);
+    record(f, &zone, false, true, ++at);
+    record(f, &zone, false, false, ++at); /* a failure of DNS is no answer */
+    record(f, &zone, false, true, ++at);
+    assert_int_equal(zone.status, ZONE_ACTIVE);
+    assert_int_equal(zone.negatives, 2);
+    record(f, &zone, false, true, ++at);
+    assert_int_equal(zone.status, ZONE_MOVED);
+    record(f, &zone, true, false, at - 3); /* older than what is known */
+    assert_int_equal(zone.status, ZONE_MOVED);
+    record(f, &zone, true, false, ++at);
+    assert_int_equal(zone.status, ZONE_ACTIVE);
+}
+
+static void repeated_check_counts_once(void **state) {
+    struct fixture *f = *state;
+    struct store_customer a;
+    struct store_zone zone;
+    assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
+    make_zone(f, "shop.test", a.id, &zone);
+    const struct store_zone_check check = {.zone_id = zone.id, .is_definite_no = true, .reason = "no", .evidence = "{}",
+                                           .checked_at = now_seconds(), .moved_after = 3};
+    for (int i = 0; i < 3; i++)
+        assert_ok(CALL(f, store_record_zone_check, f->arena, &check, &zone));
+    assert_int_equal(zone.negatives, 1);
+}
+
+static void becoming_active_moves_the_other_customers_zone(void **state) {
+    struct fixture *f = *state;
+    struct store_customer a, b;
+    struct store_zone za, zb;
+    struct store_stats stats;
+    assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
+    assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
+    make_zone(f, "shop.test", a.id, &za);
+    make_zone(f, "shop.test", b.id, &zb);
+    activate_zone(f, &za);
+    activate_zone(f, &zb);
+    assert_ok(CALL(f, store_load_zone, f->arena, za.id, &za));
+    assert_int_equal(za.status, ZONE_MOVED);
+    assert_ok(CALL(f, store_load_stats, f->arena, &stats));
+    assert_int_equal(stats.zones, 2);
+    assert_int_equal(stats.zones_by_status[ZONE_ACTIVE], 1);
+    assert_int_equal(stats.zones_by_status[ZONE_MOVED], 1);
+}
+
+static void pausing_keeps_the_former_status(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_customer b;
+    struct store_zone zb, zones[1];
+    static const char *const names[] = {"www.shop.test"};
+    make_sample(f, &s, "a", "shop.test");
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    assert_int_equal(s.zone.status, ZONE_PAUSED);
+    assert_ok(CALL(f, store_zones_of_names, f->arena, NULL, names, 1, zones));
+    assert_null(zones[0].id);
+    record(f, &s.zone, true, false, now_seconds() + 1);
+    assert_int_equal(s.zone.status, ZONE_PAUSED);
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, false, &s.zone));
+    assert_int_equal(s.zone.status, ZONE_ACTIVE);
+    assert_ok(CALL(f, store_zones_of_names, f->arena, NULL, names, 1, zones));
+    assert_string_equal(zones[0].id, s.zone.id);
+    /* Whoever became active meanwhile keeps the name. */
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
+    make_zone(f, "shop.test", b.id, &zb);
+    activate_zone(f, &zb);
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, false, &s.zone));
+    assert_int_equal(s.zone.status, ZONE_MOVED);
+}
+
+static void name_belongs_to_the_zone_of_its_longest_suffix(void **state) {
+    struct fixture *f = *state;
+    struct sample s, other;
+    struct store_zone sub, found[6];
+    static const char *const names[] = {"shop.test",     "www.shop.test", "*.dev.shop.test",
+                                        "a.b.dev.shop.test", "xshop.test",    "www.other.test"};
+    make_sample(f, &s, "a", "shop.test");
+    make_sample(f, &other, "b", "other.test");
+    make_zone(f, "dev.shop.test", s.customer.id, &sub);
+    assert_ok(CALL(f, store_zones_of_names, f->arena, s.customer.id, names, 6, found));
+    assert_string_equal(found[0].id, s.zone.id);
+    assert_string_equal(found[1].id, s.zone.id);
+    assert_string_equal(found[2].id, sub.id);
+    assert_string_equal(found[3].id, sub.id);
+    assert_int_equal(found[3].name_server_count, 2);
+    assert_null(found[4].id);
+    assert_null(found[5].id);
+    /* Anybody's, but active: the pending zone below does not count. */
+    assert_ok(CALL(f, store_zones_of_names, f->arena, NULL, names, 6, found));
+    assert_string_equal(found[3].id, s.zone.id);
+    assert_string_equal(found[5].id, other.zone.id);
+    assert_null(found[4].id);
+}
+
+static void deleted_zone_is_gone_and_its_open_orders_are_invalid(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_order order;
+    struct store_zone found, again;
+    make_sample(f, &s, "a", "shop.test");
+    issue(f, &s, SERIAL_A, ATTEMPT_A, SPKI_A);
+    const char *valid = s.order.id, *ready = NULL;
+    for (int i = 0; i < 501; i++) { /* more than one call's worth */
+        fill_order(f, &s, i % 2 == 0 ? ORDER_READY : ORDER_PENDING, 1);
+        assert_ok(CALL(f, store_create_order, &s.order, ""));
+        if (i == 500) ready = s.order.id;
+    }
+    assert_ok(CALL(f, store_delete_zone, s.zone.id));
+    assert_ok(CALL(f, store_delete_zone, s.zone.id));
+    assert_int_equal(ask_number(f, "ZCARD orders:invalid"), 501);
+    assert_ok(CALL(f, store_load_order, f->arena, valid, &order));
+    assert_int_equal(order.status, ORDER_VALID);
+    assert_ok(CALL(f, store_load_order, f->arena, ready, &order));
+    assert_int_equal(order.status, ORDER_INVALID);
+    assert_non_null(strstr(order.error, "rejectedIdentifier"));
+    assert_code(CALL(f, store_find_zone, f->arena, "shop.test", s.customer.id, &found), ERROR_NOT_FOUND);
+    assert_ok(CALL(f, store_load_zone, f->arena, s.zone.id, &found));
+    assert_int_equal(found.status, ZONE_DELETED);
+    fill_order(f, &s, ORDER_READY, 1);
+    assert_code(CALL(f, store_create_order, &s.order, ""), ERROR_REFUSED);
+    make_zone(f, "shop.test", s.customer.id, &again);
+    assert_string_not_equal(again.id, s.zone.id);
+    assert_code(CALL(f, store_delete_zone, "nothing"), ERROR_NOT_FOUND);
+    const struct store_zone_check check = {.zone_id = s.zone.id, .is_ok = true, .reason = "", .evidence = "", .moved_after = 3};
+    assert_code(CALL(f, store_record_zone_check, f->arena, &check, &found), ERROR_NOT_FOUND);
+}
+
+static void due_zones_are_leased_to_one_caller(void **state) {
+    struct fixture *f = *state;
+    struct store_customer a;
+    struct store_zone zone;
+    struct store_zone_list list;
+    assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
+    for (int i = 0; i < 3; i++)
+        make_zone(f, arena_printf(f->arena, "zone%d.test", i), a.id, &zone);
+    assert_ok(CALL(f, store_due_zones, f->arena, 2, 60, &list));
+    assert_int_equal(list.count, 2);
+    assert_ok(CALL(f, store_due_zones, f->arena, 10, 60, &list));
+    assert_int_equal(list.count, 1);
+    assert_ok(CALL(f, store_due_zones, f->arena, 10, 60, &list));
+    assert_int_equal(list.count, 0);
+    record(f, &zone, false, true, now_seconds());
+    long long next = ask_number(f, "ZSCORE zones-due %s", zone.id);
+    assert_in_range(next, now_seconds() + 18, now_seconds() + 20);
+    record(f, &zone, true, false, now_seconds() + 1);
+    next = ask_number(f, "ZSCORE zones-due %s", zone.id);
+    assert_in_range(next, now_seconds() + 3200, now_seconds() + 4000);
+}
+
+static void zones_page_by_customer(void **state) {
+    struct fixture *f = *state;
+    struct store_customer a, b;
+    struct store_zone zone;
+    struct store_zone_list list;
+    assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
+    assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
+    for (int i = 0; i < 5; i++)
+        make_zone(f, arena_printf(f->arena, "zone%d.test", i), i % 2 == 0 ? a.id : b.id, &zone);
+    assert_ok(CALL(f, store_list_zones, f->arena, NULL, NULL, 3, &list));
+    assert_int_equal(list.count, 3);
+    assert_ok(CALL(f, store_list_zones, f->arena, NULL, list.next_cursor, 3, &list));
+    assert_int_equal(list.count, 2);
+    assert_null(list.next_cursor);
+    assert_ok(CALL(f, store_list_zones, f->arena, a.id, NULL, 10, &list));
+    assert_int_equal(list.count, 3);
+    assert_string_equal(list.items[0].name, "zone4.test");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        test_case(customers_sharing_a_name_get_different_servers),
+        test_case(zone_is_found_by_id_name_and_customer),
+        test_case(status_follows_the_checks),
+        test_case(repeated_check_counts_once),
+        test_case(becoming_active_moves_the_other_customers_zone),
+        test_case(pausing_keeps_the_former_status),
+        test_case(name_belongs_to_the_zone_of_its_longest_suffix),
+        test_case(deleted_zone_is_gone_and_its_open_orders_are_invalid),
+        test_case(due_zones_are_leased_to_one_caller),
+        test_case(zones_page_by_customer),
+    };
+    return cmocka_run_group_tests(tests, start_group, end_group);
+}
