@@ -237,8 +237,7 @@ bool certificate_build_tbs(struct arena *arena, const struct certificate_content
     put_version_3(&out);
     der_wrap(&out, TAG_SEQUENCE, mark);
     *tbs = der_written(&out);
-    return !out.failed ||
-           error_set(error, ERROR_LIMIT, "the certificate would be larger than %d bytes", MAX_BYTES);
+    return !out.failed || error_set(error, ERROR_INTERNAL, "the certificate does not fit its buffer");
 }
 
 static bool assemble(struct arena *arena, struct bytes identifier, struct bytes tbs, struct bytes signature,

@@ -80,11 +80,15 @@ static void run(const char *const *words) {
 
 void server_remove(struct server *server) {
     server_kill(server);
-    if (server->directory[0] != '\0') run((const char *const[]){"rm", "-rf", server->directory, NULL});
+    if (server->directory[0] != '\0') remove_directory(server->directory);
     server->directory[0] = '\0';
 }
 
+void remove_directory(const char *path) {
+    run((const char *const[]){"rm", "-rf", path, NULL});
+}
+
 void copy_directory(const char *from, const char *to) {
-    run((const char *const[]){"rm", "-rf", to, NULL});
+    remove_directory(to);
     run((const char *const[]){"cp", "-a", from, to, NULL});
 }

@@ -15,4 +15,5 @@ void server_make_directory(struct server *server);
 void server_start(struct server *server, const char *const *options);
 void server_kill(struct server *server); /* SIGKILL, waited for */
 void server_remove(struct server *server); /* and its folder */
+void remove_directory(const char *path);
 void copy_directory(const char *from, const char *to);

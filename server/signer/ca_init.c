@@ -1,0 +1,222 @@
+/* `originca-server ca init`: what the signer needs and does not exist yet. Nothing that exists is changed. */
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gnutls/pkcs11.h>
+
+#include "certificate.h"
+#include "ledger.h"
+#include "originca/secrets.h"
+#include "token.h"
+
+#define ISSUER_YEARS 20
+
+struct options {
+    unsigned rsa_bits;
+    const char *curve;
+};
+
+static bool is_rsa_issuer(const struct config_issuer *issuer) {
+    return strncmp(issuer->name, "rsa", 3) == 0;
+}
+
+/* The URI of the token alone, and the object's label, out of the key's URI. */
+static bool split_uri(const char *uri, char token[512], char label[128], struct error *error) {
+    size_t token_length = 512, label_length = 128;
+    const char *name = strstr(uri, "object=");
+    if (name == NULL || strcspn(name + 7, ";?") == 0 || strcspn(name + 7, ";?") >= 128 ||
+        strpbrk(name, "%") != NULL)
+        return error_set(error, ERROR_INVALID,
+                         "the key URI %s must name the key: object=NAME, without percent-encoding", uri);
+    snprintf(label, label_length, "%.*s", (int)strcspn(name + 7, ";?"), name + 7);
+    const char *token_name = strstr(uri, "token=");
+    if (token_name == NULL)
+        return error_set(error, ERROR_INVALID, "the key URI %s must name the token: token=NAME", uri);
+    int length = snprintf(token, token_length, "pkcs11:token=%.*s", (int)strcspn(token_name + 6, ";?"),
+                          token_name + 6);
+    return (length > 0 && (size_t)length < token_length) ||
+           error_set(error, ERROR_INVALID, "the key URI is too long");
+}
+
+static bool generate_key(const struct config_issuer *issuer, const struct options *options,
+                         struct error *error) {
+    char token[512], label[128];
+    uint8_t id[8];
+    if (!split_uri(issuer->key_uri, token, label, error))
+        return false;
+    random_bytes(id, sizeof id);
+    const gnutls_datum_t id_datum = {id, sizeof id};
+    bool is_rsa = is_rsa_issuer(issuer);
+    gnutls_ecc_curve_t curve =
+        strcmp(options->curve, "p384") == 0 ? GNUTLS_ECC_CURVE_SECP384R1 : GNUTLS_ECC_CURVE_SECP256R1;
+    int outcome = gnutls_pkcs11_privkey_generate3(
+        token, is_rsa ? GNUTLS_PK_RSA : GNUTLS_PK_ECDSA,
+        is_rsa ? options->rsa_bits : GNUTLS_CURVE_TO_BITS(curve), label, &id_datum, 0, NULL, 0,
+        GNUTLS_PKCS11_OBJ_FLAG_LOGIN | GNUTLS_PKCS11_OBJ_FLAG_MARK_SENSITIVE |
+            GNUTLS_PKCS11_OBJ_FLAG_MARK_PRIVATE);
+    if (outcome < 0)
+        return error_set(error, ERROR_UNAVAILABLE, "the token does not make the key %s: %s", issuer->key_uri,
+                         gnutls_strerror(outcome));
+    printf("made the key of issuer \"%s\" in the token (%s)\n", issuer->name,
+           is_rsa ? "RSA" : options->curve);
+    return true;
+}
+
+/* Objects of one label: the private key's URI also finds the public key, which always comes with it in the
+ * token. */
+static bool load_public_key(const struct config_issuer *issuer, gnutls_privkey_t key,
+                            gnutls_pubkey_t *public_key, struct error *error) {
+    char token[512], label[128], uri[768];
+    if (!split_uri(issuer->key_uri, token, label, error))
+        return false;
+    snprintf(uri, sizeof uri, "%s;object=%s;type=public", token, label);
+    if (gnutls_pubkey_init(public_key) < 0)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    if (gnutls_pubkey_import_privkey(*public_key, key, 0, 0) >= 0 ||
+        gnutls_pubkey_import_url(*public_key, uri, GNUTLS_PKCS11_OBJ_FLAG_LOGIN) >= 0)
+        return true;
+    gnutls_pubkey_deinit(*public_key);
+    return error_set(error, ERROR_UNAVAILABLE, "the token does not show the public key of %s",
+                     issuer->key_uri);
+}
+
+static bool write_new_file(const char *path, const char *text, mode_t mode, struct error *error) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    size_t length = strlen(text);
+    bool is_written = fd >= 0 && write(fd, text, length) == (ssize_t)length && fsync(fd) == 0;
+    if (!is_written)
+        error_set(error, ERROR_UNAVAILABLE, "cannot write %s: %m", path);
+    if (fd >= 0)
+        close(fd);
+    return is_written;
+}
+
+static bool make_certificate(struct arena *arena, const struct config_issuer *issuer, gnutls_privkey_t key,
+                             struct error *error) {
+    gnutls_pubkey_t public_key;
+    struct bytes der;
+    char name[96];
+    time_t now = time(NULL), not_before = now - now % 3600 - 3600;
+    if (!load_public_key(issuer, key, &public_key, error))
+        return false;
+    snprintf(name, sizeof name, "originca %.64s CA", issuer->name);
+    bool is_built = certificate_build_issuing(arena, name, public_key, key, not_before,
+                                              not_before + (time_t)ISSUER_YEARS * 365 * 86400, &der, error);
+    gnutls_pubkey_deinit(public_key);
+    const char *pem = is_built ? pem_encode(arena, "CERTIFICATE", der.data, der.length) : NULL;
+    if (pem == NULL || !write_new_file(issuer->certificate_file, pem, 0644, error))
+        return false;
+    printf("made the issuing certificate %s\n", issuer->certificate_file);
+    return true;
+}
+
+static bool check_certificate(struct arena *arena, const struct config_issuer *config, gnutls_privkey_t key,
+                              struct error *error) {
+    static const unsigned char text[] = "originca";
+    const gnutls_datum_t data = {(unsigned char *)(uintptr_t)text, sizeof text};
+    struct issuer issuer;
+    gnutls_datum_t signature = {0};
+    if (!issuer_load(arena, config, &issuer, error))
+        return false;
+    int outcome = gnutls_privkey_sign_data2(key, issuer.algorithm, 0, &data, &signature);
+    if (outcome >= 0)
+        outcome = gnutls_pubkey_verify_data2(issuer.public_key, issuer.algorithm, 0, &data, &signature);
+    gnutls_free(signature.data);
+    if (outcome < 0)
+        return error_set(error, ERROR_INVALID, "%s does not belong to the key %s", config->certificate_file,
+                         config->key_uri);
+    printf("issuer \"%s\" is ready\n", config->name);
+    return true;
+}
+
+static bool init_issuer(const struct config_issuer *issuer, const struct options *options,
+                        struct error *error) {
+    struct arena *arena = arena_new(0);
+    gnutls_privkey_t key = NULL;
+    struct error absent;
+    bool is_ready = arena != NULL;
+    if (is_ready && !token_load_key(issuer->key_uri, &key, &absent))
+        is_ready = generate_key(issuer, options, error) && token_load_key(issuer->key_uri, &key, error);
+    if (is_ready && access(issuer->certificate_file, F_OK) != 0)
+        is_ready = make_certificate(arena, issuer, key, error);
+    is_ready = is_ready && check_certificate(arena, issuer, key, error);
+    if (key != NULL)
+        gnutls_privkey_deinit(key);
+    arena_free(arena);
+    return is_ready;
+}
+
+static bool init_ledger(const struct config *config, struct error *error) {
+    char **segments;
+    if (mkdir(config->ledger_directory, 0700) == 0)
+        printf("made the ledger directory %s\n", config->ledger_directory);
+    int count = ledger_list_segments(config->ledger_directory, &segments, error);
+    if (count < 0)
+        return false;
+    ledger_free_segments(segments, count);
+    if (count > 0) {
+        printf("the ledger is there\n");
+        return true;
+    }
+    struct ledger *ledger = ledger_open(config->ledger_directory, config->host_name,
+                                        config->ledger_segment_bytes, true, NULL, NULL, error);
+    if (ledger == NULL)
+        return false;
+    printf("began the ledger %s of host %s\n", ledger_id(ledger), config->host_name);
+    ledger_close(ledger);
+    return true;
+}
+
+static bool init_secret(const struct config *config, struct error *error) {
+    if (access(config->secret_file, F_OK) == 0)
+        return true;
+    if (!secrets_create(config->secret_file, error))
+        return false;
+    printf("made the master secret %s: copy it to every host, keep a backup\n", config->secret_file);
+    return true;
+}
+
+static bool parse_options(int argc, char **argv, struct options *options) {
+    static const struct option table[] = {{"rsa-bits", required_argument, NULL, 'b'},
+                                          {"curve", required_argument, NULL, 'c'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {0}};
+    optind = 1;
+    for (int option; (option = getopt_long(argc, argv, "", table, NULL)) != -1;) {
+        if (option == 'b')
+            options->rsa_bits = (unsigned)strtoul(optarg, NULL, 10);
+        else if (option == 'c')
+            options->curve = optarg;
+        else
+            return false;
+    }
+    return optind == argc &&
+           (options->rsa_bits == 2048 || options->rsa_bits == 3072 || options->rsa_bits == 4096) &&
+           (strcmp(options->curve, "p256") == 0 || strcmp(options->curve, "p384") == 0);
+}
+
+int signer_ca_init(const struct config *config, int argc, char **argv) {
+    struct options options = {.rsa_bits = 2048, .curve = "p256"};
+    struct error error;
+    if (!parse_options(argc, argv, &options)) {
+        fputs("Usage: originca-server [-c FILE] ca init [--rsa-bits 2048|3072|4096] [--curve p256|p384]\n"
+              "Makes what is missing: keys in the token (an issuer named \"rsa...\" gets an RSA key), "
+              "issuing certificates,\n"
+              "master secret, ledger.\n",
+              stderr);
+        return 2;
+    }
+    bool is_done = init_secret(config, &error) && token_open(config, &error);
+    for (size_t i = 0; is_done && i < config->issuer_count; i++)
+        is_done = init_issuer(&config->issuers[i], &options, &error);
+    is_done = is_done && init_ledger(config, &error);
+    token_close();
+    if (!is_done)
+        fprintf(stderr, "originca-server: ca init: %s\n", error.message);
+    return is_done ? 0 : 1;
+}

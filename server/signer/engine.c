@@ -1,0 +1,489 @@
+/* A batch: judge and write intents, sync once, sign and verify, write outcomes, sync once, reply. Nobody gets
+ * a reply before what it says is durable. */
+#include "engine.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_state.h"
+#include "lint.h"
+#include "originca/json.h"
+#include "originca/log.h"
+
+struct signing { /* a sign call on its way through the batch */
+    struct engine_call *call;
+    struct sign_job job;
+    struct bytes tbs, der;
+    json_t *fields; /* of the records; owned by the call's arena */
+    uint64_t intent_sequence;
+    struct error error;
+    bool is_signed;
+};
+
+/* --- replies --- */
+
+static void reply_error(struct engine_call *call, const struct error *error) {
+    struct wire_writer writer;
+    wire_begin(&writer, call->arena, call->id, (uint8_t)error->code);
+    wire_put_string(&writer, error->message);
+    call->reply = wire_finish(&writer, &call->reply_length);
+}
+
+static void begin_reply(struct engine_call *call, struct wire_writer *writer) {
+    wire_begin(writer, call->arena, call->id, ERROR_NONE);
+}
+
+static void end_reply(struct engine_call *call, struct wire_writer *writer) {
+    call->reply = wire_finish(writer, &call->reply_length);
+}
+
+static void put_attempt(struct wire_writer *writer, const struct attempt *attempt) {
+    wire_put_bytes(writer, attempt->der.data, attempt->der.length);
+    wire_put_bytes(writer, attempt->serial, SERIAL_BYTES);
+    wire_put_u64(writer, (uint64_t)attempt->not_before);
+    wire_put_u64(writer, (uint64_t)attempt->not_after);
+    wire_put_u64(writer, attempt->intent_sequence);
+    wire_put_u64(writer, attempt->issued_sequence);
+}
+
+static void reply_certificate(struct engine_call *call, const struct attempt *attempt) {
+    struct wire_writer writer;
+    begin_reply(call, &writer);
+    put_attempt(&writer, attempt);
+    end_reply(call, &writer);
+}
+
+/* --- signing --- */
+
+static const char **read_strings(struct wire_reader *reader, uint32_t count) {
+    const char **strings = arena_alloc(reader->arena, (count + 1) * sizeof *strings);
+    for (uint32_t i = 0; strings != NULL && i < count; i++)
+        strings[i] = wire_get_string(reader);
+    if (strings == NULL)
+        reader->failed = true;
+    return strings;
+}
+
+static bool read_sign_request(struct engine_call *call, struct signer_certificate_request *request) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    request->attempt = wire_get_string(&reader);
+    request->order = wire_get_string(&reader);
+    request->account = wire_get_string(&reader);
+    request->customer = wire_get_string(&reader);
+    request->name_count = wire_get_count(&reader, 4);
+    request->names = read_strings(&reader, (uint32_t)request->name_count);
+    request->zone_count = wire_get_count(&reader, 4);
+    request->zones = read_strings(&reader, (uint32_t)request->zone_count);
+    request->spki = wire_get_bytes(&reader);
+    request->profile = wire_get_string(&reader);
+    request->issuer = wire_get_string(&reader);
+    request->not_before = (time_t)wire_get_u64(&reader);
+    request->validity_seconds = wire_get_u32(&reader);
+    request->claimed_at_ms = (int64_t)wire_get_u64(&reader);
+    request->evidence_count = wire_get_count(&reader, 16);
+    struct signer_evidence *evidence =
+        arena_alloc(call->arena, (request->evidence_count + 1) * sizeof *evidence);
+    if (evidence == NULL)
+        return false;
+    for (size_t i = 0; i < request->evidence_count; i++) {
+        evidence[i].name = wire_get_string(&reader);
+        evidence[i].checked_at = (time_t)wire_get_u64(&reader);
+        evidence[i].method = wire_get_string(&reader);
+    }
+    request->evidence = evidence;
+    struct bytes digest = wire_get_bytes(&reader);
+    request->request_id = wire_get_string(&reader);
+    if (!wire_is_complete(&reader) || digest.length != SHA256_BYTES)
+        return false;
+    memcpy(request->evidence_sha256, digest.data, SHA256_BYTES);
+    return true;
+}
+
+static json_t *string_array(const char *const *strings, size_t count) {
+    json_t *array = json_array();
+    for (size_t i = 0; array != NULL && i < count; i++)
+        json_array_append_new(array, json_string(strings[i]));
+    return array;
+}
+
+static json_t *describe_evidence(const struct signer_certificate_request *request) {
+    json_t *array = json_array();
+    for (size_t i = 0; array != NULL && i < request->evidence_count; i++) {
+        char when[TIME_TEXT_MAX];
+        time_format(request->evidence[i].checked_at, when);
+        json_array_append_new(array, json_pack("{s:s, s:s, s:s}", "name", request->evidence[i].name,
+                                               "checked_at", when, "method", request->evidence[i].method));
+    }
+    return array;
+}
+
+/* What INTENT and ISSUED say alike; ISSUED can rebuild everything about a certificate by itself. */
+static json_t *describe(const struct sign_job *job, struct bytes tbs) {
+    const struct signer_certificate_request *request = &job->request;
+    char serial[SERIAL_HEX_MAX], spki[2 * SHA256_BYTES + 1], evidence[2 * SHA256_BYTES + 1],
+        tbs_hash[2 * SHA256_BYTES + 1];
+    char before[TIME_TEXT_MAX], after[TIME_TEXT_MAX];
+    uint8_t digest[SHA256_BYTES];
+    hex_encode(job->serial, SERIAL_BYTES, serial);
+    sha256(job->contents.spki.data, job->contents.spki.length, digest);
+    hex_encode(digest, sizeof digest, spki);
+    sha256(tbs.data, tbs.length, digest);
+    hex_encode(digest, sizeof digest, tbs_hash);
+    hex_encode(request->evidence_sha256, SHA256_BYTES, evidence);
+    time_format(job->contents.not_before, before);
+    time_format(job->contents.not_after, after);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:s}",
+                     "serial", serial, "attempt", request->attempt, "order", request->order, "account",
+                     request->account, "customer", request->customer, "names",
+                     string_array(request->names, request->name_count), "zones",
+                     string_array(request->zones, request->zone_count), "profile", request->profile, "issuer",
+                     request->issuer, "spki_sha256", spki, "not_before", before, "not_after", after,
+                     "evidence_sha256", evidence, "claimed_at_ms", (json_int_t)request->claimed_at_ms,
+                     "evidence", describe_evidence(request), "tbs_sha256", tbs_hash);
+}
+
+/* An attempt is signed once. The same request again (its reply was lost) gets the same certificate. */
+static bool check_attempt(struct engine *engine, struct signing *signing, bool *is_answered) {
+    struct attempt *attempt = attempts_find(engine->attempts, signing->job.request.attempt);
+    *is_answered = false;
+    if (attempt == NULL)
+        return true;
+    if (attempt->outcome == SIGNER_ATTEMPT_ISSUED) {
+        reply_certificate(signing->call, attempt);
+        *is_answered = true;
+        return true;
+    }
+    return error_set(&signing->error, ERROR_REFUSED,
+                     "this attempt was used before and did not give a certificate");
+}
+
+static bool write_intent(struct engine *engine, struct signing *signing) {
+    struct sign_job *job = &signing->job;
+    struct arena *arena = signing->call->arena;
+    struct attempt *attempt;
+    if (!engine_may_sign(engine, &signing->error) ||
+        !policy_judge(arena, engine->config, engine->issuers, engine->issuer_count, clock_wall_ms(), job,
+                      &signing->error))
+        return false;
+    certificate_make_serial(job->serial);
+    if (!certificate_build_tbs(arena, &job->contents, &signing->tbs, &signing->error) ||
+        !lint_tbs(signing->tbs, &job->contents, &signing->error))
+        return false;
+    signing->fields = arena_own_json(arena, describe(job, signing->tbs));
+    if (signing->fields == NULL)
+        return error_set(&signing->error, ERROR_INTERNAL, "out of memory");
+    if (!ledger_append(engine->ledger, "intent", signing->fields, &signing->intent_sequence, &signing->error))
+        return false;
+    engine->status.intents++;
+    engine->status.intents_without_outcome++;
+    attempt = attempts_add(engine->attempts, job->request.attempt);
+    if (attempt == NULL)
+        return error_set(&signing->error, ERROR_INTERNAL,
+                         "out of memory"); /* the intent is voided with the rest */
+    attempt->outcome = SIGNER_ATTEMPT_SIGNING;
+    memcpy(attempt->serial, job->serial, SERIAL_BYTES);
+    attempt->not_before = job->contents.not_before;
+    attempt->not_after = job->contents.not_after;
+    attempt->intent_sequence = signing->intent_sequence;
+    return true;
+}
+
+static void sign_one(struct engine *engine, struct signing *signing, unsigned thread) {
+    const struct issuer *issuer = signing->job.issuer;
+    size_t index = (size_t)(issuer - engine->issuers);
+    gnutls_datum_t data = {(unsigned char *)(uintptr_t)signing->tbs.data, (unsigned)signing->tbs.length},
+                   signature;
+    int outcome = gnutls_privkey_sign_data2(engine->keys[thread * engine->issuer_count + index],
+                                            issuer->algorithm, 0, &data, &signature);
+    if (outcome < 0) {
+        error_set(&signing->error, ERROR_UNAVAILABLE, "the token does not sign: %s",
+                  gnutls_strerror(outcome));
+        return;
+    }
+    struct bytes bits = {signature.data, signature.size};
+    signing->is_signed = certificate_assemble(signing->call->arena, issuer, signing->tbs, bits, &signing->der,
+                                              &signing->error) &&
+                         lint_certificate(signing->der, signing->tbs, issuer, &signing->error);
+    gnutls_free(signature.data);
+}
+
+struct signing_share {
+    struct engine *engine;
+    struct signing **list;
+    size_t count;
+    atomic_size_t next;
+    atomic_uint next_thread;
+};
+
+static void *sign_share(void *context) {
+    struct signing_share *share = context;
+    unsigned thread = atomic_fetch_add(&share->next_thread, 1);
+    for (size_t i; (i = atomic_fetch_add(&share->next, 1)) < share->count;)
+        sign_one(share->engine, share->list[i], thread);
+    return NULL;
+}
+
+/* One thread for a local token; a network HSM, where a signature is waiting, is worth more, each with its own
+ * handle. */
+static void sign_all(struct engine *engine, struct signing **list, size_t count) {
+    struct signing_share share = {.engine = engine, .list = list, .count = count};
+    pthread_t threads[64];
+    unsigned started = 0, wanted = engine->thread_count < count ? engine->thread_count : (unsigned)count;
+    while (started + 1 < wanted && pthread_create(&threads[started], NULL, sign_share, &share) == 0)
+        started++;
+    sign_share(&share);
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void write_outcome(struct engine *engine, struct signing *signing) {
+    struct attempt *attempt = attempts_find(engine->attempts, signing->job.request.attempt);
+    struct error ignored;
+    engine->status.intents_without_outcome--;
+    if (signing->is_signed) {
+        char *text = base64_encode(signing->call->arena, signing->der.data, signing->der.length);
+        uint64_t sequence = 0;
+        json_object_set_new(signing->fields, "intent_seq",
+                            json_integer((json_int_t)signing->intent_sequence));
+        json_object_set_new(signing->fields, "certificate", json_string(text == NULL ? "" : text));
+        signing->is_signed =
+            text != NULL && attempt != NULL && attempt_set_certificate(attempt, signing->der) &&
+            ledger_append(engine->ledger, "issued", signing->fields, &sequence, &signing->error);
+        if (signing->is_signed) {
+            attempt->issued_sequence = sequence;
+            engine->status.signatures++;
+            metric_add(engine->signatures_total, 1);
+            return;
+        }
+    }
+    if (signing->error.code == ERROR_NONE)
+        error_set(&signing->error, ERROR_INTERNAL, "out of memory");
+    if (attempt != NULL)
+        attempt->outcome = SIGNER_ATTEMPT_VOID;
+    if (engine_append_void(engine, signing->fields, signing->intent_sequence, signing->error.message,
+                           &ignored))
+        engine->status.voids++;
+}
+
+static void log_signing(const struct signing *signing) {
+    char serial[SERIAL_DECIMAL_MAX], names[16];
+    serial_to_decimal(signing->job.serial, serial);
+    snprintf(names, sizeof names, "%zu", signing->job.request.name_count);
+    log_event(signing->is_signed ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+              signing->is_signed ? "certificate signed" : "signing refused", "request",
+              signing->job.request.request_id, "order", signing->job.request.order, "serial",
+              signing->is_signed ? serial : NULL, "names", names, "reason",
+              signing->is_signed ? NULL : signing->error.message, NULL);
+}
+
+/* --- other calls --- */
+
+static void run_revoke(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {0};
+    struct revoked_serial revoked;
+    struct bytes serial = wire_get_bytes(&reader);
+    const char *issuer = wire_get_string(&reader);
+    uint32_t reason = wire_get_u32(&reader);
+    const char *by = wire_get_string(&reader);
+    if (!wire_is_complete(&reader) || serial.length != SERIAL_BYTES || reason > 10 || strlen(by) > 200 ||
+        strlen(issuer) > 64) {
+        error_set(&error, ERROR_INVALID, "malformed revocation");
+        reply_error(call, &error);
+        return;
+    }
+    bool was_revoked = engine_find_revoked(engine, serial.data, &revoked);
+    if (!was_revoked && !engine_append_revoked(engine, serial.data, issuer, reason, by, &revoked, &error)) {
+        reply_error(call, &error);
+        return;
+    }
+    struct wire_writer writer;
+    begin_reply(call, &writer);
+    wire_put_u64(&writer, (uint64_t)revoked.revoked_at);
+    wire_put_u64(&writer, revoked.sequence);
+    wire_put_u8(&writer, was_revoked);
+    end_reply(call, &writer);
+}
+
+static void run_attempt(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    const char *id = wire_get_string(&reader);
+    struct error error;
+    if (!wire_is_complete(&reader) || *id == '\0' || strlen(id) > 128) {
+        error_set(&error, ERROR_INVALID, "malformed attempt id");
+        reply_error(call, &error);
+        return;
+    }
+    struct attempt *attempt = attempts_find(engine->attempts, id);
+    struct wire_writer writer;
+    begin_reply(call, &writer);
+    wire_put_u8(&writer, (uint8_t)(attempt == NULL ? SIGNER_ATTEMPT_UNKNOWN : attempt->outcome));
+    if (attempt != NULL && attempt->outcome == SIGNER_ATTEMPT_ISSUED)
+        put_attempt(&writer, attempt);
+    if (attempt == NULL && (attempt = attempts_add(engine->attempts, id)) != NULL)
+        attempt->outcome = SIGNER_ATTEMPT_VOID; /* struck off: a late request for it is refused */
+    end_reply(call, &writer);
+}
+
+static void run_read(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {.code = ERROR_INVALID, .message = "malformed read"};
+    uint64_t from = wire_get_u64(&reader);
+    uint32_t max = wire_get_u32(&reader);
+    const char *text = wire_is_complete(&reader)
+                           ? ledger_read(engine->ledger, call->arena, from, max, SIGNER_FRAME_MAX / 2, &error)
+                           : NULL;
+    if (text == NULL) {
+        reply_error(call, &error);
+        return;
+    }
+    struct wire_writer writer;
+    begin_reply(call, &writer);
+    wire_put_string(&writer, text);
+    end_reply(call, &writer);
+}
+
+static void run_status(struct engine *engine, struct engine_call *call) {
+    struct signer_status *status = &engine->status;
+    struct wire_writer writer;
+    struct error why = {0};
+    bool may_sign = engine_may_sign(engine, &why);
+    begin_reply(call, &writer);
+    wire_put_string(&writer, ledger_id(engine->ledger));
+    wire_put_string(&writer, engine->config->host_name);
+    wire_put_u64(&writer, ledger_last_sequence(engine->ledger));
+    wire_put_u64(&writer, status->signatures);
+    wire_put_u64(&writer, status->intents);
+    wire_put_u64(&writer, status->voids);
+    wire_put_u64(&writer, status->revocations);
+    wire_put_u64(&writer, status->intents_without_outcome);
+    wire_put_u8(&writer, !engine->is_token_lost);
+    wire_put_u8(&writer, may_sign);
+    wire_put_string(&writer, may_sign ? "" : why.message);
+    end_reply(call, &writer);
+}
+
+static void reply_done(struct engine_call *call, bool is_done, const struct error *error) {
+    struct wire_writer writer;
+    if (!is_done) {
+        reply_error(call, error);
+        return;
+    }
+    begin_reply(call, &writer);
+    end_reply(call, &writer);
+}
+
+static void run_set_signing(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
+    bool is_allowed = wire_get_u8(&reader) != 0;
+    const char *by = wire_get_string(&reader);
+    reply_done(call, wire_is_complete(&reader) && engine_set_signing(engine, is_allowed, by, &error), &error);
+}
+
+static void run_confirm_loss(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
+    uint64_t sequence = wire_get_u64(&reader);
+    const char *by = wire_get_string(&reader);
+    reply_done(call, wire_is_complete(&reader) && engine_confirm_loss(engine, sequence, by, &error), &error);
+}
+
+/* --- the batch --- */
+
+static size_t count_calls(const struct engine_call *calls) {
+    size_t count = 0;
+    for (; calls != NULL; calls = calls->next)
+        count++;
+    return count;
+}
+
+static struct signing *begin_signing(struct engine *engine, struct engine_call *call) {
+    struct signing *signing = arena_alloc(call->arena, sizeof *signing);
+    struct error error = {.code = ERROR_INVALID, .message = "malformed request"};
+    bool is_answered = false;
+    if (signing == NULL)
+        return NULL;
+    signing->call = call;
+    if (!read_sign_request(call, &signing->job.request)) {
+        reply_error(call, &error);
+        return NULL;
+    }
+    if (check_attempt(engine, signing, &is_answered) && !is_answered && write_intent(engine, signing))
+        return signing;
+    if (!is_answered) {
+        log_signing(signing);
+        reply_error(call, &signing->error);
+    }
+    return NULL;
+}
+
+static void run_other(struct engine *engine, struct engine_call *call) {
+    static void (*const handlers[])(struct engine *, struct engine_call *) = {
+        [MESSAGE_REVOKE] = run_revoke,
+        [MESSAGE_ATTEMPT] = run_attempt,
+        [MESSAGE_READ] = run_read,
+        [MESSAGE_STATUS] = run_status,
+        [MESSAGE_SET_SIGNING] = run_set_signing,
+        [MESSAGE_CONFIRM_LOSS] = run_confirm_loss,
+    };
+    struct error error;
+    if (call->type < sizeof handlers / sizeof handlers[0] && handlers[call->type] != NULL) {
+        handlers[call->type](engine, call);
+        return;
+    }
+    error_set(&error, ERROR_INVALID, "unknown message type %u", call->type);
+    reply_error(call, &error);
+}
+
+static void fail_all(struct engine_call *calls, const struct error *error) {
+    for (struct engine_call *call = calls; call != NULL; call = call->next)
+        reply_error(call, error);
+}
+
+bool engine_run(struct engine *engine, struct engine_call *calls) {
+    size_t count = count_calls(calls), signing_count = 0;
+    struct signing **signings = calloc(count + 1, sizeof *signings);
+    struct error error = {.code = ERROR_INTERNAL, .message = "out of memory"};
+    if (signings == NULL) {
+        fail_all(calls, &error);
+        return true;
+    }
+    for (struct engine_call *call = calls; call != NULL; call = call->next)
+        if (call->type == MESSAGE_SIGN && (signings[signing_count] = begin_signing(engine, call)) != NULL)
+            signing_count++;
+    bool is_durable = ledger_sync(engine->ledger, &error);
+    if (is_durable) {
+        sign_all(engine, signings, signing_count);
+        for (size_t i = 0; i < signing_count; i++)
+            write_outcome(engine, signings[i]);
+        /* After the signatures: an attempt of this very batch is seen with its outcome. */
+        for (struct engine_call *call = calls; call != NULL; call = call->next)
+            if (call->type != MESSAGE_SIGN && call->type != MESSAGE_READ)
+                run_other(engine, call);
+        is_durable = ledger_sync(engine->ledger, &error);
+    }
+    for (size_t i = 0; is_durable && i < signing_count; i++) {
+        struct signing *signing = signings[i];
+        log_signing(signing);
+        if (signing->is_signed) {
+            reply_certificate(signing->call, attempts_find(engine->attempts, signing->job.request.attempt));
+        } else {
+            engine->is_token_lost = engine->is_token_lost || signing->error.code == ERROR_UNAVAILABLE;
+            reply_error(signing->call, &signing->error);
+        }
+    }
+    for (struct engine_call *call = calls; is_durable && call != NULL; call = call->next)
+        if (call->type == MESSAGE_READ)
+            run_read(engine, call);
+    if (!is_durable) {
+        log_event(LOG_LEVEL_ERROR, "the ledger cannot be written", "reason", error.message, NULL);
+        error.code = ERROR_UNAVAILABLE;
+        fail_all(calls, &error);
+    }
+    free(signings);
+    return is_durable && engine_end_batch(engine);
+}

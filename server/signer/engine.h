@@ -1,0 +1,32 @@
+/* The signer's state and what it does with a batch of requests. One file handles the sockets (main.c), this
+ * the work. */
+#pragma once
+
+#include "attempts.h"
+#include "ledger.h"
+#include "originca/metrics.h"
+#include "policy.h"
+#include "wire.h"
+
+struct engine;
+
+/* One request of a batch. The reply is a whole frame in the arena; a NULL reply means: out of memory, drop
+ * the client. */
+struct engine_call {
+    struct engine_call *next;
+    struct arena *arena;
+    uint64_t id;
+    uint8_t type;
+    struct bytes fields; /* in the arena */
+    void *client;        /* the socket layer's */
+    const char *reply;
+    size_t reply_length;
+};
+
+/* Opens token and ledger, voids what a crash left open. */
+struct engine *engine_new(const struct config *config, struct metrics *metrics, struct error *error);
+void engine_free(struct engine *engine);
+/* Answers all calls of the list: intents, one sync, signatures, one sync. False when the process must end
+ * after the replies are sent: the ledger cannot be written or the token is lost; only a new process recovers
+ * from either. */
+bool engine_run(struct engine *engine, struct engine_call *calls);

@@ -1,0 +1,149 @@
+/* The signer's own judgement. Every comparison is against the signer's configuration and clock; unknown means
+ * no. */
+#include "policy.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <gnutls/x509.h>
+
+#include "originca/keys.h"
+#include "originca/names.h"
+
+#define ID_MAX 128
+#define NAMES_MAX 1000
+#define SPKI_MAX_BYTES 2048
+
+static bool is_id(const char *text, bool may_be_empty) {
+    size_t length = strlen(text);
+    return length <= ID_MAX && (length > 0 || may_be_empty) &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == length;
+}
+
+static bool judge_ids(const struct signer_certificate_request *request, struct error *error) {
+    bool is_good = is_id(request->attempt, false) && is_id(request->order, false) &&
+                   is_id(request->account, true) && is_id(request->customer, true) &&
+                   is_id(request->request_id, true) && request->zone_count > 0;
+    for (size_t i = 0; i < request->zone_count; i++)
+        is_good = is_good && is_id(request->zones[i], false);
+    return is_good || error_set(error, ERROR_REFUSED, "an id of the request is malformed or missing");
+}
+
+static bool judge_names(const struct signer_certificate_request *request, struct error *error) {
+    char canonical[NAME_MAX_BYTES + 1];
+    if (request->name_count == 0 || request->name_count > NAMES_MAX)
+        return error_set(error, ERROR_REFUSED, "a certificate has 1 to %d names, not %zu", NAMES_MAX,
+                         request->name_count);
+    for (size_t i = 0; i < request->name_count; i++) {
+        if (!name_check(request->names[i], canonical, error)) {
+            if (error != NULL)
+                error->code = ERROR_REFUSED;
+            return false;
+        }
+        if (strcmp(canonical, request->names[i]) != 0)
+            return error_set(error, ERROR_REFUSED, "the name %s is not in its canonical form", canonical);
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(request->names[i], request->names[k]) == 0)
+                return error_set(error, ERROR_REFUSED, "the name %s is there twice", canonical);
+    }
+    return true;
+}
+
+/* Exactly one piece of evidence for each name, none of the future, none too old: one name checked N times is
+ * not N names checked (Let's Encrypt, 2020-02-29). */
+static bool judge_evidence(const struct config *config, int64_t now_ms,
+                           const struct signer_certificate_request *request, struct error *error) {
+    if (request->evidence_count != request->name_count)
+        return error_set(error, ERROR_REFUSED, "there are %zu proofs of ownership for %zu names",
+                         request->evidence_count, request->name_count);
+    for (size_t i = 0; i < request->name_count; i++) {
+        const struct signer_evidence *evidence = &request->evidence[i];
+        int64_t age = now_ms / 1000 - evidence->checked_at;
+        if (strcmp(evidence->name, request->names[i]) != 0)
+            return error_set(error, ERROR_REFUSED, "there is no proof of ownership for %s",
+                             request->names[i]);
+        if (age < -5 || age > config->evidence_max_age_seconds)
+            return error_set(error, ERROR_REFUSED,
+                             "the proof of ownership for %s is %lld seconds old; at most %u are allowed",
+                             request->names[i], (long long)age, config->evidence_max_age_seconds);
+        if (strcmp(evidence->method, "dns-delegation") != 0 && strcmp(evidence->method, "dns-01") != 0)
+            return error_set(error, ERROR_REFUSED, "the method of proof for %s is unknown",
+                             request->names[i]);
+    }
+    return true;
+}
+
+static bool judge_key(struct arena *arena, struct sign_job *job, struct error *error) {
+    struct key_facts facts;
+    gnutls_pubkey_t key;
+    const struct bytes *spki = &job->request.spki;
+    if (spki->length > SPKI_MAX_BYTES)
+        return error_set(error, ERROR_REFUSED, "the public key is larger than %d bytes", SPKI_MAX_BYTES);
+    if (gnutls_pubkey_init(&key) < 0)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    gnutls_datum_t data = {(unsigned char *)(uintptr_t)spki->data, (unsigned)spki->length};
+    bool is_good = gnutls_pubkey_import(key, &data, GNUTLS_X509_FMT_DER) >= 0
+                       ? key_judge(arena, key, KEY_USE_CERTIFICATE, &facts, error)
+                       : error_set(error, ERROR_REFUSED, "the public key is no SubjectPublicKeyInfo");
+    gnutls_pubkey_deinit(key);
+    if (!is_good)
+        return false;
+    /* The one DER form of the key goes into the certificate, not what came over the wire. */
+    job->contents.spki = facts.spki;
+    job->contents.is_rsa = facts.kind == KEY_KIND_RSA;
+    return true;
+}
+
+static bool judge_validity(const struct config *config, int64_t now_ms, struct sign_job *job,
+                           struct error *error) {
+    const struct signer_certificate_request *request = &job->request;
+    time_t now = (time_t)(now_ms / 1000);
+    time_t not_before =
+        request->not_before != 0 ? request->not_before : now - (time_t)config->backdate_seconds;
+    if (request->validity_seconds < 3600 || request->validity_seconds > job->profile->max_days * 86400u)
+        return error_set(error, ERROR_REFUSED,
+                         "a lifetime of %u seconds is outside the profile's bounds (1 hour to %u days)",
+                         request->validity_seconds, job->profile->max_days);
+    if (not_before < now - 2 * 86400 || not_before > now + (time_t)job->profile->max_days * 86400)
+        return error_set(error, ERROR_REFUSED, "notBefore is more than two days back or too far ahead");
+    job->contents.not_before = not_before;
+    job->contents.not_after = not_before + (time_t)request->validity_seconds;
+    if (job->contents.not_after > job->issuer->not_after) {
+        char end[TIME_TEXT_MAX];
+        time_format(job->issuer->not_after, end);
+        return error_set(
+            error, ERROR_REFUSED,
+            "the certificate would outlive its issuer, which ends %s; ask for a shorter lifetime", end);
+    }
+    return job->contents.not_after > now ||
+           error_set(error, ERROR_REFUSED, "the certificate would have expired already");
+}
+
+bool policy_judge(struct arena *arena, const struct config *config, const struct issuer *issuers,
+                  size_t issuer_count, int64_t now_ms, struct sign_job *job, struct error *error) {
+    const struct signer_certificate_request *request = &job->request;
+    int64_t claim_age = now_ms - request->claimed_at_ms;
+    job->profile = config_find_profile(config, request->profile);
+    job->issuer = NULL;
+    for (size_t i = 0; i < issuer_count; i++)
+        if (strcmp(issuers[i].config->name, request->issuer) == 0)
+            job->issuer = &issuers[i];
+    if (job->profile == NULL ||
+        !certificate_template_parse(job->profile->template_name, &job->contents.shape))
+        return error_set(error, ERROR_REFUSED, "the profile is unknown to the signer");
+    if (job->issuer == NULL)
+        return error_set(error, ERROR_REFUSED, "the issuer is unknown to the signer");
+    if (claim_age < -5000 || claim_age > (int64_t)config->claim_timeout_seconds * 1000)
+        return error_set(error, ERROR_REFUSED,
+                         "the claim of the order is %lld ms old; at most %u seconds are allowed",
+                         (long long)claim_age, config->claim_timeout_seconds);
+    if (!judge_ids(request, error) || !judge_names(request, error) ||
+        !judge_evidence(config, now_ms, request, error) || !judge_key(arena, job, error) ||
+        !judge_validity(config, now_ms, job, error))
+        return false;
+    job->contents.issuer = job->issuer;
+    job->contents.names = request->names;
+    job->contents.name_count = request->name_count;
+    job->contents.serial = job->serial;
+    return true;
+}

@@ -1,0 +1,17 @@
+/* What the signer demands of a request before anything is written, whatever the worker has checked. */
+#pragma once
+
+#include "certificate.h"
+
+/* A request as it came in, with strings in its arena. */
+struct sign_job {
+    struct signer_certificate_request request;
+    const struct config_profile *profile;
+    const struct issuer *issuer;
+    struct certificate_contents contents;
+    uint8_t serial[SERIAL_BYTES];
+};
+
+/* Fills profile, issuer and contents (all but the serial) or refuses. `now_ms` is the wall clock. */
+bool policy_judge(struct arena *arena, const struct config *config, const struct issuer *issuers,
+                  size_t issuer_count, int64_t now_ms, struct sign_job *job, struct error *error) MUST_CHECK;

@@ -1,0 +1,382 @@
+/* The fence and the replay: what a crash at each moment, a lost tail or a restored backup of Redis must come back to. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "originca/json.h"
+#include "sample.h"
+
+#define HOST "host-1"
+#define FRESH 180
+
+static json_t *parse(struct fixture *f, const char *text) {
+    struct error error;
+    json_t *record = json_parse(f->arena, text, strlen(text), &error);
+    if (record == NULL) fail_msg("%s: %s", error.message, text);
+    return record;
+}
+
+static const char *timestamp(struct fixture *f, time_t when) {
+    char *text = arena_alloc(f->arena, TIME_TEXT_MAX);
+    time_format(when, text);
+    return text;
+}
+
+/* A record as the signer writes it; `age` is that of the evidence. */
+static json_t *record_of(struct fixture *f, const char *type, unsigned long long sequence, const char *attempt,
+                         const struct store_certificate *c, int age) {
+    char *record = arena_printf(
+        f->arena,
+        "{\"seq\":%llu,\"time\":\"%s\",\"type\":\"%s\",\"serial\":\"%s\",\"attempt\":\"%s\",\"order\":\"%s\",\"account\":\"%s\","
+        "\"customer\":\"%s\",\"names\":[\"%s\"],\"zones\":[\"%s\"],\"profile\":\"%s\",\"issuer\":\"%s\",\"spki_sha256\":\"%s\","
+        "\"not_before\":\"%s\",\"not_after\":\"%s\",\"evidence\":[{\"name\":\"%s\",\"checked_at\":\"%s\",\"method\":"
+        "\"dns-delegation\"}]%s%s%s}",
+        sequence, timestamp(f, c->issued_at), type, c->serial, attempt, c->order, c->account, c->customer, c->names[0],
+        c->zones[0], c->profile, c->issuer, c->spki_sha256, timestamp(f, c->not_before), timestamp(f, c->not_after),
+        c->names[0], timestamp(f, now_seconds() - age), strcmp(type, "issued") == 0 ? ",\"certificate\":\"" : "",
+        strcmp(type, "issued") == 0 ? base64_encode(f->arena, c->der.data, c->der.length) : "",
+        strcmp(type, "issued") == 0 ? "\"" : "");
+    return parse(f, record);
+}
+
+static json_t *revocation(struct fixture *f, unsigned long long sequence, const char *serial, int reason, time_t when) {
+    return parse(f, arena_printf(f->arena,
+                                 "{\"seq\":%llu,\"time\":\"%s\",\"type\":\"revoked\",\"serial\":\"%s\",\"issuer\":\"ecc\","
+                                 "\"reason\":%d,\"revoked_at\":\"%s\",\"by\":\"admin\"}",
+                                 sequence, timestamp(f, when), serial, reason, timestamp(f, when)));
+}
+
+static enum error_code apply(struct fixture *f, const json_t *record) {
+    return CALL(f, store_apply_ledger_record, HOST, record, FRESH);
+}
+
+static struct store_ledger_state ledger_state(struct fixture *f) {
+    struct store_ledger_state state;
+    assert_ok(CALL(f, store_load_ledger_state, f->arena, HOST, &state));
+    return state;
+}
+
+static enum store_certificate_status certificate_status(struct fixture *f, const char *serial) {
+    struct store_certificate certificate;
+    assert_ok(CALL(f, store_load_certificate, f->arena, serial, &certificate));
+    return certificate.status;
+}
+
+static enum store_order_status order_status(struct fixture *f, const char *id) {
+    struct store_order order;
+    assert_ok(CALL(f, store_load_order, f->arena, id, &order));
+    return order.status;
+}
+
+static void watermark_moves_over_contiguous_records_only(void **state) {
+    struct fixture *f = *state;
+    struct store_ledger_state fence = ledger_state(f);
+    assert_string_equal(fence.ledger_id, "");
+    assert_int_equal(fence.applied, 0);
+    assert_ok(CALL(f, store_reset_ledger_state, HOST, "ledger-a", 0));
+    static const struct {
+        unsigned long long sequence, applied, highest;
+    } steps[] = {{1, 1, 1}, {3, 1, 3}, {5, 1, 5}, {3, 1, 5}, {2, 3, 5}, {1, 3, 5}, {4, 5, 5}, {6, 6, 6}};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        assert_ok(apply(f, parse(f, arena_printf(f->arena, "{\"seq\":%llu,\"type\":\"signing\"}", steps[i].sequence))));
+        fence = ledger_state(f);
+        assert_int_equal(fence.applied, steps[i].applied);
+        assert_int_equal(fence.highest, steps[i].highest);
+    }
+    assert_string_equal(fence.ledger_id, "ledger-a");
+    assert_int_equal(ask_number(f, "EXISTS ledger-ahead:" HOST), 0);
+    assert_ok(CALL(f, store_reset_ledger_state, HOST, "ledger-b", 4));
+    fence = ledger_state(f);
+    assert_int_equal(fence.applied, 4);
+    assert_string_equal(fence.ledger_id, "ledger-b");
+}
+
+static void commit_and_revocation_mark_their_records(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    const uint64_t issued[] = {1, 2}, revoked[] = {3};
+    const struct store_ledger_mark first = {HOST, issued, 2}, second = {HOST, revoked, 1};
+    make_sample(f, &s, "a", "shop.test");
+    make_claimed(f, &s, ATTEMPT_A);
+    const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
+    assert_ok(CALL(f, store_commit_certificate, &certificate, ATTEMPT_A, &first));
+    assert_int_equal(ledger_state(f).applied, 2);
+    assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, now_seconds(), 4, "admin", &second));
+    assert_int_equal(ledger_state(f).applied, 3);
+}
+
+static void fresh_issue_without_commit_is_rolled_forward(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    make_claimed(f, &s, ATTEMPT_A);
+    const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
+    assert_ok(apply(f, record_of(f, "intent", 1, ATTEMPT_A, &certificate, 5)));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(apply(f, record_of(f, "issued", 2, ATTEMPT_A, &certificate, 5)));
+        assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_VALID);
+        assert_int_equal(order_status(f, s.order.id), ORDER_VALID);
+        assert_int_equal(ask_number(f, "XLEN edge-events"), 1);
+        assert_int_equal(ledger_state(f).applied, 2);
+    }
+    assert_ok(CALL(f, store_commit_certificate, &certificate, ATTEMPT_A, NULL)); /* the slow worker comes after all */
+}
+
+/* Conflict, not marked, known as void; then the revocation through the signer settles it and frees the order. */
+static void check_given_up(struct fixture *f, struct sample *s, const json_t *record) {
+    const uint64_t sequences[] = {3, 2, 1};
+    const struct store_ledger_mark mark = {HOST, sequences, 3};
+    for (int i = 0; i < 2; i++) {
+        assert_code(apply(f, record), ERROR_CONFLICT);
+        assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_VOID);
+        assert_int_equal(ledger_state(f).applied, 0);
+        assert_int_equal(ask_number(f, "XLEN edge-events"), 0);
+    }
+    assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, now_seconds(), 5, "recovery", &mark));
+    assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_REVOKED);
+    assert_int_equal(ledger_state(f).applied, 3);
+    assert_ok(apply(f, record)); /* revoked stays revoked */
+    assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_REVOKED);
+    assert_int_equal(order_status(f, s->order.id), ORDER_READY);
+}
+
+static void stale_issue_without_commit_is_given_up(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    make_claimed(f, &s, ATTEMPT_A);
+    const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
+    check_given_up(f, &s, record_of(f, "issued", 2, ATTEMPT_A, &certificate, FRESH + 5));
+}
+
+static void issue_for_a_paused_zone_is_given_up(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    make_claimed(f, &s, ATTEMPT_A);
+    const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    check_given_up(f, &s, record_of(f, "issued", 2, ATTEMPT_A, &certificate, 5));
+}
+
+static void issue_of_a_released_attempt_is_given_up(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    make_claimed(f, &s, ATTEMPT_A);
+    const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
+    assert_ok(CALL(f, store_release_order, s.order.id, ATTEMPT_A, NULL));
+    check_given_up(f, &s, record_of(f, "issued", 2, ATTEMPT_A, &certificate, 5));
+}
+
+static void second_certificate_of_an_order_is_given_up(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    issue(f, &s, SERIAL_A, ATTEMPT_A, SPKI_A);
+    const struct store_certificate second = new_certificate(&s, SERIAL_B, SPKI_A);
+    assert_code(apply(f, record_of(f, "issued", 2, ATTEMPT_B, &second, 5)), ERROR_CONFLICT);
+    assert_int_equal(certificate_status(f, SERIAL_B), CERTIFICATE_VOID);
+    assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_VALID);
+}
+
+/* Redis has forgotten the claim, so it may have forgotten the commit: the certificate may be in use. */
+static void issue_whose_claim_is_lost_is_recorded(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    fill_order(f, &s, ORDER_READY, 1);
+    assert_ok(CALL(f, store_create_order, &s.order, ""));
+    const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
+    assert_ok(apply(f, record_of(f, "issued", 2, ATTEMPT_A, &certificate, 100000)));
+    assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_VALID);
+    assert_int_equal(order_status(f, s.order.id), ORDER_VALID);
+}
+
+static void issue_whose_order_is_lost_is_recorded(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    s.order.id = "AAAAAAAAAAAAAAAAAAAAAA";
+    const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
+    assert_ok(apply(f, record_of(f, "issued", 2, ATTEMPT_A, &certificate, 100000)));
+    assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_VALID);
+    assert_int_equal(ask_number(f, "ZCARD zone-certificates:%s", s.zone.id), 1);
+}
+
+static void void_record_frees_the_order(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    make_claimed(f, &s, ATTEMPT_A);
+    struct store_certificate intent = new_certificate(&s, SERIAL_A, SPKI_A);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(apply(f, record_of(f, "void", 2, ATTEMPT_A, &intent, 0)));
+        assert_int_equal(order_status(f, s.order.id), ORDER_READY);
+        assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_VOID);
+    }
+    assert_int_equal(ask_number(f, "ZCARD certificates:void"), 1);
+}
+
+static void revocation_known_before_the_certificate_holds(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_certificate out;
+    bool is_blocked, is_account_key;
+    make_sample(f, &s, "a", "shop.test");
+    s.order.id = "AAAAAAAAAAAAAAAAAAAAAA";
+    const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
+    for (int i = 0; i < 2; i++)
+        assert_ok(apply(f, revocation(f, 1, SERIAL_A, 1, 1700000000)));
+    assert_ok(CALL(f, store_load_certificate, f->arena, SERIAL_A, &out));
+    assert_int_equal(out.status, CERTIFICATE_REVOKED);
+    assert_true(ask_number(f, "TTL certificate:" SERIAL_A) > 0);
+    assert_ok(apply(f, record_of(f, "issued", 2, ATTEMPT_A, &certificate, 5)));
+    assert_ok(CALL(f, store_load_certificate, f->arena, SERIAL_A, &out));
+    assert_int_equal(out.status, CERTIFICATE_REVOKED);
+    assert_int_equal(out.revoked_at, 1700000000);
+    assert_string_equal(out.names[0], "shop.test");
+    assert_ok(CALL(f, store_key_status, SPKI_A, &is_blocked, &is_account_key));
+    assert_true(is_blocked);
+    assert_int_equal(ledger_state(f).applied, 2);
+}
+
+static void long_expired_certificates_are_not_brought_back(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_certificate out;
+    make_sample(f, &s, "a", "shop.test");
+    s.order.id = "AAAAAAAAAAAAAAAAAAAAAA";
+    struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
+    certificate.not_after = now_seconds() - f->config.certificate_retention_seconds - 60;
+    assert_ok(apply(f, record_of(f, "issued", 1, ATTEMPT_A, &certificate, 5)));
+    certificate.serial = SERIAL_B;
+    assert_ok(apply(f, record_of(f, "void", 2, ATTEMPT_A, &certificate, 5)));
+    assert_code(CALL(f, store_load_certificate, f->arena, SERIAL_A, &out), ERROR_NOT_FOUND);
+    assert_code(CALL(f, store_load_certificate, f->arena, SERIAL_B, &out), ERROR_NOT_FOUND);
+    assert_int_equal(ledger_state(f).applied, 2);
+}
+
+static void broken_records_are_refused(void **state) {
+    struct fixture *f = *state;
+    static const char *const bad[] = {
+        "{}",
+        "{\"seq\":1}",
+        "{\"seq\":0,\"type\":\"signing\"}",
+        "{\"seq\":\"1\",\"type\":\"signing\"}",
+        "{\"seq\":1,\"type\":\"issued\"}",
+        "{\"seq\":1,\"type\":\"issued\",\"serial\":\"" SERIAL_A "\"}",
+        "{\"seq\":1,\"type\":\"issued\",\"serial\":\"" SERIAL_A "\",\"certificate\":\"!!!\"}",
+        "{\"seq\":1,\"type\":\"issued\",\"serial\":\"" SERIAL_A "\",\"certificate\":\"AAAA\",\"names\":[1]}",
+        "{\"seq\":1,\"type\":\"issued\",\"serial\":\"" SERIAL_A "\",\"certificate\":\"AAAA\",\"not_after\":\"never\"}",
+        "{\"seq\":1,\"type\":\"revoked\",\"serial\":\"xyz\",\"reason\":1}",
+        "{\"seq\":1,\"type\":\"revoked\",\"serial\":\"" SERIAL_A "\"}",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_code(apply(f, parse(f, bad[i])), ERROR_INVALID);
+    assert_int_equal(ledger_state(f).highest, 0);
+}
+
+static char *dump_certificates(struct fixture *f) {
+    return dump_keys(f, "certificate:*");
+}
+
+static void restored_backup_and_replay_give_the_same_state(void **state) {
+    struct fixture *f = *state;
+    struct sample a, b;
+    struct store_certificate certificates[3];
+    json_t *records[8];
+    char backup[96];
+    const uint64_t marks[3][2] = {{2, 3}, {4, 6}, {5, 7}};
+    make_sample(f, &a, "a", "shop.test");
+    make_sample(f, &b, "b", "other.test");
+    assert_ok(CALL(f, store_reset_ledger_state, HOST, "ledger-a", 1));
+    fill_order(f, &a, ORDER_READY, 1);
+    assert_ok(CALL(f, store_create_order, &a.order, "{}"));
+    make_claimed(f, &b, ATTEMPT_B);
+    snprintf(backup, sizeof backup, "%s-backup", f->server.directory);
+    copy_directory(f->server.directory, backup);
+
+    /* After the backup: one order claimed and issued, one issued, both workers' records interleaved; one revoked. */
+    struct store_order out;
+    assert_ok(CALL(f, store_claim_order, f->arena, a.order.id, ATTEMPT_A, clock_wall_ms(), SPKI_B, SPKI_A, &out));
+    certificates[0] = new_certificate(&a, SERIAL_A, SPKI_A);
+    assert_ok(CALL(f, store_commit_certificate, &certificates[0], ATTEMPT_A, (&(struct store_ledger_mark){HOST, marks[0], 2})));
+    records[0] = record_of(f, "intent", 2, ATTEMPT_A, &certificates[0], 1000);
+    records[1] = record_of(f, "issued", 3, ATTEMPT_A, &certificates[0], 1000);
+    certificates[1] = new_certificate(&b, SERIAL_B, SPKI_B);
+    records[2] = record_of(f, "intent", 4, ATTEMPT_B, &certificates[1], 5);
+    records[4] = record_of(f, "issued", 6, ATTEMPT_B, &certificates[1], 5);
+    assert_ok(CALL(f, store_commit_certificate, &certificates[1], ATTEMPT_B, (&(struct store_ledger_mark){HOST, marks[1], 2})));
+    assert_int_equal(ledger_state(f).applied, 4);
+    assert_int_equal(ledger_state(f).highest, 6);
+    time_t revoked_at = now_seconds() - 1;
+    records[3] = revocation(f, 5, SERIAL_A, 4, revoked_at);
+    records[5] = parse(f, "{\"seq\":7,\"type\":\"signing\"}");
+    assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, revoked_at, 4, "admin", (&(struct store_ledger_mark){HOST, marks[2], 2})));
+    assert_int_equal(ledger_state(f).applied, 7);
+    char *before = dump_certificates(f);
+
+    redisFree(f->admin);
+    f->admin = NULL;
+    server_kill(&f->server);
+    copy_directory(backup, f->server.directory);
+    server_start(&f->server, NULL);
+    f->admin = redisConnectUnix(f->server.socket);
+    wait_ready(f, false);
+    wait_ready(f, true);
+    assert_int_equal(ledger_state(f).applied, 1);
+    assert_int_equal(order_status(f, a.order.id), ORDER_READY);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 6; i++)
+            assert_ok(apply(f, records[i]));
+        char *after = dump_certificates(f);
+        assert_string_equal(before, after);
+        free(after);
+        assert_int_equal(ledger_state(f).applied, 7);
+        assert_int_equal(ledger_state(f).highest, 7);
+        assert_int_equal(order_status(f, a.order.id), ORDER_VALID);
+        assert_int_equal(order_status(f, b.order.id), ORDER_VALID);
+    }
+    free(before);
+    remove_directory(backup);
+}
+
+static void emptied_redis_is_rebuilt_from_the_ledger(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    issue(f, &s, SERIAL_A, ATTEMPT_A, SPKI_A);
+    const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
+    json_t *issued = record_of(f, "issued", 2, ATTEMPT_A, &certificate, 5);
+    assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, 1700000000, 4, "admin", NULL));
+    char *before = dump_certificates(f);
+    ask_text(f, "FLUSHALL");
+    assert_ok(apply(f, record_of(f, "intent", 1, ATTEMPT_A, &certificate, 5)));
+    assert_ok(apply(f, issued));
+    assert_ok(apply(f, revocation(f, 3, SERIAL_A, 4, 1700000000)));
+    char *after = dump_certificates(f);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        test_case(watermark_moves_over_contiguous_records_only),
+        test_case(commit_and_revocation_mark_their_records),
+        test_case(fresh_issue_without_commit_is_rolled_forward),
+        test_case(stale_issue_without_commit_is_given_up),
+        test_case(issue_for_a_paused_zone_is_given_up),
+        test_case(issue_of_a_released_attempt_is_given_up),
+        test_case(second_certificate_of_an_order_is_given_up),
+        test_case(issue_whose_claim_is_lost_is_recorded),
+        test_case(issue_whose_order_is_lost_is_recorded),
+        test_case(void_record_frees_the_order),
+        test_case(revocation_known_before_the_certificate_holds),
+        test_case(long_expired_certificates_are_not_brought_back),
+        test_case(broken_records_are_refused),
+        test_case(restored_backup_and_replay_give_the_same_state),
+        test_case(emptied_redis_is_rebuilt_from_the_ledger),
+    };
+    return cmocka_run_group_tests(tests, start_group, end_group);
+}
