@@ -142,7 +142,7 @@ static const struct {
 
 static void read_error(struct store_call *call, const struct redisReply *reply) {
     const char *what = call->script == SCRIPT_NONE ? "command" : store_scripts[call->script].name;
-    call->is_script_missing = starts_with(reply, "NOSCRIPT");
+    call->is_script_missing = call->script != SCRIPT_NONE && starts_with(reply, "NOSCRIPT");
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
         if (starts_with(reply, refusals[i].prefix)) {
             call->must_reconnect = refusals[i].must_reconnect;

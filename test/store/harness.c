@@ -132,6 +132,7 @@ int start_test(void **state) {
 
 int end_test(void **state) {
     struct fixture *fixture = *state;
+    kill(fixture->server.pid, SIGCONT); /* a failed test may have left it stopped */
     store_free(fixture->store);
     arena_free(fixture->arena);
     event_base_free(fixture->base);

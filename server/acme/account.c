@@ -1,0 +1,318 @@
+/* Accounts (RFC 8555 7.3): creation with external binding, reading, update, deactivation, their orders. */
+#include "internal.h"
+
+#include <strings.h>
+
+#include "originca/secrets.h"
+
+#define CONTACT_MAX 320
+
+struct account_state {
+    struct acme_post post;
+    struct jws binding;
+    struct jwk bound;
+    struct store_eab_key eab_key;
+    struct store_account account;
+    struct store_id_list orders;
+    bool was_created;
+};
+
+static json_t *account_json(struct operation *operation, const struct store_account *account) {
+    json_t *contacts = json_loads(account->contacts, 0, NULL);
+    json_t *json = json_pack("{s:s, s:s}", "status", store_account_status_name(account->status), "orders",
+                             acme_url(operation, "account/%s/orders", account->id));
+    if (json_array_size(contacts) > 0)
+        json_object_set(json, "contact", contacts);
+    json_decref(contacts);
+    if (account->has_agreed_terms)
+        json_object_set_new(json, "termsOfServiceAgreed", json_true());
+    return json;
+}
+
+static enum step_result reply_account(struct operation *operation, unsigned status,
+                                      const struct store_account *account) {
+    http_reply_header(operation->request, "Location", acme_url(operation, "account/%s", account->id));
+    acme_reply_json(operation, status, account_json(operation, account));
+    return STEP_REPLIED;
+}
+
+/* --- contacts --- */
+
+static const char *judge_contact(const char *contact) {
+    if (strncasecmp(contact, "mailto:", 7) != 0)
+        return "unsupportedContact";
+    const char *address = contact + 7, *at = strchr(address, '@');
+    if (strlen(contact) > CONTACT_MAX || at == NULL || at == address || strchr(at + 1, '@') != NULL ||
+        strpbrk(address, "?, ;<>\"\\") != NULL || at[1] == '\0' || at[1] == '.')
+        return "invalidContact";
+    for (const char *p = address; *p != '\0'; p++)
+        if ((unsigned char)*p <= 0x20 || (unsigned char)*p >= 0x7F)
+            return "invalidContact";
+    return NULL;
+}
+
+const char *acme_read_contacts(struct operation *operation, const json_t *payload) {
+    const json_t *contacts = json_object_get(payload, "contact"), *contact;
+    size_t i;
+    if (contacts == NULL || json_is_null(contacts))
+        return "[]";
+    if (!json_is_array(contacts)) {
+        acme_refuse(operation, 400, "malformed", "\"contact\" must be an array of strings");
+        return NULL;
+    }
+    if (json_array_size(contacts) > operation->worker->config->max_contacts) {
+        acme_refuse(operation, 400, "invalidContact", "There are more than %u contacts",
+                    operation->worker->config->max_contacts);
+        return NULL;
+    }
+    json_array_foreach(contacts, i, contact) {
+        const char *text = json_string_value(contact),
+                   *type = text == NULL ? "invalidContact" : judge_contact(text);
+        if (type != NULL) {
+            acme_refuse(operation, 400, type, "Contact %zu is no mailto: URL with one address (RFC 8555 7.3)",
+                        i + 1);
+            return NULL;
+        }
+    }
+    const char *text = json_to_text(operation->arena, contacts);
+    if (text == NULL)
+        error_set(&operation->error, ERROR_INTERNAL, "out of memory");
+    return text;
+}
+
+/* --- newAccount --- */
+
+static bool get_flag(const json_t *payload, const char *name) {
+    return json_is_true(json_object_get(payload, name));
+}
+
+static enum step_result answer_existing(struct operation *operation) {
+    struct account_state *state = operation->state;
+    if (state->post.payload == NULL)
+        return acme_refuse(operation, 400, "malformed", "newAccount needs a payload");
+    if (state->post.account.id != NULL)
+        return reply_account(operation, 200, &state->post.account);
+    if (get_flag(state->post.payload, "onlyReturnExisting"))
+        return acme_refuse(operation, 400, "accountDoesNotExist", "There is no account with this key");
+    if (operation->worker->config->terms_of_service != NULL &&
+        !get_flag(state->post.payload, "termsOfServiceAgreed"))
+        return acme_refuse(operation, 403, "userActionRequired", "Agree to the terms of service first: %s",
+                           operation->worker->config->terms_of_service);
+    return STEP_DONE;
+}
+
+static enum step_result parse_binding(struct operation *operation) {
+    struct account_state *state = operation->state;
+    const json_t *json = json_object_get(state->post.payload, "externalAccountBinding");
+    enum jws_fault fault;
+    if (json == NULL || json_is_null(json)) {
+        if (operation->worker->config->external_account_required)
+            return acme_refuse(operation, 403, "externalAccountRequired",
+                               "This server wants an external account binding: ask your provider for a key "
+                               "id and an HMAC key and give "
+                               "both to your client, or have the operator register your client's key");
+        return STEP_DONE;
+    }
+    char *text = json_to_text(operation->arena, json);
+    if (text == NULL || !jws_parse(operation->arena, (struct bytes){(const uint8_t *)text, strlen(text)},
+                                   JWS_INNER_EAB, &state->binding, &fault, &operation->error))
+        return acme_refuse(operation, 400, "malformed", "externalAccountBinding: %s",
+                           operation->error.message);
+    if (strcmp(state->binding.url, state->post.jws.url) != 0)
+        return acme_refuse(operation, 400, "malformed",
+                           "externalAccountBinding: its \"url\" is not that of the request");
+    const json_t *key = json_parse(operation->arena, state->binding.payload.data,
+                                   state->binding.payload.length, &operation->error);
+    if (key == NULL || !jwk_import(operation->arena, key, &state->bound, &operation->error) ||
+        strcmp(state->bound.thumbprint, state->post.key.thumbprint) != 0)
+        return acme_refuse(operation, 400, "malformed",
+                           "externalAccountBinding: its payload is not the account's key");
+    if (strlen(state->binding.kid) > STORE_ID_MAX)
+        return acme_refuse(operation, 403, "unauthorized", "externalAccountBinding: the key id is unknown");
+    return STEP_DONE;
+}
+
+static void note_eab_key(void *context, const struct error *error) {
+    struct operation *operation = context;
+    if (error != NULL && error->code == ERROR_NOT_FOUND) {
+        acme_refuse(
+            operation, 403, "unauthorized",
+            "externalAccountBinding: the key id is unknown or was revoked; ask your provider for a new one");
+        operation_fail(operation, NULL);
+        return;
+    }
+    acme_done(context, error);
+}
+
+static enum step_result load_binding_key(struct operation *operation) {
+    struct account_state *state = operation->state;
+    if (state->binding.kid == NULL)
+        return STEP_DONE;
+    store_load_eab_key(operation->worker->store, operation->arena, state->binding.kid, &state->eab_key,
+                       note_eab_key, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result verify_binding(struct operation *operation) {
+    struct account_state *state = operation->state;
+    uint8_t key[SECRET_BYTES];
+    enum jws_fault fault;
+    if (state->binding.kid == NULL)
+        return STEP_DONE;
+    if (state->eab_key.is_revoked)
+        return acme_refuse(
+            operation, 403, "unauthorized",
+            "externalAccountBinding: the key id is unknown or was revoked; ask your provider for a new one");
+    secrets_derive(operation->worker->secrets, "eab", state->eab_key.kid, strlen(state->eab_key.kid), key);
+    bool is_good = jws_verify_hmac(&state->binding, key, sizeof key, &fault, &operation->error);
+    bytes_wipe(key, sizeof key);
+    if (!is_good)
+        return acme_refuse(operation, 403, "unauthorized", "externalAccountBinding: %s",
+                           operation->error.message);
+    return STEP_DONE;
+}
+
+static void note_created(void *context, const struct error *error) {
+    struct operation *operation = context;
+    if (error != NULL && error->code == ERROR_REFUSED) {
+        acme_refuse(operation, 400, "badPublicKey",
+                    "This key is the key of a certificate; use another one for the account");
+        operation_fail(operation, NULL);
+        return;
+    }
+    acme_done(context, error);
+}
+
+static enum step_result create_account(struct operation *operation) {
+    struct account_state *state = operation->state;
+    const char *contacts = acme_read_contacts(operation, state->post.payload);
+    if (contacts == NULL)
+        return STEP_FAIL;
+    const struct store_account new_account = {
+        .customer = state->binding.kid == NULL ? "" : state->eab_key.customer,
+        .status = ACCOUNT_VALID,
+        .jwk = state->post.key.canonical,
+        .thumbprint = state->post.key.thumbprint,
+        .contacts = contacts,
+        .eab_kid = state->binding.kid == NULL ? "" : state->eab_key.kid,
+        .has_agreed_terms = get_flag(state->post.payload, "termsOfServiceAgreed"),
+        .created_at = time(NULL),
+    };
+    store_create_account(operation->worker->store, operation->arena, &new_account, &state->account,
+                         &state->was_created, note_created, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_new_account(struct operation *operation) {
+    struct account_state *state = operation->state;
+    log_event(LOG_LEVEL_INFO, "account created", "request", operation->request->id, "account",
+              state->account.id, "customer", state->account.customer, "peer", operation->request->peer_text,
+              NULL);
+    return reply_account(operation, state->was_created ? 201 : 200, &state->account);
+}
+
+static const struct step new_account_steps[] = {
+    {"parse", acme_parse_with_jwk},
+    {"load account", acme_load_account},
+    {"verify", acme_verify},
+    {"answer existing", answer_existing},
+    {"parse binding", parse_binding},
+    {"load binding key", load_binding_key},
+    {"verify binding", verify_binding},
+    {"create account", create_account},
+    {"reply", reply_new_account},
+};
+static const struct operation_kind new_account =
+    OPERATION_KIND("newAccount", new_account_steps, struct account_state, acme_fail);
+
+void acme_new_account(struct http_request *request) {
+    operation_start(request, &new_account);
+}
+
+/* --- the account itself --- */
+
+static enum step_result require_own(struct operation *operation) {
+    if (strcmp(operation->request->params[0], acme_post_of(operation)->account.id) != 0)
+        return acme_refuse(operation, 403, "unauthorized", "This is not the account that signed the request");
+    return STEP_DONE;
+}
+
+static enum step_result change_account(struct operation *operation) {
+    struct account_state *state = operation->state;
+    const json_t *payload = state->post.payload;
+    state->account = state->post.account;
+    if (payload == NULL)
+        return STEP_DONE;
+    const json_t *status = json_object_get(payload, "status");
+    bool deactivate = json_is_string(status) && strcmp(json_string_value(status), "deactivated") == 0;
+    if (status != NULL && !deactivate &&
+        strcmp(json_is_string(status) ? json_string_value(status) : "", "valid") != 0)
+        return acme_refuse(operation, 400, "malformed", "\"status\" can only be set to \"deactivated\"");
+    const char *contacts =
+        json_object_get(payload, "contact") == NULL ? NULL : acme_read_contacts(operation, payload);
+    if (contacts == NULL && json_object_get(payload, "contact") != NULL)
+        return STEP_FAIL;
+    bool agrees = get_flag(payload, "termsOfServiceAgreed");
+    if (contacts == NULL && !agrees && !deactivate)
+        return STEP_DONE; /* RFC 8555 7.3.2: what is unknown is ignored */
+    log_event(LOG_LEVEL_INFO, deactivate ? "account deactivated" : "account updated", "request",
+              operation->request->id, "account", state->account.id, NULL);
+    store_update_account(operation->worker->store, operation->arena, state->account.id, contacts, agrees,
+                         deactivate, &state->account, acme_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_changed(struct operation *operation) {
+    struct account_state *state = operation->state;
+    return reply_account(operation, 200, &state->account);
+}
+
+static const struct step account_steps[] = {ACME_AUTHENTICATE,
+                                            {"require own", require_own},
+                                            {"change account", change_account},
+                                            {"reply", reply_changed}};
+static const struct operation_kind account =
+    OPERATION_KIND("account", account_steps, struct account_state, acme_fail);
+
+void acme_account(struct http_request *request) {
+    operation_start(request, &account);
+}
+
+/* --- its orders (7.1.2.1) --- */
+
+static enum step_result list_orders(struct operation *operation) {
+    struct account_state *state = operation->state;
+    store_list_account_orders(operation->worker->store, operation->arena, state->post.account.id,
+                              http_query_parameter(operation->request, "cursor"),
+                              operation->worker->config->orders_page_size, &state->orders, acme_done,
+                              operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_orders(struct operation *operation) {
+    struct account_state *state = operation->state;
+    json_t *orders = json_array();
+    for (size_t i = 0; i < state->orders.count; i++)
+        json_array_append_new(orders, json_string(acme_url(operation, "order/%s", state->orders.ids[i])));
+    if (state->orders.next_cursor != NULL) {
+        const char *next = acme_url(operation, "account/%s/orders?cursor=%s", state->post.account.id,
+                                    state->orders.next_cursor);
+        const char *link = arena_printf(operation->arena, "<%s>;rel=\"next\"", next);
+        if (link != NULL)
+            http_reply_header(operation->request, "Link", link);
+    }
+    acme_reply_json(operation, 200, json_pack("{s:o}", "orders", orders));
+    return STEP_REPLIED;
+}
+
+static const struct step orders_steps[] = {ACME_AUTHENTICATE,
+                                           {"require empty", acme_require_empty},
+                                           {"require own", require_own},
+                                           {"list orders", list_orders},
+                                           {"reply", reply_orders}};
+static const struct operation_kind account_orders =
+    OPERATION_KIND("orders", orders_steps, struct account_state, acme_fail);
+
+void acme_account_orders(struct http_request *request) {
+    operation_start(request, &account_orders);
+}

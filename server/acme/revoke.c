@@ -1,0 +1,149 @@
+/* Revocation (RFC 8555 7.6): by the account that ordered, by an account that holds all names, or by the
+ * certificate's own key. The ledger comes first: once it has the record, nothing undoes the revocation. */
+#include "internal.h"
+
+#include <gnutls/x509.h>
+
+struct revoke_state {
+    struct acme_post post;
+    struct bytes der;
+    char serial[SERIAL_HEX_MAX];
+    uint32_t reason;
+    struct store_certificate certificate;
+    bool holds_names;
+    struct signer_revocation revocation;
+    struct store_ledger_mark mark;
+    char by[96];
+};
+
+static bool read_serial(struct bytes der, char serial[SERIAL_HEX_MAX]) {
+    gnutls_x509_crt_t certificate;
+    gnutls_datum_t data = {(unsigned char *)(uintptr_t)der.data, (unsigned)der.length};
+    uint8_t bytes[SERIAL_BYTES + 8];
+    size_t length = sizeof bytes;
+    if (gnutls_x509_crt_init(&certificate) < 0)
+        return false;
+    bool is_read = gnutls_x509_crt_import(certificate, &data, GNUTLS_X509_FMT_DER) >= 0 &&
+                   gnutls_x509_crt_get_serial(certificate, bytes, &length) >= 0 && length == SERIAL_BYTES;
+    gnutls_x509_crt_deinit(certificate);
+    if (is_read)
+        hex_encode(bytes, SERIAL_BYTES, serial);
+    return is_read;
+}
+
+static enum step_result read_request(struct operation *operation) {
+    struct revoke_state *state = operation->state;
+    const json_t *reason = json_object_get(state->post.payload, "reason");
+    if (state->post.jws.kid != NULL && state->post.account.id == NULL)
+        return acme_refuse(operation, 400, "accountDoesNotExist", "There is no such account");
+    const char *text = json_get_string(state->post.payload, "certificate", &operation->error);
+    if (text == NULL)
+        return STEP_FAIL;
+    if (!base64url_decode(operation->arena, text, strlen(text), &state->der) ||
+        !read_serial(state->der, state->serial))
+        return acme_refuse(operation, 404, "malformed",
+                           "\"certificate\" is no certificate of this server (base64url of the DER form)");
+    if (reason != NULL && !json_is_integer(reason))
+        return acme_refuse(operation, 400, "badRevocationReason",
+                           "\"reason\" must be a number (RFC 5280 5.3.1)");
+    json_int_t number = reason == NULL ? 0 : json_integer_value(reason);
+    if (number != 0 && number != 1 && number != 3 && number != 4 && number != 5 && number != 9)
+        return acme_refuse(operation, 400, "badRevocationReason",
+                           "The reason must be 0 (unspecified), 1 (keyCompromise), 3 (affiliationChanged), 4 "
+                           "(superseded), 5 "
+                           "(cessationOfOperation) or 9 (privilegeWithdrawn)");
+    state->reason = (uint32_t)number;
+    return STEP_DONE;
+}
+
+static void note_loaded(void *context, const struct error *error) {
+    struct operation *operation = context;
+    if (error != NULL && error->code == ERROR_NOT_FOUND) {
+        acme_refuse(operation, 404, "malformed", "This server has no such certificate");
+        operation_fail(operation, NULL);
+        return;
+    }
+    acme_done(context, error);
+}
+
+static enum step_result load_certificate(struct operation *operation) {
+    struct revoke_state *state = operation->state;
+    store_load_certificate(operation->worker->store, operation->arena, state->serial, &state->certificate,
+                           note_loaded, operation);
+    return STEP_WAIT;
+}
+
+/* The whole certificate must be ours, not just its serial. */
+static enum step_result authorize(struct operation *operation) {
+    struct revoke_state *state = operation->state;
+    const struct store_certificate *certificate = &state->certificate;
+    if (certificate->der.length != state->der.length ||
+        memcmp(certificate->der.data, state->der.data, state->der.length) != 0)
+        return acme_refuse(operation, 404, "malformed", "This server has no such certificate");
+    if (state->post.jws.jwk != NULL) {
+        char spki[2 * SHA256_BYTES + 1];
+        hex_encode(state->post.key.facts.spki_sha256, SHA256_BYTES, spki);
+        state->holds_names = strcmp(spki, certificate->spki_sha256) == 0;
+        snprintf(state->by, sizeof state->by, "certificate-key");
+        return STEP_DONE;
+    }
+    snprintf(state->by, sizeof state->by, "account:%s", state->post.account.id);
+    state->holds_names = strcmp(certificate->account, state->post.account.id) == 0;
+    if (state->holds_names)
+        return STEP_DONE;
+    store_account_holds_names(operation->worker->store, state->post.account.id, certificate->names,
+                              certificate->name_count, &state->holds_names, acme_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result record_in_ledger(struct operation *operation) {
+    struct revoke_state *state = operation->state;
+    if (!state->holds_names)
+        return acme_refuse(operation, 403, "unauthorized",
+                           "Only the account that ordered the certificate, an account that holds valid "
+                           "authorizations for all its names, or "
+                           "its own key can revoke it");
+    if (state->certificate.status == CERTIFICATE_REVOKED)
+        return acme_refuse(operation, 400, "alreadyRevoked", "The certificate is revoked already");
+    state->revocation = (struct signer_revocation){
+        .issuer = state->certificate.issuer, .reason = state->reason, .by = state->by};
+    if (!hex_decode(state->serial, state->revocation.serial, SERIAL_BYTES))
+        return acme_refuse(operation, 500, "serverInternal", "a serial cannot be read back");
+    signer_revoke(operation->worker->signer, &state->revocation, acme_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result record_in_store(struct operation *operation) {
+    struct revoke_state *state = operation->state;
+    state->mark =
+        (struct store_ledger_mark){operation->worker->config->host_name, &state->revocation.sequence, 1};
+    store_revoke_certificate(operation->worker->store, state->serial, state->revocation.revoked_at,
+                             state->reason, state->by, &state->mark, acme_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply(struct operation *operation) {
+    struct revoke_state *state = operation->state;
+    log_event(LOG_LEVEL_INFO, "certificate revoked", "request", operation->request->id, "serial",
+              state->serial, "by", state->by, NULL);
+    acme_reply(operation, 200, NULL, "", 0);
+    return STEP_REPLIED;
+}
+
+static const struct step steps[] = {
+    {"parse", acme_parse_with_either},
+    {"load account", acme_load_account},
+    {"verify", acme_verify},
+    {"read request", read_request},
+    {"load certificate", load_certificate},
+    {"authorize", authorize},
+    {"ledger", record_in_ledger},
+    {"record", record_in_store},
+    {"reply", reply},
+};
+static const struct operation_kind revoke =
+    OPERATION_KIND("revokeCert", steps, struct revoke_state, acme_fail);
+
+void acme_revoke(struct http_request *request) {
+    operation_start(request, &revoke);
+}

@@ -1,0 +1,199 @@
+"""A sandbox as the tests hold it: its settings, its admin API, its DNS, its processes."""
+
+import itertools
+import os
+import secrets
+import shlex
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+
+from admin_api import AdminClient  # noqa: E402
+from processes import Processes, children, name_of, start_time, wait_end, wait_until  # noqa: E402
+
+from acme_raw import AcmeClient  # noqa: E402
+
+SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:")
+_counter = itertools.count()
+
+
+def run(command, environment=None, timeout=120, check=True, directory=None):
+    """Runs a program; where it fails its whole output is the failure's text. Variables set to None are removed."""
+    merged = {**os.environ, **(environment or {})}
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=timeout,
+                            cwd=directory, stdin=subprocess.DEVNULL,
+                            env={name: str(value) for name, value in merged.items() if value is not None})
+    if check and result.returncode != 0:
+        raise AssertionError(f"{shlex.join(map(str, command))}\nexit {result.returncode}\n{result.stdout}"
+                             f"{result.stderr}")
+    return result
+
+
+def free_port_base(count=3):
+    """The first of `count` neighbouring ports that nobody uses, for TCP and UDP."""
+    for _ in range(200):
+        base = 20000 + secrets.randbelow(10000)
+        try:
+            with _bound(base, count):
+                return base
+        except OSError:
+            continue
+    raise RuntimeError("no free ports found")
+
+
+class _bound:
+    def __init__(self, base, count):
+        self.wanted = [(kind, base + at) for at in range(count) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]
+        self.sockets = []
+
+    def __enter__(self):
+        try:
+            for kind, port in self.wanted:
+                self.sockets.append(socket.socket(socket.AF_INET, kind))
+                self.sockets[-1].bind(("127.0.0.1", port))
+        except OSError:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_):
+        for each in self.sockets:
+            each.close()
+
+
+class SandboxUnderTest:
+    def __init__(self, directory, *options):
+        self.directory = Path(directory)
+        self.options = options
+        self.env = {}
+        self.log_offset = 0
+        self.port_base = free_port_base()
+
+    def script(self, *arguments, timeout=180, check=True):
+        return run([ROOT / "scripts" / "sandbox", arguments[0], "--dir", self.directory, *arguments[1:]],
+                   timeout=timeout, check=check)
+
+    def up(self):
+        self.script("up", "--port-base", self.port_base, *self.options, timeout=600)
+        lines = (self.directory / "env").read_text().splitlines()
+        self.env = {key: shlex.split(value)[0] if value else "" for key, _, value in
+                    (line.partition("=") for line in lines)}
+        return self
+
+    def down(self):
+        """Ends everything; fails when a sanitizer or the supervisor found something."""
+        log = self.log_text()
+        errors = [line for line in log.splitlines() if any(mark in line for mark in SANITIZER_MARKS)]
+        kept = os.environ.get("ORIGINCA_KEEP_LOGS")
+        if kept and log:
+            Path(kept).mkdir(parents=True, exist_ok=True)
+            (Path(kept) / f"{self.directory.name}-{self.port_base}.log").write_text(log)
+        ended = self.script("down", "--keep")
+        log = self.log_text()
+        errors += [line for line in log.splitlines()
+                   if any(mark in line for mark in SANITIZER_MARKS) and line not in errors]
+        self.script("down")
+        assert not errors, "\n".join(errors[:20]) + "\n" + log[-6000:]
+        assert "was killed" not in ended.stderr, ended.stderr
+
+    def __getitem__(self, name):
+        return self.env[name]
+
+    @property
+    def admin(self):
+        return AdminClient(self["ADMIN_SOCKET"])
+
+    def admin_command(self, *arguments, check=True):
+        """`originca admin …` of the build under test."""
+        program = Path(os.environ["ORIGINCA_BUILD"]) / "cli" / "originca"
+        return run([program, "admin", "--socket", self["ADMIN_SOCKET"], *arguments], check=check)
+
+    def log_text(self):
+        path = Path(self.env.get("LOG", self.directory / "log" / "server.log"))
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    # DNS
+
+    def dns(self, verb, name, *value):
+        self.script("dns", verb, name, *value)
+
+    # Names, zones, accounts
+
+    def name(self, zone=None):
+        """A name nobody has used, proxied by the zone's wildcard."""
+        return f"t{next(_counter)}-{secrets.token_hex(2)}.{zone or self['ZONE']}"
+
+    def new_zone(self, customer=None, is_delegated=True):
+        """A zone of its own for a test that changes its DNS: onboarded, and active unless not delegated."""
+        zone = f"z{next(_counter)}-{secrets.token_hex(2)}.test"
+        self.admin.post("zones", {"name": zone, "customer": customer or self["CUSTOMER"]})
+        if is_delegated:
+            self.dns("delegate", zone)
+            self.check_zone(zone, "active")
+        return zone
+
+    def check_zone(self, zone, expected):
+        answer = {}
+
+        def is_there():
+            answer.update(self.admin.post(f"zones/{zone}/check"))
+            return answer["status"] == expected
+
+        assert wait_until(is_there, 20, pause=0.3), f"{zone} is not {expected}: {answer}"
+        return answer
+
+    def client(self, customer=1, key=None, is_registered=True, **fields):
+        """An ACME client, registered by EAB as the first or second customer."""
+        suffix = "" if customer == 1 else f"_{customer}"
+        client = AcmeClient(self["DIRECTORY_URL"], self["CA_BUNDLE"], key)
+        if is_registered:
+            client.register(self[f"EAB_KID{suffix}"], self[f"EAB_HMAC{suffix}"], **fields).expect(200, 201)
+        return client
+
+    # Processes
+
+    @property
+    def processes(self):
+        return Processes(Path(self["ADMIN_SOCKET"]).parent, self.directory / "log")
+
+    @property
+    def supervisor(self):
+        return self.processes.pid("server")
+
+    def workers(self):
+        return [pid for pid in children(self.supervisor) if name_of(pid).startswith("oca-worker")]
+
+    def signer(self):
+        """The signer's pid, None while it is being restarted."""
+        return next((pid for pid in children(self.supervisor) if name_of(pid) == "oca-signer"), None)
+
+    def kill(self, pid):
+        """kill -9, back when it is dead."""
+        started = start_time(pid)
+        if started is not None:
+            os.kill(pid, 9)
+            assert wait_end(pid, started, 10)
+
+    def kill_redis(self):
+        self.kill(self.processes.pid("redis"))
+
+    def start_redis(self):
+        self.processes.start("redis", ["redis-server", str(self.directory / "redis.conf")])
+
+    def wait_ready(self, seconds=60):
+        answers = []
+
+        def is_ready():
+            answers[:] = self.admin.readiness()
+            return answers[0]
+
+        assert wait_until(is_ready, seconds), f"not ready: {answers}\n{self.log_text()[-4000:]}"
+
+    def server_tool(self, *arguments, check=True):
+        """originca-server with the sandbox's configuration and token."""
+        program = Path(os.environ["ORIGINCA_BUILD"]) / "server" / "originca-server"
+        return run([program, "-c", self["CONFIG"], *arguments],
+                   {"SOFTHSM2_CONF": str(self.directory / "softhsm2.conf")}, check=check)

@@ -1,0 +1,131 @@
+/* The walk over every function. */
+#include "walk.h"
+
+#include <string.h>
+
+#include "originca/json.h"
+
+static void expect(struct fixture *f, bool must_succeed, enum error_code code, const char *what) {
+    if (must_succeed && code != ERROR_NONE) fail_msg("%s: %s", what, f->error.message);
+}
+
+#define TRY(function, ...) expect(f, must_succeed, CALL(f, function, __VA_ARGS__), #function)
+
+static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struct sample *s) {
+    static const char *const servers[] = {"ns1.p.test", "ns2.p.test"};
+    const struct store_zone_candidates candidates = {servers, 2, 1};
+    struct store_customer_list customers;
+    struct store_eab_key key = {.kid = "k"}, loaded;
+    struct store_eab_key_list keys;
+    struct store_zone_list zones;
+    struct store_zone found[2];
+    static const char *const names[] = {"www.shop.test", "*.shop.test"};
+    s->customer = (struct store_customer){.id = "c"};
+    s->zone = (struct store_zone){.id = "z", .name = "shop.test"};
+    TRY(store_create_customer, f->arena, "walker", &s->customer);
+    TRY(store_find_customer, f->arena, "walker", &s->customer);
+    TRY(store_list_customers, f->arena, NULL, 10, &customers);
+    TRY(store_create_eab_key, f->arena, s->customer.id, &key);
+    TRY(store_load_eab_key, f->arena, key.kid, &loaded);
+    TRY(store_list_eab_keys, f->arena, s->customer.id, &keys);
+    TRY(store_revoke_eab_key, s->customer.id, key.kid);
+    TRY(store_create_zone, f->arena, "shop.test", s->customer.id, &candidates, &s->zone);
+    TRY(store_due_zones, f->arena, 10, 60, &zones);
+    const struct store_zone_check check = {.zone_id = s->zone.id, .is_ok = true, .reason = "r", .evidence = "{}",
+                                           .checked_at = now_seconds(), .moved_after = 3};
+    TRY(store_record_zone_check, f->arena, &check, &s->zone);
+    TRY(store_find_zone, f->arena, "shop.test", NULL, &s->zone);
+    TRY(store_load_zone, f->arena, s->zone.id, &s->zone);
+    TRY(store_zones_of_names, f->arena, s->customer.id, names, 2, found);
+    TRY(store_list_zones, f->arena, NULL, NULL, 10, &zones);
+    TRY(store_set_zone_paused, f->arena, s->zone.id, true, &s->zone);
+    TRY(store_set_zone_paused, f->arena, s->zone.id, false, &s->zone);
+    if (s->zone.id == NULL || s->zone.name == NULL) s->zone = (struct store_zone){.id = "z", .name = "shop.test"};
+    if (s->customer.id == NULL) s->customer.id = "c";
+}
+
+static void walk_accounts(struct fixture *f, bool must_succeed, struct sample *s) {
+    const struct store_account first = new_account(f, s->customer.id), second = new_account(f, "");
+    struct nonce nonce = {.block_hex = "000102030405060708090a0b", .index = 1, .expires_at = now_seconds() + 60};
+    const char *holder;
+    bool was_created;
+    s->account = (struct store_account){.id = "a", .thumbprint = first.thumbprint};
+    TRY(store_create_account, f->arena, &first, &s->account, &was_created);
+    if (s->account.id == NULL) s->account.id = "a";
+    const char *id = s->account.id;
+    TRY(store_authenticate, f->arena, &nonce, id, NULL, &s->account);
+    s->account.id = id;
+    TRY(store_load_account, f->arena, id, &s->account);
+    TRY(store_update_account, f->arena, id, "[]", true, false, &s->account);
+    TRY(store_change_account_key, f->arena, id, first.thumbprint, second.thumbprint, second.jwk, &holder);
+    s->account.id = id;
+}
+
+static void walk_orders(struct fixture *f, bool must_succeed, struct sample *s) {
+    struct store_order out;
+    struct store_order_list orders;
+    struct store_attempt_list attempts;
+    struct store_id_list ids;
+    const char *evidence, *names[] = {"shop.test"};
+    bool holds;
+    fill_order(f, s, ORDER_REFUSED, 2);
+    TRY(store_create_order, &s->order, "{}");
+    fill_order(f, s, ORDER_PENDING, 1);
+    TRY(store_create_order, &s->order, "{}");
+    const struct store_authorization_change change = {.order_id = s->order.id, .status = AUTHORIZATION_VALID,
+                                                      .evidence = "{}", .checked_at = now_seconds(),
+                                                      .expires_at = now_seconds() + 60};
+    TRY(store_change_authorization, f->arena, &change, &out);
+    TRY(store_load_order, f->arena, s->order.id, &out);
+    TRY(store_load_evidence, f->arena, s->order.id, &evidence);
+    TRY(store_record_recheck, s->order.id, now_seconds(), "{}");
+    TRY(store_account_holds_names, s->account.id, names, 1, &holds);
+    TRY(store_claim_order, f->arena, s->order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out);
+    TRY(store_stale_attempts, f->arena, clock_wall_ms(), 10, &attempts);
+    TRY(store_release_order, s->order.id, ATTEMPT_A, NULL);
+    TRY(store_claim_order, f->arena, s->order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, &out);
+    const struct store_order_filter filter = {.status = -1, .limit = 10};
+    TRY(store_list_orders, f->arena, &filter, &orders);
+    TRY(store_list_account_orders, f->arena, s->account.id, NULL, 10, &ids);
+}
+
+static void walk_certificates(struct fixture *f, bool must_succeed, struct sample *s) {
+    struct store_certificate certificate = new_certificate(s, SERIAL_A, SPKI_A);
+    struct store_certificate_list list;
+    struct store_ledger_state fence;
+    struct store_stats stats;
+    struct error error;
+    bool is_blocked, is_account_key;
+    uint64_t removed;
+    const uint64_t sequence = 1;
+    const struct store_ledger_mark mark = {"host", &sequence, 1};
+    const char *texts[] = {
+        arena_printf(f->arena, "{\"seq\":3,\"type\":\"issued\",\"serial\":\"" SERIAL_B "\",\"certificate\":\"AAAA\","
+                               "\"not_after\":%lld,\"time\":\"2026-01-01T00:00:00Z\"}", (long long)now_seconds() + 99),
+        arena_printf(f->arena, "{\"seq\":4,\"type\":\"void\",\"serial\":\"0323456789abcdef0123456789abcdef\",\"not_after\":%lld}",
+                     (long long)now_seconds() + 99),
+        "{\"seq\":5,\"type\":\"revoked\",\"serial\":\"" SERIAL_B "\",\"reason\":1,\"issuer\":\"ecc\"}",
+        "{\"seq\":2,\"type\":\"signing\"}"};
+    TRY(store_reset_ledger_state, "host", "id", 0);
+    TRY(store_commit_certificate, &certificate, ATTEMPT_B, &mark);
+    TRY(store_load_certificate, f->arena, SERIAL_A, &certificate);
+    TRY(store_revoke_certificate, SERIAL_A, now_seconds(), 1, "admin", &mark);
+    TRY(store_key_status, SPKI_A, &is_blocked, &is_account_key);
+    const struct store_certificate_filter filter = {.status = -1, .limit = 10};
+    TRY(store_list_certificates, f->arena, &filter, &list);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        TRY(store_apply_ledger_record, "host", json_parse(f->arena, texts[i], strlen(texts[i]), &error), 60);
+    TRY(store_load_ledger_state, f->arena, "host", &fence);
+    if (must_succeed) assert_int_equal(fence.applied, 5);
+    TRY(store_load_stats, f->arena, &stats);
+    TRY(store_delete_zone, s->zone.id);
+    TRY(store_sweep, 100, &removed);
+}
+
+void walk_all(struct fixture *f, bool must_succeed) {
+    struct sample s = {.order = {.id = NULL}};
+    walk_customers_and_zones(f, must_succeed, &s);
+    walk_accounts(f, must_succeed, &s);
+    walk_orders(f, must_succeed, &s);
+    walk_certificates(f, must_succeed, &s);
+}
