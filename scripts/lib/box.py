@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
@@ -303,7 +304,7 @@ class Sandbox:
 
     def write_environment(self):
         # API_KEY and API_TOKEN come with the REST API (admin call `api-keys`).
-        text = "".join(f"{key}={value}\n" for key, value in self.environment().items())
+        text = "".join(f"{key}={shlex.quote(str(value))}\n" for key, value in self.environment().items())
         path = self.directory / "env"
         with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
             file.write(text)

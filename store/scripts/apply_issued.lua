@@ -23,7 +23,7 @@ local is_claimed = order and order.status == 'processing' and order.attempt == i
 if known[1] == 'valid' or (known[1] == 'revoked' and known[2]) then return done() end
 if known[1] == 'void' then return conflict('the certificate was signed and never given out') end
 if known[1] == 'revoked' then
-  record_certificate(issue.serial, certificate_fields(issue, 'revoked'), tonumber(issue.not_after) + retention, micros)
+  record_certificate(issue.serial, certificate_fields(issue, 'valid'), tonumber(issue.not_after) + retention, micros)
   if redis.call('HGET', 'certificate:' .. issue.serial, 'reason') == '1' then
     redis.call('SADD', 'blocked-keys', issue.spki)
   end

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
@@ -114,6 +115,19 @@ class SandboxUnderTest:
     def log_text(self):
         path = Path(self.env.get("LOG", self.directory / "log" / "server.log"))
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def listing(self, target):
+        """Every item of a paged list of the admin API: "certificates?zone=shop.test"."""
+        items, cursor = [], ""
+        while cursor is not None:
+            separator = "&" if "?" in target else "?"
+            page = self.admin.get(f"{target}{separator}limit=100" + (f"&cursor={quote(cursor)}" if cursor else ""))
+            items += page[target.partition("?")[0]]
+            cursor = page.get("cursor") or None
+        return items
+
+    def certificates(self, zone):
+        return self.listing(f"certificates?zone={zone}")
 
     # DNS
 

@@ -48,7 +48,8 @@ void run_until(struct fixture *fixture, const bool *flag) {
     while (!*flag && !is_late)
         event_base_loop(fixture->base, EVLOOP_ONCE);
     event_free(timer);
-    if (!*flag) fail_msg("waited ten seconds in vain");
+    if (!*flag)
+        fail_msg("waited ten seconds in vain");
 }
 
 void run_for(struct fixture *fixture, int milliseconds) {
@@ -73,7 +74,8 @@ void wait_store_ready(struct fixture *fixture, struct store *store) {
     int64_t until = clock_monotonic_ms() + PATIENCE_MS;
     while (!store_is_ready(store, &reason) && clock_monotonic_ms() < until)
         run_for(fixture, 2);
-    if (!store_is_ready(store, &reason)) fail_msg("the store does not get ready: %s", reason);
+    if (!store_is_ready(store, &reason))
+        fail_msg("the store does not get ready: %s", reason);
 }
 
 void wait_ready(struct fixture *fixture, bool is_ready) {
@@ -81,13 +83,15 @@ void wait_ready(struct fixture *fixture, bool is_ready) {
     while (store_is_ready(fixture->store, NULL) != is_ready && clock_monotonic_ms() < until)
         run_for(fixture, 2);
     const char *reason = "";
-    if (store_is_ready(fixture->store, &reason) != is_ready) fail_msg("the store's readiness does not change: %s", reason);
+    if (store_is_ready(fixture->store, &reason) != is_ready)
+        fail_msg("the store's readiness does not change: %s", reason);
 }
 
 struct store *open_store(struct fixture *fixture) {
     struct error error = {.code = ERROR_NONE};
     struct store *store = store_new(fixture->base, &fixture->config, &error);
-    if (store == NULL) fail_msg("store_new: %s", error.message);
+    if (store == NULL)
+        fail_msg("store_new: %s", error.message);
     return store;
 }
 
@@ -137,7 +141,8 @@ int end_test(void **state) {
     arena_free(fixture->arena);
     event_base_free(fixture->base);
     ask_text(fixture, NULL);
-    if (fixture->admin != NULL) redisFree(fixture->admin);
+    if (fixture->admin != NULL)
+        redisFree(fixture->admin);
     fixture->admin = NULL;
     return 0;
 }
@@ -153,7 +158,8 @@ void note_done(void *context, const struct error *error) {
     struct fixture *fixture = context;
     assert_false(fixture->is_done);
     fixture->is_done = true;
-    if (error != NULL) fixture->error = *error;
+    if (error != NULL)
+        fixture->error = *error;
 }
 
 enum error_code await(struct fixture *fixture) {
@@ -167,7 +173,8 @@ enum error_code await(struct fixture *fixture) {
 static redisReply *last_reply;
 
 static redisReply *ask(struct fixture *fixture, const char *format, va_list arguments) {
-    if (last_reply != NULL) freeReplyObject(last_reply);
+    if (last_reply != NULL)
+        freeReplyObject(last_reply);
     last_reply = format == NULL ? NULL : redisvCommand(fixture->admin, format, arguments);
     return last_reply;
 }
@@ -177,9 +184,14 @@ long long ask_number(struct fixture *fixture, const char *format, ...) {
     va_start(arguments, format);
     redisReply *reply = ask(fixture, format, arguments);
     va_end(arguments);
-    assert_non_null(reply);
-    if (reply->type == REDIS_REPLY_STRING) return atoll(reply->str);
-    if (reply->type != REDIS_REPLY_INTEGER) fail_msg("%s: %s", format, reply->str == NULL ? "no number" : reply->str);
+    if (reply == NULL) {
+        fail_msg("%s: the connection is gone", format);
+        return 0;
+    }
+    if (reply->type == REDIS_REPLY_STRING)
+        return atoll(reply->str);
+    if (reply->type != REDIS_REPLY_INTEGER)
+        fail_msg("%s: %s", format, reply->str == NULL ? "no number" : reply->str);
     return reply->integer;
 }
 
@@ -198,7 +210,8 @@ static int compare_lines(const void *a, const void *b) {
 static void add_line(char ***lines, size_t *count, const char *key, const char *field, const char *value) {
     char *line = NULL;
     *lines = realloc(*lines, (*count + 1) * sizeof **lines);
-    if (asprintf(&line, "%s | %s | %s\n", key, field, value) < 0) abort();
+    if (asprintf(&line, "%s | %s | %s\n", key, field, value) < 0)
+        abort();
     (*lines)[(*count)++] = line;
 }
 
@@ -210,10 +223,13 @@ static void add_key(struct fixture *fixture, char ***lines, size_t *count, const
                                                            : "GET %s";
     redisReply *reply = strcmp(type->str, "stream") == 0 ? NULL : redisCommand(fixture->admin, command, key);
     bool is_pairs = command[0] != 'S';
-    for (size_t i = 0; reply != NULL && reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i += is_pairs ? 2 : 1)
+    for (size_t i = 0; reply != NULL && reply->type == REDIS_REPLY_ARRAY && i < reply->elements;
+         i += is_pairs ? 2 : 1)
         add_line(lines, count, key, reply->element[i]->str, is_pairs ? reply->element[i + 1]->str : "");
-    if (reply != NULL && reply->type == REDIS_REPLY_STRING) add_line(lines, count, key, "", reply->str);
-    if (reply != NULL) freeReplyObject(reply);
+    if (reply != NULL && reply->type == REDIS_REPLY_STRING)
+        add_line(lines, count, key, "", reply->str);
+    if (reply != NULL)
+        freeReplyObject(reply);
     freeReplyObject(type);
 }
 
@@ -224,7 +240,8 @@ char *dump_keys(struct fixture *fixture, const char *pattern) {
     for (size_t i = 0; i < keys->elements; i++)
         add_key(fixture, &lines, &count, keys->element[i]->str);
     freeReplyObject(keys);
-    if (count > 0) qsort(lines, count, sizeof *lines, compare_lines);
+    if (count > 0)
+        qsort(lines, count, sizeof *lines, compare_lines);
     for (size_t i = 0; i < count; i++) {
         text = realloc(text, strlen(text) + strlen(lines[i]) + 1);
         strcat(text, lines[i]);

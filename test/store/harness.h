@@ -1,4 +1,5 @@
-/* What the store's tests share: a store on its own event loop against a private Redis, and waiting for one call. */
+/* What the store's tests share: a store on its own event loop against a private Redis, and waiting for one
+ * call. */
 #pragma once
 
 #include <setjmp.h>
@@ -26,7 +27,8 @@ struct fixture {
     struct error error; /* of the last call */
 };
 
-/* Group set-up: one server for all tests of a program. Then each test begins with an empty Redis and a ready store. */
+/* Group set-up: one server for all tests of a program. Then each test begins with an empty Redis and a ready
+ * store. */
 int start_group(void **state);
 int end_group(void **state);
 int start_test(void **state);
@@ -45,13 +47,14 @@ void note_done(void *context, const struct error *error);
 enum error_code await(struct fixture *fixture);
 
 /* The error code of store_<function>(store, ...): CALL(f, store_load_order, f->arena, id, &order). */
-#define CALL(fixture, function, ...)                                                                                  \
+#define CALL(fixture, function, ...)                                                                         \
     (begin_call(fixture), function((fixture)->store, __VA_ARGS__, note_done, (fixture)), await(fixture))
 #define assert_ok(expression) assert_code(expression, ERROR_NONE)
-#define assert_code(expression, code)                                                                                 \
-    do {                                                                                                              \
-        enum error_code found_ = (expression);                                                                        \
-        if (found_ != (code)) fail_msg("%s: got %s (%s)", #expression, error_code_name(found_), f->error.message);    \
+#define assert_code(expression, code)                                                                        \
+    do {                                                                                                     \
+        enum error_code found_ = (expression);                                                               \
+        if (found_ != (code))                                                                                \
+            fail_msg("%s: got %s (%s)", #expression, error_code_name(found_), f->error.message);             \
     } while (0)
 
 /* Runs a command with the admin's connection: an integer, or the text kept until the next call, or NULL. */

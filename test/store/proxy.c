@@ -42,7 +42,8 @@ static void from_store(struct bufferevent *stream, void *context) {
         return;
     }
     evbuffer_drain(in, evbuffer_get_length(in));
-    if (proxy->mode == PROXY_ANSWER) bufferevent_write(stream, proxy->bytes, proxy->length);
+    if (proxy->mode == PROXY_ANSWER)
+        bufferevent_write(stream, proxy->bytes, proxy->length);
 }
 
 static void from_redis(struct bufferevent *stream, void *context) {
@@ -61,13 +62,15 @@ static void from_redis(struct bufferevent *stream, void *context) {
 static void on_end(struct bufferevent *stream, short what, void *context) {
     struct passage *passage = context;
     (void)stream;
-    if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) == 0) return;
+    if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) == 0)
+        return;
     bufferevent_disable(passage->redis, EV_READ | EV_WRITE);
     bufferevent_disable(passage->store, EV_READ | EV_WRITE);
     shutdown(bufferevent_getfd(passage->store), SHUT_RDWR);
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int length, void *context) {
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+                      int length, void *context) {
     (void)listener;
     (void)address;
     (void)length;

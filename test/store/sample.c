@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-static const char *const name_servers[] = {"ns1.provider.test", "ns2.provider.test", "ns1.provider.test", "ns3.provider.test",
-                                           "ns2.provider.test", "ns3.provider.test"};
+static const char *const name_servers[] = {"ns1.provider.test", "ns2.provider.test", "ns1.provider.test",
+                                           "ns3.provider.test", "ns2.provider.test", "ns3.provider.test"};
 static const struct store_zone_candidates candidates = {name_servers, 2, 3};
 
 time_t now_seconds(void) {
@@ -16,8 +16,12 @@ void make_zone(struct fixture *f, const char *name, const char *customer, struct
 }
 
 void activate_zone(struct fixture *f, struct store_zone *zone) {
-    const struct store_zone_check check = {.zone_id = zone->id, .is_ok = true, .reason = "delegated", .evidence = "{\"ok\":1}",
-                                           .checked_at = now_seconds(), .moved_after = 3};
+    const struct store_zone_check check = {.zone_id = zone->id,
+                                           .is_ok = true,
+                                           .reason = "delegated",
+                                           .evidence = "{\"ok\":1}",
+                                           .checked_at = now_seconds(),
+                                           .moved_after = 3};
     assert_ok(CALL(f, store_record_zone_check, f->arena, &check, zone));
     assert_int_equal(zone->status, ZONE_ACTIVE);
 }
@@ -53,23 +57,36 @@ void make_sample(struct fixture *f, struct sample *sample, const char *customer,
 void fill_order(struct fixture *f, struct sample *sample, enum store_order_status status, size_t names) {
     bool is_open = status == ORDER_PENDING || status == ORDER_REFUSED;
     for (size_t i = 0; i < names; i++) {
-        const char *name = i == 0 ? sample->zone.name : arena_printf(f->arena, "host%zu.%s", i, sample->zone.name);
-        sample->authorizations[i] = (struct store_authorization){
-            .identifier = name, .name = name, .zone = sample->zone.id, .token = TOKEN,
-            .status = is_open ? AUTHORIZATION_PENDING : AUTHORIZATION_VALID,
-            .validated_at = is_open ? 0 : now_seconds(), .expires_at = now_seconds() + 86400};
+        const char *name =
+            i == 0 ? sample->zone.name : arena_printf(f->arena, "host%zu.%s", i, sample->zone.name);
+        sample->authorizations[i] =
+            (struct store_authorization){.identifier = name,
+                                         .name = name,
+                                         .zone = sample->zone.id,
+                                         .token = TOKEN,
+                                         .status = is_open ? AUTHORIZATION_PENDING : AUTHORIZATION_VALID,
+                                         .validated_at = is_open ? 0 : now_seconds(),
+                                         .expires_at = now_seconds() + 86400};
     }
-    sample->order = (struct store_order){
-        .id = store_new_order_id(f->arena), .account = sample->account.id, .customer = sample->customer.id, .status = status,
-        .authorizations = sample->authorizations, .authorization_count = names, .profile = "origin", .origin = "acme",
-        .created_at = now_seconds(), .expires_at = now_seconds() + 3600, .checked_at = is_open ? 0 : now_seconds()};
+    sample->order = (struct store_order){.id = store_new_order_id(f->arena),
+                                         .account = sample->account.id,
+                                         .customer = sample->customer.id,
+                                         .status = status,
+                                         .authorizations = sample->authorizations,
+                                         .authorization_count = names,
+                                         .profile = "origin",
+                                         .origin = "acme",
+                                         .created_at = now_seconds(),
+                                         .expires_at = now_seconds() + 3600,
+                                         .checked_at = is_open ? 0 : now_seconds()};
 }
 
 void make_claimed(struct fixture *f, struct sample *sample, const char *attempt) {
     struct store_order order;
     fill_order(f, sample, ORDER_READY, 1);
     assert_ok(CALL(f, store_create_order, &sample->order, "{\"evidence\":1}"));
-    assert_ok(CALL(f, store_claim_order, f->arena, sample->order.id, attempt, clock_wall_ms(), SPKI_A, SPKI_A, &order));
+    assert_ok(CALL(f, store_claim_order, f->arena, sample->order.id, attempt, clock_wall_ms(), SPKI_A, SPKI_A,
+                   &order));
     assert_int_equal(order.status, ORDER_PROCESSING);
 }
 
@@ -80,14 +97,25 @@ struct store_certificate new_certificate(const struct sample *sample, const char
         der[i] = (uint8_t)(i * 7);
     names[0] = sample->zone.name;
     zones[0] = sample->zone.id;
-    return (struct store_certificate){
-        .serial = serial, .der = {der, sizeof der}, .order = sample->order.id == NULL ? "" : sample->order.id,
-        .account = sample->account.id, .customer = sample->customer.id, .profile = "origin", .issuer = "ecc",
-        .names = names, .name_count = 1, .zones = zones, .zone_count = 1, .spki_sha256 = spki,
-        .not_before = now_seconds() - 3600, .not_after = now_seconds() - 3600 + 90 * 86400, .issued_at = now_seconds()};
+    return (struct store_certificate){.serial = serial,
+                                      .der = {der, sizeof der},
+                                      .order = sample->order.id == NULL ? "" : sample->order.id,
+                                      .account = sample->account.id,
+                                      .customer = sample->customer.id,
+                                      .profile = "origin",
+                                      .issuer = "ecc",
+                                      .names = names,
+                                      .name_count = 1,
+                                      .zones = zones,
+                                      .zone_count = 1,
+                                      .spki_sha256 = spki,
+                                      .not_before = now_seconds() - 3600,
+                                      .not_after = now_seconds() - 3600 + 90 * 86400,
+                                      .issued_at = now_seconds()};
 }
 
-void issue(struct fixture *f, struct sample *sample, const char *serial, const char *attempt, const char *spki) {
+void issue(struct fixture *f, struct sample *sample, const char *serial, const char *attempt,
+           const char *spki) {
     make_claimed(f, sample, attempt);
     const struct store_certificate certificate = new_certificate(sample, serial, spki);
     assert_ok(CALL(f, store_commit_certificate, &certificate, attempt, NULL));

@@ -32,4 +32,5 @@ void fill_order(struct fixture *f, struct sample *sample, enum store_order_statu
 void make_claimed(struct fixture *f, struct sample *sample, const char *attempt);
 struct store_certificate new_certificate(const struct sample *sample, const char *serial, const char *spki);
 /* Ready, claimed, committed. */
-void issue(struct fixture *f, struct sample *sample, const char *serial, const char *attempt, const char *spki);
+void issue(struct fixture *f, struct sample *sample, const char *serial, const char *attempt,
+           const char *spki);

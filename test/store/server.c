@@ -1,4 +1,5 @@
-/* Starting and ending a private redis-server. It is ended by its pid, also when the test program dies (PDEATHSIG). */
+/* Starting and ending a private redis-server. It is ended by its pid, also when the test program dies
+ * (PDEATHSIG). */
 #include "server.h"
 
 #include <errno.h>
@@ -19,15 +20,35 @@ static void give_up(const char *what) {
 
 void server_make_directory(struct server *server) {
     snprintf(server->directory, sizeof server->directory, "/tmp/originca-store-XXXXXX");
-    if (mkdtemp(server->directory) == NULL) give_up("mkdtemp");
+    if (mkdtemp(server->directory) == NULL)
+        give_up("mkdtemp");
     snprintf(server->socket, sizeof server->socket, "%s/redis.sock", server->directory);
 }
 
 static void execute(const struct server *server, const char *const *options) {
-    const char *words[64] = {"redis-server", "--port", "0", "--unixsocket", server->socket, "--dir", server->directory,
-                             "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy",
-                             "noeviction", "--hash-max-listpack-value", "8192", "--hash-max-listpack-entries", "1024",
-                             "--zset-max-listpack-value", "128", "--logfile", "redis.log"};
+    const char *words[64] = {"redis-server",
+                             "--port",
+                             "0",
+                             "--unixsocket",
+                             server->socket,
+                             "--dir",
+                             server->directory,
+                             "--appendonly",
+                             "yes",
+                             "--appendfsync",
+                             "always",
+                             "--save",
+                             "",
+                             "--maxmemory-policy",
+                             "noeviction",
+                             "--hash-max-listpack-value",
+                             "8192",
+                             "--hash-max-listpack-entries",
+                             "1024",
+                             "--zset-max-listpack-value",
+                             "128",
+                             "--logfile",
+                             "redis.log"};
     size_t count = 0;
     while (words[count] != NULL)
         count++;
@@ -44,9 +65,12 @@ static void wait_for_answer(const struct server *server) {
         redisContext *context = redisConnectUnix(server->socket);
         redisReply *reply = context == NULL || context->err != 0 ? NULL : redisCommand(context, "PING");
         bool answers = reply != NULL && strncmp(reply->str, "LOADING", 7) != 0;
-        if (reply != NULL) freeReplyObject(reply);
-        if (context != NULL) redisFree(context);
-        if (answers) return;
+        if (reply != NULL)
+            freeReplyObject(reply);
+        if (context != NULL)
+            redisFree(context);
+        if (answers)
+            return;
         nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
     }
     give_up("redis-server does not answer");
@@ -54,13 +78,16 @@ static void wait_for_answer(const struct server *server) {
 
 void server_start(struct server *server, const char *const *options) {
     server->pid = fork();
-    if (server->pid < 0) give_up("fork");
-    if (server->pid == 0) execute(server, options);
+    if (server->pid < 0)
+        give_up("fork");
+    if (server->pid == 0)
+        execute(server, options);
     wait_for_answer(server);
 }
 
 void server_kill(struct server *server) {
-    if (server->pid <= 0) return;
+    if (server->pid <= 0)
+        return;
     kill(server->pid, SIGKILL);
     waitpid(server->pid, NULL, 0);
     server->pid = 0;
@@ -69,18 +96,21 @@ void server_kill(struct server *server) {
 
 static void run(const char *const *words) {
     pid_t pid = fork();
-    if (pid < 0) give_up("fork");
+    if (pid < 0)
+        give_up("fork");
     if (pid == 0) {
         execvp(words[0], (char *const *)words);
         _exit(127);
     }
     int status = 0;
-    if (waitpid(pid, &status, 0) != pid || status != 0) give_up(words[0]);
+    if (waitpid(pid, &status, 0) != pid || status != 0)
+        give_up(words[0]);
 }
 
 void server_remove(struct server *server) {
     server_kill(server);
-    if (server->directory[0] != '\0') remove_directory(server->directory);
+    if (server->directory[0] != '\0')
+        remove_directory(server->directory);
     server->directory[0] = '\0';
 }
 

@@ -141,12 +141,13 @@ static void certificate_key_is_refused_as_account_key_and_the_other_way_round(vo
     assert_false(is_blocked);
     fill_order(f, &s, ORDER_READY, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_A, spki, &order), ERROR_REFUSED);
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_A, spki, &order),
+                ERROR_REFUSED);
     ask_number(f, "DEL account-spki:%s account-key:%s account:%s", spki, fresh.thumbprint, out.id);
     issue(f, &s, SERIAL_A, ATTEMPT_A, spki);
     assert_code(CALL(f, store_create_account, f->arena, &fresh, &out, &was_created), ERROR_REFUSED);
-    assert_code(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint, fresh.thumbprint, fresh.jwk,
-                     &holder),
+    assert_code(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint,
+                     fresh.thumbprint, fresh.jwk, &holder),
                 ERROR_REFUSED);
 }
 
@@ -162,8 +163,9 @@ static void update_and_deactivation(void **state) {
     assert_ok(CALL(f, store_update_account, f->arena, s.account.id, NULL, false, true, &out));
     assert_int_equal(out.status, ACCOUNT_DEACTIVATED);
     assert_ok(CALL(f, store_update_account, f->arena, s.account.id, NULL, false, true, &out));
-    assert_code(CALL(f, store_update_account, f->arena, s.account.id, "[\"mailto:x@y.test\"]", false, false, &out),
-                ERROR_CONFLICT);
+    assert_code(
+        CALL(f, store_update_account, f->arena, s.account.id, "[\"mailto:x@y.test\"]", false, false, &out),
+        ERROR_CONFLICT);
     assert_int_equal(out.status, ACCOUNT_DEACTIVATED);
     assert_code(CALL(f, store_update_account, f->arena, "nobody", NULL, false, true, &out), ERROR_NOT_FOUND);
 }
@@ -184,17 +186,20 @@ static void deactivated_account_can_do_nothing_more(void **state) {
     make_claimed(f, &s, ATTEMPT_A);
     const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
     assert_ok(CALL(f, store_update_account, f->arena, s.account.id, NULL, false, true, &out));
-    const struct store_authorization_change change = {.order_id = pending, .status = AUTHORIZATION_VALID,
-                                                      .checked_at = now_seconds(), .expires_at = now_seconds() + 60};
+    const struct store_authorization_change change = {.order_id = pending,
+                                                      .status = AUTHORIZATION_VALID,
+                                                      .checked_at = now_seconds(),
+                                                      .expires_at = now_seconds() + 60};
     assert_code(CALL(f, store_change_authorization, f->arena, &change, &order), ERROR_REFUSED);
-    assert_code(CALL(f, store_claim_order, f->arena, ready, ATTEMPT_B, 1, SPKI_A, SPKI_A, &order), ERROR_REFUSED);
+    assert_code(CALL(f, store_claim_order, f->arena, ready, ATTEMPT_B, 1, SPKI_A, SPKI_A, &order),
+                ERROR_REFUSED);
     assert_int_equal(order.status, ORDER_READY);
     assert_code(CALL(f, store_commit_certificate, &certificate, ATTEMPT_A, NULL), ERROR_CONFLICT);
     fill_order(f, &s, ORDER_READY, 1);
     assert_code(CALL(f, store_create_order, &s.order, ""), ERROR_REFUSED);
     struct store_account other = new_account(f, "");
-    assert_code(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint, other.thumbprint, other.jwk,
-                     &holder),
+    assert_code(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint,
+                     other.thumbprint, other.jwk, &holder),
                 ERROR_REFUSED);
 }
 
@@ -207,16 +212,16 @@ static void key_change_is_compare_and_set(void **state) {
     make_sample(f, &s, "a", "shop.test");
     make_sample(f, &other, "b", "other.test");
     const char *old_spki = spki_of(f, s.account.id);
-    assert_code(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint, other.account.thumbprint,
-                     other.account.jwk, &holder),
+    assert_code(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint,
+                     other.account.thumbprint, other.account.jwk, &holder),
                 ERROR_CONFLICT);
     assert_string_equal(holder, other.account.id);
-    assert_ok(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint, fresh.thumbprint, fresh.jwk,
-                   &holder));
-    assert_ok(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint, fresh.thumbprint, fresh.jwk,
-                   &holder)); /* repeated after an unknown outcome */
-    assert_code(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint, fresher.thumbprint,
-                     fresher.jwk, &holder),
+    assert_ok(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint,
+                   fresh.thumbprint, fresh.jwk, &holder));
+    assert_ok(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint,
+                   fresh.thumbprint, fresh.jwk, &holder)); /* repeated after an unknown outcome */
+    assert_code(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint,
+                     fresher.thumbprint, fresher.jwk, &holder),
                 ERROR_REFUSED); /* a second roll-over that began with the old key */
     assert_ok(CALL(f, store_authenticate, f->arena, &nonce, NULL, s.account.thumbprint, &out));
     assert_null(out.id); /* the old key is dead at once */
@@ -239,7 +244,8 @@ static void orders_of_an_account_page_without_invalid_and_refused_ones(void **st
         ids[i] = s.order.id;
         assert_ok(CALL(f, store_create_order, &s.order, ""));
     }
-    const struct store_authorization_change lost = {.order_id = ids[3], .status = AUTHORIZATION_INVALID, .error = "{}"};
+    const struct store_authorization_change lost = {
+        .order_id = ids[3], .status = AUTHORIZATION_INVALID, .error = "{}"};
     assert_ok(CALL(f, store_change_authorization, f->arena, &lost, &order));
     assert_ok(CALL(f, store_list_account_orders, f->arena, s.account.id, NULL, 6, &list));
     assert_int_equal(list.count, 6);
@@ -266,7 +272,8 @@ static void account_without_use_is_swept(void **state) {
     ask_number(f, "ZADD accounts 1 %s", s.account.id);
     assert_ok(CALL(f, store_sweep, 100, &removed));
     assert_int_equal(removed, 1);
-    assert_int_equal(ask_number(f, "EXISTS account:%s account-key:%s", s.account.id, s.account.thumbprint), 0);
+    assert_int_equal(ask_number(f, "EXISTS account:%s account-key:%s", s.account.id, s.account.thumbprint),
+                     0);
     assert_int_equal(ask_number(f, "ZCARD accounts"), 0);
 }
 

@@ -19,7 +19,8 @@ static char *member(struct arena *arena, const gnutls_datum_t *number, size_t wi
         length--;
     }
     uint8_t padded[128] = {0};
-    if (width == 0) return base64url_encode(arena, data, length);
+    if (width == 0)
+        return base64url_encode(arena, data, length);
     memcpy(padded + width - length, data, length);
     return base64url_encode(arena, padded, width);
 }
@@ -43,9 +44,10 @@ static void check(gnutls_pk_algorithm_t algorithm, unsigned bits, const char *cu
     } else {
         assert_int_equal(gnutls_pubkey_export_ecc_raw(public_key, NULL, &first, &second), 0);
         bool is_ec = algorithm == GNUTLS_PK_EC;
-        jwk = arena_printf(arena, "{\"crv\":\"%s\",\"kty\":\"%s\",\"x\":\"%s\"%s%s%s}", curve, is_ec ? "EC" : "OKP",
-                           is_ec ? member(arena, &first, width) : base64url_encode(arena, first.data, first.size),
-                           is_ec ? ",\"y\":\"" : "", is_ec ? member(arena, &second, width) : "", is_ec ? "\"" : "");
+        jwk = arena_printf(
+            arena, "{\"crv\":\"%s\",\"kty\":\"%s\",\"x\":\"%s\"%s%s%s}", curve, is_ec ? "EC" : "OKP",
+            is_ec ? member(arena, &first, width) : base64url_encode(arena, first.data, first.size),
+            is_ec ? ",\"y\":\"" : "", is_ec ? member(arena, &second, width) : "", is_ec ? "\"" : "");
     }
     assert_int_equal(gnutls_pubkey_export2(public_key, GNUTLS_X509_FMT_DER, &spki), 0);
     sha256(spki.data, spki.size, digest);
@@ -72,10 +74,16 @@ static void each_kind_of_key_hashes_as_gnutls_encodes_it(void **state) {
 
 static void what_is_no_key_is_refused(void **state) {
     (void)state;
-    static const char *const bad[] = {
-        "", "{", "[]", "{}", "{\"kty\":\"oct\",\"k\":\"AAAA\"}", "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAA\",\"y\":\"AAAA\"}",
-        "{\"kty\":\"EC\",\"crv\":\"P-999\",\"x\":\"AAAA\",\"y\":\"AAAA\"}", "{\"kty\":\"RSA\",\"n\":\"\",\"e\":\"AQAB\"}",
-        "{\"kty\":\"RSA\",\"n\":1,\"e\":\"AQAB\"}", "{\"kty\":\"OKP\",\"x\":\"AAAA\"}"};
+    static const char *const bad[] = {"",
+                                      "{",
+                                      "[]",
+                                      "{}",
+                                      "{\"kty\":\"oct\",\"k\":\"AAAA\"}",
+                                      "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAA\",\"y\":\"AAAA\"}",
+                                      "{\"kty\":\"EC\",\"crv\":\"P-999\",\"x\":\"AAAA\",\"y\":\"AAAA\"}",
+                                      "{\"kty\":\"RSA\",\"n\":\"\",\"e\":\"AQAB\"}",
+                                      "{\"kty\":\"RSA\",\"n\":1,\"e\":\"AQAB\"}",
+                                      "{\"kty\":\"OKP\",\"x\":\"AAAA\"}"};
     char out[65];
     struct error error;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

@@ -1,4 +1,5 @@
-/* Certificates: commit with all its refusals, revocation that never goes back, lists, the end of their life. */
+/* Certificates: commit with all its refusals, revocation that never goes back, lists, the end of their life.
+ */
 #include <string.h>
 
 #include "sample.h"
@@ -95,6 +96,22 @@ static void commit_of_a_released_attempt_is_refused(void **state) {
     check_orphan(f, &s, ATTEMPT_A);
 }
 
+static void commit_of_another_attempt_than_the_one_in_processing_is_refused(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_order order;
+    make_sample(f, &s, "a", "shop.test");
+    make_claimed(f, &s, ATTEMPT_A);
+    assert_ok(CALL(f, store_release_order, s.order.id, ATTEMPT_A, NULL));
+    assert_ok(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, clock_wall_ms(), SPKI_A, SPKI_A, &order));
+    check_orphan(f, &s, ATTEMPT_A);
+    assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &order));
+    assert_string_equal(order.attempt, ATTEMPT_B); /* untouched by the other's failure */
+    const struct store_certificate certificate = new_certificate(&s, SERIAL_B, SPKI_A);
+    assert_ok(CALL(f, store_commit_certificate, &certificate, ATTEMPT_B, NULL));
+}
+
 static void commit_without_its_order_is_refused(void **state) {
     struct fixture *f = *state;
     struct sample s;
@@ -145,7 +162,8 @@ static void revocation_is_set_once(void **state) {
     assert_code(CALL(f, store_revoke_certificate, SERIAL_B, 1, 0, "admin", NULL), ERROR_NOT_FOUND);
     fill_order(f, &s, ORDER_READY, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, &order), ERROR_REFUSED);
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, &order),
+                ERROR_REFUSED);
 }
 
 static size_t count_certificates(struct fixture *f, struct store_certificate_filter filter) {
@@ -177,18 +195,27 @@ static void list_filters_combine(void **state) {
         certificate.not_after = now_seconds() + (i - 1) * 86400;
         assert_ok(CALL(f, store_commit_certificate, &certificate, attempt, NULL));
     }
-    assert_ok(CALL(f, store_revoke_certificate, "0323456789abcdef0123456789abcdef", now_seconds(), 0, "admin", NULL));
+    assert_ok(CALL(f, store_revoke_certificate, "0323456789abcdef0123456789abcdef", now_seconds(), 0, "admin",
+                   NULL));
     const time_t soon = now_seconds() + 2 * 86400 + 3600;
     assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = -1}), 6);
-    assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = -1, .zone = s.zone.id}), 4);
-    assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = -1, .customer = other.customer.id}), 2);
-    assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = CERTIFICATE_REVOKED}), 1);
-    assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = CERTIFICATE_EXPIRED}), 1);
-    assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = CERTIFICATE_VOID}), 0);
     assert_int_equal(
-        count_certificates(f, (struct store_certificate_filter){.status = CERTIFICATE_REVOKED, .zone = other.zone.id}), 0);
-    assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = -1, .expires_before = soon}), 4);
-    assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = CERTIFICATE_VALID, .expires_before = soon}),
+        count_certificates(f, (struct store_certificate_filter){.status = -1, .zone = s.zone.id}), 4);
+    assert_int_equal(
+        count_certificates(f, (struct store_certificate_filter){.status = -1, .customer = other.customer.id}),
+        2);
+    assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = CERTIFICATE_REVOKED}),
+                     1);
+    assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = CERTIFICATE_EXPIRED}),
+                     1);
+    assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = CERTIFICATE_VOID}), 0);
+    assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = CERTIFICATE_REVOKED,
+                                                                             .zone = other.zone.id}),
+                     0);
+    assert_int_equal(
+        count_certificates(f, (struct store_certificate_filter){.status = -1, .expires_before = soon}), 4);
+    assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = CERTIFICATE_VALID,
+                                                                             .expires_before = soon}),
                      2);
     struct store_stats stats;
     assert_ok(CALL(f, store_load_stats, f->arena, &stats));
@@ -210,8 +237,10 @@ static void expired_certificate_leaves_after_its_retention(void **state) {
     make_sample(f, &s, "a", "shop.test");
     issue(f, &s, SERIAL_A, ATTEMPT_A, SPKI_A);
     assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, now_seconds(), 0, "admin", NULL));
-    assert_true(ask_number(f, "TTL certificate:" SERIAL_A) > 89 * 86400 + f->config.certificate_retention_seconds);
-    assert_true(ask_number(f, "TTL key-certificates:" SPKI_A) > 89 * 86400 + f->config.certificate_retention_seconds);
+    assert_true(ask_number(f, "TTL certificate:" SERIAL_A) >
+                89 * 86400 + f->config.certificate_retention_seconds);
+    assert_true(ask_number(f, "TTL key-certificates:" SPKI_A) >
+                89 * 86400 + f->config.certificate_retention_seconds);
     ask_number(f, "ZADD certificates-by-expiry %lld " SERIAL_A,
                (long long)now_seconds() - f->config.certificate_retention_seconds + 60);
     assert_ok(CALL(f, store_sweep, 100, &removed));
@@ -221,10 +250,12 @@ static void expired_certificate_leaves_after_its_retention(void **state) {
     assert_ok(CALL(f, store_sweep, 100, &removed));
     assert_int_equal(removed, 1);
     assert_code(CALL(f, store_load_certificate, f->arena, SERIAL_A, &out), ERROR_NOT_FOUND);
-    assert_int_equal(ask_number(f, "EXISTS certificates certificates-by-expiry certificates:revoked certificates:void "
-                                   "customer-certificates:%s zone-certificates:%s key-certificates:" SPKI_A,
-                                s.customer.id, s.zone.id),
-                     0);
+    assert_int_equal(
+        ask_number(f,
+                   "EXISTS certificates certificates-by-expiry certificates:revoked certificates:void "
+                   "customer-certificates:%s zone-certificates:%s key-certificates:" SPKI_A,
+                   s.customer.id, s.zone.id),
+        0);
 }
 
 static void edge_sequence_grows_with_every_event(void **state) {
@@ -248,6 +279,7 @@ int main(void) {
         test_case(commit_for_a_paused_zone_is_refused),
         test_case(commit_for_a_deleted_zone_is_refused),
         test_case(commit_of_a_released_attempt_is_refused),
+        test_case(commit_of_another_attempt_than_the_one_in_processing_is_refused),
         test_case(commit_without_its_order_is_refused),
         test_case(rest_certificate_needs_no_account),
         test_case(revocation_is_set_once),

@@ -1,4 +1,5 @@
-/* The connection: losing Redis in every way and coming back, deadlines, refusals, passwords, databases, replicas. */
+/* The connection: losing Redis in every way and coming back, deadlines, refusals, passwords, databases,
+ * replicas. */
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,7 +27,8 @@ static void wait_reason(struct fixture *f, const char *words) {
     const char *reason = "";
     int64_t until = clock_monotonic_ms() + 10000;
     while (clock_monotonic_ms() < until) {
-        if (!store_is_ready(f->store, &reason) && strstr(reason, words) != NULL) return;
+        if (!store_is_ready(f->store, &reason) && strstr(reason, words) != NULL)
+            return;
         run_for(f, 2);
     }
     fail_msg("the reason never was \"%s\" but \"%s\"", words, reason);
@@ -94,7 +96,8 @@ static void what_never_left_is_known_not_to_have_happened(void **state) {
     f->config.redis_command_timeout_ms = 150;
     kill(f->server.pid, SIGSTOP);
     /* More than the sockets take: the last ones stay in this process. */
-    struct sample s = {.customer = {.id = "c"}, .account = {.id = ""}, .zone = {.id = "z", .name = "shop.test"}};
+    struct sample s = {
+        .customer = {.id = "c"}, .account = {.id = ""}, .zone = {.id = "z", .name = "shop.test"}};
     char *evidence = malloc(200001);
     memset(evidence, 'e', 200000);
     evidence[200000] = '\0';
@@ -261,7 +264,8 @@ static void commit_waits_for_its_replicas(void **state) {
     char port[12];
     snprintf(port, sizeof port, "%u", free_port());
     server_make_directory(&primary);
-    server_start(&primary, (const char *const[]){"--port", port, "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0", NULL});
+    server_start(&primary, (const char *const[]){"--port", port, "--bind", "127.0.0.1",
+                                                 "--repl-diskless-sync-delay", "0", NULL});
     f->config.redis_socket = NULL;
     f->config.redis_host = "127.0.0.1";
     f->config.redis_port = (uint32_t)atoi(port);
@@ -273,7 +277,8 @@ static void commit_waits_for_its_replicas(void **state) {
     fill_order(f, &s, ORDER_READY, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
     struct store_order out;
-    enum error_code code = CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out);
+    enum error_code code =
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out);
     assert_int_equal(code, ERROR_UNKNOWN);
     assert_non_null(strstr(f->error.message, "0 of 1"));
     assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &out));

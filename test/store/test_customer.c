@@ -30,7 +30,8 @@ static void pages_show_each_customer_once_while_others_are_added(void **state) {
     struct store_customer customer;
     struct store_customer_list list;
     for (int i = 0; i < 25; i++)
-        assert_ok(CALL(f, store_create_customer, f->arena, arena_printf(f->arena, "customer%02d", i), &customer));
+        assert_ok(
+            CALL(f, store_create_customer, f->arena, arena_printf(f->arena, "customer%02d", i), &customer));
     const char *cursor = NULL;
     int seen = 0;
     do {
@@ -39,7 +40,8 @@ static void pages_show_each_customer_once_while_others_are_added(void **state) {
             assert_string_equal(list.items[i].name, arena_printf(f->arena, "customer%02d", 24 - seen++));
         cursor = list.next_cursor;
         /* A newer one belongs to the pages before; it must not shift the ones that follow. */
-        assert_ok(CALL(f, store_create_customer, f->arena, arena_printf(f->arena, "late%d", seen), &customer));
+        assert_ok(
+            CALL(f, store_create_customer, f->arena, arena_printf(f->arena, "late%d", seen), &customer));
     } while (cursor != NULL);
     assert_int_equal(seen, 25);
 }
@@ -47,7 +49,8 @@ static void pages_show_each_customer_once_while_others_are_added(void **state) {
 static void foreign_cursor_is_refused(void **state) {
     struct fixture *f = *state;
     struct store_customer_list list;
-    static const char *const bad[] = {"x", "1", "1,", ",a", "1,a b", "1,a\n", "99999999999999999999,a", "-1,a", "1,a;b"};
+    static const char *const bad[] = {"x",    "1",    "1,", ",a", "1,a b", "1,a\n", "99999999999999999999,a",
+                                      "-1,a", "1,a;b"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_code(CALL(f, store_list_customers, f->arena, bad[i], 10, &list), ERROR_INVALID);
 }

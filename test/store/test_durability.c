@@ -10,8 +10,8 @@
 
 #include "durability.h"
 
-#define GOOD                                                                                                          \
-    "# Memory\r\nmaxmemory_policy:noeviction\r\n# Persistence\r\nloading:0\r\naof_enabled:1\r\n"                      \
+#define GOOD                                                                                                 \
+    "# Memory\r\nmaxmemory_policy:noeviction\r\n# Persistence\r\nloading:0\r\naof_enabled:1\r\n"             \
     "aof_last_write_status:ok\r\n# Replication\r\nrole:master\r\n"
 
 static bool judge(const char *info, const char *appendfsync, bool allow_unsafe, char *remark, char *reason) {
@@ -46,10 +46,12 @@ static void unsafe_settings_stop_unless_allowed(void **state) {
     static const struct {
         const char *info, *appendfsync, *expected;
     } cases[] = {
-        {"maxmemory_policy:noeviction\r\nloading:0\r\naof_enabled:0\r\nrole:master\r\n", "always", "appendonly yes"},
+        {"maxmemory_policy:noeviction\r\nloading:0\r\naof_enabled:0\r\nrole:master\r\n", "always",
+         "appendonly yes"},
         {GOOD, "everysec", "appendfsync everysec"},
         {GOOD, "no", "appendfsync no"},
-        {"maxmemory_policy:allkeys-lru\r\nloading:0\r\naof_enabled:1\r\nrole:master\r\n", "always", "noeviction"},
+        {"maxmemory_policy:allkeys-lru\r\nloading:0\r\naof_enabled:1\r\nrole:master\r\n", "always",
+         "noeviction"},
     };
     char remark[ERROR_MESSAGE_MAX], reason[ERROR_MESSAGE_MAX];
     (void)state;
@@ -69,9 +71,11 @@ static void what_cannot_serve_at_all_is_never_allowed(void **state) {
         {"role:master\r\n", "allow the user INFO"},
         {"maxmemory_policy:noeviction\r\nloading:1\r\naof_enabled:1\r\nrole:master\r\n", "loading"},
         {"maxmemory_policy:noeviction\r\nloading:0\r\naof_enabled:1\r\nrole:slave\r\n", "replica"},
-        {"maxmemory_policy:noeviction\r\nloading:0\r\naof_enabled:1\r\naof_last_write_status:err\r\nrole:master\r\n",
+        {"maxmemory_policy:noeviction\r\nloading:0\r\naof_enabled:1\r\naof_last_write_status:err\r\nrole:"
+         "master\r\n",
          "could not write"},
-        {"role:a very long role that fits no buffer at all\nmaxmemory_policy:noeviction\naof_enabled:1", "replica"},
+        {"role:a very long role that fits no buffer at all\nmaxmemory_policy:noeviction\naof_enabled:1",
+         "replica"},
     };
     char remark[ERROR_MESSAGE_MAX], reason[ERROR_MESSAGE_MAX];
     (void)state;

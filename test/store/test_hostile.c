@@ -29,22 +29,60 @@ static void leave(struct fixture *f, struct proxy *proxy) {
 }
 
 static const char *const answers[] = {
-    "*4294967295\r\n", "*4294967297\r\n", "*2147483647\r\n", "*65537\r\n", "*-2\r\n", "*99999999999999999999999\r\n",
-    "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", "$4294967295\r\nabc\r\n",
-    "$-5\r\n", "$2147483648\r\n", "$99999999999999999999\r\n", "$3\r\nabcdef\r\n", "$1048576\r\ntruncated", ":\r\n", ":abc\r\n",
-    ":99999999999999999999999\r\n", "+\r\n", "+OK\r\n", "-\r\n", "-ERR\r\n", "-NOSCRIPT\r\n", "-READONLY\r\n", "-LOADING\r\n",
-    "?what\r\n", "\r\n", "\n", "HTTP/1.1 400 Bad Request\r\n\r\n", "*0\r\n", "*-1\r\n", "$-1\r\n", "$0\r\n\r\n", ":1\r\n",
-    "*1\r\n$2\r\nok\r\n", "*2\r\n$2\r\nok\r\n$-1\r\n", "*2\r\n$2\r\nok\r\n*-1\r\n", "*2\r\n$2\r\nok\r\n:5\r\n",
-    "*3\r\n$2\r\nok\r\n$1\r\na\r\n*-1\r\n", "*3\r\n$2\r\nok\r\n$1\r\na\r\n*1\r\n:1\r\n",
+    "*4294967295\r\n",
+    "*4294967297\r\n",
+    "*2147483647\r\n",
+    "*65537\r\n",
+    "*-2\r\n",
+    "*99999999999999999999999\r\n",
+    "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
+    "$4294967295\r\nabc\r\n",
+    "$-5\r\n",
+    "$2147483648\r\n",
+    "$99999999999999999999\r\n",
+    "$3\r\nabcdef\r\n",
+    "$1048576\r\ntruncated",
+    ":\r\n",
+    ":abc\r\n",
+    ":99999999999999999999999\r\n",
+    "+\r\n",
+    "+OK\r\n",
+    "-\r\n",
+    "-ERR\r\n",
+    "-NOSCRIPT\r\n",
+    "-READONLY\r\n",
+    "-LOADING\r\n",
+    "?what\r\n",
+    "\r\n",
+    "\n",
+    "HTTP/1.1 400 Bad Request\r\n\r\n",
+    "*0\r\n",
+    "*-1\r\n",
+    "$-1\r\n",
+    "$0\r\n\r\n",
+    ":1\r\n",
+    "*1\r\n$2\r\nok\r\n",
+    "*2\r\n$2\r\nok\r\n$-1\r\n",
+    "*2\r\n$2\r\nok\r\n*-1\r\n",
+    "*2\r\n$2\r\nok\r\n:5\r\n",
+    "*3\r\n$2\r\nok\r\n$1\r\na\r\n*-1\r\n",
+    "*3\r\n$2\r\nok\r\n$1\r\na\r\n*1\r\n:1\r\n",
     "*3\r\n$2\r\nok\r\n$1\r\na\r\n*2\r\n$5\r\ncount\r\n$10\r\n4294967295\r\n",
     "*3\r\n$2\r\nok\r\n$1\r\na\r\n*2\r\n$6\r\nstatus\r\n$3\r\nodd\r\n",
     "*3\r\n$2\r\nok\r\n$1\r\na\r\n*4\r\n$5\r\ncount\r\n$1\r\n1\r\n$1\r\n0\r\n$3\r\na b\r\n",
     "*3\r\n$2\r\nok\r\n$1\r\na\r\n*4\r\n$5\r\ncount\r\n$1\r\n1\r\n$1\r\n0\r\n$9\r\na 7 t = x\r\n",
     "*3\r\n$2\r\nok\r\n$1\r\na\r\n*4\r\n$5\r\ncount\r\n$1\r\n1\r\n$2\r\n0s\r\n$7\r\nvalid x\r\n",
-    "*4\r\n$5\r\ncount\r\n$1\r\n2\r\n$2\r\n0s\r\n$11\r\nvalid 1 x 2\r\n", "*2\r\n$3\r\nder\r\n:1\r\n", "*3\r\n:1\r\n:2\r\n:3\r\n",
-    "*2\r\n$8\r\nconflict\r\n$1\r\nx\r\n", "*1\r\n$8\r\nconflict\r\n", "*3\r\n$8\r\nconflict\r\n$1\r\nx\r\n:1\r\n",
-    "*2\r\n$7\r\nunknown\r\n$1\r\nx\r\n", "*2\r\n$2\r\nok\r\n*2\r\n:-1\r\n:99\r\n", "*2\r\n$2\r\nok\r\n*2\r\n:1\r\n:1\r\n",
-    "+A\r\n+B\r\n+C\r\n+D\r\n", "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n",
+    "*4\r\n$5\r\ncount\r\n$1\r\n2\r\n$2\r\n0s\r\n$11\r\nvalid 1 x 2\r\n",
+    "*2\r\n$3\r\nder\r\n:1\r\n",
+    "*3\r\n:1\r\n:2\r\n:3\r\n",
+    "*2\r\n$8\r\nconflict\r\n$1\r\nx\r\n",
+    "*1\r\n$8\r\nconflict\r\n",
+    "*3\r\n$8\r\nconflict\r\n$1\r\nx\r\n:1\r\n",
+    "*2\r\n$7\r\nunknown\r\n$1\r\nx\r\n",
+    "*2\r\n$2\r\nok\r\n*2\r\n:-1\r\n:99\r\n",
+    "*2\r\n$2\r\nok\r\n*2\r\n:1\r\n:1\r\n",
+    "+A\r\n+B\r\n+C\r\n+D\r\n",
+    "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n",
 };
 
 static void call_some(struct fixture *f, struct proxy *proxy, const char *answer, int which) {
@@ -59,21 +97,42 @@ static void call_some(struct fixture *f, struct proxy *proxy, const char *answer
     const char *text;
     static const char *const names[] = {"a.shop.test", "b.shop.test"};
     const struct store_order_filter filter = {.status = -1, .limit = 10};
-    struct nonce nonce = {.block_hex = "000102030405060708090a0b", .index = 1, .expires_at = now_seconds() + 60};
+    struct nonce nonce = {
+        .block_hex = "000102030405060708090a0b", .index = 1, .expires_at = now_seconds() + 60};
     proxy_set(proxy, PROXY_PASS, NULL, 0);
     wait_ready(f, true);
     proxy_set(proxy, PROXY_ANSWER, answer, strlen(answer));
     switch (which) {
-    case 0: (void)CALL(f, store_load_order, f->arena, "x", &order); break;
-    case 1: (void)CALL(f, store_claim_order, f->arena, "x", "y", 1, "c", "k", &order); break;
-    case 2: (void)CALL(f, store_load_certificate, f->arena, SERIAL_A, &certificate); break;
-    case 3: (void)CALL(f, store_list_orders, f->arena, &filter, &orders); break;
-    case 4: (void)CALL(f, store_zones_of_names, f->arena, NULL, names, 2, zones); break;
-    case 5: (void)CALL(f, store_load_stats, f->arena, &stats); break;
-    case 6: (void)CALL(f, store_authenticate, f->arena, &nonce, "x", NULL, &account); break;
-    case 7: (void)CALL(f, store_load_ledger_state, f->arena, "host", &fence); break;
-    case 8: (void)CALL(f, store_stale_attempts, f->arena, 1, 10, &attempts); break;
-    default: (void)CALL(f, store_load_evidence, f->arena, "x", &text); break;
+    case 0:
+        (void)CALL(f, store_load_order, f->arena, "x", &order);
+        break;
+    case 1:
+        (void)CALL(f, store_claim_order, f->arena, "x", "y", 1, "c", "k", &order);
+        break;
+    case 2:
+        (void)CALL(f, store_load_certificate, f->arena, SERIAL_A, &certificate);
+        break;
+    case 3:
+        (void)CALL(f, store_list_orders, f->arena, &filter, &orders);
+        break;
+    case 4:
+        (void)CALL(f, store_zones_of_names, f->arena, NULL, names, 2, zones);
+        break;
+    case 5:
+        (void)CALL(f, store_load_stats, f->arena, &stats);
+        break;
+    case 6:
+        (void)CALL(f, store_authenticate, f->arena, &nonce, "x", NULL, &account);
+        break;
+    case 7:
+        (void)CALL(f, store_load_ledger_state, f->arena, "host", &fence);
+        break;
+    case 8:
+        (void)CALL(f, store_stale_attempts, f->arena, 1, 10, &attempts);
+        break;
+    default:
+        (void)CALL(f, store_load_evidence, f->arena, "x", &text);
+        break;
     }
 }
 

@@ -1,4 +1,5 @@
-/* Orders: round trip, the checks at creation, claiming and releasing, lists, expiry, the cap on refused attempts. */
+/* Orders: round trip, the checks at creation, claiming and releasing, lists, expiry, the cap on refused
+ * attempts. */
 #include <string.h>
 
 #include "sample.h"
@@ -102,10 +103,12 @@ static void certificate_is_replaced_by_one_live_order(void **state) {
     fill_order(f, &s, ORDER_READY, 1);
     s.order.replaces_serial = SERIAL_A;
     assert_code(CALL(f, store_create_order, &s.order, ""), ERROR_CONFLICT);
-    const struct store_authorization_change lost = {.order_id = first, .status = AUTHORIZATION_INVALID, .error = "{}"};
+    const struct store_authorization_change lost = {
+        .order_id = first, .status = AUTHORIZATION_INVALID, .error = "{}"};
     assert_ok(CALL(f, store_change_authorization, f->arena, &lost, &out));
     assert_ok(CALL(f, store_create_order, &s.order, "")); /* the first one lives no more */
-    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, clock_wall_ms(), SPKI_A, SPKI_B, &out));
+    assert_ok(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, clock_wall_ms(), SPKI_A, SPKI_B, &out));
     const struct store_certificate next = new_certificate(&s, SERIAL_B, SPKI_B);
     assert_ok(CALL(f, store_commit_certificate, &next, ATTEMPT_B, NULL));
     assert_ok(CALL(f, store_load_certificate, f->arena, SERIAL_A, &certificate));
@@ -122,16 +125,20 @@ static void claim_has_one_winner(void **state) {
     make_sample(f, &s, "a", "shop.test");
     fill_order(f, &s, ORDER_READY, 2);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1234567890123, SPKI_B, SPKI_A, &out));
+    assert_ok(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1234567890123, SPKI_B, SPKI_A, &out));
     assert_int_equal(out.status, ORDER_PROCESSING);
     assert_string_equal(out.attempt, ATTEMPT_A);
     assert_true(out.claimed_at_ms == 1234567890123);
     assert_string_equal(out.csr_sha256, SPKI_B);
-    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 5, SPKI_B, SPKI_A, &out)); /* repeated */
+    assert_ok(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 5, SPKI_B, SPKI_A, &out)); /* repeated */
     assert_true(out.claimed_at_ms == 1234567890123);
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 5, SPKI_B, SPKI_A, &out), ERROR_CONFLICT);
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 5, SPKI_B, SPKI_A, &out),
+                ERROR_CONFLICT);
     assert_string_equal(out.attempt, ATTEMPT_A);
-    assert_code(CALL(f, store_claim_order, f->arena, "nothing", ATTEMPT_B, 5, SPKI_B, SPKI_A, &out), ERROR_NOT_FOUND);
+    assert_code(CALL(f, store_claim_order, f->arena, "nothing", ATTEMPT_B, 5, SPKI_B, SPKI_A, &out),
+                ERROR_NOT_FOUND);
 }
 
 static void claim_checks_everything_again(void **state) {
@@ -141,24 +148,29 @@ static void claim_checks_everything_again(void **state) {
     make_sample(f, &s, "a", "shop.test");
     fill_order(f, &s, ORDER_PENDING, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out), ERROR_CONFLICT);
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out),
+                ERROR_CONFLICT);
     assert_int_equal(out.status, ORDER_PENDING);
     fill_order(f, &s, ORDER_READY, 1);
     s.order.expires_at = now_seconds() - 1;
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out), ERROR_CONFLICT);
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out),
+                ERROR_CONFLICT);
     assert_int_equal(out.status, ORDER_INVALID);
     fill_order(f, &s, ORDER_READY, 2);
     s.order.authorizations[1].expires_at = now_seconds() - 1;
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out), ERROR_CONFLICT);
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out),
+                ERROR_CONFLICT);
     assert_int_equal(out.authorizations[1].status, AUTHORIZATION_EXPIRED);
     fill_order(f, &s, ORDER_READY, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
     ask_number(f, "SADD blocked-keys " SPKI_A);
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out), ERROR_REFUSED);
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out),
+                ERROR_REFUSED);
     assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_B, &out), ERROR_REFUSED);
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_B, &out),
+                ERROR_REFUSED);
     assert_int_equal(out.status, ORDER_READY);
 }
 
@@ -174,7 +186,8 @@ static void released_order_can_be_claimed_again_but_not_by_that_attempt(void **s
     assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &out));
     assert_int_equal(out.status, ORDER_READY);
     assert_string_equal(out.attempt, "");
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out), ERROR_CONFLICT);
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out),
+                ERROR_CONFLICT);
     assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, &out));
     assert_ok(CALL(f, store_release_order, s.order.id, ATTEMPT_B, "{\"type\":\"serverInternal\"}"));
     assert_ok(CALL(f, store_release_order, s.order.id, ATTEMPT_B, "{\"type\":\"serverInternal\"}"));
@@ -196,7 +209,8 @@ static void stale_attempts_are_those_still_in_processing(void **state) {
         ids[i] = s.order.id;
         assert_ok(CALL(f, store_create_order, &s.order, ""));
         const char *attempt = arena_printf(f->arena, "attempt-%d", i);
-        assert_ok(CALL(f, store_claim_order, f->arena, ids[i], attempt, 1000 * (i + 1), SPKI_B, SPKI_A, &out));
+        assert_ok(
+            CALL(f, store_claim_order, f->arena, ids[i], attempt, 1000 * (i + 1), SPKI_B, SPKI_A, &out));
     }
     assert_ok(CALL(f, store_release_order, ids[1], "attempt-1", NULL));
     assert_ok(CALL(f, store_stale_attempts, f->arena, 3000, 10, &list));
@@ -208,6 +222,11 @@ static void stale_attempts_are_those_still_in_processing(void **state) {
     assert_int_equal(list.count, 2);
     assert_ok(CALL(f, store_stale_attempts, f->arena, 3001, 1, &list));
     assert_int_equal(list.count, 1);
+    ask_number(f, "DEL order:%s", ids[0]);
+    assert_ok(CALL(f, store_stale_attempts, f->arena, 3001, 10, &list));
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.items[0].order, ids[2]);
+    assert_int_equal(ask_number(f, "ZCARD attempts"), 1);
 }
 
 static size_t count_orders(struct fixture *f, struct store_order_filter filter, uint32_t page) {
@@ -230,8 +249,10 @@ static void list_filters_combine(void **state) {
     make_sample(f, &other, "b", "other.test");
     for (int i = 0; i < 10; i++) {
         fill_order(f, &s, i < 4 ? ORDER_PENDING : i < 7 ? ORDER_READY : ORDER_REFUSED, 1);
-        if (i == 0) s.order.expires_at = now_seconds() - 1;
-        if (i == 1) s.order.created_at = now_seconds() - 1000;
+        if (i == 0)
+            s.order.expires_at = now_seconds() - 1;
+        if (i == 1)
+            s.order.created_at = now_seconds() - 1000;
         assert_ok(CALL(f, store_create_order, &s.order, ""));
     }
     fill_order(f, &other, ORDER_READY, 1);
@@ -241,11 +262,39 @@ static void list_filters_combine(void **state) {
     assert_int_equal(count_orders(f, (struct store_order_filter){.status = ORDER_PENDING}, 2), 3);
     assert_int_equal(count_orders(f, (struct store_order_filter){.status = ORDER_INVALID}, 2), 1);
     assert_int_equal(count_orders(f, (struct store_order_filter){.status = ORDER_REFUSED}, 2), 3);
-    assert_int_equal(count_orders(f, (struct store_order_filter){.status = ORDER_READY, .zone = s.zone.id}, 2), 3);
-    assert_int_equal(count_orders(f, (struct store_order_filter){.status = ORDER_READY, .customer = other.customer.id}, 2), 1);
     assert_int_equal(
-        count_orders(f, (struct store_order_filter){.status = -1, .zone = s.zone.id, .customer = other.customer.id}, 2), 0);
-    assert_int_equal(count_orders(f, (struct store_order_filter){.status = -1, .since = now_seconds() - 500}, 4), 10);
+        count_orders(f, (struct store_order_filter){.status = ORDER_READY, .zone = s.zone.id}, 2), 3);
+    assert_int_equal(
+        count_orders(f, (struct store_order_filter){.status = ORDER_READY, .customer = other.customer.id}, 2),
+        1);
+    assert_int_equal(
+        count_orders(
+            f, (struct store_order_filter){.status = -1, .zone = s.zone.id, .customer = other.customer.id},
+            2),
+        0);
+    assert_int_equal(
+        count_orders(f, (struct store_order_filter){.status = -1, .since = now_seconds() - 500}, 4), 10);
+}
+
+static void page_looks_at_a_bounded_number_of_entries(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_order_list list;
+    struct store_order_filter filter = {.status = -1, .limit = 10, .since = now_seconds() - 500};
+    make_sample(f, &s, "a", "shop.test");
+    for (int i = 0; i < 2101; i++) {
+        fill_order(f, &s, ORDER_READY, 1);
+        if (i > 0)
+            s.order.created_at = now_seconds() - 1000;
+        assert_ok(CALL(f, store_create_order, &s.order, ""));
+    }
+    assert_ok(CALL(f, store_list_orders, f->arena, &filter, &list));
+    assert_int_equal(list.count, 0);
+    assert_non_null(list.next_cursor);
+    filter.cursor = list.next_cursor;
+    assert_ok(CALL(f, store_list_orders, f->arena, &filter, &list));
+    assert_int_equal(list.count, 1);
+    assert_null(list.next_cursor);
 }
 
 static void refused_attempts_are_capped_per_customer(void **state) {
@@ -260,7 +309,8 @@ static void refused_attempts_are_capped_per_customer(void **state) {
         fill_order(f, &s, ORDER_REFUSED, 1);
         s.order.authorizations[0].zone = "";
         s.order.error = "{\"type\":\"unauthorized\"}";
-        if (first == NULL) first = s.order.id;
+        if (first == NULL)
+            first = s.order.id;
         assert_ok(CALL(f, store_create_order, &s.order, "{\"e\":1}"));
     }
     fill_order(f, &other, ORDER_REFUSED, 1);
@@ -271,7 +321,8 @@ static void refused_attempts_are_capped_per_customer(void **state) {
     assert_int_equal(ask_number(f, "EXISTS order:%s evidence:%s", first, first), 0);
     assert_ok(CALL(f, store_load_evidence, f->arena, s.order.id, &evidence));
     struct store_order out;
-    const struct store_authorization_change change = {.order_id = s.order.id, .status = AUTHORIZATION_DEACTIVATED};
+    const struct store_authorization_change change = {.order_id = s.order.id,
+                                                      .status = AUTHORIZATION_DEACTIVATED};
     assert_code(CALL(f, store_change_authorization, f->arena, &change, &out), ERROR_CONFLICT);
 }
 
@@ -288,11 +339,13 @@ static void every_order_has_an_end(void **state) {
     assert_in_range(ask_number(f, "TTL evidence:%s", s.order.id), 3600 + grace - 10, 3600 + grace);
     const char *ready = s.order.id;
     issue(f, &s, SERIAL_A, ATTEMPT_A, SPKI_A);
-    assert_in_range(ask_number(f, "TTL order:%s", s.order.id), f->config.evidence_retention_seconds + grace - 10,
+    assert_in_range(ask_number(f, "TTL order:%s", s.order.id),
+                    f->config.evidence_retention_seconds + grace - 10,
                     f->config.evidence_retention_seconds + grace);
     fill_order(f, &s, ORDER_REFUSED, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_in_range(ask_number(f, "TTL order:%s", s.order.id), f->config.refused_retention_seconds + grace - 10,
+    assert_in_range(ask_number(f, "TTL order:%s", s.order.id),
+                    f->config.refused_retention_seconds + grace - 10,
                     f->config.refused_retention_seconds + grace);
     /* The end comes. */
     ask_number(f, "ZADD orders-by-expiry 1 %s", ready);
@@ -334,6 +387,7 @@ int main(void) {
         test_case(released_order_can_be_claimed_again_but_not_by_that_attempt),
         test_case(stale_attempts_are_those_still_in_processing),
         test_case(list_filters_combine),
+        test_case(page_looks_at_a_bounded_number_of_entries),
         test_case(refused_attempts_are_capped_per_customer),
         test_case(every_order_has_an_end),
         test_case(index_entries_of_lost_orders_go_when_they_are_met),

@@ -1,4 +1,5 @@
-/* The ACL line of doc/redis.md is enough for everything the store does, and allows nothing that an intruder wants. */
+/* The ACL line of doc/redis.md is enough for everything the store does, and allows nothing that an intruder
+ * wants. */
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +15,8 @@ static void set_user_from_document(struct fixture *f) {
     int count = 2;
     assert_non_null(file);
     while (fgets(line, sizeof line, file) != NULL)
-        if (strncmp(line, "user originca ", 14) == 0) break;
+        if (strncmp(line, "user originca ", 14) == 0)
+            break;
     fclose(file);
     assert_memory_equal(line, "user originca ", 14);
     line[strcspn(line, "\n")] = '\0';
@@ -22,7 +24,8 @@ static void set_user_from_document(struct fixture *f) {
         words[count++] = word[0] == '>' ? ">" PASSWORD : word;
     redisReply *reply = redisCommandArgv(f->admin, count, words, NULL);
     assert_non_null(reply);
-    if (reply->type != REDIS_REPLY_STATUS) fail_msg("ACL SETUSER: %s", reply->str);
+    if (reply->type != REDIS_REPLY_STATUS)
+        fail_msg("ACL SETUSER: %s", reply->str);
     freeReplyObject(reply);
 }
 
@@ -45,9 +48,11 @@ static void documented_user_can_do_everything_the_store_does(void **state) {
 static void documented_user_can_do_no_more(void **state) {
     struct fixture *f = *state;
     static const char *const forbidden[] = {
-        "FLUSHALL", "FLUSHDB", "KEYS *", "SCAN 0", "CONFIG SET appendfsync no", "CONFIG REWRITE", "DEBUG SLEEP 0",
-        "SHUTDOWN", "SAVE", "EVAL x 0", "EVAL_RO x 0", "MODULE LIST", "ACL LIST", "SCRIPT FLUSH", "REPLICAOF NO ONE", "MONITOR",
-        "SUBSCRIBE x", "SET other 1", "GET other", "RENAME orders x", "CLIENT LIST", "MIGRATE h 1 k 0 1", "FUNCTION LIST"};
+        "FLUSHALL",       "FLUSHDB",           "KEYS *",       "SCAN 0",       "CONFIG SET appendfsync no",
+        "CONFIG REWRITE", "DEBUG SLEEP 0",     "SHUTDOWN",     "SAVE",         "EVAL x 0",
+        "EVAL_RO x 0",    "MODULE LIST",       "ACL LIST",     "SCRIPT FLUSH", "REPLICAOF NO ONE",
+        "MONITOR",        "SUBSCRIBE x",       "SET other 1",  "GET other",    "RENAME orders x",
+        "CLIENT LIST",    "MIGRATE h 1 k 0 1", "FUNCTION LIST"};
     set_user_from_document(f);
     for (size_t i = 0; i < sizeof forbidden / sizeof forbidden[0]; i++) {
         char command[128];
@@ -55,7 +60,8 @@ static void documented_user_can_do_no_more(void **state) {
         snprintf(command, sizeof command, "ACL DRYRUN originca %s", forbidden[i]);
         const char *answer = ask_text(f, command);
         assert_non_null(answer);
-        if (strstr(answer, "no permissions") == NULL) fail_msg("%s: %s", forbidden[i], answer);
+        if (strstr(answer, "no permissions") == NULL)
+            fail_msg("%s: %s", forbidden[i], answer);
     }
 }
 

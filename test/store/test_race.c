@@ -38,9 +38,12 @@ static void note_finish(void *context, const struct error *error) {
     struct racer *racer = context;
     struct race *race = racer->race;
     racer->code = error == NULL ? ERROR_NONE : error->code;
-    if (racer->code == ERROR_NONE) race->won++;
-    else if (racer->code != ERROR_CONFLICT) fail_msg("%s", error->message);
-    if (--race->running == 0) race->is_over = true;
+    if (racer->code == ERROR_NONE)
+        race->won++;
+    else if (racer->code != ERROR_CONFLICT)
+        fail_msg("%s", error->message);
+    if (--race->running == 0)
+        race->is_over = true;
 }
 
 static struct racer *next_racer(struct race *race, size_t i) {
@@ -57,7 +60,8 @@ static void one_nonce_is_spent_by_one(void **state) {
     strcpy(nonce.block_hex, "000102030405060708090a0b");
     for (size_t i = 0; i < RACERS; i++) {
         struct racer *racer = next_racer(&race, i);
-        store_authenticate(race.stores[i % CONNECTIONS], f->arena, &nonce, NULL, NULL, &racer->account, note_finish, racer);
+        store_authenticate(race.stores[i % CONNECTIONS], f->arena, &nonce, NULL, NULL, &racer->account,
+                           note_finish, racer);
     }
     run_until(f, &race.is_over);
     assert_int_equal(race.won, 1);
@@ -78,8 +82,8 @@ static void one_order_is_claimed_by_one(void **state) {
         for (size_t i = 0; i < 32; i++) {
             struct racer *racer = next_racer(&race, i);
             const char *attempt = arena_printf(f->arena, "attempt-%d-%zu", round, i);
-            store_claim_order(race.stores[i % CONNECTIONS], f->arena, s.order.id, attempt, clock_wall_ms(), SPKI_B, SPKI_A,
-                              &racer->order, note_finish, racer);
+            store_claim_order(race.stores[i % CONNECTIONS], f->arena, s.order.id, attempt, clock_wall_ms(),
+                              SPKI_B, SPKI_A, &racer->order, note_finish, racer);
         }
         run_until(f, &race.is_over);
         assert_int_equal(race.won, 1);
@@ -98,8 +102,8 @@ static void one_key_makes_one_account(void **state) {
     size_t created = 0;
     for (size_t i = 0; i < RACERS; i++) {
         struct racer *racer = next_racer(&race, i);
-        store_create_account(race.stores[i % CONNECTIONS], f->arena, &account, &racer->account, &was_created[i], note_finish,
-                             racer);
+        store_create_account(race.stores[i % CONNECTIONS], f->arena, &account, &racer->account,
+                             &was_created[i], note_finish, racer);
     }
     run_until(f, &race.is_over);
     for (size_t i = 0; i < RACERS; i++) {
@@ -121,8 +125,9 @@ static void two_roll_overs_to_one_key_have_one_winner(void **state) {
     const struct store_account wanted = new_account(f, "");
     struct sample *const samples[] = {&a, &b};
     for (size_t i = 0; i < 2; i++)
-        store_change_account_key(race.stores[i], f->arena, samples[i]->account.id, samples[i]->account.thumbprint,
-                                 wanted.thumbprint, wanted.jwk, &holders[i], note_finish, next_racer(&race, i));
+        store_change_account_key(race.stores[i], f->arena, samples[i]->account.id,
+                                 samples[i]->account.thumbprint, wanted.thumbprint, wanted.jwk, &holders[i],
+                                 note_finish, next_racer(&race, i));
     run_until(f, &race.is_over);
     assert_int_equal(race.won, 1);
     size_t loser = race.racers[0].code == ERROR_NONE ? 1 : 0;
@@ -152,10 +157,8 @@ static void due_zone_is_leased_once(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        test_case(one_nonce_is_spent_by_one),
-        test_case(one_order_is_claimed_by_one),
-        test_case(one_key_makes_one_account),
-        test_case(two_roll_overs_to_one_key_have_one_winner),
+        test_case(one_nonce_is_spent_by_one), test_case(one_order_is_claimed_by_one),
+        test_case(one_key_makes_one_account), test_case(two_roll_overs_to_one_key_have_one_winner),
         test_case(due_zone_is_leased_once),
     };
     return cmocka_run_group_tests(tests, start_group, end_group);

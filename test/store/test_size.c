@@ -1,5 +1,5 @@
-/* What an object costs Redis in bytes, with its index entries: prints the table of doc/redis.md and holds it to limits.
- * Measured as the growth of MEMORY USAGE of all keys over many objects. */
+/* What an object costs Redis in bytes, with its index entries: prints the table of doc/redis.md and holds it
+ * to limits. Measured as the growth of MEMORY USAGE of all keys over many objects. */
 #include <stdio.h>
 #include <string.h>
 
@@ -42,14 +42,17 @@ static long long measure_certificates(struct fixture *f, struct sample *s) {
         orders[i] = s->order.id;
         assert_ok(CALL(f, store_create_order, &s->order, ""));
         const char *attempt = arena_printf(f->arena, "0011223344556677-%d", i);
-        assert_ok(CALL(f, store_claim_order, f->arena, orders[i], attempt, clock_wall_ms(), SPKI_A, SPKI_A, &out));
+        assert_ok(
+            CALL(f, store_claim_order, f->arena, orders[i], attempt, clock_wall_ms(), SPKI_A, SPKI_A, &out));
     }
     long long before = memory_of_all_keys(f);
     for (int i = 0; i < MANY; i++) {
         s->order.id = orders[i];
-        struct store_certificate certificate = new_certificate(
-            s, arena_printf(f->arena, "01%030d", i), arena_printf(f->arena, "%064d", i)); /* each its own key */
-        assert_ok(CALL(f, store_commit_certificate, &certificate, arena_printf(f->arena, "0011223344556677-%d", i), NULL));
+        struct store_certificate certificate =
+            new_certificate(s, arena_printf(f->arena, "01%030d", i),
+                            arena_printf(f->arena, "%064d", i)); /* each its own key */
+        assert_ok(CALL(f, store_commit_certificate, &certificate,
+                       arena_printf(f->arena, "0011223344556677-%d", i), NULL));
     }
     return each(f, before);
 }
@@ -67,7 +70,8 @@ static void objects_cost_what_the_document_says(void **state) {
     print_message("| object, with its index entries        | bytes |\n|---|---|\n");
     long long before = memory_of_all_keys(f);
     for (int i = 0; i < MANY; i++)
-        assert_ok(CALL(f, store_create_customer, f->arena, arena_printf(f->arena, "customer-%04d", i), &customer));
+        assert_ok(
+            CALL(f, store_create_customer, f->arena, arena_printf(f->arena, "customer-%04d", i), &customer));
     report("customer", each(f, before), 700);
     before = memory_of_all_keys(f);
     for (int i = 0; i < MANY; i++)

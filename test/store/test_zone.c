@@ -8,9 +8,13 @@ static const struct store_zone_candidates two_sets = {servers, 2, 2};
 
 static void record(struct fixture *f, struct store_zone *zone, bool is_ok, bool is_no, time_t checked_at) {
     static unsigned counter;
-    const struct store_zone_check check = {.zone_id = zone->id, .is_ok = is_ok, .is_definite_no = is_no, .reason = "because",
+    const struct store_zone_check check = {.zone_id = zone->id,
+                                           .is_ok = is_ok,
+                                           .is_definite_no = is_no,
+                                           .reason = "because",
                                            .evidence = arena_printf(f->arena, "{\"n\":%u}", counter++),
-                                           .checked_at = checked_at, .moved_after = 3};
+                                           .checked_at = checked_at,
+                                           .moved_after = 3};
     assert_ok(CALL(f, store_record_zone_check, f->arena, &check, zone));
 }
 
@@ -91,8 +95,12 @@ static void repeated_check_counts_once(void **state) {
     struct store_zone zone;
     assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
     make_zone(f, "shop.test", a.id, &zone);
-    const struct store_zone_check check = {.zone_id = zone.id, .is_definite_no = true, .reason = "no", .evidence = "{}",
-                                           .checked_at = now_seconds(), .moved_after = 3};
+    const struct store_zone_check check = {.zone_id = zone.id,
+                                           .is_definite_no = true,
+                                           .reason = "no",
+                                           .evidence = "{}",
+                                           .checked_at = now_seconds(),
+                                           .moved_after = 3};
     for (int i = 0; i < 3; i++)
         assert_ok(CALL(f, store_record_zone_check, f->arena, &check, &zone));
     assert_int_equal(zone.negatives, 1);
@@ -148,7 +156,7 @@ static void name_belongs_to_the_zone_of_its_longest_suffix(void **state) {
     struct fixture *f = *state;
     struct sample s, other;
     struct store_zone sub, found[6];
-    static const char *const names[] = {"shop.test",     "www.shop.test", "*.dev.shop.test",
+    static const char *const names[] = {"shop.test",         "www.shop.test", "*.dev.shop.test",
                                         "a.b.dev.shop.test", "xshop.test",    "www.other.test"};
     make_sample(f, &s, "a", "shop.test");
     make_sample(f, &other, "b", "other.test");
@@ -179,7 +187,8 @@ static void deleted_zone_is_gone_and_its_open_orders_are_invalid(void **state) {
     for (int i = 0; i < 501; i++) { /* more than one call's worth */
         fill_order(f, &s, i % 2 == 0 ? ORDER_READY : ORDER_PENDING, 1);
         assert_ok(CALL(f, store_create_order, &s.order, ""));
-        if (i == 500) ready = s.order.id;
+        if (i == 500)
+            ready = s.order.id;
     }
     assert_ok(CALL(f, store_delete_zone, s.zone.id));
     assert_ok(CALL(f, store_delete_zone, s.zone.id));
@@ -197,7 +206,8 @@ static void deleted_zone_is_gone_and_its_open_orders_are_invalid(void **state) {
     make_zone(f, "shop.test", s.customer.id, &again);
     assert_string_not_equal(again.id, s.zone.id);
     assert_code(CALL(f, store_delete_zone, "nothing"), ERROR_NOT_FOUND);
-    const struct store_zone_check check = {.zone_id = s.zone.id, .is_ok = true, .reason = "", .evidence = "", .moved_after = 3};
+    const struct store_zone_check check = {
+        .zone_id = s.zone.id, .is_ok = true, .reason = "", .evidence = "", .moved_after = 3};
     assert_code(CALL(f, store_record_zone_check, f->arena, &check, &found), ERROR_NOT_FOUND);
 }
 

@@ -6,7 +6,8 @@
 #include "originca/json.h"
 
 static void expect(struct fixture *f, bool must_succeed, enum error_code code, const char *what) {
-    if (must_succeed && code != ERROR_NONE) fail_msg("%s: %s", what, f->error.message);
+    if (must_succeed && code != ERROR_NONE)
+        fail_msg("%s: %s", what, f->error.message);
 }
 
 #define TRY(function, ...) expect(f, must_succeed, CALL(f, function, __VA_ARGS__), #function)
@@ -31,8 +32,12 @@ static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struc
     TRY(store_revoke_eab_key, s->customer.id, key.kid);
     TRY(store_create_zone, f->arena, "shop.test", s->customer.id, &candidates, &s->zone);
     TRY(store_due_zones, f->arena, 10, 60, &zones);
-    const struct store_zone_check check = {.zone_id = s->zone.id, .is_ok = true, .reason = "r", .evidence = "{}",
-                                           .checked_at = now_seconds(), .moved_after = 3};
+    const struct store_zone_check check = {.zone_id = s->zone.id,
+                                           .is_ok = true,
+                                           .reason = "r",
+                                           .evidence = "{}",
+                                           .checked_at = now_seconds(),
+                                           .moved_after = 3};
     TRY(store_record_zone_check, f->arena, &check, &s->zone);
     TRY(store_find_zone, f->arena, "shop.test", NULL, &s->zone);
     TRY(store_load_zone, f->arena, s->zone.id, &s->zone);
@@ -40,18 +45,22 @@ static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struc
     TRY(store_list_zones, f->arena, NULL, NULL, 10, &zones);
     TRY(store_set_zone_paused, f->arena, s->zone.id, true, &s->zone);
     TRY(store_set_zone_paused, f->arena, s->zone.id, false, &s->zone);
-    if (s->zone.id == NULL || s->zone.name == NULL) s->zone = (struct store_zone){.id = "z", .name = "shop.test"};
-    if (s->customer.id == NULL) s->customer.id = "c";
+    if (s->zone.id == NULL || s->zone.name == NULL)
+        s->zone = (struct store_zone){.id = "z", .name = "shop.test"};
+    if (s->customer.id == NULL)
+        s->customer.id = "c";
 }
 
 static void walk_accounts(struct fixture *f, bool must_succeed, struct sample *s) {
     const struct store_account first = new_account(f, s->customer.id), second = new_account(f, "");
-    struct nonce nonce = {.block_hex = "000102030405060708090a0b", .index = 1, .expires_at = now_seconds() + 60};
+    struct nonce nonce = {
+        .block_hex = "000102030405060708090a0b", .index = 1, .expires_at = now_seconds() + 60};
     const char *holder;
     bool was_created;
     s->account = (struct store_account){.id = "a", .thumbprint = first.thumbprint};
     TRY(store_create_account, f->arena, &first, &s->account, &was_created);
-    if (s->account.id == NULL) s->account.id = "a";
+    if (s->account.id == NULL)
+        s->account.id = "a";
     const char *id = s->account.id;
     TRY(store_authenticate, f->arena, &nonce, id, NULL, &s->account);
     s->account.id = id;
@@ -72,8 +81,10 @@ static void walk_orders(struct fixture *f, bool must_succeed, struct sample *s) 
     TRY(store_create_order, &s->order, "{}");
     fill_order(f, s, ORDER_PENDING, 1);
     TRY(store_create_order, &s->order, "{}");
-    const struct store_authorization_change change = {.order_id = s->order.id, .status = AUTHORIZATION_VALID,
-                                                      .evidence = "{}", .checked_at = now_seconds(),
+    const struct store_authorization_change change = {.order_id = s->order.id,
+                                                      .status = AUTHORIZATION_VALID,
+                                                      .evidence = "{}",
+                                                      .checked_at = now_seconds(),
                                                       .expires_at = now_seconds() + 60};
     TRY(store_change_authorization, f->arena, &change, &out);
     TRY(store_load_order, f->arena, s->order.id, &out);
@@ -100,9 +111,13 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     const uint64_t sequence = 1;
     const struct store_ledger_mark mark = {"host", &sequence, 1};
     const char *texts[] = {
-        arena_printf(f->arena, "{\"seq\":3,\"type\":\"issued\",\"serial\":\"" SERIAL_B "\",\"certificate\":\"AAAA\","
-                               "\"not_after\":%lld,\"time\":\"2026-01-01T00:00:00Z\"}", (long long)now_seconds() + 99),
-        arena_printf(f->arena, "{\"seq\":4,\"type\":\"void\",\"serial\":\"0323456789abcdef0123456789abcdef\",\"not_after\":%lld}",
+        arena_printf(f->arena,
+                     "{\"seq\":3,\"type\":\"issued\",\"serial\":\"" SERIAL_B "\",\"certificate\":\"AAAA\","
+                     "\"not_after\":%lld,\"time\":\"2026-01-01T00:00:00Z\"}",
+                     (long long)now_seconds() + 99),
+        arena_printf(f->arena,
+                     "{\"seq\":4,\"type\":\"void\",\"serial\":\"0323456789abcdef0123456789abcdef\",\"not_"
+                     "after\":%lld}",
                      (long long)now_seconds() + 99),
         "{\"seq\":5,\"type\":\"revoked\",\"serial\":\"" SERIAL_B "\",\"reason\":1,\"issuer\":\"ecc\"}",
         "{\"seq\":2,\"type\":\"signing\"}"};
@@ -116,7 +131,8 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         TRY(store_apply_ledger_record, "host", json_parse(f->arena, texts[i], strlen(texts[i]), &error), 60);
     TRY(store_load_ledger_state, f->arena, "host", &fence);
-    if (must_succeed) assert_int_equal(fence.applied, 5);
+    if (must_succeed)
+        assert_int_equal(fence.applied, 5);
     TRY(store_load_stats, f->arena, &stats);
     TRY(store_delete_zone, s->zone.id);
     TRY(store_sweep, 100, &removed);

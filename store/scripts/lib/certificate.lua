@@ -1,8 +1,8 @@
 -- Certificates: writing one with all its indexes, and removing it with them.
 -- uses: common, edge
 
--- `fields` is the table of the new hash; status is 'valid' or 'void'. A tombstone (revocation known first) keeps its own
--- status, time and reason. Returns the status it has now.
+-- `fields` is the table of the new hash; status is 'valid' or 'void'. What is revoked stays revoked, with its time and
+-- reason: nothing here can undo that.
 local function record_certificate(serial, fields, ends, micros)
   local key = 'certificate:' .. serial
   local status = redis.call('HGET', key, 'status')
@@ -36,7 +36,6 @@ local function record_certificate(serial, fields, ends, micros)
     redis.call('ZREM', 'certificates:void', serial)
     add_edge_event(micros, 'event', 'issued', 'serial', serial, 'issuer', fields.issuer, 'not_after', not_after)
   end
-  return fields.status
 end
 
 local function forget_certificate(serial)

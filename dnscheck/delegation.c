@@ -1,0 +1,161 @@
+/* Is the zone delegated to the assigned name servers, and do they answer for it? (doc/dns-check.md, rule 1)
+ */
+#include "internal.h"
+
+#include <string.h>
+
+struct server_check {
+    struct zone_check *zone;
+    const char *server;
+};
+
+bool name_list_has(const char *const *names, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+const char *join_names(struct arena *arena, const char *const *names, size_t count) {
+    struct text text;
+    text_init(&text, arena);
+    for (size_t i = 0; i < count; i++)
+        text_printf(&text, "%s%s", i == 0 ? "" : ", ", names[i]);
+    return text.failed || text.data == NULL ? "none" : text.data;
+}
+
+static const char *wanted(const struct zone_check *zone) {
+    return join_names(zone->job->scratch, zone->zone.name_servers, zone->zone.name_server_count);
+}
+
+static void decide_ok(struct zone_check *zone) {
+    check_decide_zone(zone, DNSCHECK_OK, "delegated", "%s is delegated to %s", zone->zone.name, wanted(zone));
+}
+
+/* The zone's own NS set, from one of its servers: authoritative, not empty, assigned ones only. */
+static void judge_own_set(struct zone_check *zone, const char *server, const struct dns_message *message) {
+    size_t found = 0;
+    for (const struct dns_record *record = NULL;
+         (record = dns_find(message, DNS_ANSWER, zone->zone.name, DNS_NS, record)) != NULL; found++)
+        if (!name_list_has(zone->zone.name_servers, zone->zone.name_server_count, record->target)) {
+            check_decide_zone(
+                zone, DNSCHECK_REFUSED, "foreign-in-zone",
+                "The zone %s itself names %s as a name server (seen at %s); its NS records must be among %s",
+                zone->zone.name, record->target, server, wanted(zone));
+            return;
+        }
+    if (found == 0)
+        check_decide_zone(zone, DNSCHECK_REFUSED, "lame",
+                          "The name server %s has no NS records for %s; is the zone set up there?", server,
+                          zone->zone.name);
+}
+
+static void on_server_answer(void *context, const struct dns_message *message,
+                             const struct dns_server *server, const char *failure) {
+    struct server_check *check = context;
+    struct zone_check *zone = check->zone;
+    char rcode[16];
+    (void)server;
+    if (zone->is_decided)
+        return;
+    if (message == NULL)
+        check_decide_zone(zone, DNSCHECK_FAILED, "unreachable",
+                          "The name server %s of %s does not answer (%s); try again later", check->server,
+                          zone->zone.name, failure);
+    else if (message->rcode == DNS_SERVFAIL)
+        check_decide_zone(zone, DNSCHECK_FAILED, "servfail",
+                          "The name server %s cannot answer for %s (SERVFAIL); try again later",
+                          check->server, zone->zone.name);
+    else if (message->rcode != DNS_NOERROR || !message->is_authoritative)
+        check_decide_zone(zone, DNSCHECK_REFUSED, "lame", "The name server %s does not serve %s (%s%s)",
+                          check->server, zone->zone.name, dns_rcode_name(message->rcode, rcode),
+                          message->is_authoritative ? "" : ", not authoritative");
+    else
+        judge_own_set(zone, check->server, message);
+    if (!zone->is_decided && --zone->pending_servers == 0)
+        decide_ok(zone);
+}
+
+static bool ask_server(struct zone_check *zone, const char *name) {
+    static const struct query_options any = {.takes_any_rcode = true};
+    struct server_check *check = arena_alloc(zone->job->scratch, sizeof *check);
+    struct server_list list = {.count = 0};
+    for (size_t i = 0; i < zone->cut.addresses.count; i++)
+        if (strcmp(zone->cut.addresses.items[i].name, name) == 0)
+            list.items[list.count++] = zone->cut.addresses.items[i];
+    if (check == NULL)
+        return false;
+    *check = (struct server_check){zone, name};
+    if (list.count == 0) {
+        check_decide_zone(zone, DNSCHECK_FAILED, "no-address",
+                          "The name server %s of %s has no address in DNS", name, zone->zone.name);
+        return true;
+    }
+    return transport_query(zone->job, &list, zone->zone.name, DNS_NS, &any, on_server_answer, check);
+}
+
+static void on_addresses(void *context, struct cut *cut, const char *failure) {
+    struct zone_check *zone = context;
+    if (cut == NULL || cut->addresses.count == 0) {
+        check_decide_zone(zone, DNSCHECK_FAILED, "no-address",
+                          "The addresses of the name servers of %s cannot be found (%s)", zone->zone.name,
+                          failure == NULL ? "there are none" : failure);
+        return;
+    }
+    zone->cut = *cut; /* the names of the addresses stay in `cut`, which lives as long as the job */
+    zone->pending_servers = cut->server_count;
+    for (size_t i = 0; i < cut->server_count && !zone->is_decided; i++)
+        if (!ask_server(zone, cut->servers[i]))
+            check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
+}
+
+static void judge_referral(struct zone_check *zone, const struct cut *cut) {
+    const char *seen[SERVERS_MAX];
+    size_t ours = 0;
+    for (size_t i = 0; i < cut->server_count; i++) {
+        seen[i] = cut->servers[i];
+        ours += name_list_has(zone->zone.name_servers, zone->zone.name_server_count, seen[i]) ? 1 : 0;
+    }
+    const char *list = join_names(zone->job->scratch, seen, cut->server_count);
+    if (cut->server_count == 0 || ours == 0)
+        check_decide_zone(zone, DNSCHECK_REFUSED, "delegated-elsewhere",
+                          "%s is delegated to %s; set its name servers to %s at your registrar",
+                          zone->zone.name, list, wanted(zone));
+    else if (ours < cut->server_count)
+        check_decide_zone(
+            zone, DNSCHECK_REFUSED, "partly-delegated",
+            "%s is delegated to %s, which are not all yours here; leave only %s at your registrar",
+            zone->zone.name, list, wanted(zone));
+}
+
+static void on_cut(void *context, const struct cut *cut, bool is_nxdomain, const char *failure) {
+    struct zone_check *zone = context;
+    if (zone->is_decided)
+        return;
+    if (cut == NULL) {
+        check_decide_zone(zone, DNSCHECK_FAILED, "walk-failed",
+                          "The delegation of %s cannot be found: %s; try again later", zone->zone.name,
+                          failure);
+        return;
+    }
+    if (is_nxdomain || strcmp(cut->name, zone->zone.name) != 0) {
+        check_decide_zone(
+            zone, DNSCHECK_REFUSED, is_nxdomain ? "does-not-exist" : "not-delegated",
+            is_nxdomain
+                ? "%s does not exist in DNS (asked at %s); register it and set its name servers to %s"
+                : "%s is not delegated: %s answers for it; set its name servers to %s at your registrar",
+            zone->zone.name, *cut->name == '\0' ? "the root" : cut->name, wanted(zone));
+        return;
+    }
+    judge_referral(zone, cut);
+    if (zone->is_decided)
+        return;
+    /* The cut is the walk's own copy in the job's memory. */
+    if (!walk_complete_addresses(zone->job, (struct cut *)(uintptr_t)cut, 0, on_addresses, zone))
+        check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
+}
+
+void delegation_start(struct zone_check *zone) {
+    if (!walk_find_cut(zone->job, zone->zone.name, 0, on_cut, zone))
+        check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
+}

@@ -1,0 +1,75 @@
+/* The evidence: every query of a check as a person would note it down, bounded. */
+#include "internal.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+static void name_server(const struct dns_server *server, const char *transport, char out[400]) {
+    char address[INET6_ADDRSTRLEN] = "?";
+    unsigned port = 0;
+    if (server->address.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&server->address;
+        inet_ntop(AF_INET, &v4->sin_addr, address, sizeof address);
+        port = ntohs(v4->sin_port);
+    } else if (server->address.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&server->address;
+        inet_ntop(AF_INET6, &v6->sin6_addr, address, sizeof address);
+        port = ntohs(v6->sin6_port);
+    }
+    snprintf(out, 400, "%s/%s:%u %s", server->name, address, port, transport);
+}
+
+static json_t *list_records(const struct dns_message *message) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < message->count && json_array_size(list) < 12; i++) {
+        const struct dns_record *record = &message->records[i];
+        /* For referrals the authority section is the answer. */
+        if (record->section == DNS_ANSWER || (record->section == DNS_AUTHORITY && record->type == DNS_NS))
+            json_array_append_new(list, json_string(record->text_form));
+    }
+    return list;
+}
+
+void evidence_add(struct dnscheck_job *job, const struct dns_server *server, const char *transport,
+                  const char *name, uint16_t type, const struct dns_message *message, const char *failure,
+                  int64_t milliseconds) {
+    char server_text[400], rcode[16];
+    if (json_array_size(job->evidence_queries) == EVIDENCE_QUERIES_MAX)
+        json_array_append_new(job->evidence_queries,
+                              json_pack("{s:s}", "note", "further queries are not listed"));
+    if (json_array_size(job->evidence_queries) > EVIDENCE_QUERIES_MAX)
+        return;
+    name_server(server, transport, server_text);
+    json_t *entry = json_pack("{s:s, s:o, s:I}", "server", server_text, "question",
+                              json_sprintf("%s %s", *name == '\0' ? "." : name, dns_type_name(type)), "ms",
+                              (json_int_t)milliseconds);
+    if (message != NULL) {
+        json_object_set_new(entry, "rcode", json_string(dns_rcode_name(message->rcode, rcode)));
+        json_object_set_new(entry, "authoritative", json_boolean(message->is_authoritative));
+        json_object_set_new(entry, "answer", list_records(message));
+    }
+    if (failure != NULL)
+        json_object_set_new(entry, "failure", json_string(failure));
+    json_array_append_new(job->evidence_queries, entry);
+}
+
+static json_t *list_findings(const struct dnscheck_finding *findings, size_t count) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", findings[i].name,
+                                              "verdict", dnscheck_verdict_name(findings[i].verdict), "reason",
+                                              findings[i].reason, "text", findings[i].text, "secure",
+                                              findings[i].is_secure));
+    return list;
+}
+
+json_t *evidence_document(const struct dnscheck_job *job, const struct dnscheck_result *result) {
+    char when[TIME_TEXT_MAX];
+    time_format(result->checked_at, when);
+    return json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:O}", "checked_at", when, "verdict",
+                     dnscheck_verdict_name(result->verdict), "zones",
+                     list_findings(result->zones, result->zone_count), "names",
+                     list_findings(result->names, result->name_count), "sent", (json_int_t)result->queries,
+                     "duration_ms", (json_int_t)result->duration_ms, "queries", job->evidence_queries);
+}

@@ -1,0 +1,158 @@
+/* What the files of the check share: jobs, queries, referrals. */
+#pragma once
+
+#include <sys/queue.h>
+
+#include "originca/dnscheck.h"
+#include "packet.h"
+
+#define SERVERS_MAX 16 /* name servers considered of one zone */
+#define ADDRESSES_MAX 32
+#define EVIDENCE_QUERIES_MAX 60
+
+struct dns_server { /* one address of a name server */
+    struct sockaddr_storage address;
+    socklen_t length;
+    const char *name; /* of the name server; lives as long as the list */
+};
+
+struct server_list {
+    struct dns_server items[ADDRESSES_MAX];
+    size_t count;
+};
+
+/* A zone cut: its name servers, and the addresses known for them. */
+struct cut {
+    char name[DNS_NAME_MAX];
+    char servers[SERVERS_MAX][DNS_NAME_MAX];
+    size_t server_count;
+    struct server_list addresses; /* names point into `servers` */
+    bool has_glueless;            /* some servers have no address yet */
+};
+
+struct dnscheck {
+    struct event_base *base;
+    struct dnscheck_settings settings;
+    struct cut root;
+    struct referral_cache *cache;
+    struct server_table *servers;
+    struct dnscheck_counters counters;
+    TAILQ_HEAD(, dnscheck_job) jobs;
+    struct { /* last probe */
+        int64_t at_ms;
+        bool is_usable, is_running;
+        char reason[128];
+    } probe;
+};
+
+/* --- transport.c --- */
+
+struct query;
+/* `message` NULL: no server gave a usable answer; `failure` says why ("timeout", "servfail", ...). `server`
+ * is the one that answered. Runs from the loop, never from within transport_query. */
+typedef void query_done(void *context, const struct dns_message *message, const struct dns_server *server,
+                        const char *failure);
+
+struct query_options {
+    bool takes_any_rcode; /* SERVFAIL, REFUSED and the like are answers too (a lame server is to be named) */
+};
+
+/* Asks the servers in turn, starting at a random one, until one answers. The answer lives in the job's
+ * scratch arena. */
+bool transport_query(struct dnscheck_job *job, const struct server_list *servers, const char *name,
+                     uint16_t type, const struct query_options *options, query_done *done,
+                     void *context) MUST_CHECK;
+void transport_cancel_all(struct dnscheck_job *job);
+struct server_table *server_table_new(void);
+void server_table_free(struct server_table *table);
+
+/* --- referral_cache.c: cuts and host addresses within their TTL (capped), bounded, least recently used goes
+ * first --- */
+struct referral_cache *referral_cache_new(size_t entries);
+void referral_cache_free(struct referral_cache *cache);
+/* The cut of exactly that name. */
+const struct cut *referral_cache_find(struct referral_cache *cache, const char *name);
+void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uint32_t ttl);
+
+/* --- walk.c --- */
+/* The deepest zone cut at or above `name`. `cut` NULL: the walk failed, `failure` says why; `nxdomain` tells
+ * that the name does not exist. */
+typedef void walk_done(void *context, const struct cut *cut, bool is_nxdomain, const char *failure);
+bool walk_find_cut(struct dnscheck_job *job, const char *name, unsigned depth, walk_done *done,
+                   void *context) MUST_CHECK;
+/* Fills in addresses of the cut's servers that have none. */
+typedef void addresses_done(void *context, struct cut *cut, const char *failure);
+bool walk_complete_addresses(struct dnscheck_job *job, struct cut *cut, unsigned depth, addresses_done *done,
+                             void *context) MUST_CHECK;
+bool walk_load_root(struct dnscheck *dnscheck, struct error *error) MUST_CHECK;
+
+/* --- lookup.c: one record set, CNAMEs followed --- */
+struct lookup_result {
+    const char *failure; /* NULL where DNS answered */
+    bool is_nxdomain, is_subzone, is_chain_too_long;
+    const char *final_name; /* after CNAMEs */
+    const char *subzone;    /* name of the further cut */
+    const struct dns_record **records;
+    size_t count;
+    const char *server; /* the one that gave the last answer */
+};
+typedef void lookup_done(void *context, const struct lookup_result *result);
+/* Asks `servers` of `zone` for names in the zone; targets outside are walked from the root. */
+bool lookup_start(struct dnscheck_job *job, const char *zone, const struct server_list *servers,
+                  const char *name, uint16_t type, lookup_done *done, void *context) MUST_CHECK;
+
+/* --- check.c --- */
+struct zone_check {
+    struct dnscheck_job *job;
+    struct dnscheck_zone zone;
+    struct dnscheck_finding finding;
+    struct cut cut; /* as the parent delegates it, with addresses */
+    size_t pending_servers;
+    bool is_decided;
+};
+
+struct name_check {
+    struct dnscheck_job *job;
+    struct dnscheck_name name;
+    struct dnscheck_finding finding;
+    size_t pending;
+    bool is_decided, tried_wildcard;
+    const char *asked;
+    struct lookup_result results[2]; /* A, AAAA */
+};
+
+struct dnscheck_job {
+    TAILQ_ENTRY(dnscheck_job) entry;
+    struct dnscheck *dnscheck;
+    struct arena *arena;   /* the caller's: result and evidence */
+    struct arena *scratch; /* everything else */
+    dnscheck_callback *callback;
+    void *context;
+    struct event *deadline, *starter;
+    int64_t started_ms;
+    uint32_t queries, max_queries;
+    struct zone_check *zones;
+    size_t zone_count;
+    struct name_check *names;
+    size_t name_count;
+    size_t undecided;
+    json_t *evidence_queries;
+    bool is_ended;
+    TAILQ_HEAD(, query) open_queries;
+};
+
+/* Decide a zone or name, once; what is decided stays. */
+void check_decide_zone(struct zone_check *zone, enum dnscheck_verdict verdict, const char *reason,
+                       const char *format, ...) PRINTF_LIKE(4, 5);
+void check_decide_name(struct name_check *name, enum dnscheck_verdict verdict, const char *reason,
+                       const char *format, ...) PRINTF_LIKE(4, 5);
+/* delegation.c, proxied.c */
+void delegation_start(struct zone_check *zone);
+void proxied_start(struct name_check *name);
+/* evidence.c */
+void evidence_add(struct dnscheck_job *job, const struct dns_server *server, const char *transport,
+                  const char *name, uint16_t type, const struct dns_message *message, const char *failure,
+                  int64_t milliseconds);
+json_t *evidence_document(const struct dnscheck_job *job, const struct dnscheck_result *result);
+bool name_list_has(const char *const *names, size_t count, const char *name);
+const char *join_names(struct arena *arena, const char *const *names, size_t count);

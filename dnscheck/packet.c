@@ -1,0 +1,206 @@
+/* Messages by ldns; names come out in lower case and without the final dot. */
+#include "packet.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ldns/ldns.h>
+
+#define EVIDENCE_LINE_MAX 300
+#define RECORDS_MAX 256
+
+const char *dns_type_name(uint16_t type) {
+    switch (type) {
+    case DNS_A:
+        return "A";
+    case DNS_NS:
+        return "NS";
+    case DNS_CNAME:
+        return "CNAME";
+    case DNS_SOA:
+        return "SOA";
+    case DNS_TXT:
+        return "TXT";
+    case DNS_AAAA:
+        return "AAAA";
+    case DNS_DNAME:
+        return "DNAME";
+    default:
+        return "other";
+    }
+}
+
+const char *dns_rcode_name(uint16_t rcode, char out[16]) {
+    static const char *const names[] = {"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"};
+    if (rcode < sizeof names / sizeof names[0])
+        return names[rcode];
+    snprintf(out, 16, "RCODE%u", rcode);
+    return out;
+}
+
+static bool put_name(uint8_t *out, size_t *at, const char *name) {
+    while (*name != '\0') {
+        size_t length = strcspn(name, ".");
+        if (length == 0 || length > 63 || *at + length + 2 > DNS_QUERY_MAX - 32)
+            return false;
+        out[(*at)++] = (uint8_t)length;
+        for (size_t i = 0; i < length; i++) {
+            uint8_t coin;
+            random_bytes(&coin, 1);
+            out[(*at)++] = (uint8_t)((coin & 1) != 0 ? toupper((unsigned char)name[i]) : name[i]);
+        }
+        name += length + (name[length] == '.' ? 1 : 0);
+    }
+    out[(*at)++] = 0;
+    return true;
+}
+
+size_t dns_build_query(uint8_t out[DNS_QUERY_MAX], uint16_t id, const char *name, uint16_t type,
+                       bool with_edns) {
+    static const uint8_t opt[] = {0, 0, 41, DNS_EDNS_SIZE >> 8, DNS_EDNS_SIZE & 255, 0, 0, 0, 0, 0, 0};
+    size_t at = 12;
+    memset(out, 0, DNS_QUERY_MAX);
+    out[0] = (uint8_t)(id >> 8);
+    out[1] = (uint8_t)id;
+    out[5] = 1; /* one question; recursion is not asked for */
+    if (!put_name(out, &at, name))
+        return 0;
+    out[at++] = (uint8_t)(type >> 8);
+    out[at++] = (uint8_t)type;
+    out[at++] = 0;
+    out[at++] = 1;
+    if (with_edns) {
+        out[11] = 1;
+        memcpy(out + at, opt, sizeof opt);
+        at += sizeof opt;
+    }
+    return at;
+}
+
+static size_t question_length(const uint8_t *query, size_t length) {
+    size_t at = 12;
+    while (at < length && query[at] != 0)
+        at += 1u + query[at];
+    return at + 5 - 12;
+}
+
+bool dns_matches(const uint8_t *query, size_t query_length, const uint8_t *answer, size_t answer_length) {
+    size_t question = question_length(query, query_length);
+    if (answer_length < 12 || memcmp(query, answer, 2) != 0 || (answer[2] & 0xF8) != 0x80)
+        return false;
+    /* An error before the question was understood may leave it out (FORMERR to EDNS). */
+    if (answer[4] == 0 && answer[5] == 0)
+        return (answer[3] & 15) == DNS_FORMERR || (answer[3] & 15) == DNS_NOTIMP;
+    return answer[4] == 0 && answer[5] == 1 && answer_length >= 12 + question &&
+           memcmp(query + 12, answer + 12, question) == 0;
+}
+
+static const char *name_of(struct arena *arena, const ldns_rdf *rdf) {
+    char *text = rdf == NULL ? NULL : ldns_rdf2str(rdf);
+    char *copy = text == NULL ? NULL : arena_strdup(arena, text);
+    free(text);
+    if (copy == NULL)
+        return NULL;
+    size_t length = strlen(copy);
+    if (length > 0 && copy[length - 1] == '.')
+        copy[length - 1] = '\0';
+    for (char *p = copy; *p != '\0'; p++)
+        *p = (char)tolower((unsigned char)*p);
+    return copy;
+}
+
+static bool take_text(struct arena *arena, const ldns_rr *rr, struct bytes *out) {
+    struct text text;
+    text_init(&text, arena);
+    for (size_t i = 0; i < ldns_rr_rd_count(rr); i++) {
+        const ldns_rdf *rdf = ldns_rr_rdf(rr, i);
+        if (ldns_rdf_size(rdf) > 0)
+            text_append_bytes(&text, ldns_rdf_data(rdf) + 1, ldns_rdf_size(rdf) - 1);
+    }
+    *out = (struct bytes){(const uint8_t *)(text.data == NULL ? "" : text.data), text.length};
+    return !text.failed;
+}
+
+static const char *text_form(struct arena *arena, const ldns_rr *rr) {
+    char *text = ldns_rr2str(rr);
+    if (text == NULL)
+        return "";
+    for (char *p = text; *p != '\0'; p++)
+        if (*p == '\t')
+            *p = ' ';
+    text[strcspn(text, "\n")] = '\0';
+    const char *copy = arena_strndup(arena, text, strnlen(text, EVIDENCE_LINE_MAX));
+    free(text);
+    return copy == NULL ? "" : copy;
+}
+
+static bool take_record(struct arena *arena, const ldns_rr *rr, enum dns_section section,
+                        struct dns_record *out) {
+    *out = (struct dns_record){
+        .section = section, .type = (uint16_t)ldns_rr_get_type(rr), .ttl = ldns_rr_ttl(rr)};
+    out->owner = name_of(arena, ldns_rr_owner(rr));
+    const ldns_rdf *first = ldns_rr_rd_count(rr) > 0 ? ldns_rr_rdf(rr, 0) : NULL;
+    bool is_good = out->owner != NULL;
+    if (out->type == DNS_NS || out->type == DNS_CNAME || out->type == DNS_DNAME) {
+        out->target = name_of(arena, first);
+        is_good = is_good && out->target != NULL;
+    } else if (out->type == DNS_A || out->type == DNS_AAAA) {
+        size_t length = out->type == DNS_A ? 4 : 16;
+        is_good = is_good && first != NULL && ldns_rdf_size(first) == length;
+        if (is_good)
+            memcpy(out->address, ldns_rdf_data(first), length);
+    } else if (out->type == DNS_TXT) {
+        is_good = is_good && take_text(arena, rr, &out->text);
+    }
+    out->text_form = text_form(arena, rr);
+    return is_good;
+}
+
+static size_t take_section(struct arena *arena, const ldns_rr_list *list, enum dns_section section,
+                           struct dns_record *out, size_t room) {
+    size_t used = 0;
+    for (size_t i = 0; i < ldns_rr_list_rr_count(list) && used < room; i++) {
+        const ldns_rr *rr = ldns_rr_list_rr(list, i);
+        if (ldns_rr_get_class(rr) == LDNS_RR_CLASS_IN && ldns_rr_get_type(rr) != LDNS_RR_TYPE_OPT &&
+            take_record(arena, rr, section, &out[used]))
+            used++;
+    }
+    return used;
+}
+
+struct dns_message *dns_parse(struct arena *arena, const uint8_t *wire, size_t length) {
+    ldns_pkt *packet = NULL;
+    struct dns_message *message = NULL;
+    if (length < 12 || ldns_wire2pkt(&packet, wire, length) != LDNS_STATUS_OK)
+        return NULL;
+    const ldns_rr_list *sections[] = {ldns_pkt_answer(packet), ldns_pkt_authority(packet),
+                                      ldns_pkt_additional(packet)};
+    size_t total = 0;
+    for (size_t i = 0; i < 3; i++)
+        total += ldns_rr_list_rr_count(sections[i]);
+    total = total < RECORDS_MAX ? total : RECORDS_MAX;
+    message = arena_alloc(arena, sizeof *message);
+    struct dns_record *records = arena_alloc(arena, (total + 1) * sizeof *records);
+    if (message != NULL && records != NULL) {
+        message->rcode = (uint16_t)(ldns_pkt_get_rcode(packet) | ldns_pkt_edns_extended_rcode(packet) << 4);
+        message->is_authoritative = ldns_pkt_aa(packet);
+        message->is_truncated = ldns_pkt_tc(packet);
+        message->records = records;
+        for (size_t i = 0; i < 3; i++)
+            message->count += take_section(arena, sections[i], (enum dns_section)i, records + message->count,
+                                           total - message->count);
+    }
+    ldns_pkt_free(packet);
+    return records == NULL ? NULL : message;
+}
+
+const struct dns_record *dns_find(const struct dns_message *message, int section, const char *owner,
+                                  uint16_t type, const struct dns_record *after) {
+    for (const struct dns_record *record = after == NULL ? message->records : after + 1;
+         record < message->records + message->count; record++)
+        if ((int)record->section == section && record->type == type && strcmp(record->owner, owner) == 0)
+            return record;
+    return NULL;
+}

@@ -1,0 +1,176 @@
+/* Do all addresses of a name lie on the edge? And, without external binding, is the dns-01 record there?
+ * (doc/dns-check.md, rules 2 and 3) */
+#include "internal.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "originca/names.h"
+
+static struct zone_check *zone_of(const struct name_check *name) {
+    return &name->job->zones[name->name.zone];
+}
+
+static bool is_in_prefix(const struct config_prefix *prefix, int family, const uint8_t *address) {
+    if (prefix->family != family)
+        return false;
+    unsigned whole = prefix->bits / 8, rest = prefix->bits % 8;
+    if (memcmp(prefix->bytes, address, whole) != 0)
+        return false;
+    return rest == 0 || ((prefix->bytes[whole] ^ address[whole]) & (0xFF << (8 - rest) & 0xFF)) == 0;
+}
+
+static bool is_on_edge(const struct dnscheck *dnscheck, const struct dns_record *record) {
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+    int family = record->type == DNS_A ? AF_INET : AF_INET6;
+    const uint8_t *address = record->address;
+    /* ::ffff:a.b.c.d is the IPv4 address, whatever the record's type says. */
+    if (family == AF_INET6 && memcmp(address, mapped, sizeof mapped) == 0) {
+        family = AF_INET;
+        address += sizeof mapped;
+    }
+    for (size_t i = 0; i < dnscheck->settings.edge_prefix_count; i++)
+        if (is_in_prefix(&dnscheck->settings.edge_prefixes[i], family, address))
+            return true;
+    return false;
+}
+
+static void ask(struct name_check *name, const char *host);
+
+/* --- dns-01 (RFC 8555 8.4) --- */
+
+static void on_text(void *context, const struct lookup_result *result) {
+    struct name_check *name = context;
+    const char *base = name_base(name->name.name), *value = name->name.txt_value;
+    if (name->is_decided)
+        return;
+    if (result->failure != NULL) {
+        check_decide_name(name, DNSCHECK_FAILED, "txt-failed",
+                          "The TXT records of _acme-challenge.%s cannot be asked: %s; try again later", base,
+                          result->failure);
+        return;
+    }
+    for (size_t i = 0; i < result->count; i++) {
+        struct bytes text = result->records[i]->text;
+        if (text.length == strlen(value) && memcmp(text.data, value, text.length) == 0) {
+            check_decide_name(name, DNSCHECK_OK, "proven", "%s is on the edge and its dns-01 record is there",
+                              name->name.name);
+            return;
+        }
+    }
+    check_decide_name(name, DNSCHECK_REFUSED, result->count == 0 ? "no-txt" : "wrong-txt",
+                      result->count == 0
+                          ? "There is no TXT record at _acme-challenge.%s; it must hold \"%s\""
+                          : "The TXT records at _acme-challenge.%s hold other values; one must be \"%s\"",
+                      base, value);
+}
+
+static void prove(struct name_check *name) {
+    struct zone_check *zone = zone_of(name);
+    if (name->name.txt_value == NULL) {
+        check_decide_name(name, DNSCHECK_OK, "proxied", "%s is on the edge", name->name.name);
+        return;
+    }
+    const char *host = arena_printf(name->job->scratch, "_acme-challenge.%s", name_base(name->name.name));
+    if (host == NULL ||
+        !lookup_start(name->job, zone->zone.name, &zone->cut.addresses, host, DNS_TXT, on_text, name))
+        check_decide_name(name, DNSCHECK_FAILED, "internal", "out of memory");
+}
+
+/* --- addresses --- */
+
+static bool refuse_chain(struct name_check *name, const struct lookup_result *result) {
+    if (result->is_subzone)
+        check_decide_name(
+            name, DNSCHECK_REFUSED, "sub-zone",
+            "%s belongs to the zone %s, which is delegated away from %s; add %s as a zone of its own",
+            name->name.name, result->subzone, zone_of(name)->zone.name, result->subzone);
+    else if (result->is_chain_too_long)
+        check_decide_name(name, DNSCHECK_REFUSED, "cname-chain",
+                          "%s leads through more than %u aliases; point it at the edge directly", name->asked,
+                          name->job->dnscheck->settings.max_cname);
+    else if (result->failure != NULL)
+        check_decide_name(name, DNSCHECK_FAILED, "lookup-failed",
+                          "The addresses of %s cannot be asked: %s; try again later", name->asked,
+                          result->failure);
+    return name->is_decided;
+}
+
+static bool refuse_gray(struct name_check *name, const struct lookup_result *result) {
+    char address[INET6_ADDRSTRLEN];
+    for (size_t i = 0; i < result->count; i++) {
+        const struct dns_record *record = result->records[i];
+        if (is_on_edge(name->job->dnscheck, record))
+            continue;
+        inet_ntop(record->type == DNS_A ? AF_INET : AF_INET6, record->address, address, sizeof address);
+        check_decide_name(name, DNSCHECK_REFUSED, "gray",
+                          "%s points to %s (seen at %s), which is not an address of the edge; turn its proxy "
+                          "on, or leave the name out",
+                          name->asked, address, result->server);
+        return true;
+    }
+    return false;
+}
+
+static void judge(struct name_check *name) {
+    bool is_nxdomain = name->results[0].is_nxdomain && name->results[1].is_nxdomain;
+    for (size_t i = 0; i < 2; i++)
+        if (refuse_chain(name, &name->results[i]))
+            return;
+    for (size_t i = 0; i < 2; i++)
+        if (refuse_gray(name, &name->results[i]))
+            return;
+    if (name->results[0].count + name->results[1].count > 0) {
+        prove(name);
+        return;
+    }
+    if (name_is_wildcard(name->name.name) && !name->tried_wildcard) {
+        /* No wildcard in DNS: the certificate's wildcard is for names made one by one, so its base must be
+         * ours. */
+        name->tried_wildcard = true;
+        ask(name, name_base(name->name.name));
+        return;
+    }
+    check_decide_name(name, DNSCHECK_REFUSED, is_nxdomain ? "does-not-exist" : "no-address",
+                      is_nxdomain ? "%s does not exist in DNS; make a proxied record for it first"
+                                  : "%s has no address in DNS; make a proxied record for it first",
+                      name->asked);
+}
+
+static void on_addresses(struct name_check *name, size_t which, const struct lookup_result *result) {
+    name->results[which] = *result;
+    if (--name->pending == 0 && !name->is_decided)
+        judge(name);
+}
+
+static void on_v4(void *context, const struct lookup_result *result) {
+    on_addresses(context, 0, result);
+}
+
+static void on_v6(void *context, const struct lookup_result *result) {
+    on_addresses(context, 1, result);
+}
+
+static void ask(struct name_check *name, const char *host) {
+    struct zone_check *zone = zone_of(name);
+    name->asked = host;
+    name->pending = 2;
+    if (!lookup_start(name->job, zone->zone.name, &zone->cut.addresses, host, DNS_A, on_v4, name) ||
+        !lookup_start(name->job, zone->zone.name, &zone->cut.addresses, host, DNS_AAAA, on_v6, name))
+        check_decide_name(name, DNSCHECK_FAILED, "internal", "out of memory");
+}
+
+/* A random label below the base finds a DNS wildcard and nothing else. */
+void proxied_start(struct name_check *name) {
+    const char *host = name->name.name;
+    if (name_is_wildcard(host)) {
+        const char *label = random_hex(name->job->scratch, 8);
+        host = label == NULL ? NULL
+                             : arena_printf(name->job->scratch, "%s.%s", label, name_base(name->name.name));
+    }
+    if (host == NULL || strlen(host) >= DNS_NAME_MAX)
+        check_decide_name(name, DNSCHECK_FAILED, "internal", "the name is too long to be asked");
+    else
+        ask(name, host);
+}

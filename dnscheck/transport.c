@@ -1,0 +1,395 @@
+/* Asking servers: UDP with a fresh socket, port and id for each query, random letter case, TCP where the
+ * answer was cut or strangers answer; then the next server. What does not match id, question, letter case and
+ * address is not an answer. */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#define MISMATCHES_MAX 3 /* then TCP: somebody is guessing */
+#define MESSAGE_MAX 65535
+#define SERVER_BUCKETS 1024
+#define BACKOFF_MS 5000
+
+enum query_step { STEP_UDP, STEP_UDP_PLAIN /* without EDNS */, STEP_TCP };
+
+struct query {
+    TAILQ_ENTRY(query) entry;
+    struct dnscheck_job *job;
+    struct server_list servers;
+    char name[DNS_NAME_MAX];
+    uint16_t type;
+    struct query_options options;
+    query_done *done;
+    void *context;
+    size_t next, attempts, max_attempts; /* attempt i asks server (first + i) % count */
+    size_t first;
+    enum query_step step;
+    const struct dns_server *server;
+    struct server_state *state;
+    struct event *event;
+    int fd;
+    uint8_t wire[DNS_QUERY_MAX + 2]; /* two bytes of length in front, for TCP */
+    size_t wire_length;
+    unsigned mismatches;
+    int64_t started_ms;
+    uint8_t *stream; /* TCP: what has come */
+    size_t stream_length;
+    bool is_sent;
+    const char *last_failure;
+};
+
+/* --- what is known of servers --- */
+
+struct server_state {
+    struct server_state *next;
+    uint8_t key[19];
+    uint32_t in_flight, failures;
+    int64_t avoid_until_ms;
+};
+
+struct server_table {
+    struct server_state *buckets[SERVER_BUCKETS];
+};
+
+struct server_table *server_table_new(void) {
+    return calloc(1, sizeof(struct server_table));
+}
+
+void server_table_free(struct server_table *table) {
+    if (table == NULL)
+        return;
+    for (size_t i = 0; i < SERVER_BUCKETS; i++)
+        for (struct server_state *state = table->buckets[i], *next; state != NULL; state = next) {
+            next = state->next;
+            free(state);
+        }
+    free(table);
+}
+
+static struct server_state *find_state(struct server_table *table, const struct dns_server *server) {
+    uint8_t key[19] = {(uint8_t)server->address.ss_family};
+    uint32_t hash = 2166136261u;
+    if (server->address.ss_family == AF_INET)
+        memcpy(key + 1, &((const struct sockaddr_in *)&server->address)->sin_addr, 4);
+    else
+        memcpy(key + 1, &((const struct sockaddr_in6 *)&server->address)->sin6_addr, 16);
+    for (size_t i = 0; i < sizeof key; i++)
+        hash = (hash ^ key[i]) * 16777619u;
+    struct server_state **place = &table->buckets[hash % SERVER_BUCKETS];
+    for (struct server_state *state = *place; state != NULL; state = state->next)
+        if (memcmp(state->key, key, sizeof key) == 0)
+            return state;
+    /* Idle strangers at the head of the chain make room, so the table is bounded by what is in use. */
+    int64_t now = clock_monotonic_ms();
+    struct server_state *state = *place;
+    if (state != NULL && state->in_flight == 0 && state->avoid_until_ms < now) {
+        *place = state->next;
+        free(state);
+    }
+    state = calloc(1, sizeof *state);
+    if (state == NULL)
+        return NULL;
+    memcpy(state->key, key, sizeof key);
+    state->next = *place;
+    *place = state;
+    return state;
+}
+
+/* --- one attempt --- */
+
+static void on_socket(evutil_socket_t fd, short what, void *context);
+static void next_attempt(struct query *query);
+
+static void end_attempt(struct query *query) {
+    if (query->event != NULL)
+        event_free(query->event);
+    if (query->fd >= 0)
+        close(query->fd);
+    if (query->state != NULL)
+        query->state->in_flight--;
+    free(query->stream);
+    query->event = NULL;
+    query->fd = -1;
+    query->state = NULL;
+    query->stream = NULL;
+    query->stream_length = 0;
+}
+
+static void finish(struct query *query, const struct dns_message *message, const char *failure) {
+    end_attempt(query);
+    TAILQ_REMOVE(&query->job->open_queries, query, entry);
+    query->done(query->context, message, message != NULL ? query->server : NULL, failure);
+}
+
+static void note(struct query *query, const struct dns_message *message, const char *failure) {
+    evidence_add(query->job, query->server, query->step == STEP_TCP ? "tcp" : "udp", query->name, query->type,
+                 message, failure, clock_monotonic_ms() - query->started_ms);
+}
+
+static void fail_attempt(struct query *query, const char *failure, bool is_servers_fault) {
+    note(query, NULL, failure);
+    query->last_failure = failure;
+    if (is_servers_fault && query->state != NULL && ++query->state->failures >= 2)
+        query->state->avoid_until_ms = clock_monotonic_ms() + BACKOFF_MS;
+    end_attempt(query);
+    next_attempt(query);
+}
+
+static void wait_for(struct query *query, short what) {
+    uint32_t timeout = query->job->dnscheck->settings.query_timeout_ms;
+    int64_t left = (int64_t)timeout - (clock_monotonic_ms() - query->started_ms);
+    if (left < 1)
+        left = 1;
+    const struct timeval delay = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
+    if (query->event != NULL)
+        event_free(query->event);
+    query->event = event_new(query->job->dnscheck->base, query->fd, what, on_socket, query);
+    if (query->event != NULL)
+        event_add(query->event, &delay);
+}
+
+static bool start_attempt(struct query *query, enum query_step step) {
+    struct dnscheck *dnscheck = query->job->dnscheck;
+    uint16_t id;
+    query->step = step;
+    query->mismatches = 0;
+    query->is_sent = false;
+    query->started_ms = clock_monotonic_ms();
+    query->state = find_state(dnscheck->servers, query->server);
+    if (query->state == NULL)
+        return false;
+    query->state->in_flight++;
+    random_bytes(&id, sizeof id);
+    query->wire_length =
+        dns_build_query(query->wire + 2, id, query->name, query->type, step != STEP_UDP_PLAIN);
+    query->wire[0] = (uint8_t)(query->wire_length >> 8);
+    query->wire[1] = (uint8_t)query->wire_length;
+    int type = step == STEP_TCP ? SOCK_STREAM : SOCK_DGRAM;
+    query->fd = query->wire_length == 0
+                    ? -1
+                    : socket(query->server->address.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (query->fd < 0)
+        return false;
+    int outcome = connect(query->fd, (const struct sockaddr *)&query->server->address, query->server->length);
+    if (outcome != 0 && errno != EINPROGRESS)
+        return false;
+    dnscheck->counters.queries++;
+    query->job->queries++;
+    if (step == STEP_TCP) {
+        dnscheck->counters.tcp_queries++;
+        wait_for(query, EV_WRITE);
+        return query->event != NULL;
+    }
+    if (send(query->fd, query->wire + 2, query->wire_length, 0) != (ssize_t)query->wire_length)
+        return false;
+    wait_for(query, EV_READ);
+    return query->event != NULL;
+}
+
+static void retry_same(struct query *query, enum query_step step, const char *why) {
+    note(query, NULL, why);
+    end_attempt(query);
+    if (query->job->queries >= query->job->max_queries || !start_attempt(query, step)) {
+        query->last_failure = why;
+        end_attempt(query);
+        next_attempt(query);
+    }
+}
+
+static bool is_usable(const struct query *query, const struct dns_message *message) {
+    return message->rcode == DNS_NOERROR || message->rcode == DNS_NXDOMAIN || query->options.takes_any_rcode;
+}
+
+static void take_answer(struct query *query, const uint8_t *wire, size_t length) {
+    struct dns_message *message = dns_parse(query->job->scratch, wire, length);
+    if (message == NULL) {
+        fail_attempt(query, "malformed answer", true);
+        return;
+    }
+    bool refuses_edns =
+        message->rcode == DNS_FORMERR || message->rcode == DNS_NOTIMP || message->rcode == DNS_BADVERS;
+    if (refuses_edns && query->step == STEP_UDP) {
+        retry_same(query, STEP_UDP_PLAIN, "the server refuses EDNS");
+        return;
+    }
+    if (message->is_truncated && query->step != STEP_TCP) {
+        retry_same(query, STEP_TCP, "truncated");
+        return;
+    }
+    query->state->failures = 0;
+    query->state->avoid_until_ms = 0;
+    if (is_usable(query, message)) {
+        note(query, message, NULL);
+        finish(query, message, NULL);
+        return;
+    }
+    note(query, message, NULL);
+    query->last_failure = message->rcode == DNS_SERVFAIL  ? "servfail"
+                          : message->rcode == DNS_REFUSED ? "refused"
+                                                          : "error answer";
+    end_attempt(query);
+    next_attempt(query);
+}
+
+static void read_datagram(struct query *query) {
+    uint8_t wire[4096];
+    ssize_t length = recv(query->fd, wire, sizeof wire, 0);
+    if (length < 0) {
+        if (errno == EAGAIN || errno == EINTR)
+            wait_for(query, EV_READ);
+        else
+            fail_attempt(query, errno == ECONNREFUSED ? "nothing listens there" : "unreachable", true);
+        return;
+    }
+    if (dns_matches(query->wire + 2, query->wire_length, wire, (size_t)length)) {
+        take_answer(query, wire, (size_t)length);
+        return;
+    }
+    query->job->dnscheck->counters.mismatches++;
+    if (++query->mismatches >= MISMATCHES_MAX)
+        retry_same(query, STEP_TCP, "answers that do not match the question");
+    else
+        wait_for(query, EV_READ); /* the deadline stays where it was */
+}
+
+static void read_stream(struct query *query) {
+    if (query->stream == NULL && (query->stream = malloc(MESSAGE_MAX + 2)) == NULL) {
+        fail_attempt(query, "out of memory", false);
+        return;
+    }
+    ssize_t got =
+        recv(query->fd, query->stream + query->stream_length, MESSAGE_MAX + 2 - query->stream_length, 0);
+    if (got <= 0) {
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+            wait_for(query, EV_READ);
+        else
+            fail_attempt(query, "the TCP connection broke", true);
+        return;
+    }
+    query->stream_length += (size_t)got;
+    size_t length = query->stream_length < 2 ? 0 : (size_t)query->stream[0] << 8 | query->stream[1];
+    if (query->stream_length < 2 || query->stream_length < length + 2)
+        wait_for(query, EV_READ);
+    else if (dns_matches(query->wire + 2, query->wire_length, query->stream + 2, length))
+        take_answer(query, query->stream + 2, length);
+    else
+        fail_attempt(query, "an answer that does not match the question", true);
+}
+
+static void write_stream(struct query *query) {
+    ssize_t sent = send(query->fd, query->wire, query->wire_length + 2, MSG_NOSIGNAL);
+    if (sent != (ssize_t)query->wire_length + 2) {
+        fail_attempt(query, "the TCP connection was refused", true);
+        return;
+    }
+    query->is_sent = true;
+    wait_for(query, EV_READ);
+}
+
+static void on_socket(evutil_socket_t fd, short what, void *context) {
+    (void)fd;
+    struct query *query = context;
+    if ((what & EV_TIMEOUT) != 0) {
+        query->job->dnscheck->counters.timeouts++;
+        fail_attempt(query, "timeout", true);
+    } else if (query->step != STEP_TCP) {
+        read_datagram(query);
+    } else if (!query->is_sent) {
+        write_stream(query);
+    } else {
+        read_stream(query);
+    }
+}
+
+/* --- the ladder over servers --- */
+
+static void fail_later(evutil_socket_t fd, short what, void *context) {
+    (void)fd;
+    (void)what;
+    struct query *query = context;
+    finish(query, NULL, query->last_failure != NULL ? query->last_failure : "no server could be asked");
+}
+
+static void give_up(struct query *query) {
+    query->event = evtimer_new(query->job->dnscheck->base, fail_later, query);
+    if (query->event == NULL)
+        return; /* the job's deadline ends it */
+    event_active(query->event, EV_TIMEOUT, 0);
+}
+
+/* Servers that failed lately are asked last, busy ones not at all. */
+static const struct dns_server *choose(struct query *query) {
+    struct dnscheck *dnscheck = query->job->dnscheck;
+    int64_t now = clock_monotonic_ms();
+    bool is_last_round = query->attempts + query->servers.count >= query->max_attempts;
+    while (query->attempts < query->max_attempts) {
+        const struct dns_server *server =
+            &query->servers.items[(query->first + query->attempts++) % query->servers.count];
+        struct server_state *state = find_state(dnscheck->servers, server);
+        if (state == NULL)
+            continue;
+        if (state->in_flight >= dnscheck->settings.max_per_server) {
+            query->last_failure = "too many queries wait for the server already";
+            continue;
+        }
+        if (state->avoid_until_ms > now && !is_last_round)
+            continue;
+        return server;
+    }
+    return NULL;
+}
+
+static void next_attempt(struct query *query) {
+    for (;;) {
+        if (query->job->queries >= query->job->max_queries) {
+            query->last_failure = "the check needs more queries than allowed";
+            give_up(query);
+            return;
+        }
+        query->server = choose(query);
+        if (query->server == NULL) {
+            give_up(query);
+            return;
+        }
+        if (start_attempt(query, STEP_UDP))
+            return;
+        query->last_failure = "unreachable";
+        note(query, NULL, "unreachable");
+        end_attempt(query);
+    }
+}
+
+bool transport_query(struct dnscheck_job *job, const struct server_list *servers, const char *name,
+                     uint16_t type, const struct query_options *options, query_done *done, void *context) {
+    struct query *query = arena_alloc(job->scratch, sizeof *query);
+    uint32_t start;
+    if (query == NULL || strlen(name) >= sizeof query->name)
+        return false;
+    random_bytes(&start, sizeof start);
+    query->job = job;
+    query->servers = *servers;
+    strcpy(query->name, name);
+    query->type = type;
+    query->options = options != NULL ? *options : (struct query_options){0};
+    query->done = done;
+    query->context = context;
+    query->fd = -1;
+    query->max_attempts = servers->count * job->dnscheck->settings.tries;
+    query->first = servers->count == 0 ? 0 : start % servers->count;
+    TAILQ_INSERT_TAIL(&job->open_queries, query, entry);
+    next_attempt(query);
+    return true;
+}
+
+void transport_cancel_all(struct dnscheck_job *job) {
+    for (struct query *query; (query = TAILQ_FIRST(&job->open_queries)) != NULL;) {
+        end_attempt(query);
+        TAILQ_REMOVE(&job->open_queries, query, entry);
+    }
+}

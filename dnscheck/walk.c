@@ -1,0 +1,363 @@
+/* Walking from the root: referrals, glue inside bailiwick, name servers without glue, empty non-terminals,
+ * parent and child on one server. Each step asks for the next label only (RFC 9156). */
+#include "internal.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "originca/names.h"
+
+#define DEPTH_MAX 5 /* name servers whose names need name servers whose names ... */
+
+struct walk {
+    struct dnscheck_job *job;
+    char name[DNS_NAME_MAX];
+    struct cut *cut;
+    size_t labels; /* below the cut that the next query asks for */
+    unsigned depth;
+    walk_done *done;
+    void *context;
+};
+
+static void step(struct walk *walk);
+
+/* --- cuts --- */
+
+static struct cut *copy_to_scratch(struct dnscheck_job *job, const struct cut *from) {
+    struct cut *to = arena_copy(job->scratch, from, sizeof *from);
+    for (size_t i = 0; to != NULL && i < to->addresses.count; i++)
+        to->addresses.items[i].name = (const char *)to + (from->addresses.items[i].name - (const char *)from);
+    return to;
+}
+
+static void add_address(struct cut *cut, const char *server, int family, const uint8_t *bytes,
+                        uint16_t port) {
+    if (cut->addresses.count == ADDRESSES_MAX)
+        return;
+    struct dns_server *out = &cut->addresses.items[cut->addresses.count++];
+    *out = (struct dns_server){.name = server};
+    if (family == AF_INET) {
+        struct sockaddr_in *v4 = (struct sockaddr_in *)&out->address;
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        memcpy(&v4->sin_addr, bytes, 4);
+        out->length = sizeof *v4;
+    } else {
+        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&out->address;
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(port);
+        memcpy(&v6->sin6_addr, bytes, 16);
+        out->length = sizeof *v6;
+    }
+}
+
+static bool has_address(const struct cut *cut, const char *server) {
+    for (size_t i = 0; i < cut->addresses.count; i++)
+        if (cut->addresses.items[i].name == server)
+            return true;
+    return false;
+}
+
+/* Glue counts only for names below the zone that gives it: a server may speak for its own part of the tree
+ * alone. */
+static void take_glue(struct walk *walk, struct cut *cut, const struct dns_message *message) {
+    for (size_t i = 0; i < cut->server_count; i++) {
+        if (*walk->cut->name != '\0' && !name_is_below(cut->servers[i], walk->cut->name))
+            continue;
+        for (size_t k = 0; k < message->count; k++) {
+            const struct dns_record *record = &message->records[k];
+            if ((record->type == DNS_A || record->type == DNS_AAAA) &&
+                strcmp(record->owner, cut->servers[i]) == 0)
+                add_address(cut, cut->servers[i], record->type == DNS_A ? AF_INET : AF_INET6, record->address,
+                            walk->job->dnscheck->settings.port);
+        }
+    }
+}
+
+static void take_cut(struct walk *walk, const struct dns_message *message, enum dns_section section,
+                     const char *owner) {
+    struct dnscheck *dnscheck = walk->job->dnscheck;
+    struct cut *cut = arena_alloc(walk->job->scratch, sizeof *cut);
+    uint32_t ttl = dnscheck->settings.referral_max_ttl;
+    if (cut == NULL || strlen(owner) >= DNS_NAME_MAX) {
+        walk->done(walk->context, NULL, false, "out of memory");
+        return;
+    }
+    strcpy(cut->name, owner);
+    for (const struct dns_record *record = NULL;
+         (record = dns_find(message, section, owner, DNS_NS, record)) != NULL;) {
+        if (cut->server_count < SERVERS_MAX && strlen(record->target) < DNS_NAME_MAX)
+            strcpy(cut->servers[cut->server_count++], record->target);
+        ttl = record->ttl < ttl ? record->ttl : ttl;
+    }
+    take_glue(walk, cut, message);
+    referral_cache_put(dnscheck->cache, cut, ttl);
+    walk->cut = cut;
+    walk->labels = 1;
+    step(walk);
+}
+
+/* --- the steps --- */
+
+/* The last `labels` labels of the name below the cut, and the cut. */
+static const char *child_of(const struct walk *walk) {
+    size_t have = 0, length = strlen(walk->name), cut_length = strlen(walk->cut->name);
+    const char *end = walk->name + length - cut_length; /* the character after the dot before the cut */
+    const char *at = end;
+    if (cut_length > 0)
+        at--; /* on the dot */
+    while (at > walk->name) {
+        if (at[-1] == '.' && ++have == walk->labels)
+            return at;
+        at--;
+    }
+    return walk->name;
+}
+
+/* The closest referral: an NS set in the authority section, below the cut that was asked, above or at the
+ * name. */
+static const struct dns_record *find_referral(const struct walk *walk, const struct dns_message *message) {
+    for (size_t i = 0; i < message->count; i++) {
+        const struct dns_record *record = &message->records[i];
+        if (record->section == DNS_AUTHORITY && record->type == DNS_NS &&
+            strcmp(record->owner, walk->cut->name) != 0 &&
+            (*walk->cut->name == '\0' || name_is_below(record->owner, walk->cut->name)) &&
+            name_is_below(walk->name, record->owner))
+            return record;
+    }
+    return NULL;
+}
+
+static void on_answer(void *context, const struct dns_message *message, const struct dns_server *server,
+                      const char *failure) {
+    struct walk *walk = context;
+    (void)server;
+    if (message == NULL) {
+        walk->done(walk->context, NULL, false, failure);
+        return;
+    }
+    const char *child = child_of(walk);
+    const struct dns_record *referral = find_referral(walk, message);
+    if (message->rcode == DNS_NXDOMAIN) {
+        walk->done(walk->context, walk->cut, true, NULL);
+    } else if (message->is_authoritative && dns_find(message, DNS_ANSWER, child, DNS_NS, NULL) != NULL) {
+        take_cut(walk, message, DNS_ANSWER, child);
+    } else if (referral != NULL && !message->is_authoritative) {
+        take_cut(walk, message, DNS_AUTHORITY, referral->owner);
+    } else if (!message->is_authoritative) {
+        walk->done(walk->context, NULL, false, "a name server does not answer for its zone (lame)");
+    } else if (strcmp(child, walk->name) == 0) {
+        walk->done(walk->context, walk->cut, false, NULL);
+    } else {
+        walk->labels++; /* an empty non-terminal or a plain name: no cut here */
+        step(walk);
+    }
+}
+
+static void on_addresses(void *context, struct cut *cut, const char *failure) {
+    struct walk *walk = context;
+    if (cut == NULL || cut->addresses.count == 0)
+        walk->done(walk->context, NULL, false,
+                   failure != NULL ? failure : "no name server of a zone on the way has an address");
+    else
+        step(walk);
+}
+
+static void step(struct walk *walk) {
+    if (strcmp(walk->cut->name, walk->name) == 0) {
+        walk->done(walk->context, walk->cut, false, NULL);
+        return;
+    }
+    bool is_started = walk->cut->addresses.count == 0
+                          ? walk_complete_addresses(walk->job, walk->cut, walk->depth + 1, on_addresses, walk)
+                          : transport_query(walk->job, &walk->cut->addresses, child_of(walk), DNS_NS, NULL,
+                                            on_answer, walk);
+    if (!is_started)
+        walk->done(walk->context, NULL, false, "out of memory");
+}
+
+static const struct cut *find_start(struct dnscheck_job *job, const char *name) {
+    for (const char *suffix = name;; suffix += 1) {
+        const struct cut *cut = referral_cache_find(job->dnscheck->cache, suffix);
+        if (cut != NULL) {
+            job->dnscheck->counters.cache_hits++;
+            return cut;
+        }
+        suffix = strchr(suffix, '.');
+        if (suffix == NULL)
+            return &job->dnscheck->root;
+    }
+}
+
+bool walk_find_cut(struct dnscheck_job *job, const char *name, unsigned depth, walk_done *done,
+                   void *context) {
+    struct walk *walk = arena_alloc(job->scratch, sizeof *walk);
+    if (walk == NULL || strlen(name) >= sizeof walk->name)
+        return false;
+    *walk = (struct walk){.job = job, .labels = 1, .depth = depth, .done = done, .context = context};
+    strcpy(walk->name, name);
+    walk->cut = copy_to_scratch(job, find_start(job, name));
+    if (walk->cut == NULL)
+        return false;
+    if (depth > DEPTH_MAX)
+        done(context, NULL, false, "name servers that need each other's addresses");
+    else
+        step(walk);
+    return true;
+}
+
+/* --- addresses of name servers without glue --- */
+
+struct completion {
+    struct dnscheck_job *job;
+    struct cut *cut;
+    size_t next;
+    unsigned depth, pending;
+    struct cut host; /* what is found of the current server, kept in the cache as "@host" */
+    uint32_t ttl;
+    const char *failure;
+    addresses_done *done;
+    void *context;
+};
+
+static void complete_next(struct completion *completion);
+
+static void use_host(struct completion *completion, const struct cut *host) {
+    char *server = completion->cut->servers[completion->next];
+    for (size_t i = 0; i < host->addresses.count; i++) {
+        struct dns_server copy = host->addresses.items[i];
+        copy.name = server;
+        if (completion->cut->addresses.count < ADDRESSES_MAX)
+            completion->cut->addresses.items[completion->cut->addresses.count++] = copy;
+    }
+}
+
+static void on_host_address(void *context, const struct lookup_result *result) {
+    struct completion *completion = context;
+    for (size_t i = 0; result->failure == NULL && i < result->count; i++) {
+        const struct dns_record *record = result->records[i];
+        add_address(&completion->host, completion->host.name, record->type == DNS_A ? AF_INET : AF_INET6,
+                    record->address, completion->job->dnscheck->settings.port);
+        completion->ttl = record->ttl < completion->ttl ? record->ttl : completion->ttl;
+    }
+    if (result->failure != NULL)
+        completion->failure = result->failure;
+    if (--completion->pending > 0)
+        return;
+    if (completion->host.addresses.count > 0)
+        referral_cache_put(completion->job->dnscheck->cache, &completion->host, completion->ttl);
+    use_host(completion, &completion->host);
+    completion->next++;
+    complete_next(completion);
+}
+
+static void on_host_cut(void *context, const struct cut *cut, bool is_nxdomain, const char *failure) {
+    struct completion *completion = context;
+    struct dnscheck_job *job = completion->job;
+    const char *host = completion->cut->servers[completion->next];
+    if (cut == NULL || is_nxdomain || cut->addresses.count == 0) {
+        completion->failure = failure != NULL ? failure : "a name server's name does not exist";
+        completion->next++;
+        complete_next(completion);
+        return;
+    }
+    completion->pending = 2;
+    if (!lookup_start(job, cut->name, &cut->addresses, host, DNS_A, on_host_address, completion) ||
+        !lookup_start(job, cut->name, &cut->addresses, host, DNS_AAAA, on_host_address, completion))
+        completion->done(completion->context, NULL, "out of memory");
+}
+
+static void complete_next(struct completion *completion) {
+    struct cut *cut = completion->cut;
+    struct dnscheck_job *job = completion->job;
+    for (; completion->next < cut->server_count; completion->next++) {
+        const char *server = cut->servers[completion->next];
+        char key[DNS_NAME_MAX + 1];
+        if (has_address(cut, server))
+            continue;
+        snprintf(key, sizeof key, "@%s", server);
+        const struct cut *known =
+            strlen(key) < DNS_NAME_MAX ? referral_cache_find(job->dnscheck->cache, key) : NULL;
+        if (known != NULL) {
+            use_host(completion, known);
+            continue;
+        }
+        completion->host = (struct cut){.server_count = 0};
+        snprintf(completion->host.name, sizeof completion->host.name, "@%.252s", server);
+        completion->ttl = job->dnscheck->settings.referral_max_ttl;
+        if (!walk_find_cut(job, server, completion->depth, on_host_cut, completion))
+            completion->done(completion->context, NULL, "out of memory");
+        return;
+    }
+    completion->done(completion->context, cut, completion->failure);
+}
+
+bool walk_complete_addresses(struct dnscheck_job *job, struct cut *cut, unsigned depth, addresses_done *done,
+                             void *context) {
+    struct completion *completion = arena_alloc(job->scratch, sizeof *completion);
+    if (completion == NULL)
+        return false;
+    completion->job = job;
+    completion->cut = cut;
+    completion->depth = depth;
+    completion->done = done;
+    completion->context = context;
+    complete_next(completion);
+    return true;
+}
+
+/* --- root hints --- */
+
+static bool take_hint(struct cut *root, char *line, uint16_t port) {
+    /* "NAME TTL [IN] A|AAAA|NS VALUE", as IANA's file and NSD's zones have it */
+    char *words[6];
+    size_t count = 0;
+    line[strcspn(line, ";\r\n")] = '\0';
+    for (char *word = strtok(line, " \t"); word != NULL && count < 6; word = strtok(NULL, " \t"))
+        words[count++] = word;
+    uint8_t bytes[16];
+    if (count < 3)
+        return true;
+    const char *type = words[count - 2], *value = words[count - 1];
+    int family = strcasecmp(type, "A") == 0 ? AF_INET : strcasecmp(type, "AAAA") == 0 ? AF_INET6 : 0;
+    if (family == 0)
+        return true;
+    if (inet_pton(family, value, bytes) != 1 || strlen(words[0]) >= DNS_NAME_MAX)
+        return false;
+    char name[DNS_NAME_MAX];
+    size_t length = strlen(words[0]);
+    for (size_t i = 0; i <= length; i++)
+        name[i] = (char)tolower((unsigned char)words[0][i]);
+    if (length > 1 && name[length - 1] == '.')
+        name[length - 1] = '\0';
+    size_t at = 0;
+    while (at < root->server_count && strcmp(root->servers[at], name) != 0)
+        at++;
+    if (at == SERVERS_MAX)
+        return true;
+    if (at == root->server_count)
+        strcpy(root->servers[root->server_count++], name);
+    add_address(root, root->servers[at], family, bytes, port);
+    return true;
+}
+
+bool walk_load_root(struct dnscheck *dnscheck, struct error *error) {
+    const char *path = dnscheck->settings.root_hints_file;
+    FILE *file = fopen(path, "re");
+    char line[1024];
+    if (file == NULL)
+        return error_set(error, ERROR_INVALID, "cannot read the root hints %s: %m", path);
+    bool is_good = true;
+    for (unsigned number = 1; is_good && fgets(line, sizeof line, file) != NULL; number++) {
+        is_good = take_hint(&dnscheck->root, line, dnscheck->settings.port);
+        if (!is_good)
+            error_set(error, ERROR_INVALID, "%s:%u: expected a zone-file line with an address", path, number);
+    }
+    fclose(file);
+    if (is_good && dnscheck->root.addresses.count == 0)
+        is_good = error_set(error, ERROR_INVALID, "%s holds no address of a root server", path);
+    return is_good;
+}

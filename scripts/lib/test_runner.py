@@ -1,0 +1,227 @@
+"""scripts/test: builds with sanitizers, runs every test, and says in its last line how many passed.
+
+Every step has a time limit; a step that fails prints its log; the exit status is 0 only when nothing failed."""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from builds import ROOT, configure
+
+NPM = ROOT / "test" / "integration" / "npm"
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks={leaks}:abort_on_error=0:halt_on_error=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "LSAN_OPTIONS": f"suppressions={ROOT}/test/integration/leaks.suppressions:print_suppressions=0",
+}
+LOG_LINES = 150
+
+
+class Results:
+    def __init__(self):
+        self.passed, self.failed, self.skipped = 0, 0, 0
+        self.failures = []
+
+    def add(self, passed=0, skipped=0, failures=()):
+        self.passed += passed
+        self.skipped += skipped
+        self.failed += len(failures)
+        self.failures += failures
+
+    def report(self):
+        for failure in self.failures:
+            print(f"FAILED {failure}")
+        print(f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped")
+        return 1 if self.failed or not self.passed else 0
+
+
+def tail(text, lines=LOG_LINES):
+    return "\n".join(text.splitlines()[-lines:])
+
+
+class Runner:
+    def __init__(self, options):
+        self.options = options
+        self.results = Results()
+        self.builds = Path(os.environ.get("ORIGINCA_BUILDS", ROOT))
+
+    def wants(self, *parts):
+        return self.options.only is None or self.options.only in parts
+
+    def run(self, title, command, seconds, environment=None, directory=ROOT):
+        """(exit status, output); a step past its time limit is killed with everything it started."""
+        print(f"--- {title}", flush=True)
+        started = time.monotonic()
+        with tempfile.TemporaryFile("w+", errors="replace") as output:
+            process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=output,
+                                       stderr=subprocess.STDOUT, cwd=directory, start_new_session=True,
+                                       env={**os.environ, **(environment or {})})
+            try:
+                status = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, 9)
+                process.wait()
+                status = 124
+            output.seek(0)
+            text = output.read()
+        if status == 124:
+            text += f"\nkilled after {seconds} s\n"
+        print(f"    {'ok' if status == 0 else f'exit {status}'}, {time.monotonic() - started:.0f} s", flush=True)
+        return status, text
+
+    def check(self, title, command, seconds, environment=None, directory=ROOT):
+        """A step that counts as one test."""
+        status, text = self.run(title, command, seconds, environment, directory)
+        if status:
+            print(tail(text))
+        self.results.add(passed=status == 0, failures=[title] if status else [])
+        return status == 0
+
+    # Building
+
+    def build(self, name, options, compiler=None, targets=()):
+        """The build folder, None where the build failed."""
+        directory = self.builds / name
+        try:
+            configure(directory, options, {"CC": compiler} if compiler else None)
+        except subprocess.CalledProcessError:
+            log = directory / "meson-logs" / "meson-log.txt"
+            print(tail(log.read_text(errors="replace") if log.exists() else ""))
+            self.results.add(failures=[f"configure {name}"])
+            return None
+        is_built = self.check(f"build {name}", ["ninja", "-C", directory, *targets], 900)
+        return directory if is_built else None
+
+    def sanitizer_environment(self):
+        # Processes of the server cannot be traced, so the leak checker needs root's rights to look at them.
+        leaks = "1" if os.geteuid() == 0 else "0"
+        return {name: value.format(leaks=leaks) for name, value in SANITIZERS.items()}
+
+    # Parts
+
+    def unit(self, directory):
+        status, text = self.run("unit tests", ["meson", "test", "-C", directory, "--no-rebuild", "--print-errorlogs",
+                                               "--num-processes", "2"], 900, self.sanitizer_environment())
+        log = directory / "meson-logs" / "testlog.json"
+        if not log.exists():
+            print(tail(text))
+            self.results.add(failures=["unit tests"])
+            return
+        tests = [json.loads(line) for line in log.read_text().splitlines()]
+        skipped = [test["name"] for test in tests if test["result"] == "SKIP"]
+        failures = [f"unit: {test['name']} ({test['result']})" for test in tests
+                    if test["result"] not in ("OK", "SKIP", "EXPECTEDFAIL")]
+        if status or failures:
+            print(tail(text, 400))
+        if status and not failures:
+            failures = ["unit tests"]
+        self.results.add(len(tests) - len(skipped) - len(failures), len(skipped), failures)
+
+    def integration(self, directory, patterns):
+        if not (NPM / "node_modules" / "acme-client").exists():
+            self.run("npm ci", ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], 300, directory=NPM)
+        with tempfile.TemporaryDirectory(prefix="originca-test-") as temporary:
+            report = Path(temporary) / "report.xml"
+            environment = self.sanitizer_environment() | {
+                "ORIGINCA_BUILD": str(directory), "ORIGINCA_QUICK": "1" if self.options.quick else "0"}
+            base = Path(temporary) / "t"
+            files = sorted(path for pattern in patterns for path in (ROOT / "test" / "integration").glob(pattern))
+            status, text = self.run("integration tests", [
+                "/usr/bin/python3", "-m", "pytest", "-q", "-c", ROOT / "test/integration/pytest.ini", "--basetemp",
+                base, "--junitxml", report, *files], 1800, environment)
+            self._read_report(report, status, text)
+            # Fixtures end their sandboxes; this is for a run that was killed.
+            for state in base.glob("*/sandbox.json"):
+                self.run("end a sandbox that was left", [ROOT / "scripts/sandbox", "down", "--dir", state.parent], 120)
+
+    def _read_report(self, report, status, text):
+        if status:
+            print(tail(text, 600))
+        cases = ElementTree.parse(report).getroot().iter("testcase") if report.exists() else []
+        failures, passed, skipped = [], 0, 0
+        for case in cases:
+            kinds = {child.tag for child in case}
+            if kinds & {"failure", "error"}:
+                failures.append(f"integration: {case.get('classname')}::{case.get('name')}")
+            elif "skipped" in kinds:
+                skipped += 1
+            else:
+                passed += 1
+        if status and not failures:
+            failures = [f"integration tests (pytest exit {status})"]
+        self.results.add(passed, skipped, failures)
+
+    def fuzz(self):
+        options = ["-Dfuzz=true", "-Dtests=false", "-Db_sanitize=address,undefined", "-Db_lundef=false",
+                   "--buildtype=debugoptimized"]
+        directory = self.build("build-fuzz", options, "clang")
+        if directory is None:
+            return
+        seconds = 3 if self.options.quick else 15
+        targets = sorted(path for path in directory.glob("test/*/fuzz_*") if path.is_file()
+                         and os.access(path, os.X_OK))
+        for target in targets:
+            what = target.name.removeprefix("fuzz_")
+            corpus = ROOT / "test" / target.parent.name / f"corpus_{what}"
+            with tempfile.TemporaryDirectory(prefix="originca-fuzz-") as found:
+                self.check(f"fuzz {target.parent.name} {what}", [
+                    target, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=0",
+                    f"-artifact_prefix={found}/", found, *([corpus] if corpus.is_dir() else [])],
+                    seconds + 120, self.sanitizer_environment())
+        if not targets:
+            self.results.add(failures=["fuzz: no targets were built"])
+
+    def checks(self):
+        sources = sorted(str(path) for folder in ("base", "rules", "store", "dnscheck", "server", "cli", "edge", "bench",
+                                                  "include", "test") for path in (ROOT / folder).rglob("*.[ch]")
+                         if "node_modules" not in path.parts)
+        self.check("clang-format", ["clang-format", "--dry-run", "-Werror", *sources], 120)
+        pages = sorted((ROOT / "doc" / "man").glob("*.[0-9]"))
+        if shutil.which("mandoc"):
+            self.check("man pages", ["mandoc", "-T", "lint", "-W", "warning", *pages], 60)
+        scripts = [path for folder in ("scripts", ".ci") for path in (ROOT / folder).iterdir() if path.is_file()]
+        self.check("shell syntax", ["bash", "-n", *scripts], 30)
+
+    def smoke(self, directory):
+        self.check("bench smoke (release build)", [ROOT / "scripts" / "bench", "--smoke"], 300,
+                   {"ORIGINCA_BUILD": str(directory)})
+
+    def all(self):
+        if self.wants("unit", "integration", "clients"):
+            sanitized = self.build("build-asan", ["-Dwerror=true", "-Db_sanitize=address,undefined",
+                                                  "--buildtype=debugoptimized"], "gcc")
+            if sanitized and self.wants("unit"):
+                self.unit(sanitized)
+            if sanitized and self.wants("integration"):
+                self.integration(sanitized, ["test_*.py"])
+            elif sanitized and self.wants("clients"):
+                self.integration(sanitized, ["test_client_*.py", "test_python_acme.py"])
+        if self.options.only is None and not self.options.quick:
+            self.build("build-clang", ["-Dwerror=true", "--buildtype=debugoptimized"], "clang")
+            release = self.build("build-release", ["-Dwerror=true", "-Dtests=false", "--buildtype=release"], "gcc")
+            if release:
+                self.smoke(release)
+        if self.wants("fuzz"):
+            self.fuzz()
+        if self.options.only is None:
+            self.checks()
+        return self.results.report()
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/test", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, one compiler, no benchmark")
+    parser.add_argument("--only", choices=["unit", "integration", "clients", "fuzz"], help="one part alone")
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    sys.exit(Runner(parser.parse_args()).all())
+
+
+if __name__ == "__main__":
+    main()
