@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#include "originca/names.h"
-
 #define RECORDS_TAKEN 64
 
 struct lookup {
@@ -57,7 +55,7 @@ static bool follow_chain(struct lookup *lookup, const struct dns_message *messag
     bool has_moved = false;
     const struct dns_record *alias;
     while (lookup->hops <= lookup->job->dnscheck->settings.max_cname &&
-           name_is_below(lookup->name, lookup->zone) &&
+           dns_is_below(lookup->name, lookup->zone) &&
            (alias = dns_find(message, DNS_ANSWER, lookup->name, DNS_CNAME, NULL)) != NULL &&
            strlen(alias->target) < DNS_NAME_MAX) {
         strcpy(lookup->name, alias->target);
@@ -84,8 +82,8 @@ static const char *find_subzone(const struct lookup *lookup, const struct dns_me
     for (size_t i = 0; i < message->count; i++) {
         const struct dns_record *record = &message->records[i];
         if (record->section == DNS_AUTHORITY && record->type == DNS_NS &&
-            strcmp(record->owner, lookup->zone) != 0 && name_is_below(record->owner, lookup->zone) &&
-            name_is_below(lookup->name, record->owner))
+            strcmp(record->owner, lookup->zone) != 0 && dns_is_below(record->owner, lookup->zone) &&
+            dns_is_below(lookup->name, record->owner))
             return record->owner;
     }
     return NULL;
@@ -116,7 +114,7 @@ static void on_answer(void *context, const struct dns_message *message, const st
         finish(lookup, &result);
         return;
     }
-    bool is_inside = name_is_below(lookup->name, lookup->zone);
+    bool is_inside = dns_is_below(lookup->name, lookup->zone);
     if (!is_inside) {
         lookup->is_away = true;
         if (!walk_find_cut(lookup->job, lookup->name, 0, on_target_cut, lookup))

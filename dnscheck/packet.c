@@ -8,6 +8,8 @@
 
 #include <ldns/ldns.h>
 
+#include "originca/names.h"
+
 #define EVIDENCE_LINE_MAX 300
 #define RECORDS_MAX 256
 
@@ -203,4 +205,8 @@ const struct dns_record *dns_find(const struct dns_message *message, int section
         if ((int)record->section == section && record->type == type && strcmp(record->owner, owner) == 0)
             return record;
     return NULL;
+}
+
+bool dns_is_below(const char *name, const char *zone) {
+    return *zone == '\0' || name_is_below(name, zone);
 }

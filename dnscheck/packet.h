@@ -62,3 +62,5 @@ const char *dns_rcode_name(uint16_t rcode, char out[16]);
 /* The record of that owner, type and section after `after` (NULL: the first). */
 const struct dns_record *dns_find(const struct dns_message *message, int section, const char *owner,
                                   uint16_t type, const struct dns_record *after);
+/* Is `name` the zone or below it? Everything is below the root "". */
+bool dns_is_below(const char *name, const char *zone);

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "originca/names.h"
-
 #define DEPTH_MAX 5 /* name servers whose names need name servers whose names ... */
 
 struct walk {
@@ -65,7 +63,7 @@ static bool has_address(const struct cut *cut, const char *server) {
  * alone. */
 static void take_glue(struct walk *walk, struct cut *cut, const struct dns_message *message) {
     for (size_t i = 0; i < cut->server_count; i++) {
-        if (*walk->cut->name != '\0' && !name_is_below(cut->servers[i], walk->cut->name))
+        if (*walk->cut->name != '\0' && !dns_is_below(cut->servers[i], walk->cut->name))
             continue;
         for (size_t k = 0; k < message->count; k++) {
             const struct dns_record *record = &message->records[k];
@@ -124,8 +122,8 @@ static const struct dns_record *find_referral(const struct walk *walk, const str
         const struct dns_record *record = &message->records[i];
         if (record->section == DNS_AUTHORITY && record->type == DNS_NS &&
             strcmp(record->owner, walk->cut->name) != 0 &&
-            (*walk->cut->name == '\0' || name_is_below(record->owner, walk->cut->name)) &&
-            name_is_below(walk->name, record->owner))
+            (*walk->cut->name == '\0' || dns_is_below(record->owner, walk->cut->name)) &&
+            dns_is_below(walk->name, record->owner))
             return record;
     }
     return NULL;

@@ -19,7 +19,7 @@ static bool account_read(struct arena *arena, const struct redisReply *id, const
         {"created", FIELD_TIME, offsetof(struct store_account, created_at), NULL},
     };
     struct store_account *account = object;
-    *account = (struct store_account){.id = reply_text(arena, id, error)};
+    *account = (struct store_account){.id = reply_text(arena, id, error), .contacts = ""};
     if (account->id == NULL)
         return false;
     if (!reply_read_fields(arena, pairs, fields, sizeof fields / sizeof *fields, account, error))

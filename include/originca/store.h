@@ -7,7 +7,11 @@
  * where noted the result is filled all the same), ERROR_UNAVAILABLE (nothing was sent, or Redis refused
  * writes), ERROR_UNKNOWN (sent, no answer in time: the change may or may not have happened; every script is
  * idempotent by its attempt or object id, so read or repeat), ERROR_INTERNAL (a script failed). Knows nothing
- * of HTTP or ACME. Schema: doc/redis.md. */
+ * of HTTP or ACME. Schema: doc/redis.md.
+ *
+ * Lists: a cursor is a former page's `next_cursor` or NULL (ERROR_INVALID for any other text). A page may be
+ * short, even empty, and still have a next one: each looks at a bounded number of entries. A filter's zone
+ * and customer are ids. Orders and authorizations past their end read as invalid and expired. */
 #pragma once
 
 #include <event2/event.h>
@@ -166,7 +170,9 @@ void store_load_account(struct store *, struct arena *, const char *account_id, 
  * invalid/deactivated for every later step (they check the account's status in their scripts). */
 void store_update_account(struct store *, struct arena *, const char *account_id, const char *contacts,
                           bool agree_terms, bool deactivate, struct store_account *out, store_done *, void *);
-/* Compare-and-set on the old thumbprint. ERROR_CONFLICT: the new key has an account; its id is in *holder. */
+/* Compare-and-set on the old thumbprint. ERROR_CONFLICT: the new key has an account; its id is in *holder.
+ * ERROR_REFUSED: the account is not valid, has another key by now, or the new key is a certificate's or
+ * blocked. */
 void store_change_account_key(struct store *, struct arena *, const char *account_id,
                               const char *old_thumbprint, const char *new_thumbprint, const char *new_jwk,
                               const char **holder, store_done *, void *);
@@ -222,12 +228,13 @@ struct store_order {
     int64_t claimed_at_ms;                     /* while processing */
     const char *csr_sha256;                    /* hex, of the finalize that claimed it; "" */
     const char *origin;                        /* "acme", "rest", "admin" */
-    time_t created_at, expires_at, checked_at; /* checked_at: newest DNS check that held */
+    time_t created_at, expires_at, checked_at; /* checked_at: the oldest proof it rests on */
 };
 /* `order->id` is set by the caller (store_new_order_id), so repeating the call after ERROR_UNKNOWN is safe.
- * Checks in the script: account still valid; each zone still exists, is the customer's and is not paused;
- * `replaces_serial` not replaced by another live order (ERROR_CONFLICT). Stores evidence beside it. An order
- * with status ORDER_REFUSED is a kept attempt: it never changes and is capped per customer. */
+ * Checks in the script: account still valid; each zone still exists, is the customer's and is not paused
+ * (ERROR_REFUSED); `replaces_serial` not replaced by another live order (ERROR_CONFLICT). Stores evidence
+ * beside it. An order with status ORDER_REFUSED is a kept attempt: it never changes and is capped per
+ * customer. */
 char *store_new_order_id(struct arena *);
 void store_create_order(struct store *, const struct store_order *, const char *evidence, store_done *,
                         void *);
@@ -253,8 +260,8 @@ void store_change_authorization(struct store *, struct arena *, const struct sto
 void store_record_recheck(struct store *, const char *order_id, time_t checked_at, const char *evidence,
                           store_done *, void *);
 /* ready -> processing with this attempt; exactly one winner. Checks account, zones and expiry again, and that
- * `spki_sha256` (hex) is no account key (ERROR_REFUSED). ERROR_CONFLICT: not ready; `out` is the order as it
- * is. */
+ * `spki_sha256` (hex) is no account key and not blocked (ERROR_REFUSED, each). ERROR_CONFLICT: not ready,
+ * expired, or the attempt was released before. `out` is the order as it is, in each case. */
 void store_claim_order(struct store *, struct arena *, const char *order_id, const char *attempt,
                        int64_t claimed_at_ms, const char *csr_sha256, const char *spki_sha256,
                        struct store_order *out, store_done *, void *);
@@ -314,7 +321,8 @@ struct store_certificate {
 };
 /* Commit: certificate + order valid + indexes + edge event + ledger sequences applied, only if the order is
  * still this attempt's (or attempt_of_valid equals: repeated call) and account and zones are still good: else
- * ERROR_CONFLICT with the reason, and the caller revokes. */
+ * ERROR_CONFLICT with the reason, and the caller revokes: the certificate is known as void meanwhile, and its
+ * revocation frees the order. */
 struct store_ledger_mark {
     const char *host;
     const uint64_t *sequences;
@@ -360,7 +368,8 @@ void store_reset_ledger_state(struct store *, const char *host, const char *ledg
 /* Applies one ledger record (doc/ledger.md) during replay; idempotent. For "issued" without a commit: rolls
  * the order forward when it is still that attempt's and evidence is younger than `fresh_seconds`, or when the
  * certificate was acknowledged before (order valid with this serial, or no such order: rebuilt Redis); else
- * ERROR_CONFLICT: the caller revokes it through the signer. "void" frees the order. */
+ * ERROR_CONFLICT: the caller revokes it through the signer (the record is not marked). Rolled forward too
+ * when Redis does not know the attempt at all: it has lost its tail. "void" frees the order. */
 void store_apply_ledger_record(struct store *, const char *host, const json_t *record, uint32_t fresh_seconds,
                                store_done *, void *);
 

@@ -71,6 +71,55 @@ static void killed_redis_keeps_what_was_acknowledged(void **state) {
     assert_ok(CALL(f, store_find_customer, f->arena, "unknown", &customer));
 }
 
+#define LOAD 5000 /* more than the sockets hold at once */
+
+struct load {
+    struct fixture *f;
+    struct load_item {
+        struct load *load;
+        struct store_customer customer;
+        bool is_acknowledged;
+    } items[LOAD];
+    size_t left, acknowledged;
+    bool is_over;
+};
+
+static void note_load(void *context, const struct error *error) {
+    struct load_item *item = context;
+    struct load *load = item->load;
+    item->is_acknowledged = error == NULL;
+    if (error == NULL && ++load->acknowledged == 100)
+        kill(load->f->server.pid, SIGKILL); /* the others are under way */
+    if (--load->left == 0)
+        load->is_over = true;
+}
+
+static void redis_killed_under_load_keeps_what_was_acknowledged(void **state) {
+    struct fixture *f = *state;
+    struct store_customer customer;
+    static struct load load;
+    load = (struct load){.f = f, .left = LOAD};
+    for (size_t i = 0; i < LOAD; i++) {
+        load.items[i].load = &load;
+        store_create_customer(f->store, f->arena, arena_printf(f->arena, "customer-%zu", i),
+                              &load.items[i].customer, note_load, &load.items[i]);
+    }
+    run_until(f, &load.is_over);
+    assert_in_range(load.acknowledged, 100, LOAD - 1);
+    wait_ready(f, false);
+    redisFree(f->admin);
+    server_kill(&f->server); /* waits for its end */
+    server_start(&f->server, NULL);
+    f->admin = redisConnectUnix(f->server.socket);
+    wait_ready(f, true);
+    for (size_t i = 0; i < LOAD; i++) {
+        if (!load.items[i].is_acknowledged)
+            continue;
+        assert_ok(CALL(f, store_find_customer, f->arena, load.items[i].customer.id, &customer));
+        assert_string_equal(customer.name, load.items[i].customer.name);
+    }
+}
+
 static void silent_redis_runs_into_the_deadline(void **state) {
     struct fixture *f = *state;
     struct store_customer customer;
@@ -331,6 +380,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         test_case(call_without_redis_is_refused_from_the_loop),
         test_case(killed_redis_keeps_what_was_acknowledged),
+        test_case(redis_killed_under_load_keeps_what_was_acknowledged),
         test_case(silent_redis_runs_into_the_deadline),
         test_case(what_never_left_is_known_not_to_have_happened),
         test_case(too_many_pending_calls_are_refused),

@@ -1,0 +1,206 @@
+/* Certificates: search, one with its PEM, revocation (ledger first, as everywhere). */
+#include "internal.h"
+
+struct certificates_state {
+    struct admin_call call;
+    struct store_certificate certificate;
+    struct store_certificate_list list;
+    struct store_zone zone;
+    char serial[SERIAL_HEX_MAX];
+    uint32_t reason;
+    bool was_revoked_before;
+    struct signer_revocation revocation;
+    struct store_ledger_mark mark;
+};
+
+static const struct {
+    const char *name;
+    uint32_t number;
+} reasons[] = {{"unspecified", 0}, {"keyCompromise", 1},        {"affiliationChanged", 3},
+               {"superseded", 4},  {"cessationOfOperation", 5}, {"privilegeWithdrawn", 9}};
+#define REASONS (sizeof reasons / sizeof reasons[0])
+
+static const char *reason_name(uint32_t number) {
+    for (size_t i = 0; i < REASONS; i++)
+        if (reasons[i].number == number)
+            return reasons[i].name;
+    return "unspecified";
+}
+
+static json_t *certificate_json(struct operation *operation, const struct store_certificate *certificate,
+                                bool with_pem) {
+    uint8_t serial[SERIAL_BYTES];
+    char decimal[SERIAL_DECIMAL_MAX] = "";
+    enum store_certificate_status status = certificate->status;
+    if (hex_decode(certificate->serial, serial, sizeof serial))
+        serial_to_decimal(serial, decimal);
+    if (status == CERTIFICATE_VALID && certificate->not_after <= time(NULL))
+        status = CERTIFICATE_EXPIRED;
+    json_t *json =
+        json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:s}", "serial", decimal, "status",
+                  store_certificate_status_name(status), "names",
+                  admin_strings(certificate->names, certificate->name_count), "issuer", certificate->issuer,
+                  "profile", certificate->profile, "order", certificate->order, "account",
+                  certificate->account, "customer", certificate->customer);
+    json_object_set_new(json, "zones", admin_strings(certificate->zones, certificate->zone_count));
+    json_object_set_new(json, "spki_sha256", json_string(certificate->spki_sha256));
+    admin_set_time(json, "not_before", certificate->not_before);
+    admin_set_time(json, "not_after", certificate->not_after);
+    admin_set_time(json, "issued_at", certificate->issued_at);
+    if (status == CERTIFICATE_REVOKED || certificate->revoked_at != 0) {
+        admin_set_time(json, "revoked_at", certificate->revoked_at);
+        json_object_set_new(json, "reason", json_string(reason_name(certificate->reason)));
+    }
+    if (certificate->replaced_by != NULL && *certificate->replaced_by != '\0')
+        json_object_set_new(json, "replaced_by", json_string(certificate->replaced_by));
+    if (with_pem && certificate->der.length > 0) {
+        const char *pem =
+            pem_encode(operation->arena, "CERTIFICATE", certificate->der.data, certificate->der.length);
+        json_object_set_new(json, "pem", json_string(pem == NULL ? "" : pem));
+    }
+    return json;
+}
+
+static enum step_result load(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    uint8_t serial[SERIAL_BYTES];
+    if (!serial_parse(operation->request->params[0], serial))
+        return admin_refuse(operation, ERROR_INVALID, "a serial is a decimal number, or hex with 0x");
+    hex_encode(serial, sizeof serial, state->serial);
+    store_load_certificate(operation->worker->store, operation->arena, state->serial, &state->certificate,
+                           admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_one(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    admin_reply(operation, 200, certificate_json(operation, &state->certificate, true));
+    return STEP_REPLIED;
+}
+
+static const struct step show_steps[] = {
+    {"require Redis", admin_require_ready}, {"load", load}, {"reply", reply_one}};
+static const struct operation_kind show =
+    OPERATION_KIND("show certificate", show_steps, struct certificates_state, admin_fail);
+
+void admin_show_certificate(struct http_request *request) {
+    operation_start(request, &show);
+}
+
+static enum step_result find_zone(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    const char *zone = http_query_parameter(operation->request, "zone");
+    if (zone == NULL || *zone == '\0')
+        return STEP_DONE;
+    store_find_zone(operation->worker->store, operation->arena, zone, state->call.customer.id, &state->zone,
+                    admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result list(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    struct store_certificate_filter filter = {
+        .status = -1, .zone = state->zone.id, .customer = state->call.customer.id};
+    const char *status = http_query_parameter(operation->request, "status");
+    const char *before = http_query_parameter(operation->request, "expires_before");
+    if (status != NULL && *status != '\0' && !store_certificate_status_parse(status, &filter.status))
+        return admin_refuse(operation, ERROR_INVALID, "status must be valid, revoked, void or expired");
+    if (before != NULL && *before != '\0' && !time_parse(before, &filter.expires_before))
+        return admin_refuse(operation, ERROR_INVALID, "expires_before must be an RFC 3339 time");
+    if (!admin_read_limit(operation, &filter.limit))
+        return STEP_FAIL;
+    filter.cursor = http_query_parameter(operation->request, "cursor");
+    store_list_certificates(operation->worker->store, operation->arena, &filter, &state->list, admin_done,
+                            operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_list(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    json_t *items = json_array(), *json;
+    for (size_t i = 0; i < state->list.count; i++)
+        json_array_append_new(items, certificate_json(operation, &state->list.items[i], false));
+    json = json_pack("{s:o}", "items", items);
+    admin_set_cursor(json, state->list.next_cursor);
+    admin_reply(operation, 200, json);
+    return STEP_REPLIED;
+}
+
+static const struct step list_steps[] = {{"find customer", admin_find_query_customer},
+                                         {"find zone", find_zone},
+                                         {"list", list},
+                                         {"reply", reply_list}};
+static const struct operation_kind list_kind =
+    OPERATION_KIND("list certificates", list_steps, struct certificates_state, admin_fail);
+
+void admin_list_certificates(struct http_request *request) {
+    operation_start(request, &list_kind);
+}
+
+static enum step_result read_reason(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    const json_t *reason = json_object_get(state->call.body, "reason");
+    for (size_t i = 0; i < REASONS; i++) {
+        bool is_it =
+            reason == NULL
+                ? reasons[i].number == 0
+                : (json_is_integer(reason) && json_integer_value(reason) == (json_int_t)reasons[i].number) ||
+                      (json_is_string(reason) && strcmp(json_string_value(reason), reasons[i].name) == 0);
+        if (is_it) {
+            state->reason = reasons[i].number;
+            return STEP_DONE;
+        }
+    }
+    return admin_refuse(operation, ERROR_INVALID,
+                        "reason must be unspecified, keyCompromise, affiliationChanged, superseded, "
+                        "cessationOfOperation or privilegeWithdrawn");
+}
+
+static enum step_result record_in_ledger(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    const char *by = arena_printf(operation->arena, "admin:%s", operation->request->peer_text);
+    if (state->certificate.status != CERTIFICATE_VALID) {
+        state->was_revoked_before = true;
+        return STEP_DONE;
+    }
+    state->revocation = (struct signer_revocation){
+        .issuer = state->certificate.issuer, .reason = state->reason, .by = by == NULL ? "admin" : by};
+    if (!hex_decode(state->serial, state->revocation.serial, SERIAL_BYTES))
+        return admin_refuse(operation, ERROR_INTERNAL, "a serial cannot be read back");
+    signer_revoke(operation->worker->signer, &state->revocation, admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result record_in_store(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    if (state->was_revoked_before)
+        return STEP_DONE;
+    state->mark =
+        (struct store_ledger_mark){operation->worker->config->host_name, &state->revocation.sequence, 1};
+    store_revoke_certificate(operation->worker->store, state->serial, state->revocation.revoked_at,
+                             state->reason, "admin", &state->mark, admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_revoked(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    if (!state->was_revoked_before) {
+        state->certificate.status = CERTIFICATE_REVOKED;
+        state->certificate.revoked_at = state->revocation.revoked_at;
+        state->certificate.reason = state->reason;
+    }
+    json_t *json = certificate_json(operation, &state->certificate, false);
+    json_object_set_new(json, "was_revoked_before", json_boolean(state->was_revoked_before));
+    admin_reply(operation, 200, json);
+    return STEP_REPLIED;
+}
+
+static const struct step revoke_steps[] = {
+    {"read body", admin_read_body}, {"read reason", read_reason}, {"load", load},
+    {"ledger", record_in_ledger},   {"record", record_in_store},  {"reply", reply_revoked}};
+static const struct operation_kind revoke =
+    OPERATION_KIND("revoke certificate", revoke_steps, struct certificates_state, admin_fail);
+
+void admin_revoke_certificate(struct http_request *request) {
+    operation_start(request, &revoke);
+}

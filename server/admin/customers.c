@@ -1,0 +1,240 @@
+/* Customers, their EAB keys, and ACME accounts bound by hand for clients that know no EAB. */
+#include "internal.h"
+
+#include "originca/jose.h"
+
+#define NAME_MAX_LENGTH 100
+
+struct customer_state {
+    struct admin_call call;
+    struct store_customer created;
+    struct store_customer_list list;
+    struct store_eab_key key;
+    struct store_eab_key_list keys;
+    struct jwk jwk;
+    struct store_account account;
+    bool was_created;
+};
+
+static json_t *customer_json(const struct store_customer *customer) {
+    json_t *json = json_pack("{s:s, s:s}", "id", customer->id, "name", customer->name);
+    admin_set_time(json, "created_at", customer->created_at);
+    return json;
+}
+
+/* --- customers --- */
+
+static enum step_result create(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    const char *name = json_get_string(state->call.body, "name", &operation->error);
+    if (name == NULL)
+        return STEP_FAIL;
+    size_t length = strlen(name);
+    if (length == 0 || length > NAME_MAX_LENGTH ||
+        name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-")] != '\0')
+        return admin_refuse(operation, ERROR_INVALID, "the name must be 1 to %d letters, digits and . _ @ -",
+                            NAME_MAX_LENGTH);
+    store_create_customer(operation->worker->store, operation->arena, name, &state->created, admin_done,
+                          operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_created(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    admin_reply(operation, 201, customer_json(&state->created));
+    return STEP_REPLIED;
+}
+
+static const struct step create_steps[] = {
+    {"read body", admin_read_body}, {"create", create}, {"reply", reply_created}};
+static const struct operation_kind create_customer =
+    OPERATION_KIND("create customer", create_steps, struct customer_state, admin_fail);
+
+void admin_create_customer(struct http_request *request) {
+    operation_start(request, &create_customer);
+}
+
+static enum step_result list(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    uint32_t limit;
+    if (!admin_read_limit(operation, &limit))
+        return STEP_FAIL;
+    store_list_customers(operation->worker->store, operation->arena,
+                         http_query_parameter(operation->request, "cursor"), limit, &state->list, admin_done,
+                         operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_list(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    json_t *items = json_array(), *json;
+    for (size_t i = 0; i < state->list.count; i++)
+        json_array_append_new(items, customer_json(&state->list.items[i]));
+    json = json_pack("{s:o}", "items", items);
+    admin_set_cursor(json, state->list.next_cursor);
+    admin_reply(operation, 200, json);
+    return STEP_REPLIED;
+}
+
+static const struct step list_steps[] = {
+    {"require Redis", admin_require_ready}, {"list", list}, {"reply", reply_list}};
+static const struct operation_kind list_customers =
+    OPERATION_KIND("list customers", list_steps, struct customer_state, admin_fail);
+
+void admin_list_customers(struct http_request *request) {
+    operation_start(request, &list_customers);
+}
+
+static enum step_result reply_shown(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    admin_reply(operation, 200, customer_json(&state->call.customer));
+    return STEP_REPLIED;
+}
+
+static const struct step show_steps[] = {{"require Redis", admin_require_ready},
+                                         {"find customer", admin_find_path_customer},
+                                         {"reply", reply_shown}};
+static const struct operation_kind show_customer =
+    OPERATION_KIND("show customer", show_steps, struct customer_state, admin_fail);
+
+void admin_show_customer(struct http_request *request) {
+    operation_start(request, &show_customer);
+}
+
+/* --- EAB keys: the HMAC key derives from the master secret and the key id, so it is stored nowhere --- */
+
+static enum step_result create_key(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    store_create_eab_key(operation->worker->store, operation->arena, state->call.customer.id, &state->key,
+                         admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_key(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    uint8_t hmac[SECRET_BYTES];
+    secrets_derive(operation->worker->secrets, "eab", state->key.kid, strlen(state->key.kid), hmac);
+    const char *text = base64url_encode(operation->arena, hmac, sizeof hmac);
+    bytes_wipe(hmac, sizeof hmac);
+    http_reply_header(operation->request, "Cache-Control", "no-store");
+    admin_reply(operation, 201,
+                json_pack("{s:s, s:s}", "kid", state->key.kid, "hmac", text == NULL ? "" : text));
+    return STEP_REPLIED;
+}
+
+static const struct step create_key_steps[] = {{"read body", admin_read_body},
+                                               {"find customer", admin_find_path_customer},
+                                               {"create key", create_key},
+                                               {"reply", reply_key}};
+static const struct operation_kind create_eab_key =
+    OPERATION_KIND("create EAB key", create_key_steps, struct customer_state, admin_fail);
+
+void admin_create_eab_key(struct http_request *request) {
+    operation_start(request, &create_eab_key);
+}
+
+static enum step_result list_keys(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    store_list_eab_keys(operation->worker->store, operation->arena, state->call.customer.id, &state->keys,
+                        admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_keys(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    json_t *items = json_array();
+    for (size_t i = 0; i < state->keys.count; i++) {
+        const struct store_eab_key *key = &state->keys.items[i];
+        json_t *item = json_pack("{s:s, s:s, s:b}", "kid", key->kid, "customer", key->customer, "revoked",
+                                 key->is_revoked);
+        admin_set_time(item, "created_at", key->created_at);
+        json_array_append_new(items, item);
+    }
+    admin_reply(operation, 200, json_pack("{s:o}", "items", items));
+    return STEP_REPLIED;
+}
+
+static const struct step list_keys_steps[] = {{"require Redis", admin_require_ready},
+                                              {"find customer", admin_find_path_customer},
+                                              {"list keys", list_keys},
+                                              {"reply", reply_keys}};
+static const struct operation_kind list_eab_keys =
+    OPERATION_KIND("list EAB keys", list_keys_steps, struct customer_state, admin_fail);
+
+void admin_list_eab_keys(struct http_request *request) {
+    operation_start(request, &list_eab_keys);
+}
+
+static enum step_result delete_key(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    store_revoke_eab_key(operation->worker->store, state->call.customer.id, operation->request->params[1],
+                         admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_deleted(struct operation *operation) {
+    admin_reply(operation, 200, json_pack("{s:s, s:b}", "kid", operation->request->params[1], "revoked", 1));
+    return STEP_REPLIED;
+}
+
+static const struct step delete_key_steps[] = {{"require Redis", admin_require_ready},
+                                               {"find customer", admin_find_path_customer},
+                                               {"delete key", delete_key},
+                                               {"reply", reply_deleted}};
+static const struct operation_kind delete_eab_key =
+    OPERATION_KIND("delete EAB key", delete_key_steps, struct customer_state, admin_fail);
+
+void admin_delete_eab_key(struct http_request *request) {
+    operation_start(request, &delete_eab_key);
+}
+
+/* --- accounts bound by hand --- */
+
+static enum step_result create_account(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    const json_t *jwk = json_object_get(state->call.body, "jwk");
+    if (!json_is_object(jwk))
+        return admin_refuse(operation, ERROR_INVALID,
+                            "\"jwk\" must be the account's public key as a JWK object");
+    if (!jwk_import(operation->arena, jwk, &state->jwk, &operation->error)) {
+        operation->error.code = ERROR_INVALID;
+        return STEP_FAIL;
+    }
+    const struct store_account account = {
+        .customer = state->call.customer.id,
+        .status = ACCOUNT_VALID,
+        .jwk = state->jwk.canonical,
+        .thumbprint = state->jwk.thumbprint,
+        .contacts = "[]",
+        .eab_kid = "",
+        .has_agreed_terms = true,
+        .created_at = time(NULL),
+    };
+    store_create_account(operation->worker->store, operation->arena, &account, &state->account,
+                         &state->was_created, admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_account(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    if (strcmp(state->account.customer, state->call.customer.id) != 0)
+        return admin_refuse(operation, ERROR_CONFLICT, "this key has an account of another customer already");
+    json_t *json = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s}", "id", state->account.id, "customer", state->account.customer, "status",
+        store_account_status_name(state->account.status), "thumbprint", state->account.thumbprint, "url",
+        arena_printf(operation->arena, "%s/acme/account/%s", operation->worker->config->base_url,
+                     state->account.id));
+    admin_reply(operation, state->was_created ? 201 : 200, json);
+    return STEP_REPLIED;
+}
+
+static const struct step account_steps[] = {{"read body", admin_read_body},
+                                            {"find customer", admin_find_path_customer},
+                                            {"create account", create_account},
+                                            {"reply", reply_account}};
+static const struct operation_kind create_acme_account =
+    OPERATION_KIND("create ACME account", account_steps, struct customer_state, admin_fail);
+
+void admin_create_account(struct http_request *request) {
+    operation_start(request, &create_acme_account);
+}

@@ -1,0 +1,269 @@
+/* Health, readiness, statistics, metrics; stopping issuance and accepting a lost ledger. */
+#include "internal.h"
+
+struct health_state {
+    struct admin_call call;
+    struct store_stats stats;
+    struct signer_status signer;
+    bool is_signer_there, is_dns_usable, is_allowed;
+    char dns_reason[128];
+    struct error signer_error;
+    struct store_ledger_state ledger;
+};
+
+void admin_health(struct http_request *request) {
+    http_reply(request, 200, "application/json", "{\"status\":\"ok\"}", 15);
+}
+
+/* --- readiness --- */
+
+static void note_signer(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct health_state *state = operation->state;
+    state->is_signer_there = error == NULL;
+    if (error != NULL)
+        state->signer_error = *error;
+    operation_resume(operation);
+}
+
+static enum step_result ask_signer(struct operation *operation) {
+    struct health_state *state = operation->state;
+    signer_get_status(operation->worker->signer, &state->signer, note_signer, operation);
+    return STEP_WAIT;
+}
+
+static void note_dns(void *context, bool is_usable, const char *reason) {
+    struct operation *operation = context;
+    struct health_state *state = operation->state;
+    state->is_dns_usable = is_usable;
+    snprintf(state->dns_reason, sizeof state->dns_reason, "%s", reason);
+    operation_resume(operation);
+}
+
+static enum step_result ask_dns(struct operation *operation) {
+    dnscheck_probe(operation->worker->dnscheck, note_dns, operation);
+    return STEP_WAIT;
+}
+
+static json_t *part(bool is_ok, const char *reason) {
+    return is_ok ? json_pack("{s:b}", "ok", 1) : json_pack("{s:b, s:s}", "ok", 0, "reason", reason);
+}
+
+static enum step_result reply_readiness(struct operation *operation) {
+    struct health_state *state = operation->state;
+    const struct worker *worker = operation->worker;
+    const char *redis_reason = "";
+    bool is_redis_ready = store_is_ready(worker->store, &redis_reason);
+    bool is_signing =
+        state->is_signer_there && state->signer.is_token_usable && state->signer.is_signing_allowed;
+    const char *signer_reason = !state->is_signer_there ? state->signer_error.message : state->signer.reason;
+    bool is_ready = is_redis_ready && worker->is_ready && is_signing && state->is_dns_usable;
+    json_t *json =
+        json_pack("{s:b, s:o, s:o, s:o, s:o}", "ready", is_ready, "redis", part(is_redis_ready, redis_reason),
+                  "ledger", part(worker->is_ready, worker->not_ready_reason), "signer",
+                  part(is_signing, signer_reason), "dns", part(state->is_dns_usable, state->dns_reason));
+    http_reply_json(operation->request, is_ready ? 200 : 503, arena_own_json(operation->arena, json));
+    return STEP_REPLIED;
+}
+
+static const struct step readiness_steps[] = {
+    {"ask signer", ask_signer}, {"ask DNS", ask_dns}, {"reply", reply_readiness}};
+static const struct operation_kind readiness =
+    OPERATION_KIND("readyz", readiness_steps, struct health_state, admin_fail);
+
+void admin_readiness(struct http_request *request) {
+    operation_start(request, &readiness);
+}
+
+/* --- statistics --- */
+
+static enum step_result load_stats(struct operation *operation) {
+    struct health_state *state = operation->state;
+    store_load_stats(operation->worker->store, operation->arena, &state->stats, admin_done, operation);
+    return STEP_WAIT;
+}
+
+static json_t *count_by(const uint64_t *counts, size_t kinds, const char *(*name)(size_t kind)) {
+    json_t *json = json_object();
+    for (size_t i = 0; i < kinds; i++)
+        json_object_set_new(json, name(i), json_integer((json_int_t)counts[i]));
+    return json;
+}
+
+static const char *zone_status(size_t kind) {
+    return store_zone_status_name((enum store_zone_status)kind);
+}
+
+static const char *order_status(size_t kind) {
+    return store_order_status_name((enum store_order_status)kind);
+}
+
+static json_t *signer_json(const struct health_state *state) {
+    const struct signer_status *signer = &state->signer;
+    if (!state->is_signer_there)
+        return json_pack("{s:b, s:s}", "ok", 0, "reason", state->signer_error.message);
+    return json_pack("{s:b, s:b, s:s, s:s, s:I, s:I, s:I, s:I}", "ok", signer->is_token_usable,
+                     "signing_allowed", signer->is_signing_allowed, "ledger", signer->ledger_id, "host",
+                     signer->host, "last_sequence", (json_int_t)signer->last_sequence, "signatures",
+                     (json_int_t)signer->signatures, "revocations", (json_int_t)signer->revocations,
+                     "intents_without_outcome", (json_int_t)signer->intents_without_outcome);
+}
+
+static enum step_result reply_stats(struct operation *operation) {
+    struct health_state *state = operation->state;
+    const struct store_stats *stats = &state->stats;
+    const struct dnscheck_counters *dns = dnscheck_counters(operation->worker->dnscheck);
+    json_t *json = json_pack(
+        "{s:I, s:I, s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I}", "customers", (json_int_t)stats->customers,
+        "zones", (json_int_t)stats->zones, "zones_by_status",
+        count_by(stats->zones_by_status, 4, zone_status), "accounts", (json_int_t)stats->accounts, "orders",
+        (json_int_t)stats->orders, "orders_by_status", count_by(stats->orders_by_status, 6, order_status),
+        "certificates", (json_int_t)stats->certificates, "certificates_revoked",
+        (json_int_t)stats->certificates_revoked, "certificates_expiring_7d",
+        (json_int_t)stats->certificates_expiring_7d, "redis_memory_bytes",
+        (json_int_t)stats->redis_memory_bytes, "edge_sequence", (json_int_t)stats->edge_sequence);
+    json_object_set_new(json, "signer", signer_json(state));
+    json_object_set_new(json, "dns",
+                        json_pack("{s:I, s:I, s:I}", "checks", (json_int_t)dns->checks, "queries",
+                                  (json_int_t)dns->queries, "timeouts", (json_int_t)dns->timeouts));
+    admin_reply(operation, 200, json);
+    return STEP_REPLIED;
+}
+
+static const struct step stats_steps[] = {{"require Redis", admin_require_ready},
+                                          {"load stats", load_stats},
+                                          {"ask signer", ask_signer},
+                                          {"reply", reply_stats}};
+static const struct operation_kind stats_kind =
+    OPERATION_KIND("stats", stats_steps, struct health_state, admin_fail);
+
+void admin_show_stats(struct http_request *request) {
+    operation_start(request, &stats_kind);
+}
+
+/* What lives in this worker alone is published when it is asked; what is shared is there already. */
+void admin_metrics(struct http_request *request) {
+    struct worker *worker = *(struct worker **)request->service_context;
+    const struct dnscheck_counters *dns = dnscheck_counters(worker->dnscheck);
+    const struct store_counters *store = store_counters(worker->store);
+    char name[METRIC_NAME_MAX];
+    const struct {
+        const char *name, *help;
+        int64_t value;
+    } values[] = {
+        {"originca_dns_checks_total", "DNS checks started", (int64_t)dns->checks},
+        {"originca_dns_queries_total", "DNS queries sent", (int64_t)dns->queries},
+        {"originca_dns_timeouts_total", "DNS queries without an answer in time", (int64_t)dns->timeouts},
+        {"originca_dns_mismatches_total", "Datagrams that did not match their question",
+         (int64_t)dns->mismatches},
+        {"originca_redis_commands_total", "Redis commands sent", (int64_t)store->commands},
+        {"originca_redis_timeouts_total", "Redis commands without an answer in time",
+         (int64_t)store->timeouts},
+        {"originca_redis_reconnects_total", "Connections made to Redis", (int64_t)store->reconnects},
+        {"originca_redis_pending", "Redis commands in flight", (int64_t)store->pending},
+        {"originca_worker_ready", "1 where the worker serves", worker->is_ready},
+    };
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        snprintf(name, sizeof name, "%s{worker=\"%u\"}", values[i].name, worker->slot);
+        metric_set(metrics_gauge(worker->metrics, name, values[i].help), values[i].value);
+    }
+    char *text = metrics_render(worker->metrics, request->arena);
+    http_reply(request, text == NULL ? 503 : 200, "text/plain; version=0.0.4", text == NULL ? "" : text,
+               text == NULL ? 0 : strlen(text));
+}
+
+/* --- stop and go --- */
+
+static enum step_result read_allowed(struct operation *operation) {
+    struct health_state *state = operation->state;
+    const json_t *allowed = json_object_get(state->call.body, "allowed");
+    if (!json_is_boolean(allowed))
+        return admin_refuse(operation, ERROR_INVALID, "\"allowed\" must be true or false");
+    state->is_allowed = json_is_true(allowed);
+    return STEP_DONE;
+}
+
+static enum step_result set_signing(struct operation *operation) {
+    struct health_state *state = operation->state;
+    signer_set_signing(operation->worker->signer, state->is_allowed, operation->request->peer_text,
+                       admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_signing(struct operation *operation) {
+    struct health_state *state = operation->state;
+    admin_reply(operation, 200, json_pack("{s:b}", "allowed", state->is_allowed));
+    return STEP_REPLIED;
+}
+
+/* No Redis needed: issuance must be stoppable whatever else is broken. */
+static enum step_result read_plain_body(struct operation *operation) {
+    struct admin_call *call = operation->state;
+    call->body = json_parse(operation->arena, operation->request->body.data, operation->request->body.length,
+                            &operation->error);
+    return call->body == NULL ? STEP_FAIL : STEP_DONE;
+}
+
+static const struct step signing_steps[] = {{"read body", read_plain_body},
+                                            {"read allowed", read_allowed},
+                                            {"set signing", set_signing},
+                                            {"reply", reply_signing}};
+static const struct operation_kind signing =
+    OPERATION_KIND("signing", signing_steps, struct health_state, admin_fail);
+
+void admin_set_signing(struct http_request *request) {
+    operation_start(request, &signing);
+}
+
+/* --- a lost ledger --- */
+
+static enum step_result load_ledger(struct operation *operation) {
+    struct health_state *state = operation->state;
+    store_load_ledger_state(operation->worker->store, operation->arena, operation->worker->config->host_name,
+                            &state->ledger, admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result confirm(struct operation *operation) {
+    struct health_state *state = operation->state;
+    bool is_lost =
+        *state->ledger.ledger_id != '\0' && (strcmp(state->ledger.ledger_id, state->signer.ledger_id) != 0 ||
+                                             state->ledger.highest > state->signer.last_sequence);
+    if (!state->is_signer_there)
+        return admin_refuse(operation, ERROR_UNAVAILABLE, "the signer is away: %s",
+                            state->signer_error.message);
+    if (!is_lost)
+        return admin_refuse(operation, ERROR_CONFLICT, "nothing is lost: Redis is not ahead of the ledger");
+    signer_confirm_loss(operation->worker->signer, state->ledger.highest, operation->request->peer_text,
+                        admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reset_ledger(struct operation *operation) {
+    struct health_state *state = operation->state;
+    store_reset_ledger_state(operation->worker->store, operation->worker->config->host_name,
+                             state->signer.ledger_id, state->signer.last_sequence, admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_confirmed(struct operation *operation) {
+    struct health_state *state = operation->state;
+    admin_reply(operation, 200,
+                json_pack("{s:s, s:I}", "ledger", state->signer.ledger_id, "last_sequence",
+                          (json_int_t)state->signer.last_sequence));
+    return STEP_REPLIED;
+}
+
+static const struct step loss_steps[] = {{"require Redis", admin_require_ready},
+                                         {"load ledger state", load_ledger},
+                                         {"ask signer", ask_signer},
+                                         {"confirm", confirm},
+                                         {"ask signer again", ask_signer},
+                                         {"reset", reset_ledger},
+                                         {"reply", reply_confirmed}};
+static const struct operation_kind loss =
+    OPERATION_KIND("confirm loss", loss_steps, struct health_state, admin_fail);
+
+void admin_confirm_loss(struct http_request *request) {
+    operation_start(request, &loss);
+}

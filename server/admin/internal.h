@@ -1,0 +1,76 @@
+/* What the files of the admin service share. */
+#pragma once
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "originca/admin.h"
+#include "originca/dnscheck.h"
+#include "originca/json.h"
+#include "originca/log.h"
+#include "originca/metrics.h"
+#include "originca/operation.h"
+#include "originca/secrets.h"
+#include "originca/signer.h"
+#include "originca/store.h"
+#include "originca/zones.h"
+
+#define LIST_DEFAULT 100
+#define LIST_MAX 1000
+
+struct admin {
+    struct worker *worker; /* first: operation.h */
+    struct http_service service;
+};
+
+/* Every operation's state begins with this. */
+struct admin_call {
+    const json_t *body; /* NULL where there is none */
+    struct store_customer customer;
+};
+
+void admin_fail(struct operation *operation);
+void admin_done(void *context, const struct error *error);
+enum step_result admin_refuse(struct operation *operation, enum error_code code, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+void admin_reply(struct operation *operation, unsigned status, json_t *json); /* takes the reference */
+/* Steps that begin calls: the JSON body; the customer named in the body ("customer") or in the path (:id). */
+enum step_result admin_read_body(struct operation *operation);
+enum step_result admin_find_body_customer(struct operation *operation);
+enum step_result admin_find_path_customer(struct operation *operation);
+/* ?customer=, by id or name; without it the customer stays empty. */
+enum step_result admin_find_query_customer(struct operation *operation);
+enum step_result admin_require_ready(struct operation *operation);
+bool admin_read_limit(struct operation *operation, uint32_t *limit) MUST_CHECK;
+void admin_set_time(json_t *json, const char *name, time_t when); /* left out where 0 */
+void admin_set_document(json_t *json, const char *name,
+                        const char *text); /* JSON text; left out where empty */
+void admin_set_cursor(json_t *json, const char *cursor);
+json_t *admin_strings(const char *const *strings, size_t count);
+
+void admin_create_customer(struct http_request *request);
+void admin_list_customers(struct http_request *request);
+void admin_show_customer(struct http_request *request);
+void admin_create_eab_key(struct http_request *request);
+void admin_list_eab_keys(struct http_request *request);
+void admin_delete_eab_key(struct http_request *request);
+void admin_create_account(struct http_request *request);
+void admin_create_zone(struct http_request *request);
+void admin_list_zones(struct http_request *request);
+void admin_show_zone(struct http_request *request);
+void admin_check_zone(struct http_request *request);
+void admin_delete_zone(struct http_request *request);
+void admin_pause_zone(struct http_request *request);
+void admin_list_orders(struct http_request *request);
+void admin_show_order(struct http_request *request);
+void admin_list_certificates(struct http_request *request);
+void admin_show_certificate(struct http_request *request);
+void admin_revoke_certificate(struct http_request *request);
+void admin_show_stats(struct http_request *request);
+void admin_set_signing(struct http_request *request);
+void admin_confirm_loss(struct http_request *request);
+void admin_metrics(struct http_request *request);
+void admin_health(struct http_request *request);
+void admin_readiness(struct http_request *request);

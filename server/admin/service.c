@@ -1,0 +1,194 @@
+/* The admin service: routes, errors, the steps and small helpers that its calls share. */
+#include "internal.h"
+
+#include <stdarg.h>
+
+static const struct http_route routes[] = {
+    {HTTP_METHOD_POST, "/admin/v1/customers", admin_create_customer, NULL},
+    {HTTP_METHOD_GET, "/admin/v1/customers", admin_list_customers, NULL},
+    {HTTP_METHOD_GET, "/admin/v1/customers/:id", admin_show_customer, NULL},
+    {HTTP_METHOD_POST, "/admin/v1/customers/:id/eab-keys", admin_create_eab_key, NULL},
+    {HTTP_METHOD_GET, "/admin/v1/customers/:id/eab-keys", admin_list_eab_keys, NULL},
+    {HTTP_METHOD_DELETE, "/admin/v1/customers/:id/eab-keys/:kid", admin_delete_eab_key, NULL},
+    {HTTP_METHOD_POST, "/admin/v1/customers/:id/acme-accounts", admin_create_account, NULL},
+    {HTTP_METHOD_POST, "/admin/v1/zones", admin_create_zone, NULL},
+    {HTTP_METHOD_GET, "/admin/v1/zones", admin_list_zones, NULL},
+    {HTTP_METHOD_GET, "/admin/v1/zones/:name", admin_show_zone, NULL},
+    {HTTP_METHOD_DELETE, "/admin/v1/zones/:name", admin_delete_zone, NULL},
+    {HTTP_METHOD_POST, "/admin/v1/zones/:name/check", admin_check_zone, NULL},
+    {HTTP_METHOD_POST, "/admin/v1/zones/:name/pause", admin_pause_zone, (const void *)"pause"},
+    {HTTP_METHOD_POST, "/admin/v1/zones/:name/resume", admin_pause_zone, NULL},
+    {HTTP_METHOD_GET, "/admin/v1/orders", admin_list_orders, NULL},
+    {HTTP_METHOD_GET, "/admin/v1/orders/:id", admin_show_order, NULL},
+    {HTTP_METHOD_GET, "/admin/v1/certificates", admin_list_certificates, NULL},
+    {HTTP_METHOD_GET, "/admin/v1/certificates/:serial", admin_show_certificate, NULL},
+    {HTTP_METHOD_POST, "/admin/v1/certificates/:serial/revoke", admin_revoke_certificate, NULL},
+    {HTTP_METHOD_GET, "/admin/v1/stats", admin_show_stats, NULL},
+    {HTTP_METHOD_POST, "/admin/v1/signing", admin_set_signing, NULL},
+    {HTTP_METHOD_POST, "/admin/v1/ledger/confirm-loss", admin_confirm_loss, NULL},
+    {HTTP_METHOD_GET, "/metrics", admin_metrics, NULL},
+    {HTTP_METHOD_GET, "/healthz", admin_health, NULL},
+    {HTTP_METHOD_GET, "/readyz", admin_readiness, NULL},
+};
+
+static void send_error(struct http_request *request, unsigned status, const char *code, const char *message) {
+    json_t *json = arena_own_json(request->arena, json_pack("{s:{s:s, s:s, s:s}}", "error", "code", code,
+                                                            "message", message, "request", request->id));
+    http_reply_json(request, status, json);
+}
+
+static void fail(struct http_request *request, unsigned status, const char *detail) {
+    send_error(request, status,
+               status == 404   ? "not-found"
+               : status >= 500 ? "unavailable"
+                               : "invalid",
+               detail);
+}
+
+void admin_fail(struct operation *operation) {
+    static const unsigned statuses[] = {
+        [ERROR_NONE] = 500,        [ERROR_INVALID] = 400, [ERROR_NOT_FOUND] = 404,
+        [ERROR_CONFLICT] = 409,    [ERROR_REFUSED] = 403, [ERROR_LIMIT] = 429,
+        [ERROR_UNAVAILABLE] = 503, [ERROR_UNKNOWN] = 503, [ERROR_INTERNAL] = 500};
+    unsigned status = statuses[operation->error.code];
+    log_event(LOG_LEVEL_WARNING, "admin call failed", "request", operation->request->id, "call",
+              operation->kind->name, "step", operation->kind->steps[operation->at].name, "peer",
+              operation->request->peer_text, "reason", operation->error.message, NULL);
+    if (status == 503)
+        http_reply_header(operation->request, "Retry-After", "2");
+    send_error(operation->request, status, error_code_name(operation->error.code), operation->error.message);
+}
+
+void admin_done(void *context, const struct error *error) {
+    if (error != NULL)
+        operation_fail(context, error);
+    else
+        operation_resume(context);
+}
+
+enum step_result admin_refuse(struct operation *operation, enum error_code code, const char *format, ...) {
+    char message[ERROR_MESSAGE_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    error_set(&operation->error, code, "%s", message);
+    return STEP_FAIL;
+}
+
+void admin_reply(struct operation *operation, unsigned status, json_t *json) {
+    if (operation->request->method != HTTP_METHOD_GET && status < 300)
+        log_event(LOG_LEVEL_INFO, "admin change", "request", operation->request->id, "call",
+                  operation->kind->name, "path", operation->request->path, "peer",
+                  operation->request->peer_text, NULL);
+    http_reply_json(operation->request, status, arena_own_json(operation->arena, json));
+}
+
+enum step_result admin_require_ready(struct operation *operation) {
+    const char *reason = "";
+    /* Admins see why: they need to work while the fence is shut, as long as Redis is there. */
+    if (!store_is_ready(operation->worker->store, &reason))
+        return admin_refuse(operation, ERROR_UNAVAILABLE, "Redis cannot be used: %s", reason);
+    return STEP_DONE;
+}
+
+enum step_result admin_read_body(struct operation *operation) {
+    struct admin_call *call = operation->state;
+    struct bytes body = operation->request->body;
+    if (admin_require_ready(operation) == STEP_FAIL)
+        return STEP_FAIL;
+    if (body.length == 0)
+        return STEP_DONE;
+    call->body = json_parse(operation->arena, body.data, body.length, &operation->error);
+    if (call->body == NULL)
+        return STEP_FAIL;
+    return json_is_object(call->body)
+               ? STEP_DONE
+               : admin_refuse(operation, ERROR_INVALID, "the body must be a JSON object");
+}
+
+static enum step_result find_customer(struct operation *operation, const char *name) {
+    struct admin_call *call = operation->state;
+    store_find_customer(operation->worker->store, operation->arena, name, &call->customer, admin_done,
+                        operation);
+    return STEP_WAIT;
+}
+
+enum step_result admin_find_body_customer(struct operation *operation) {
+    struct admin_call *call = operation->state;
+    const char *name = json_get_string(call->body, "customer", &operation->error);
+    return name == NULL ? STEP_FAIL : find_customer(operation, name);
+}
+
+enum step_result admin_find_path_customer(struct operation *operation) {
+    return find_customer(operation, operation->request->params[0]);
+}
+
+enum step_result admin_find_query_customer(struct operation *operation) {
+    const char *name = http_query_parameter(operation->request, "customer");
+    if (admin_require_ready(operation) == STEP_FAIL)
+        return STEP_FAIL;
+    return name == NULL || *name == '\0' ? STEP_DONE : find_customer(operation, name);
+}
+
+bool admin_read_limit(struct operation *operation, uint32_t *limit) {
+    const char *text = http_query_parameter(operation->request, "limit");
+    *limit = LIST_DEFAULT;
+    if (text == NULL)
+        return true;
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || value < 1 || value > LIST_MAX)
+        return error_set(&operation->error, ERROR_INVALID, "limit must be a number from 1 to %d", LIST_MAX);
+    *limit = (uint32_t)value;
+    return true;
+}
+
+void admin_set_time(json_t *json, const char *name, time_t when) {
+    char text[TIME_TEXT_MAX];
+    if (when == 0)
+        return;
+    time_format(when, text);
+    json_object_set_new(json, name, json_string(text));
+}
+
+void admin_set_document(json_t *json, const char *name, const char *text) {
+    json_t *document = text == NULL || *text == '\0' ? NULL : json_loads(text, JSON_DECODE_ANY, NULL);
+    if (document != NULL)
+        json_object_set_new(json, name, document);
+}
+
+void admin_set_cursor(json_t *json, const char *cursor) {
+    if (cursor != NULL)
+        json_object_set_new(json, "cursor", json_string(cursor));
+}
+
+json_t *admin_strings(const char *const *strings, size_t count) {
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(array, json_string(strings[i]));
+    return array;
+}
+
+struct admin *admin_new(struct worker *worker, struct error *error) {
+    struct admin *admin = calloc(1, sizeof *admin);
+    if (admin == NULL) {
+        error_set(error, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    admin->worker = worker;
+    admin->service = (struct http_service){.prefix = "",
+                                           .routes = routes,
+                                           .route_count = sizeof routes / sizeof routes[0],
+                                           .fail = fail,
+                                           .context = admin};
+    return admin;
+}
+
+void admin_free(struct admin *admin) {
+    free(admin);
+}
+
+const struct http_service *admin_service(struct admin *admin) {
+    return &admin->service;
+}
