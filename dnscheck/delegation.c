@@ -110,7 +110,7 @@ static void on_addresses(void *context, struct cut *cut, const char *failure) {
 }
 
 static void judge_referral(struct zone_check *zone, const struct cut *cut) {
-    const char *seen[SERVERS_MAX];
+    const char *seen[SERVERS_MAX] = {NULL};
     size_t ours = 0;
     for (size_t i = 0; i < cut->server_count; i++) {
         seen[i] = cut->servers[i];

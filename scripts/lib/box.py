@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from admin_api import AdminClient, AdminError
-from builds import programs
+from builds import server_program
 from certificates import make_listener_certificate
 from dns_tree import NET, PROVIDER_POOL, ROOT_SERVERS, DnsTree
 from processes import Processes, wait_until
@@ -34,6 +34,7 @@ class Sandbox:
     def __init__(self, directory):
         self.directory = Path(directory).resolve()
         self.state_file = self.directory / "sandbox.json"
+        self.program = None  # originca-server, once up() has built it
         self.state = json.loads(self.state_file.read_text()) if self.state_file.exists() else None
 
     def save(self):
@@ -187,8 +188,7 @@ class Sandbox:
         tree.start()
 
     def run_server_tool(self, *arguments):
-        paths = programs()
-        command = [str(paths["originca-server"]), "-c", str(self.directory / "originca.conf"), *arguments]
+        command = [self.program, "-c", str(self.directory / "originca.conf"), *arguments]
         result = subprocess.run(command, capture_output=True, text=True, timeout=120,
                                 env={**os.environ, **self.token_environment})
         if result.returncode:
@@ -199,8 +199,8 @@ class Sandbox:
             (self.directory / "originca.conf").write_text(render(sections_for(self), issuers_for(self)))
             self.run_server_tool("--check-config")
             self.run_server_tool("ca", "init")
-            self.processes.start("server", [str(programs()["originca-server"]), "-c",
-                                            str(self.directory / "originca.conf")], self.token_environment)
+            self.processes.start("server", [self.program, "-c", str(self.directory / "originca.conf")],
+                                 self.token_environment)
         answers = []
 
         def is_ready():
@@ -314,7 +314,7 @@ class Sandbox:
     def up(self, options):
         self.lay_out(options)
         self.check_ports()
-        programs()
+        self.program = server_program()
         self.start_redis()
         self.make_token()
         if not (self.directory / "tls" / "server.pem").exists():

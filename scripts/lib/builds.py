@@ -5,7 +5,6 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = {"originca-server": "server/originca-server", "originca": "cli/originca"}
 
 
 def configure(directory, options=(), environment=None):
@@ -15,17 +14,21 @@ def configure(directory, options=(), environment=None):
                    env={**os.environ, **(environment or {})})
 
 
-def programs():
-    """{program: path}; builds what is not built."""
+def build_directory():
+    """The folder of a build that is up to date."""
     finished = os.environ.get("ORIGINCA_BUILD")
-    directory = Path(finished or ROOT / "build").resolve()
-    if not finished:
-        configure(directory, ["--buildtype=release", "-Dtests=false"])
-        result = subprocess.run(["ninja", "-C", str(directory), *PROGRAMS.values()], capture_output=True, text=True)
-        if result.returncode:
-            raise SystemExit(f"sandbox: the build failed:\n{result.stdout[-6000:]}{result.stderr[-2000:]}")
-    paths = {name: directory / path for name, path in PROGRAMS.items()}
-    for path in paths.values():
-        if not os.access(path, os.X_OK):
-            raise SystemExit(f"sandbox: {path} is not there; ORIGINCA_BUILD must name a finished build")
-    return paths
+    if finished:
+        return Path(finished).resolve()
+    directory = ROOT / "build"
+    configure(directory, ["--buildtype=release", "-Dtests=false"])
+    result = subprocess.run(["ninja", "-C", str(directory)], capture_output=True, text=True)
+    if result.returncode:
+        raise SystemExit(f"The build failed:\n{result.stdout[-6000:]}{result.stderr[-2000:]}")
+    return directory
+
+
+def server_program():
+    path = build_directory() / "server" / "originca-server"
+    if not os.access(path, os.X_OK):
+        raise SystemExit(f"{path} is not there; ORIGINCA_BUILD must name a finished build")
+    return str(path)

@@ -218,7 +218,7 @@ static void note_claimed(void *context, const struct error *error) {
             refuse_not_ready(operation);
         operation_fail(operation, NULL);
     } else if (error != NULL && error->code == ERROR_REFUSED) {
-        acme_refuse(operation, 400, "badCSR", "%s", error->message);
+        acme_refuse(operation, 403, "unauthorized", "%s", error->message);
         operation_fail(operation, NULL);
     } else {
         acme_done(context, error);

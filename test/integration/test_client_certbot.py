@@ -17,11 +17,11 @@ class Certbot:
     def __init__(self, sandbox, directory):
         self.sandbox, self.directory = sandbox, directory
 
-    def __call__(self, command, *options, check=True, has_server=True):
-        server = ["--server", self.sandbox["DIRECTORY_URL"]] if has_server else []
+    def __call__(self, command, *options, check=True):
         folders = [part for name in ("config", "work", "logs")
                    for part in (f"--{name}-dir", self.directory / name)]
-        return run(["certbot", command, "--non-interactive", *server, *folders, *options],
+        return run(["certbot", command, "--non-interactive", "--server",
+                    self.sandbox["DIRECTORY_URL"], *folders, *options],
                    {"REQUESTS_CA_BUNDLE": self.sandbox["CA_BUNDLE"]}, check=check)
 
     def register(self, *options):

@@ -1,6 +1,7 @@
 """A sandbox as the tests hold it: its settings, its admin API, its DNS, its processes."""
 
 import itertools
+import json
 import os
 import secrets
 import shlex
@@ -122,7 +123,7 @@ class SandboxUnderTest:
         while cursor is not None:
             separator = "&" if "?" in target else "?"
             page = self.admin.get(f"{target}{separator}limit=100" + (f"&cursor={quote(cursor)}" if cursor else ""))
-            items += page[target.partition("?")[0]]
+            items += page["items"]
             cursor = page.get("cursor") or None
         return items
 
@@ -211,3 +212,8 @@ class SandboxUnderTest:
         program = Path(os.environ["ORIGINCA_BUILD"]) / "server" / "originca-server"
         return run([program, "-c", self["CONFIG"], *arguments],
                    {"SOFTHSM2_CONF": str(self.directory / "softhsm2.conf")}, check=check)
+
+    def ledger(self, kind):
+        """The ledger's records of a type, oldest first."""
+        lines = self.server_tool("ledger", "show", "--type", kind, "--json").stdout.splitlines()
+        return [json.loads(line) for line in lines]

@@ -1,0 +1,335 @@
+/* `originca admin ...`: one function a command, one table for all of them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* `pattern` holds one "%s", which is where the operand goes, percent-encoded. */
+static const char *path(struct cli *cli, const char *pattern, const char *operand) {
+    const char *place = strstr(pattern, "%s");
+    const char *made = arena_printf(cli->client.arena, "%.*s%s%s", (int)(place - pattern), pattern,
+                                    client_escape(&cli->client, operand), place + 2);
+    return made == NULL ? "" : made;
+}
+
+static void add_parameter(struct cli *cli, struct text *query, const char *name, const char *value) {
+    if (value != NULL)
+        text_printf(query, "%c%s=%s", strchr(query->data, '?') == NULL ? '?' : '&', name,
+                    client_escape(&cli->client, value));
+}
+
+static json_t *own(struct cli *cli, json_t *json) {
+    return arena_own_json(cli->client.arena, json);
+}
+
+static int finish(struct cli *cli, const json_t *json,
+                  void (*print)(const struct cli *cli, const json_t *json)) {
+    if (json == NULL)
+        return cli->error.code == ERROR_UNAVAILABLE ? EXIT_NO_SERVER : EXIT_REFUSED;
+    if (cli->as_json || print == NULL)
+        print_json(json);
+    else
+        print(cli, json);
+    return EXIT_OK;
+}
+
+/* Pages through a list: one page, or all of them with --all. */
+static json_t *fetch_list(struct cli *cli, const char *first) {
+    json_t *items = own(cli, json_array());
+    const char *cursor = NULL;
+    do {
+        struct text url;
+        text_init(&url, cli->client.arena);
+        text_append(&url, first);
+        add_parameter(cli, &url, "limit", cli->limit != NULL ? cli->limit : cli->wants_all ? "1000" : "100");
+        add_parameter(cli, &url, "cursor", cursor);
+        const json_t *page = client_call(&cli->client, "GET", url.data, NULL, &cli->error);
+        if (page == NULL)
+            return NULL;
+        json_array_extend(items, json_object_get(page, "items"));
+        cursor = json_string_value(json_object_get(page, "cursor"));
+    } while (cursor != NULL && (cli->wants_all || json_array_size(items) == 0));
+    if (cursor != NULL && !cli->as_json)
+        fprintf(stderr, "There are more; --all shows them.\n");
+    return items;
+}
+
+static int finish_list(struct cli *cli, const json_t *items, const char *const *titles,
+                       const char *const *keys, size_t columns) {
+    if (items != NULL && !cli->as_json) {
+        print_table(items, titles, keys, columns);
+        return EXIT_OK;
+    }
+    return finish(cli, items, NULL);
+}
+
+static bool need(struct cli *cli, const char *value, const char *option) {
+    return value != NULL || error_set(&cli->error, ERROR_INVALID, "%s is needed", option);
+}
+
+/* --- customers --- */
+
+static void show_customer(const struct cli *cli, const json_t *customer) {
+    (void)cli;
+    print_customer(customer);
+}
+
+static int customer_add(struct cli *cli) {
+    const json_t *body = own(cli, json_pack("{s:s}", "name", cli->operands[0]));
+    return finish(cli, client_call(&cli->client, "POST", "/admin/v1/customers", body, &cli->error),
+                  show_customer);
+}
+
+static int customer_list(struct cli *cli) {
+    static const char *const titles[] = {"ID", "NAME", "CREATED"}, *const keys[] = {"id", "name",
+                                                                                    "created_at"};
+    return finish_list(cli, fetch_list(cli, "/admin/v1/customers"), titles, keys, 3);
+}
+
+static int customer_show(struct cli *cli) {
+    return finish(cli,
+                  client_call(&cli->client, "GET", path(cli, "/admin/v1/customers/%s", cli->operands[0]),
+                              NULL, &cli->error),
+                  show_customer);
+}
+
+/* --- zones --- */
+
+static const char *zone_path(struct cli *cli, const char *suffix) {
+    struct text url;
+    text_init(&url, cli->client.arena);
+    text_append(&url, path(cli, "/admin/v1/zones/%s", cli->operands[0]));
+    text_append(&url, suffix);
+    add_parameter(cli, &url, "customer", cli->customer);
+    return url.data;
+}
+
+static int zone_add(struct cli *cli) {
+    if (!need(cli, cli->customer, "--customer"))
+        return EXIT_USAGE;
+    const json_t *body =
+        own(cli, json_pack("{s:s, s:s}", "name", cli->operands[0], "customer", cli->customer));
+    return finish(cli, client_call(&cli->client, "POST", "/admin/v1/zones", body, &cli->error), print_zone);
+}
+
+static int zone_list(struct cli *cli) {
+    static const char *const titles[] = {"NAME", "STATUS", "CUSTOMER", "NAME SERVERS", "CHECKED"},
+                             *const keys[] = {"name", "status", "customer", "name_servers", "checked_at"};
+    struct text url;
+    text_init(&url, cli->client.arena);
+    text_append(&url, "/admin/v1/zones");
+    add_parameter(cli, &url, "customer", cli->customer);
+    return finish_list(cli, fetch_list(cli, url.data), titles, keys, 5);
+}
+
+static int zone_show(struct cli *cli) {
+    return finish(cli, client_call(&cli->client, "GET", zone_path(cli, ""), NULL, &cli->error), print_zone);
+}
+
+static int zone_check(struct cli *cli) {
+    return finish(cli, client_call(&cli->client, "POST", zone_path(cli, "/check"), NULL, &cli->error),
+                  print_zone);
+}
+
+static int zone_pause(struct cli *cli) {
+    return finish(cli, client_call(&cli->client, "POST", zone_path(cli, "/pause"), NULL, &cli->error),
+                  print_zone);
+}
+
+static int zone_resume(struct cli *cli) {
+    return finish(cli, client_call(&cli->client, "POST", zone_path(cli, "/resume"), NULL, &cli->error),
+                  print_zone);
+}
+
+static int zone_delete(struct cli *cli) {
+    return finish(cli, client_call(&cli->client, "DELETE", zone_path(cli, ""), NULL, &cli->error),
+                  print_zone);
+}
+
+/* --- EAB keys and accounts --- */
+
+static void show_eab_key(const struct cli *cli, const json_t *key) {
+    (void)cli;
+    printf("key id    %s\nHMAC key  %s\nGive both to the customer's ACME client; they work until the key is "
+           "deleted.\n",
+           json_text(key, "kid"), json_text(key, "hmac"));
+}
+
+static int eab_add(struct cli *cli) {
+    return finish(cli,
+                  client_call(&cli->client, "POST",
+                              path(cli, "/admin/v1/customers/%s/eab-keys", cli->operands[0]), NULL,
+                              &cli->error),
+                  show_eab_key);
+}
+
+static int eab_list(struct cli *cli) {
+    static const char *const titles[] = {"KEY ID", "REVOKED", "CREATED"}, *const keys[] = {"kid", "revoked",
+                                                                                           "created_at"};
+    return finish_list(cli, fetch_list(cli, path(cli, "/admin/v1/customers/%s/eab-keys", cli->operands[0])),
+                       titles, keys, 3);
+}
+
+static int eab_delete(struct cli *cli) {
+    if (!need(cli, cli->customer, "--customer"))
+        return EXIT_USAGE;
+    const char *base = path(cli, "/admin/v1/customers/%s/eab-keys/", cli->customer);
+    const char *url =
+        arena_printf(cli->client.arena, "%s%s", base, client_escape(&cli->client, cli->operands[0]));
+    return finish(cli, client_call(&cli->client, "DELETE", url, NULL, &cli->error), NULL);
+}
+
+static void show_account(const struct cli *cli, const json_t *account) {
+    (void)cli;
+    printf("account   %s\ncustomer  %s\nstatus    %s\n", json_text(account, "url"),
+           json_text(account, "customer"), json_text(account, "status"));
+}
+
+static int account_add(struct cli *cli) {
+    if (!need(cli, cli->jwk_file, "--jwk") || !need(cli, cli->customer, "--customer"))
+        return EXIT_USAGE;
+    json_t *jwk = account_key_read(cli->client.arena, cli->jwk_file, &cli->error);
+    if (jwk == NULL)
+        return EXIT_USAGE;
+    const json_t *body = own(cli, json_pack("{s:O}", "jwk", jwk));
+    return finish(cli,
+                  client_call(&cli->client, "POST",
+                              path(cli, "/admin/v1/customers/%s/acme-accounts", cli->customer), body,
+                              &cli->error),
+                  show_account);
+}
+
+/* --- orders and certificates --- */
+
+static int order_list(struct cli *cli) {
+    static const char *const titles[] = {"ORDER", "STATUS", "IDENTIFIERS", "CUSTOMER", "CREATED"},
+                             *const keys[] = {"id", "status", "identifiers", "customer", "created_at"};
+    struct text url;
+    text_init(&url, cli->client.arena);
+    text_append(&url, "/admin/v1/orders");
+    add_parameter(cli, &url, "status", cli->status);
+    add_parameter(cli, &url, "zone", cli->zone);
+    add_parameter(cli, &url, "customer", cli->customer);
+    add_parameter(cli, &url, "since", cli->since);
+    return finish_list(cli, fetch_list(cli, url.data), titles, keys, 5);
+}
+
+static int order_show(struct cli *cli) {
+    return finish(cli,
+                  client_call(&cli->client, "GET", path(cli, "/admin/v1/orders/%s", cli->operands[0]), NULL,
+                              &cli->error),
+                  print_order);
+}
+
+static int cert_list(struct cli *cli) {
+    static const char *const titles[] = {"SERIAL", "STATUS", "NAMES", "NOT AFTER", "CUSTOMER"},
+                             *const keys[] = {"serial", "status", "names", "not_after", "customer"};
+    struct text url;
+    text_init(&url, cli->client.arena);
+    text_append(&url, "/admin/v1/certificates");
+    add_parameter(cli, &url, "status", cli->status);
+    add_parameter(cli, &url, "zone", cli->zone);
+    add_parameter(cli, &url, "customer", cli->customer);
+    add_parameter(cli, &url, "expires_before", cli->expires_before);
+    return finish_list(cli, fetch_list(cli, url.data), titles, keys, 5);
+}
+
+static int cert_show(struct cli *cli) {
+    return finish(cli,
+                  client_call(&cli->client, "GET", path(cli, "/admin/v1/certificates/%s", cli->operands[0]),
+                              NULL, &cli->error),
+                  print_certificate);
+}
+
+static int cert_revoke(struct cli *cli) {
+    const json_t *body =
+        own(cli, json_pack("{s:s}", "reason", cli->reason == NULL ? "unspecified" : cli->reason));
+    return finish(cli,
+                  client_call(&cli->client, "POST",
+                              path(cli, "/admin/v1/certificates/%s/revoke", cli->operands[0]), body,
+                              &cli->error),
+                  print_certificate);
+}
+
+/* --- the service itself --- */
+
+static int stats(struct cli *cli) {
+    return finish(cli, client_call(&cli->client, "GET", "/admin/v1/stats", NULL, &cli->error), NULL);
+}
+
+static void show_health(const struct cli *cli, const json_t *health) {
+    static const char *const parts[] = {"redis", "ledger", "signer", "dns"};
+    (void)cli;
+    printf("%s\n", json_is_true(json_object_get(health, "ready")) ? "ready" : "NOT READY");
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        const json_t *part = json_object_get(health, parts[i]);
+        printf("  %-7s %s\n", parts[i],
+               json_is_true(json_object_get(part, "ok")) ? "ok" : json_text(part, "reason"));
+    }
+}
+
+static int health(struct cli *cli) {
+    const json_t *json = client_call(&cli->client, "GET", "/readyz", NULL, &cli->error);
+    int status = finish(cli, json, show_health);
+    return status == EXIT_OK && !json_is_true(json_object_get(json, "ready")) ? EXIT_REFUSED : status;
+}
+
+static int metrics(struct cli *cli) {
+    const char *text = client_get_text(&cli->client, "/metrics", &cli->error);
+    if (text == NULL)
+        return EXIT_NO_SERVER;
+    fputs(text, stdout);
+    return EXIT_OK;
+}
+
+static int set_signing(struct cli *cli, bool is_allowed) {
+    const json_t *body = own(cli, json_pack("{s:b}", "allowed", is_allowed));
+    return finish(cli, client_call(&cli->client, "POST", "/admin/v1/signing", body, &cli->error), NULL);
+}
+
+static int signing_stop(struct cli *cli) {
+    return set_signing(cli, false);
+}
+
+static int signing_allow(struct cli *cli) {
+    return set_signing(cli, true);
+}
+
+static int confirm_loss(struct cli *cli) {
+    const json_t *body = own(cli, json_object());
+    return finish(cli, client_call(&cli->client, "POST", "/admin/v1/ledger/confirm-loss", body, &cli->error),
+                  NULL);
+}
+
+const struct command admin_commands[] = {
+    {"customer", "add", "NAME", 1, "add a customer", customer_add},
+    {"customer", "list", "", 0, "list customers", customer_list},
+    {"customer", "show", "NAME", 1, "show a customer", customer_show},
+    {"zone", "add", "NAME --customer C", 1, "add a zone and show the name servers to delegate it to",
+     zone_add},
+    {"zone", "list", "[--customer C]", 0, "list zones", zone_list},
+    {"zone", "show", "NAME", 1, "show a zone with the evidence of its last check", zone_show},
+    {"zone", "check", "NAME", 1, "check its delegation now", zone_check},
+    {"zone", "pause", "NAME", 1, "issue nothing for it until resumed", zone_pause},
+    {"zone", "resume", "NAME", 1, "issue for it again", zone_resume},
+    {"zone", "delete", "NAME", 1, "off-board it: nothing is issued for it any more", zone_delete},
+    {"eab", "add", "CUSTOMER", 1, "make a key for external account binding", eab_add},
+    {"eab", "list", "CUSTOMER", 1, "list a customer's binding keys", eab_list},
+    {"eab", "delete", "KID --customer C", 1, "revoke a binding key", eab_delete},
+    {"acme-account", "add", "--jwk FILE --customer C", 0, "bind the key of a client that knows no binding",
+     account_add},
+    {"order", "list", "[--status S] [--zone Z] [--customer C] [--since T]", 0,
+     "list orders and refused attempts", order_list},
+    {"order", "show", "ID", 1, "show an order with its DNS evidence", order_show},
+    {"cert", "list", "[--status S] [--zone Z] [--customer C] [--expires-before T]", 0, "list certificates",
+     cert_list},
+    {"cert", "show", "SERIAL", 1, "show a certificate", cert_show},
+    {"cert", "revoke", "SERIAL [--reason R]", 1, "revoke a certificate for ever", cert_revoke},
+    {"stats", "", "", 0, "counts for an overview", stats},
+    {"health", "", "", 0, "is everything usable? exit 1 if not", health},
+    {"metrics", "", "", 0, "Prometheus text", metrics},
+    {"signing", "stop", "", 0, "stop issuing at once, until allowed again", signing_stop},
+    {"signing", "allow", "", 0, "allow issuing again", signing_allow},
+    {"ledger", "confirm-loss", "", 0, "accept that ledger records are lost", confirm_loss},
+};
+const size_t admin_command_count = sizeof admin_commands / sizeof admin_commands[0];

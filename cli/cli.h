@@ -1,0 +1,42 @@
+/* What the commands of `originca` share. */
+#pragma once
+
+#include "client.h"
+
+enum exit_status { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3 };
+
+struct cli {
+    struct client client;
+    bool as_json, has_colour;
+    /* options that several commands take */
+    const char *customer, *jwk_file, *status, *zone, *since, *reason, *expires_before, *limit;
+    bool wants_all;
+    const char *operands[4];
+    size_t operand_count;
+    struct error error;
+};
+
+struct command {
+    const char *noun, *verb;
+    const char *operands; /* for the usage line */
+    size_t operand_count;
+    const char *help;
+    int (*run)(struct cli *cli);
+};
+
+extern const struct command admin_commands[];
+extern const size_t admin_command_count;
+
+/* print.c */
+void print_json(const json_t *json);
+void print_customer(const json_t *customer);
+void print_zone(const struct cli *cli, const json_t *zone);
+void print_order(const struct cli *cli, const json_t *order);
+void print_certificate(const struct cli *cli, const json_t *certificate);
+/* Aligned columns: `keys` are members of each item; lists are joined, everything else as text. */
+void print_table(const json_t *items, const char *const *titles, const char *const *keys, size_t columns);
+const char *json_text(const json_t *json, const char *key); /* "" where absent */
+
+/* account_key.c: the public JWK of an account key: a JWK (private members are dropped) or a PEM key, private
+ * or public. */
+json_t *account_key_read(struct arena *arena, const char *path, struct error *error);

@@ -1,0 +1,155 @@
+/* originca: the command line of admins (and, later, of customers). Finds the command in its table, parses
+ * options, runs it. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+#include "cli.h"
+
+#define DEFAULT_SOCKET "/run/originca/admin.sock"
+
+static void print_help(FILE *out) {
+    fputs("Usage: originca [--socket PATH] [--json] admin NOUN VERB [OPERAND] [OPTIONS]\n\n", out);
+    for (size_t i = 0; i < admin_command_count; i++) {
+        const struct command *command = &admin_commands[i];
+        char left[128];
+        snprintf(left, sizeof left, "admin %s%s%s%s%s", command->noun, *command->verb == '\0' ? "" : " ",
+                 command->verb, *command->operands == '\0' ? "" : " ", command->operands);
+        fprintf(out, "  %-70s %s\n", left, command->help);
+    }
+    fputs("\n"
+          "  --socket PATH   admin socket (ORIGINCA_ADMIN_SOCKET, else " DEFAULT_SOCKET ")\n"
+          "  --json          print data as JSON\n"
+          "  --limit N, --all   how much of a list\n"
+          "  --version, --help\n\n"
+          "Exit status: 0 done, 1 refused, 2 wrong usage, 3 the server cannot be reached. See originca(1).\n",
+          out);
+}
+
+enum {
+    OPTION_SOCKET = 256,
+    OPTION_JSON,
+    OPTION_CUSTOMER,
+    OPTION_JWK,
+    OPTION_STATUS,
+    OPTION_ZONE,
+    OPTION_SINCE,
+    OPTION_REASON,
+    OPTION_EXPIRES,
+    OPTION_LIMIT,
+    OPTION_ALL,
+    OPTION_VERSION,
+    OPTION_HELP
+};
+
+static const struct option options[] = {
+    {"socket", required_argument, NULL, OPTION_SOCKET},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"customer", required_argument, NULL, OPTION_CUSTOMER},
+    {"jwk", required_argument, NULL, OPTION_JWK},
+    {"status", required_argument, NULL, OPTION_STATUS},
+    {"zone", required_argument, NULL, OPTION_ZONE},
+    {"since", required_argument, NULL, OPTION_SINCE},
+    {"reason", required_argument, NULL, OPTION_REASON},
+    {"expires-before", required_argument, NULL, OPTION_EXPIRES},
+    {"limit", required_argument, NULL, OPTION_LIMIT},
+    {"all", no_argument, NULL, OPTION_ALL},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {0},
+};
+
+static bool take_option(struct cli *cli, int option, const char *value) {
+    struct {
+        int option;
+        const char **place;
+    } const texts[] = {{OPTION_SOCKET, &cli->client.socket},
+                       {OPTION_CUSTOMER, &cli->customer},
+                       {OPTION_JWK, &cli->jwk_file},
+                       {OPTION_STATUS, &cli->status},
+                       {OPTION_ZONE, &cli->zone},
+                       {OPTION_SINCE, &cli->since},
+                       {OPTION_REASON, &cli->reason},
+                       {OPTION_EXPIRES, &cli->expires_before},
+                       {OPTION_LIMIT, &cli->limit}};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i].option == option) {
+            *texts[i].place = value;
+            return true;
+        }
+    if (option == OPTION_JSON)
+        cli->as_json = true;
+    else if (option == OPTION_ALL)
+        cli->wants_all = true;
+    else
+        return false;
+    return true;
+}
+
+/* words[0] is "admin". */
+static const struct command *find_command(const char *const *words, size_t count, size_t *used) {
+    for (size_t i = 0; i < admin_command_count && count > 1; i++) {
+        const struct command *command = &admin_commands[i];
+        bool has_verb = *command->verb != '\0';
+        if (strcmp(words[1], command->noun) != 0 ||
+            (has_verb && (count < 3 || strcmp(words[2], command->verb) != 0)))
+            continue;
+        *used = has_verb ? 3 : 2;
+        return command;
+    }
+    return NULL;
+}
+
+static int run(struct cli *cli, const char *const *words, size_t count) {
+    size_t used = 0;
+    const struct command *command =
+        count > 0 && strcmp(words[0], "admin") == 0 ? find_command(words, count, &used) : NULL;
+    if (command == NULL) {
+        fputs("originca: unknown command; `originca --help` lists them\n", stderr);
+        return EXIT_USAGE;
+    }
+    if (count - used != command->operand_count) {
+        fprintf(stderr, "Usage: originca admin %s %s %s\n", command->noun, command->verb, command->operands);
+        return EXIT_USAGE;
+    }
+    for (; used < count; used++)
+        cli->operands[cli->operand_count++] = words[used];
+    int status = command->run(cli);
+    if (cli->error.code != ERROR_NONE)
+        fprintf(stderr, "originca: %s\n", cli->error.message);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    struct cli cli = {.has_colour = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL};
+    const char *words[8], *from_environment = getenv("ORIGINCA_ADMIN_SOCKET");
+    size_t count = 0;
+    cli.client.socket = from_environment != NULL ? from_environment : DEFAULT_SOCKET;
+    /* Options may stand anywhere; "-" in front of the short options hands out words in between as option 1.
+     */
+    for (int option; (option = getopt_long(argc, argv, "-h", options, NULL)) != -1;) {
+        if (option == 1 && count < sizeof words / sizeof words[0]) {
+            words[count++] = optarg;
+        } else if (option == OPTION_HELP || option == 'h') {
+            print_help(stdout);
+            return EXIT_OK;
+        } else if (option == OPTION_VERSION) {
+            puts("originca " ORIGINCA_VERSION);
+            return EXIT_OK;
+        } else if (!take_option(&cli, option, optarg)) {
+            fputs("originca: wrong usage; `originca --help` shows it\n", stderr);
+            return EXIT_USAGE;
+        }
+    }
+    cli.client.arena = arena_new(256u * 1024 * 1024);
+    if (cli.client.arena == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return EXIT_REFUSED;
+    int status = run(&cli, words, count);
+    curl_global_cleanup();
+    arena_free(cli.client.arena);
+    return status;
+}
