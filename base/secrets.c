@@ -79,3 +79,8 @@ void secrets_derive(const struct secrets *secrets, const char *label, const void
         memcpy(message + label_length, context, length);
     hmac_sha256(secrets->master, SECRET_BYTES, message, label_length + length, out);
 }
+
+void secrets_derive_eab_key(const struct secrets *secrets, const char *kid, uint8_t out[SECRET_BYTES]) {
+    secrets_derive(secrets, "eab", kid, strlen(kid), out);
+    out[0] &= 0x7F;
+}

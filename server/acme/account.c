@@ -163,7 +163,7 @@ static enum step_result verify_binding(struct operation *operation) {
         return acme_refuse(
             operation, 403, "unauthorized",
             "externalAccountBinding: the key id is unknown or was revoked; ask your provider for a new one");
-    secrets_derive(operation->worker->secrets, "eab", state->eab_key.kid, strlen(state->eab_key.kid), key);
+    secrets_derive_eab_key(operation->worker->secrets, state->eab_key.kid, key);
     bool is_good = jws_verify_hmac(&state->binding, key, sizeof key, &fault, &operation->error);
     bytes_wipe(key, sizeof key);
     if (!is_good)

@@ -113,7 +113,7 @@ static enum step_result create_key(struct operation *operation) {
 static enum step_result reply_key(struct operation *operation) {
     struct customer_state *state = operation->state;
     uint8_t hmac[SECRET_BYTES];
-    secrets_derive(operation->worker->secrets, "eab", state->key.kid, strlen(state->key.kid), hmac);
+    secrets_derive_eab_key(operation->worker->secrets, state->key.kid, hmac);
     const char *text = base64url_encode(operation->arena, hmac, sizeof hmac);
     bytes_wipe(hmac, sizeof hmac);
     http_reply_header(operation->request, "Cache-Control", "no-store");

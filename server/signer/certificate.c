@@ -264,17 +264,22 @@ bool certificate_assemble(struct arena *arena, const struct issuer *issuer, stru
 
 /* --- issuing certificates --- */
 
+/* The size of a key out of a token is not always told: the curve is. */
+static bool has_curve(gnutls_pubkey_t key, gnutls_ecc_curve_t wanted) {
+    gnutls_ecc_curve_t curve;
+    return gnutls_pubkey_export_ecc_raw2(key, &curve, NULL, NULL, 0) >= 0 && curve == wanted;
+}
+
 static bool choose_algorithm(gnutls_pubkey_t key, gnutls_sign_algorithm_t *algorithm,
                              struct bytes *identifier, struct error *error) {
-    unsigned bits = 0;
-    int type = gnutls_pubkey_get_pk_algorithm(key, &bits);
+    int type = gnutls_pubkey_get_pk_algorithm(key, NULL);
     if (type == GNUTLS_PK_RSA) {
         *algorithm = GNUTLS_SIGN_RSA_SHA256;
         *identifier = (struct bytes){rsa_sha256, sizeof rsa_sha256};
-    } else if (type == GNUTLS_PK_ECDSA && bits == 256) {
+    } else if (type == GNUTLS_PK_ECDSA && has_curve(key, GNUTLS_ECC_CURVE_SECP256R1)) {
         *algorithm = GNUTLS_SIGN_ECDSA_SHA256;
         *identifier = (struct bytes){ecdsa_sha256, sizeof ecdsa_sha256};
-    } else if (type == GNUTLS_PK_ECDSA && bits == 384) {
+    } else if (type == GNUTLS_PK_ECDSA && has_curve(key, GNUTLS_ECC_CURVE_SECP384R1)) {
         *algorithm = GNUTLS_SIGN_ECDSA_SHA384;
         *identifier = (struct bytes){ecdsa_sha384, sizeof ecdsa_sha384};
     } else {

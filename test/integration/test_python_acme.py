@@ -24,9 +24,7 @@ ACCOUNT_KEYS = {
 
 def connect(sandbox, key, algorithm):
     network = acme_client.ClientNetwork(key, alg=algorithm, user_agent="originca-test",
-                                        verify_ssl=True, timeout=60)
-    network.session.verify = sandbox["CA_BUNDLE"]
-    network.session.trust_env = False
+                                        verify_ssl=sandbox["CA_BUNDLE"], timeout=60)
     directory = acme_client.ClientV2.get_directory(sandbox["DIRECTORY_URL"], network)
     return acme_client.ClientV2(directory, network)
 
