@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "config_check.h"
+#include "config_source.h"
 #include "originca/log.h"
 #include "originca/text.h"
 
@@ -218,8 +219,8 @@ static cfg_t *make_parser(struct option_tables *tables, const struct reading *re
     return cfg;
 }
 
-static cfg_t *parse_file(const char *path, struct option_tables *tables, struct reading *reading,
-                         struct error *error) {
+static cfg_t *parse_source(const char *source, struct option_tables *tables, struct reading *reading,
+                           struct error *error) {
     for (;;) {
         cfg_t *cfg = make_parser(tables, reading);
         if (cfg == NULL) {
@@ -229,13 +230,10 @@ static cfg_t *parse_file(const char *path, struct option_tables *tables, struct 
         reading->seen_count = 0;
         reading->has_new_unknown = false;
         current = reading;
-        int outcome = cfg_parse(cfg, path);
+        /* A parse error has been complained about; what was read before it is still judged. */
+        int outcome = cfg_parse_buf(cfg, source);
+        (void)outcome;
         current = NULL;
-        if (outcome == CFG_FILE_ERROR) {
-            error_set(error, ERROR_INVALID, "cannot read %s: %m", path);
-            cfg_free(cfg);
-            return NULL;
-        }
         if (!reading->has_new_unknown)
             return cfg;
         cfg_free(cfg);
@@ -260,7 +258,10 @@ static bool read_config(struct config *config, const char *path, struct reading 
                         struct error *error) {
     struct option_tables *tables = calloc(1, sizeof *tables);
     char *copy = strdup(path);
-    cfg_t *cfg = tables != NULL && copy != NULL ? parse_file(path, tables, reading, error) : NULL;
+    char *source = config_read_source(path, reading->complaints, error);
+    cfg_t *cfg = tables != NULL && copy != NULL && source != NULL
+                     ? parse_source(source, tables, reading, error)
+                     : NULL;
     bool is_read = cfg != NULL && fill_config(config, reading, cfg, dirname(copy), error);
     if (is_read)
         config_check(config, reading->complaints);
@@ -268,6 +269,7 @@ static bool read_config(struct config *config, const char *path, struct reading 
         cfg_free(cfg);
     free(tables);
     free(copy);
+    free(source);
     return is_read;
 }
 

@@ -120,8 +120,10 @@ static bool parse_prefix(const char *text, struct config_prefix *out, struct err
     out->family = strchr(host, ':') != NULL ? AF_INET6 : AF_INET;
     if (inet_pton(out->family, host, out->bytes) != 1)
         return error_set(error, ERROR_INVALID, "\"%s\" holds no IP address", text);
-    if (!parse_number(slash + 1, 10, 0, out->family == AF_INET ? 32 : 128, &bits, error))
+    if (!parse_number(slash + 1, 10, 0, out->family == AF_INET ? 32 : 128, &bits, error)) {
+        error_prefix(error, "\"%s\"", text);
         return false;
+    }
     out->bits = bits;
     for (unsigned bit = bits; bit < (out->family == AF_INET ? 32u : 128u); bit++)
         if (out->bytes[bit / 8] & (0x80 >> bit % 8))

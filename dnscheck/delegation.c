@@ -156,6 +156,6 @@ static void on_cut(void *context, const struct cut *cut, bool is_nxdomain, const
 }
 
 void delegation_start(struct zone_check *zone) {
-    if (!walk_find_cut(zone->job, zone->zone.name, 0, on_cut, zone))
+    if (!walk_find_cut(zone->job, zone->zone.name, true, 0, on_cut, zone))
         check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
 }

@@ -78,8 +78,10 @@ void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uin
 /* The deepest zone cut at or above `name`. `cut` NULL: the walk failed, `failure` says why; `nxdomain` tells
  * that the name does not exist. */
 typedef void walk_done(void *context, const struct cut *cut, bool is_nxdomain, const char *failure);
-bool walk_find_cut(struct dnscheck_job *job, const char *name, unsigned depth, walk_done *done,
-                   void *context) MUST_CHECK;
+/* `asks_parent`: a cut of exactly this name is not taken from the cache: the proof of a delegation is fresh.
+ */
+bool walk_find_cut(struct dnscheck_job *job, const char *name, bool asks_parent, unsigned depth,
+                   walk_done *done, void *context) MUST_CHECK;
 /* Fills in addresses of the cut's servers that have none. */
 typedef void addresses_done(void *context, struct cut *cut, const char *failure);
 bool walk_complete_addresses(struct dnscheck_job *job, struct cut *cut, unsigned depth, addresses_done *done,

@@ -117,7 +117,7 @@ static void on_answer(void *context, const struct dns_message *message, const st
     bool is_inside = dns_is_below(lookup->name, lookup->zone);
     if (!is_inside) {
         lookup->is_away = true;
-        if (!walk_find_cut(lookup->job, lookup->name, 0, on_target_cut, lookup))
+        if (!walk_find_cut(lookup->job, lookup->name, false, 0, on_target_cut, lookup))
             fail(lookup, "out of memory");
         return;
     }

@@ -152,12 +152,37 @@ static void on_v6(void *context, const struct lookup_result *result) {
     on_addresses(context, 1, result);
 }
 
-static void ask(struct name_check *name, const char *host) {
+static void ask_addresses(struct name_check *name) {
     struct zone_check *zone = zone_of(name);
-    name->asked = host;
     name->pending = 2;
-    if (!lookup_start(name->job, zone->zone.name, &zone->cut.addresses, host, DNS_A, on_v4, name) ||
-        !lookup_start(name->job, zone->zone.name, &zone->cut.addresses, host, DNS_AAAA, on_v6, name))
+    if (!lookup_start(name->job, zone->zone.name, &zone->cut.addresses, name->asked, DNS_A, on_v4, name) ||
+        !lookup_start(name->job, zone->zone.name, &zone->cut.addresses, name->asked, DNS_AAAA, on_v6, name))
+        check_decide_name(name, DNSCHECK_FAILED, "internal", "out of memory");
+}
+
+/* Is there a further cut between the zone and the name? The zone's servers may serve the sub-zone too and
+ * would answer for it without a word about the cut, so it is asked for label by label. */
+static void on_cut(void *context, const struct cut *cut, bool is_nxdomain, const char *failure) {
+    struct name_check *name = context;
+    if (name->is_decided)
+        return;
+    if (cut == NULL) {
+        const struct lookup_result failed = {.failure = failure};
+        refuse_chain(name, &failed);
+    } else if (strcmp(cut->name, zone_of(name)->zone.name) != 0) {
+        const struct lookup_result away = {.is_subzone = true, .subzone = cut->name};
+        refuse_chain(name, &away);
+    } else if (is_nxdomain) {
+        name->results[0] = name->results[1] = (struct lookup_result){.is_nxdomain = true};
+        judge(name);
+    } else {
+        ask_addresses(name);
+    }
+}
+
+static void ask(struct name_check *name, const char *host) {
+    name->asked = host;
+    if (!walk_find_cut(name->job, host, true, 0, on_cut, name))
         check_decide_name(name, DNSCHECK_FAILED, "internal", "out of memory");
 }
 

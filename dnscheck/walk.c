@@ -177,9 +177,10 @@ static void step(struct walk *walk) {
         walk->done(walk->context, NULL, false, "out of memory");
 }
 
-static const struct cut *find_start(struct dnscheck_job *job, const char *name) {
+static const struct cut *find_start(struct dnscheck_job *job, const char *name, bool asks_parent) {
     for (const char *suffix = name;; suffix += 1) {
-        const struct cut *cut = referral_cache_find(job->dnscheck->cache, suffix);
+        const struct cut *cut =
+            asks_parent && suffix == name ? NULL : referral_cache_find(job->dnscheck->cache, suffix);
         if (cut != NULL) {
             job->dnscheck->counters.cache_hits++;
             return cut;
@@ -190,14 +191,14 @@ static const struct cut *find_start(struct dnscheck_job *job, const char *name) 
     }
 }
 
-bool walk_find_cut(struct dnscheck_job *job, const char *name, unsigned depth, walk_done *done,
-                   void *context) {
+bool walk_find_cut(struct dnscheck_job *job, const char *name, bool asks_parent, unsigned depth,
+                   walk_done *done, void *context) {
     struct walk *walk = arena_alloc(job->scratch, sizeof *walk);
     if (walk == NULL || strlen(name) >= sizeof walk->name)
         return false;
     *walk = (struct walk){.job = job, .labels = 1, .depth = depth, .done = done, .context = context};
     strcpy(walk->name, name);
-    walk->cut = copy_to_scratch(job, find_start(job, name));
+    walk->cut = copy_to_scratch(job, find_start(job, name, asks_parent));
     if (walk->cut == NULL)
         return false;
     if (depth > DEPTH_MAX)
@@ -286,7 +287,7 @@ static void complete_next(struct completion *completion) {
         completion->host = (struct cut){.server_count = 0};
         snprintf(completion->host.name, sizeof completion->host.name, "@%.252s", server);
         completion->ttl = job->dnscheck->settings.referral_max_ttl;
-        if (!walk_find_cut(job, server, completion->depth, on_host_cut, completion))
+        if (!walk_find_cut(job, server, false, completion->depth, on_host_cut, completion))
             completion->done(completion->context, NULL, "out of memory");
         return;
     }

@@ -361,6 +361,8 @@ static void stop(struct supervisor *supervisor) {
     log_event(LOG_LEVEL_INFO, "stopping", NULL);
     process_notify("STOPPING=1");
     supervisor->is_stopping = true;
+    /* Nobody accepts any more: who comes now is to be refused, not to wait in a queue and be reset. */
+    listeners_close_all(&supervisor->listeners);
     for (size_t i = 0; i < supervisor->count; i++)
         if (!supervisor->children[i].is_signer)
             drain_child(supervisor, &supervisor->children[i]);
@@ -438,6 +440,8 @@ int supervisor_run(struct config *config) {
     catch_signals(&while_waiting);
     if (!prepare(&supervisor, &error)) {
         log_event(LOG_LEVEL_ERROR, "cannot start", "reason", error.message, NULL);
+        listeners_close_all(&supervisor.listeners);
+        config_free(supervisor.config);
         return 1;
     }
     log_event(LOG_LEVEL_INFO, "starting", "version", ORIGINCA_VERSION, "config", config->path, NULL);

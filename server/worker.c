@@ -38,6 +38,7 @@ struct worker_process {
     struct http_service public_services[SERVICES_MAX], plain_services[SERVICES_MAX],
         admin_services[SERVICES_MAX];
     struct http_server *servers[SERVERS_MAX];
+    int listening[SERVERS_MAX];
     size_t server_count, drained_count;
     struct event *on_term, *on_usr1, *ready_timer, *drain_timer;
     int ready_fd;
@@ -76,8 +77,10 @@ static void start_draining(evutil_socket_t fd, short what, void *context) {
     process->worker.is_draining = true;
     struct timeval limit = {.tv_sec = process->worker.config->drain_seconds};
     event_add(process->drain_timer, &limit);
-    for (size_t i = 0; i < process->server_count; i++)
+    for (size_t i = 0; i < process->server_count; i++) {
         http_server_drain(process->servers[i], note_drained, process);
+        close(process->listening[i]); /* the supervisor keeps its own while somebody else is to accept */
+    }
 }
 
 static void reopen_log(evutil_socket_t fd, short what, void *context) {
@@ -199,6 +202,7 @@ static bool listen_on(struct worker_process *process, const struct listeners *li
                                                      services, count, &limits, error);
         if (server == NULL)
             return false;
+        process->listening[process->server_count] = listener->fd;
         process->servers[process->server_count++] = server;
     }
     return true;

@@ -13,7 +13,8 @@ from pathlib import Path
 from dns_query import soa_serial
 from processes import wait_until
 
-TTL = 1
+STABLE_TTL = 60
+CHANGING_TTL = 0  # customers' zones and delegations: a change counts at once, whatever somebody has asked before
 NET = "127.53.0."
 ROOT_SERVERS = {"a.root": NET + "1", "b.root": NET + "2"}
 TLD_SERVERS = {"a.nic.test": NET + "3", "b.nic.test": NET + "4"}
@@ -124,15 +125,17 @@ class DnsTree:
     def _zone_text(self, zone, group):
         servers = self._servers_of(zone, group)
         known = {**ROOT_SERVERS, **TLD_SERVERS, **FOREIGN_SERVERS, **self.tree["name_servers"]}
-        lines = [f"$TTL {TTL}", f"{zone}. SOA {servers[0]}. hostmaster.{zone or 'root'}. "
-                 f"{self.tree['serial']} 3600 600 86400 {TTL}"]
+        customers = self.tree["customers"]
+        ttl = CHANGING_TTL if zone in customers else STABLE_TTL
+        lines = [f"$TTL {ttl}", f"{zone}. SOA {servers[0]}. hostmaster.{zone or 'root'}. "
+                 f"{self.tree['serial']} 3600 600 86400 {CHANGING_TTL}"]
         cuts = self._cuts(zone)
         for owner, names in [(zone, servers), *cuts.items()]:
-            lines += [f"{owner}. NS {name}." for name in names]
+            lines += [f"{owner}. {CHANGING_TTL if owner in customers else ttl} NS {name}." for name in names]
         glued = {name for names in [servers, *cuts.values()] for name in names}
         lines += [f"{name}. A {known[name]}" for name in sorted(glued)
                   if name in known and (zone == "" or name.endswith("." + zone))]
-        records = self.tree["customers"].get(zone, {}).get("records", {})
+        records = customers.get(zone, {}).get("records", {})
         lines += [f"{owner}. {kind} {value}" for owner, kinds in records.items()
                   for kind, values in kinds.items() for value in values]
         return "\n".join(dict.fromkeys(lines)) + "\n"

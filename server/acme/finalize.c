@@ -118,7 +118,7 @@ static time_t oldest_proof(const struct finalize_state *state) {
 }
 
 static bool is_fresh(const struct operation *operation) {
-    return time(NULL) - oldest_proof(operation->state) <=
+    return time(NULL) - oldest_proof(operation->state) <
            (time_t)operation->worker->config->recheck_after_seconds;
 }
 

@@ -24,6 +24,11 @@ class Certbot:
                     self.sandbox["DIRECTORY_URL"], *folders, *options],
                    {"REQUESTS_CA_BUNDLE": self.sandbox["CA_BUNDLE"]}, check=check)
 
+    def said(self, result):
+        """What it printed, and its log: Debian's certbot stumbles over every ACME error before it prints it (certbot
+        issue 9539, Python 3.11) and sends its user to the log."""
+        return result.stdout + result.stderr + (self.directory / "logs" / "letsencrypt.log").read_text()
+
     def register(self, *options):
         return self("register", "--agree-tos", "--register-unsafely-without-email", "--eab-kid",
                     self.sandbox["EAB_KID"], "--eab-hmac-key", self.sandbox["EAB_HMAC"], *options)
@@ -64,7 +69,7 @@ def test_certbot_revokes_with_the_certificate_key_and_learns_that_it_is_done(san
     certbot("revoke", *options)
     assert sandbox.admin.get(f"certificates/{serial_of(pem)}")["status"] == "revoked"
     again = certbot("revoke", *options, check=False)
-    assert "already" in (again.stdout + again.stderr).lower()
+    assert "alreadyRevoked" in certbot.said(again)
 
 
 def test_certbot_updates_and_leaves_its_account(sandbox, tmp_path):
@@ -78,14 +83,15 @@ def test_certbot_updates_and_leaves_its_account(sandbox, tmp_path):
 
 
 def test_certbot_without_binding_is_told_to_bind(sandbox, tmp_path):
-    refused = Certbot(sandbox, tmp_path)("register", "--agree-tos", "--register-unsafely-without-email", check=False)
+    certbot = Certbot(sandbox, tmp_path)
+    refused = certbot("register", "--agree-tos", "--register-unsafely-without-email", check=False)
     assert refused.returncode != 0
-    assert "external account" in (refused.stdout + refused.stderr).lower()
+    assert "external account" in certbot.said(refused).lower()
 
 
 def test_certbot_shows_its_user_what_to_change(sandbox, certbot):
     name = "www.nobody-has-this.test"
     refused = certbot("certonly", "--standalone", "-d", name, check=False)
     assert refused.returncode != 0
-    assert name in refused.stdout + refused.stderr
+    assert "rejectedIdentifier" in certbot.said(refused)
     assert not (certbot.directory / "config" / "live" / name).exists()

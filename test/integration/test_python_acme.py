@@ -80,13 +80,14 @@ def test_certificates_of_each_key_kind(sandbox, account, kind):
 
 
 def test_an_account_is_read_changed_and_deactivated(sandbox):
-    client = connect(sandbox, *ACCOUNT_KEYS["ES256"]())
+    key = ACCOUNT_KEYS["ES256"]()
+    client = connect(sandbox, *key)
     registration = register(sandbox, client, email="first@shop.test")
     assert client.query_registration(registration).body.emails == ("first@shop.test",)
     changed = registration.body.update(contact=("mailto:second@shop.test",))
     assert client.update_registration(registration, changed).body.emails == ("second@shop.test",)
     with pytest.raises(errors.ConflictError):
-        register(sandbox, client)
+        register(sandbox, connect(sandbox, *key))
     assert client.deactivate_registration(registration).body.status == "deactivated"
     with pytest.raises(messages.Error) as refused:
         client.new_order(pem_request(make_key("p256"), [sandbox.name()]))

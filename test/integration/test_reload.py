@@ -145,30 +145,49 @@ def test_a_dead_worker_and_a_dead_signer_are_replaced(own_sandbox):
     own_sandbox.client().issue([own_sandbox.name()])
 
 
-def test_sigterm_finishes_a_request_that_has_begun(own_sandbox):
-    """Last in this file: the server is stopped and started again."""
-    pid = own_sandbox.supervisor
-    started = start_time(pid)
-    connection = tls_connection(own_sandbox)
+class BegunRequest:
+    """A request of which the server has seen only the first bytes of the body when it is told to stop."""
+
     body = b'{"protected":"","payload":"","signature":""}'
-    connection.sendall(b"POST /acme/new-account HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/jose+json\r\n"
-                       b"Content-Length: %d\r\n\r\n" % len(body) + body[:10])
-    time.sleep(0.2)
-    os.kill(pid, signal.SIGTERM)
 
-    def refuses_connections():
-        try:
-            socket.create_connection(("127.0.0.1", own_sandbox.port_base), timeout=1).close()
-            return False
-        except OSError:
-            return True
+    def __init__(self, sandbox):
+        self.connection = tls_connection(sandbox)
+        self.connection.sendall(b"POST /acme/new-account HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+                                b"application/jose+json\r\nContent-Length: %d\r\n\r\n" % len(self.body)
+                                + self.body[:10])
+        time.sleep(0.2)
+        self.pid = sandbox.supervisor
+        self.started = start_time(self.pid)
+        os.kill(self.pid, signal.SIGTERM)
+        time.sleep(0.5)
 
-    assert wait_until(refuses_connections, 10)
-    connection.sendall(body[10:])
-    reply = connection.recv(4096)
-    assert reply.startswith(b"HTTP/1.1 4"), reply
-    assert b"connection: close" in reply.lower(), reply
-    connection.close()
-    assert wait_end(pid, started, 15)
+    def finish(self):
+        self.connection.sendall(self.body[10:])
+        reply = self.connection.recv(4096)
+        self.connection.close()
+        return reply
+
+
+@pytest.fixture
+def stopping(own_sandbox):
+    """A server that drains; it runs again afterwards."""
+    request = BegunRequest(own_sandbox)
+    yield request
+    request.connection.close()
+    assert wait_end(request.pid, request.started, 20)
     own_sandbox.up()
     own_sandbox.client().issue([own_sandbox.name()])
+
+
+def test_sigterm_finishes_a_request_that_has_begun(stopping):
+    reply = stopping.finish()
+    assert reply.startswith(b"HTTP/1.1 4"), reply
+    assert b"connection: close" in reply.lower(), reply
+    assert wait_end(stopping.pid, stopping.started, 10)
+
+
+def test_a_draining_server_refuses_new_connections_at_once(own_sandbox, stopping):
+    """Otherwise they would wait in a queue that nobody serves any more, and be reset at its end."""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", own_sandbox.port_base), timeout=5).close()
+    assert stopping.finish().startswith(b"HTTP/1.1 4")

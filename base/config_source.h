@@ -1,0 +1,9 @@
+/* The text of a configuration file, with its comments blanked out and its braces counted. */
+#pragma once
+
+#include "config_check.h"
+
+/* Reads the file; line numbers stay as they are. libConfuse 3.3 counts a comment as three lines and takes a
+ * section that is not closed for a whole one: neither reaches it. malloc'd; NULL where the file cannot be
+ * read. */
+char *config_read_source(const char *path, struct config_complaints *complaints, struct error *error);
