@@ -297,8 +297,11 @@ static void note_ready(struct supervisor *supervisor) {
     for (size_t i = 0; i < supervisor->count; i++) {
         struct child *child = &supervisor->children[i];
         char byte;
-        if (child->ready_fd >= 0 && read(child->ready_fd, &byte, 1) == 1) {
-            child->is_ready = true;
+        ssize_t got = child->ready_fd < 0 ? -1 : read(child->ready_fd, &byte, 1);
+        if (got >= 0) {
+            /* 0: it died before it was ready. An ended pipe would end every ppoll at once, and signals are only
+             * delivered to one that waits. */
+            child->is_ready = got == 1;
             close(child->ready_fd);
             child->ready_fd = -1;
         }
