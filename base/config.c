@@ -63,7 +63,8 @@ static int note_line(cfg_t *section, cfg_opt_t *option) {
     return 0;
 }
 
-static void on_parse_error(cfg_t *cfg, const char *format, va_list arguments) {
+__attribute__((format(printf, 2, 0))) static void on_parse_error(cfg_t *cfg, const char *format,
+                                                                 va_list arguments) {
     char message[256];
     const char *key = "";
     if (format == NULL)

@@ -39,6 +39,8 @@ const struct setting config_settings[] = {
     STRING("server", log_level, "info", "error, warning, info or debug"),
     NUMBER("server", workers, "0", 0, 256, "worker processes; 0: one a core"),
     NUMBER("server", drain_seconds, "30", 1, 3600, "how long a stopping worker may finish its requests"),
+    NUMBER("server", retire_idle_seconds, "5", 0, 3600,
+           "how long clients may still use idle connections to a worker that a reload retired"),
 
     NUMBER("http", max_connections, "10000", 1, 1000000, "connections a worker holds"),
     NUMBER("http", max_connections_per_address, "200", 1, 1000000,

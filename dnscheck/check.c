@@ -83,9 +83,9 @@ static void note_decided(struct dnscheck_job *job) {
 
 /* --- decisions --- */
 
-static void set_finding(struct dnscheck_job *job, struct dnscheck_finding *finding,
-                        enum dnscheck_verdict verdict, const char *reason, const char *format,
-                        va_list arguments) {
+__attribute__((format(printf, 5, 0))) static void
+set_finding(struct dnscheck_job *job, struct dnscheck_finding *finding, enum dnscheck_verdict verdict,
+            const char *reason, const char *format, va_list arguments) {
     char text[768];
     vsnprintf(text, sizeof text, format, arguments);
     const char *copy = arena_strdup(job->arena, text);

@@ -170,14 +170,15 @@ static bool check_special(const char *canonical, const char *name, struct error 
     return true;
 }
 
-static bool check_host_name(const char *name, char canonical[NAME_MAX_BYTES + 1], struct error *error) {
+static bool check_host_name(const char *name, size_t labels_min, char canonical[NAME_MAX_BYTES + 1],
+                            struct error *error) {
     size_t labels = check_syntax(name, canonical, false, error);
     if (labels == 0)
         return false;
     if (looks_like_address(canonical))
         return error_set(error, ERROR_INVALID, "\"%s\" is an IP address; certificates are for host names",
                          name);
-    if (labels < 2)
+    if (labels < labels_min)
         return error_set(error, ERROR_INVALID, "\"%s\" has one label only; a fully qualified name is needed",
                          name);
     if (labels > NAME_MAX_LABELS)
@@ -193,7 +194,7 @@ static bool is_public_suffix(const char *canonical) {
 bool name_check_zone(const char *name, char canonical[NAME_MAX_BYTES + 1], struct error *error) {
     if (name_is_wildcard(name))
         return error_set(error, ERROR_INVALID, "\"%s\" is a wildcard; a zone has a plain name", name);
-    if (!check_host_name(name, canonical, error))
+    if (!check_host_name(name, 2, canonical, error))
         return false;
     if (is_public_suffix(canonical))
         return error_set(error, ERROR_REFUSED, "\"%s\" is a public suffix; nobody's zone can be all of it",
@@ -209,14 +210,15 @@ bool name_check(const char *name, char canonical[NAME_MAX_BYTES + 1], struct err
                              "\"%.253s\" has a wildcard that is not the whole first label; only \"*.\" "
                              "before a name is allowed",
                              name);
-        if (!check_host_name(name, canonical, error))
+        if (!check_host_name(name, 2, canonical, error))
             return false;
         return !is_public_suffix(canonical) ||
                error_set(error, ERROR_REFUSED, "\"%s\" is a public suffix", name);
     }
     if (strchr(name + 1, '*') != NULL)
         return error_set(error, ERROR_INVALID, "\"%.253s\" has more than one wildcard", name);
-    if (!check_host_name(name + 2, base, error))
+    /* A base of one label is told apart below: "*.com" is refused for what it is. */
+    if (!check_host_name(name + 2, 1, base, error))
         return false;
     if (strlen(base) + 2 > NAME_MAX_BYTES)
         return error_set(error, ERROR_INVALID, "the name is longer than 253 characters");

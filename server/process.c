@@ -29,7 +29,7 @@ static bool take_user(const char *name, struct error *error) {
 }
 
 bool process_become(const char *name, const char *user, struct error *error) {
-    static const int to_reset[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGUSR1};
+    static const int to_reset[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
     sigset_t none;
     log_set_process(name);
     for (size_t i = 0; i < sizeof to_reset / sizeof to_reset[0]; i++)

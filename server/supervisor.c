@@ -199,9 +199,11 @@ static void drain_child(struct supervisor *supervisor, struct child *child) {
     child->is_wanted = false;
     if (child->state == CHILD_WAITING)
         child->state = CHILD_NONE;
+    if (child->state == CHILD_DRAINING && supervisor->is_stopping && !child->is_signer)
+        kill(child->pid, SIGTERM); /* retired by a reload and still there */
     if (child->state != CHILD_RUNNING)
         return;
-    kill(child->pid, SIGTERM);
+    kill(child->pid, child->is_signer || supervisor->is_stopping ? SIGTERM : SIGUSR2);
     child->state = CHILD_DRAINING;
     child->kill_ms = clock_monotonic_ms() + (int64_t)supervisor->config->drain_seconds * 1000 + KILL_AFTER_MS;
 }
@@ -299,8 +301,8 @@ static void note_ready(struct supervisor *supervisor) {
         char byte;
         ssize_t got = child->ready_fd < 0 ? -1 : read(child->ready_fd, &byte, 1);
         if (got >= 0) {
-            /* 0: it died before it was ready. An ended pipe would end every ppoll at once, and signals are only
-             * delivered to one that waits. */
+            /* 0: it died before it was ready. An ended pipe would end every ppoll at once, and signals are
+             * only delivered to one that waits. */
             child->is_ready = got == 1;
             close(child->ready_fd);
             child->ready_fd = -1;

@@ -24,6 +24,7 @@
 
 #define SERVERS_MAX 64
 #define SERVICES_MAX 4
+#define STOP_IDLE_MS 250
 #define READY_POLL_MS 50
 #define READY_WAIT_MS 10000 /* a worker whose Redis is away still serves: it says 503 */
 
@@ -40,7 +41,7 @@ struct worker_process {
     struct http_server *servers[SERVERS_MAX];
     int listening[SERVERS_MAX];
     size_t server_count, drained_count;
-    struct event *on_term, *on_usr1, *ready_timer, *drain_timer;
+    struct event *on_term, *on_retire, *on_usr1, *ready_timer, *drain_timer;
     int ready_fd;
     int64_t started_ms;
 };
@@ -68,19 +69,25 @@ static void give_up_draining(evutil_socket_t fd, short what, void *context) {
     event_base_loopexit(process->worker.base, NULL);
 }
 
-static void start_draining(evutil_socket_t fd, short what, void *context) {
-    (void)fd;
+/* SIGUSR2 retires a worker that has a successor: clients with kept connections have a while to use them once
+ * more, and hear "close" then. SIGTERM ends the service: only what is on its way is awaited. */
+static void start_draining(evutil_socket_t number, short what, void *context) {
     (void)what;
     struct worker_process *process = context;
-    if (process->worker.is_draining)
+    const struct config *config = process->worker.config;
+    uint32_t idle_ms = number == SIGTERM ? STOP_IDLE_MS : config->retire_idle_seconds * 1000;
+    if (process->worker.is_draining && number != SIGTERM)
         return;
-    process->worker.is_draining = true;
-    struct timeval limit = {.tv_sec = process->worker.config->drain_seconds};
-    event_add(process->drain_timer, &limit);
-    for (size_t i = 0; i < process->server_count; i++) {
-        http_server_drain(process->servers[i], note_drained, process);
-        close(process->listening[i]); /* the supervisor keeps its own while somebody else is to accept */
+    if (!process->worker.is_draining) {
+        struct timeval limit = {.tv_sec = config->drain_seconds};
+        event_add(process->drain_timer, &limit);
     }
+    for (size_t i = 0; i < process->server_count; i++) {
+        http_server_drain(process->servers[i], idle_ms, note_drained, process);
+        if (!process->worker.is_draining)
+            close(process->listening[i]); /* the supervisor keeps its own while somebody else is to accept */
+    }
+    process->worker.is_draining = true;
 }
 
 static void reopen_log(evutil_socket_t fd, short what, void *context) {
@@ -212,12 +219,14 @@ static bool watch_signals(struct worker_process *process, struct error *error) {
     struct event_base *base = process->worker.base;
     const struct timeval poll = {.tv_usec = READY_POLL_MS * 1000};
     process->on_term = evsignal_new(base, SIGTERM, start_draining, process);
+    process->on_retire = evsignal_new(base, SIGUSR2, start_draining, process);
     process->on_usr1 = evsignal_new(base, SIGUSR1, reopen_log, process);
     process->ready_timer = event_new(base, -1, EV_PERSIST, tell_when_ready, process);
     process->drain_timer = evtimer_new(base, give_up_draining, process);
-    if (process->on_term == NULL || process->on_usr1 == NULL || process->ready_timer == NULL ||
-        process->drain_timer == NULL || event_add(process->on_term, NULL) != 0 ||
-        event_add(process->on_usr1, NULL) != 0 || event_add(process->ready_timer, &poll) != 0)
+    if (process->on_term == NULL || process->on_retire == NULL || event_add(process->on_retire, NULL) != 0 ||
+        process->on_usr1 == NULL || process->ready_timer == NULL || process->drain_timer == NULL ||
+        event_add(process->on_term, NULL) != 0 || event_add(process->on_usr1, NULL) != 0 ||
+        event_add(process->ready_timer, &poll) != 0)
         return error_set(error, ERROR_INTERNAL, "cannot set up events");
     return true;
 }

@@ -63,8 +63,9 @@ struct config {
     char *run_directory;      /* signer socket, pid file */
     char *user, *signer_user; /* change to these when started as root; NULL keeps the user */
     char *log_file, *log_level;
-    uint32_t workers;       /* 0: one a core */
-    uint32_t drain_seconds; /* how long a stopping worker may finish its requests */
+    uint32_t workers;             /* 0: one a core */
+    uint32_t drain_seconds;       /* how long a stopping worker may finish its requests */
+    uint32_t retire_idle_seconds; /* how long idle connections to a worker that a reload retired stay */
     /* http limits */
     uint32_t max_connections;             /* per worker */
     uint32_t max_connections_per_address; /* per worker; IPv6 by /64 */

@@ -101,9 +101,11 @@ struct http_server;
 struct http_server *http_server_new(struct event_base *base, int listen_fd, struct http_tls *tls,
                                     const struct http_service *services, size_t service_count,
                                     const struct http_limits *limits, struct error *error);
-/* Stops accepting and closes idle connections; others get "Connection: close" with their reply. Calls
- * `drained` (from the loop) once no request and no connection is left, at once where there is none. */
-void http_server_drain(struct http_server *server, void (*drained)(void *context), void *context);
+/* Stops accepting. Idle connections have `idle_ms` to bring one more request; every reply says "Connection:
+ * close". Calls `drained` (from the loop) once no request and no connection is left, at once where there is
+ * none. A second call only changes idle_ms. */
+void http_server_drain(struct http_server *server, uint32_t idle_ms, void (*drained)(void *context),
+                       void *context);
 const struct http_counters *http_server_counters(const struct http_server *server);
 /* Closes everything at once. Requests in progress are kept until their handlers reply. */
 void http_server_free(struct http_server *server);

@@ -18,6 +18,6 @@ void secrets_free(struct secrets *secrets); /* wipes */
 /* `label` separates uses: "eab", "nonce", "ticket", "name-servers", "api-key". */
 void secrets_derive(const struct secrets *secrets, const char *label, const void *context, size_t length,
                     uint8_t out[SECRET_BYTES]);
-/* The HMAC key of an external account binding (RFC 8555 7.3.4) from its key id. Its base64url form never begins with a
- * hyphen: clients take it as an argument on their command line. */
+/* The HMAC key of an external account binding (RFC 8555 7.3.4) from its key id. Its base64url form never
+ * begins with a hyphen: clients take it as an argument on their command line. */
 void secrets_derive_eab_key(const struct secrets *secrets, const char *kid, uint8_t out[SECRET_BYTES]);

@@ -113,6 +113,15 @@ static enum io_result write_some(struct http_connection *connection) {
     return IO_DONE;
 }
 
+/* A kept connection may bring a request at any moment, also while we drain: who closes it at once drops what
+ * is on its way. */
+void http_connection_await_request(struct http_connection *connection) {
+    const struct http_server *server = connection->server;
+    uint32_t limit = server->limits.idle_timeout_ms;
+    set_deadline(connection,
+                 server->is_draining && server->drain_idle_ms < limit ? server->drain_idle_ms : limit);
+}
+
 static void read_next_request(struct http_connection *connection) {
     connection->state = CONNECTION_READING;
     connection->has_begun_request = false;
@@ -121,7 +130,7 @@ static void read_next_request(struct http_connection *connection) {
         connection->in = NULL;
         connection->in_capacity = 0;
     }
-    set_deadline(connection, connection->server->limits.idle_timeout_ms);
+    http_connection_await_request(connection);
     event_add(connection->on_readable, NULL);
     /* Pipelined bytes are here already, or inside GnuTLS: no event will tell of them. Not now, though: we may
      * be deep inside a handler that was called from the reading loop, which goes on by itself. */
@@ -379,6 +388,10 @@ static void on_deadline(evutil_socket_t fd, short what, void *context) {
     (void)what;
     struct http_connection *connection = context;
     bool is_mid_request = connection->state == CONNECTION_READING && connection->has_begun_request;
+    if (connection->state == CONNECTION_READING && !connection->has_begun_request) {
+        begin_linger(connection); /* with close_notify: the client is to know an end from a cut */
+        return;
+    }
     connection->server->counters.timeouts++;
     if (!is_mid_request) {
         http_connection_close(connection);

@@ -74,6 +74,7 @@ struct http_server {
     struct address_table *addresses;
     TAILQ_HEAD(, http_connection) connections;
     bool is_draining, is_freed, has_drained;
+    uint32_t drain_idle_ms;
     void (*drained)(void *context);
     void *drained_context;
 };
@@ -113,6 +114,8 @@ void http_connection_close(struct http_connection *connection);
 /* The reply is in `out`: send it, then go on or close. */
 void http_connection_send(struct http_connection *connection);
 bool http_connection_is_idle(const struct http_connection *connection);
+/* Sets the deadline by which the next request must begin. */
+void http_connection_await_request(struct http_connection *connection);
 
 /* server.c */
 struct http_exchange *http_exchange_new(struct http_connection *connection);

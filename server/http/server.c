@@ -136,17 +136,17 @@ struct http_server *http_server_new(struct event_base *base, int listen_fd, stru
     return server;
 }
 
-void http_server_drain(struct http_server *server, void (*drained)(void *context), void *context) {
+void http_server_drain(struct http_server *server, uint32_t idle_ms, void (*drained)(void *context),
+                       void *context) {
     server->is_draining = true;
+    server->drain_idle_ms = idle_ms;
     server->drained = drained;
     server->drained_context = context;
     event_del(server->on_connection);
-    for (struct http_connection *connection = TAILQ_FIRST(&server->connections), *next; connection != NULL;
-         connection = next) {
-        next = TAILQ_NEXT(connection, entry);
-        if (http_connection_is_idle(connection))
-            http_connection_close(connection);
-    }
+    struct http_connection *connection;
+    TAILQ_FOREACH(connection, &server->connections, entry)
+    if (http_connection_is_idle(connection))
+        http_connection_await_request(connection);
     http_server_check_drained(server);
 }
 

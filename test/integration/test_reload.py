@@ -113,6 +113,7 @@ def test_reload_takes_a_new_certificate(own_sandbox):
 def test_reload_with_a_mistake_keeps_the_former_configuration(own_sandbox):
     path = Path(own_sandbox["CONFIG"])
     good = path.read_text()
+    assert wait_until(lambda: len(own_sandbox.workers()) == 2, 20)
     workers = own_sandbox.workers()
     path.write_text(re.sub(r"workers = \d+", "workers = 9999", good))
     os.kill(own_sandbox.supervisor, signal.SIGHUP)
