@@ -27,8 +27,8 @@ struct query {
     struct query_options options;
     query_done *done;
     void *context;
-    size_t next, attempts, max_attempts; /* attempt i asks server (first + i) % count */
-    size_t first;
+    size_t first;                 /* of the ladder over the servers, random */
+    uint8_t asked[ADDRESSES_MAX]; /* times each was asked */
     enum query_step step;
     const struct dns_server *server;
     struct server_state *state;
@@ -42,6 +42,9 @@ struct query {
     size_t stream_length;
     bool is_sent;
     const char *last_failure;
+    TAILQ_ENTRY(query) waiting_entry;
+    struct server_state *waits_for; /* a busy server's next free place */
+    bool has_place;                 /* it was given one */
 };
 
 /* --- what is known of servers --- */
@@ -49,8 +52,9 @@ struct query {
 struct server_state {
     struct server_state *next;
     uint8_t key[19];
-    uint32_t in_flight, failures;
+    uint32_t in_flight /* places that were given away included */, failures;
     int64_t avoid_until_ms;
+    TAILQ_HEAD(, query) waiting;
 };
 
 struct server_table {
@@ -88,7 +92,8 @@ static struct server_state *find_state(struct server_table *table, const struct 
     /* Idle strangers at the head of the chain make room, so the table is bounded by what is in use. */
     int64_t now = clock_monotonic_ms();
     struct server_state *state = *place;
-    if (state != NULL && state->in_flight == 0 && state->avoid_until_ms < now) {
+    if (state != NULL && state->in_flight == 0 && TAILQ_EMPTY(&state->waiting) &&
+        state->avoid_until_ms < now) {
         *place = state->next;
         free(state);
     }
@@ -96,6 +101,7 @@ static struct server_state *find_state(struct server_table *table, const struct 
     if (state == NULL)
         return NULL;
     memcpy(state->key, key, sizeof key);
+    TAILQ_INIT(&state->waiting);
     state->next = *place;
     *place = state;
     return state;
@@ -106,13 +112,44 @@ static struct server_state *find_state(struct server_table *table, const struct 
 static void on_socket(evutil_socket_t fd, short what, void *context);
 static void next_attempt(struct query *query);
 
+static void on_place(evutil_socket_t fd, short what, void *context) {
+    (void)fd;
+    (void)what;
+    next_attempt(context);
+}
+
+/* Hands the place on to who waits longest, else it is free. The waiter goes on from the loop: many may wait.
+ */
+static void leave_place(struct server_state *state) {
+    struct query *next = TAILQ_FIRST(&state->waiting);
+    if (next == NULL) {
+        state->in_flight--;
+        return;
+    }
+    TAILQ_REMOVE(&state->waiting, next, waiting_entry);
+    next->has_place = true;
+    event_active(next->event, EV_TIMEOUT, 0);
+}
+
+static void stop_waiting(struct query *query) {
+    if (query->waits_for == NULL)
+        return;
+    if (query->has_place)
+        leave_place(query->waits_for);
+    else
+        TAILQ_REMOVE(&query->waits_for->waiting, query, waiting_entry);
+    query->waits_for = NULL;
+    query->has_place = false;
+}
+
 static void end_attempt(struct query *query) {
+    stop_waiting(query);
     if (query->event != NULL)
         event_free(query->event);
     if (query->fd >= 0)
         close(query->fd);
     if (query->state != NULL)
-        query->state->in_flight--;
+        leave_place(query->state);
     free(query->stream);
     query->event = NULL;
     query->fd = -1;
@@ -164,7 +201,16 @@ static bool start_attempt(struct query *query, enum query_step step) {
     query->state = find_state(dnscheck->servers, query->server);
     if (query->state == NULL)
         return false;
-    query->state->in_flight++;
+    if (query->has_place && query->waits_for == query->state) {
+        query->waits_for = NULL; /* its place is ours */
+        query->has_place = false;
+    } else {
+        stop_waiting(query);
+        query->state->in_flight++;
+    }
+    if (query->event != NULL)
+        event_free(query->event);
+    query->event = NULL;
     random_bytes(&id, sizeof id);
     query->wire_length =
         dns_build_query(query->wire + 2, id, query->name, query->type, step != STEP_UDP_PLAIN);
@@ -323,38 +369,58 @@ static void give_up(struct query *query) {
     event_active(query->event, EV_TIMEOUT, 0);
 }
 
-/* Servers that failed lately are asked last, busy ones not at all. */
-static const struct dns_server *choose(struct query *query) {
+/* The server that was asked least, a busy one only where no other is left of the round; servers that failed
+ * lately come after all others. */
+static const struct dns_server *choose(struct query *query, struct server_state **busy) {
     struct dnscheck *dnscheck = query->job->dnscheck;
+    const struct dns_server *best = NULL;
+    unsigned best_rank = UINT32_MAX;
+    size_t best_index = 0;
     int64_t now = clock_monotonic_ms();
-    bool is_last_round = query->attempts + query->servers.count >= query->max_attempts;
-    while (query->attempts < query->max_attempts) {
-        const struct dns_server *server =
-            &query->servers.items[(query->first + query->attempts++) % query->servers.count];
-        struct server_state *state = find_state(dnscheck->servers, server);
-        if (state == NULL)
+    for (size_t i = 0; i < query->servers.count; i++) {
+        size_t index = (query->first + i) % query->servers.count;
+        struct server_state *state = find_state(dnscheck->servers, &query->servers.items[index]);
+        if (state == NULL || query->asked[index] >= dnscheck->settings.tries)
             continue;
-        if (state->in_flight >= dnscheck->settings.max_per_server) {
-            query->last_failure = "too many queries wait for the server already";
-            continue;
+        bool is_busy = state->in_flight >= dnscheck->settings.max_per_server &&
+                       !(query->has_place && query->waits_for == state);
+        unsigned rank = (state->avoid_until_ms > now ? 1000u : 0u) + query->asked[index] * 2u + is_busy;
+        if (rank < best_rank) {
+            best_rank = rank;
+            best_index = index;
+            best = &query->servers.items[index];
+            *busy = is_busy ? state : NULL;
         }
-        if (state->avoid_until_ms > now && !is_last_round)
-            continue;
-        return server;
     }
-    return NULL;
+    if (best != NULL && *busy == NULL)
+        query->asked[best_index]++;
+    return best;
+}
+
+/* Waits for a place at a busy server; the job's deadline bounds it. */
+static void wait_for_place(struct query *query, struct server_state *state) {
+    stop_waiting(query);
+    if (query->event != NULL)
+        event_free(query->event);
+    query->event = evtimer_new(query->job->dnscheck->base, on_place, query);
+    if (query->event == NULL)
+        return;
+    query->waits_for = state;
+    TAILQ_INSERT_TAIL(&state->waiting, query, waiting_entry);
 }
 
 static void next_attempt(struct query *query) {
     for (;;) {
+        struct server_state *busy = NULL;
         if (query->job->queries >= query->job->max_queries) {
             query->last_failure = "the check needs more queries than allowed";
-            give_up(query);
-            return;
+            break;
         }
-        query->server = choose(query);
-        if (query->server == NULL) {
-            give_up(query);
+        query->server = choose(query, &busy);
+        if (query->server == NULL)
+            break;
+        if (busy != NULL) {
+            wait_for_place(query, busy);
             return;
         }
         if (start_attempt(query, STEP_UDP))
@@ -363,6 +429,8 @@ static void next_attempt(struct query *query) {
         note(query, NULL, "unreachable");
         end_attempt(query);
     }
+    end_attempt(query);
+    give_up(query);
 }
 
 bool transport_query(struct dnscheck_job *job, const struct server_list *servers, const char *name,
@@ -380,7 +448,6 @@ bool transport_query(struct dnscheck_job *job, const struct server_list *servers
     query->done = done;
     query->context = context;
     query->fd = -1;
-    query->max_attempts = servers->count * job->dnscheck->settings.tries;
     query->first = servers->count == 0 ? 0 : start % servers->count;
     TAILQ_INSERT_TAIL(&job->open_queries, query, entry);
     next_attempt(query);
