@@ -12,11 +12,10 @@ struct attempts {
     size_t index_size;
 };
 
-static size_t hash(const char *id) {
-    size_t value = 1469598103934665603u;
-    for (; *id != '\0'; id++)
-        value = (value ^ (unsigned char)*id) * 1099511628211u;
-    return value ^ value >> 29;
+static size_t hash(const uint8_t id[SHA256_BYTES]) {
+    size_t value;
+    memcpy(&value, id, sizeof value);
+    return value;
 }
 
 struct attempts *attempts_new(size_t capacity) {
@@ -28,30 +27,38 @@ struct attempts *attempts_new(size_t capacity) {
     }
     attempts->ring = calloc(capacity, sizeof *attempts->ring);
     attempts->index = calloc(attempts->index_size, sizeof *attempts->index);
-    if (attempts->ring != NULL && attempts->index != NULL)
-        return attempts;
-    attempts_free(attempts);
-    return NULL;
+    if (attempts->ring == NULL || attempts->index == NULL) {
+        attempts_free(attempts);
+        return NULL;
+    }
+    /* Touched now: what the signer needs is seen when it starts, not under load. */
+    for (size_t i = 0; i < capacity; i++)
+        attempts->ring[i].outcome = SIGNER_ATTEMPT_UNKNOWN;
+    return attempts;
 }
 
 void attempts_free(struct attempts *attempts) {
     if (attempts == NULL)
         return;
-    for (size_t i = 0; attempts->ring != NULL && i < attempts->filled; i++)
-        free((void *)(uintptr_t)attempts->ring[i].der.data);
     free(attempts->ring);
     free(attempts->index);
     free(attempts);
 }
 
-struct attempt *attempts_find(struct attempts *attempts, const char *id) {
+static struct attempt *find(struct attempts *attempts, const uint8_t id[SHA256_BYTES]) {
     for (size_t at = hash(id) & (attempts->index_size - 1); attempts->index[at] != 0;
          at = (at + 1) & (attempts->index_size - 1)) {
         struct attempt *attempt = &attempts->ring[attempts->index[at] - 1];
-        if (strcmp(attempt->id, id) == 0)
+        if (memcmp(attempt->id, id, SHA256_BYTES) == 0)
             return attempt;
     }
     return NULL;
+}
+
+struct attempt *attempts_find(struct attempts *attempts, const char *name) {
+    uint8_t id[SHA256_BYTES];
+    sha256(name, strlen(name), id);
+    return find(attempts, id);
 }
 
 static void put_in_index(struct attempts *attempts, size_t position) {
@@ -74,37 +81,15 @@ static void drop_from_index(struct attempts *attempts, size_t position) {
     }
 }
 
-struct attempt *attempts_add(struct attempts *attempts, const char *id) {
+struct attempt *attempts_add(struct attempts *attempts, const char *name) {
     struct attempt *attempt = &attempts->ring[attempts->next];
-    if (strlen(id) >= sizeof attempt->id)
-        return NULL;
-    if (attempts->filled == attempts->capacity) {
+    if (attempts->filled == attempts->capacity)
         drop_from_index(attempts, attempts->next);
-        free((void *)(uintptr_t)attempt->der.data);
-    } else {
+    else
         attempts->filled++;
-    }
     *attempt = (struct attempt){.outcome = SIGNER_ATTEMPT_UNKNOWN};
-    strcpy(attempt->id, id);
+    sha256(name, strlen(name), attempt->id);
     put_in_index(attempts, attempts->next);
     attempts->next = (attempts->next + 1) % attempts->capacity;
     return attempt;
-}
-
-bool attempt_set_certificate(struct attempt *attempt, struct bytes der) {
-    uint8_t *copy = malloc(der.length == 0 ? 1 : der.length);
-    if (copy == NULL)
-        return false;
-    memcpy(copy, der.data, der.length);
-    free((void *)(uintptr_t)attempt->der.data);
-    attempt->der = (struct bytes){copy, der.length};
-    attempt->outcome = SIGNER_ATTEMPT_ISSUED;
-    return true;
-}
-
-void attempts_each_open(struct attempts *attempts, void (*visit)(void *context, struct attempt *attempt),
-                        void *context) {
-    for (size_t i = 0; i < attempts->filled; i++)
-        if (attempts->ring[i].outcome == SIGNER_ATTEMPT_SIGNING)
-            visit(context, &attempts->ring[i]);
 }

@@ -40,8 +40,8 @@ static void end_reply(struct engine_call *call, struct wire_writer *writer) {
     call->reply = wire_finish(writer, &call->reply_length);
 }
 
-static void put_attempt(struct wire_writer *writer, const struct attempt *attempt) {
-    wire_put_bytes(writer, attempt->der.data, attempt->der.length);
+static void put_attempt(struct wire_writer *writer, const struct attempt *attempt, struct bytes der) {
+    wire_put_bytes(writer, der.data, der.length);
     wire_put_bytes(writer, attempt->serial, SERIAL_BYTES);
     wire_put_u64(writer, (uint64_t)attempt->not_before);
     wire_put_u64(writer, (uint64_t)attempt->not_after);
@@ -49,11 +49,27 @@ static void put_attempt(struct wire_writer *writer, const struct attempt *attemp
     wire_put_u64(writer, attempt->issued_sequence);
 }
 
-static void reply_certificate(struct engine_call *call, const struct attempt *attempt) {
+static void reply_certificate(struct engine_call *call, const struct attempt *attempt, struct bytes der) {
     struct wire_writer writer;
     begin_reply(call, &writer);
-    put_attempt(&writer, attempt);
+    put_attempt(&writer, attempt, der);
     end_reply(call, &writer);
+}
+
+/* Of an attempt that an earlier batch issued: asked for only where a reply was lost. */
+static bool read_certificate(struct engine *engine, struct arena *arena, const struct attempt *attempt,
+                             struct bytes *der, struct error *error) {
+    const char *text =
+        ledger_read(engine->ledger, arena, attempt->issued_sequence, 1, SIGNER_FRAME_MAX / 2, error);
+    json_t *records = text == NULL ? NULL : json_parse(arena, text, strlen(text), error);
+    const json_t *record = json_array_get(records, 0);
+    const char *encoded = json_string_value(json_object_get(record, "certificate"));
+    if (text == NULL || records == NULL)
+        return false;
+    return ((uint64_t)json_integer_value(json_object_get(record, "seq")) == attempt->issued_sequence &&
+            encoded != NULL && base64_decode(arena, encoded, strlen(encoded), der)) ||
+           error_set(error, ERROR_INTERNAL, "the ledger does not give back record %llu",
+                     (unsigned long long)attempt->issued_sequence);
 }
 
 /* --- signing --- */
@@ -152,7 +168,10 @@ static bool check_attempt(struct engine *engine, struct signing *signing, bool *
     if (attempt == NULL)
         return true;
     if (attempt->outcome == SIGNER_ATTEMPT_ISSUED) {
-        reply_certificate(signing->call, attempt);
+        struct bytes der;
+        if (!read_certificate(engine, signing->call->arena, attempt, &der, &signing->error))
+            return false;
+        reply_certificate(signing->call, attempt, der);
         *is_answered = true;
         return true;
     }
@@ -180,9 +199,6 @@ static bool write_intent(struct engine *engine, struct signing *signing) {
     engine->status.intents++;
     engine->status.intents_without_outcome++;
     attempt = attempts_add(engine->attempts, job->request.attempt);
-    if (attempt == NULL)
-        return error_set(&signing->error, ERROR_INTERNAL,
-                         "out of memory"); /* the intent is voided with the rest */
     attempt->outcome = SIGNER_ATTEMPT_SIGNING;
     memcpy(attempt->serial, job->serial, SERIAL_BYTES);
     attempt->not_before = job->contents.not_before;
@@ -250,9 +266,10 @@ static void write_outcome(struct engine *engine, struct signing *signing) {
                             json_integer((json_int_t)signing->intent_sequence));
         json_object_set_new(signing->fields, "certificate", json_string(text == NULL ? "" : text));
         signing->is_signed =
-            text != NULL && attempt != NULL && attempt_set_certificate(attempt, signing->der) &&
+            text != NULL && attempt != NULL &&
             ledger_append(engine->ledger, "issued", signing->fields, &sequence, &signing->error);
         if (signing->is_signed) {
+            attempt->outcome = SIGNER_ATTEMPT_ISSUED;
             attempt->issued_sequence = sequence;
             engine->status.signatures++;
             metric_add(engine->signatures_total, 1);
@@ -318,13 +335,20 @@ static void run_attempt(struct engine *engine, struct engine_call *call) {
         return;
     }
     struct attempt *attempt = attempts_find(engine->attempts, id);
+    struct bytes der = {0};
+    bool is_issued = attempt != NULL && attempt->outcome == SIGNER_ATTEMPT_ISSUED;
+    if (is_issued && !read_certificate(engine, call->arena, attempt, &der, &error)) {
+        reply_error(call, &error);
+        return;
+    }
     struct wire_writer writer;
     begin_reply(call, &writer);
     wire_put_u8(&writer, (uint8_t)(attempt == NULL ? SIGNER_ATTEMPT_UNKNOWN : attempt->outcome));
-    if (attempt != NULL && attempt->outcome == SIGNER_ATTEMPT_ISSUED)
-        put_attempt(&writer, attempt);
-    if (attempt == NULL && (attempt = attempts_add(engine->attempts, id)) != NULL)
-        attempt->outcome = SIGNER_ATTEMPT_VOID; /* struck off: a late request for it is refused */
+    if (is_issued)
+        put_attempt(&writer, attempt, der);
+    if (attempt == NULL)
+        attempts_add(engine->attempts, id)->outcome =
+            SIGNER_ATTEMPT_VOID; /* struck off: a late request for it is refused */
     end_reply(call, &writer);
 }
 
@@ -439,6 +463,11 @@ static void run_other(struct engine *engine, struct engine_call *call) {
     reply_error(call, &error);
 }
 
+/* These read records of this very batch, so they come after its sync. */
+static bool reads_ledger(const struct engine_call *call) {
+    return call->type == MESSAGE_READ || call->type == MESSAGE_ATTEMPT;
+}
+
 static void fail_all(struct engine_call *calls, const struct error *error) {
     for (struct engine_call *call = calls; call != NULL; call = call->next)
         reply_error(call, error);
@@ -462,7 +491,7 @@ bool engine_run(struct engine *engine, struct engine_call *calls) {
             write_outcome(engine, signings[i]);
         /* After the signatures: an attempt of this very batch is seen with its outcome. */
         for (struct engine_call *call = calls; call != NULL; call = call->next)
-            if (call->type != MESSAGE_SIGN && call->type != MESSAGE_READ)
+            if (call->type != MESSAGE_SIGN && !reads_ledger(call))
                 run_other(engine, call);
         is_durable = ledger_sync(engine->ledger, &error);
     }
@@ -470,15 +499,16 @@ bool engine_run(struct engine *engine, struct engine_call *calls) {
         struct signing *signing = signings[i];
         log_signing(signing);
         if (signing->is_signed) {
-            reply_certificate(signing->call, attempts_find(engine->attempts, signing->job.request.attempt));
+            reply_certificate(signing->call, attempts_find(engine->attempts, signing->job.request.attempt),
+                              signing->der);
         } else {
             engine->is_token_lost = engine->is_token_lost || signing->error.code == ERROR_UNAVAILABLE;
             reply_error(signing->call, &signing->error);
         }
     }
     for (struct engine_call *call = calls; is_durable && call != NULL; call = call->next)
-        if (call->type == MESSAGE_READ)
-            run_read(engine, call);
+        if (reads_ledger(call))
+            run_other(engine, call);
     if (!is_durable) {
         log_event(LOG_LEVEL_ERROR, "the ledger cannot be written", "reason", error.message, NULL);
         error.code = ERROR_UNAVAILABLE;

@@ -123,24 +123,18 @@ bool engine_confirm_loss(struct engine *engine, uint64_t sequence, const char *b
 
 static void read_issued(struct engine *engine, const char *id, const json_t *record) {
     struct attempt *attempt = attempts_find(engine->attempts, id);
-    const char *text = json_string_value(json_object_get(record, "certificate"));
     const char *serial = json_string_value(json_object_get(record, "serial"));
     const char *before = json_string_value(json_object_get(record, "not_before")),
                *after = json_string_value(json_object_get(record, "not_after"));
-    struct arena *arena = arena_new(0);
-    struct bytes der;
     if (attempt == NULL)
         attempt = attempts_add(engine->attempts, id);
-    bool is_read = attempt != NULL && arena != NULL && text != NULL && serial != NULL && before != NULL &&
-                   after != NULL && base64_decode(arena, text, strlen(text), &der) &&
-                   hex_decode(serial, attempt->serial, SERIAL_BYTES) &&
-                   time_parse(before, &attempt->not_before) && time_parse(after, &attempt->not_after) &&
-                   attempt_set_certificate(attempt, der);
-    if (is_read) {
+    if (serial != NULL && before != NULL && after != NULL &&
+        hex_decode(serial, attempt->serial, SERIAL_BYTES) && time_parse(before, &attempt->not_before) &&
+        time_parse(after, &attempt->not_after)) {
+        attempt->outcome = SIGNER_ATTEMPT_ISSUED;
         attempt->intent_sequence = (uint64_t)json_integer_value(json_object_get(record, "intent_seq"));
         attempt->issued_sequence = (uint64_t)json_integer_value(json_object_get(record, "seq"));
     }
-    arena_free(arena);
 }
 
 static bool read_record(void *context, const json_t *record, struct error *error) {
@@ -158,8 +152,8 @@ static bool read_record(void *context, const json_t *record, struct error *error
     } else if (strcmp(type, "void") == 0 && attempt != NULL) {
         json_object_del(engine->open_intents, attempt);
         struct attempt *known = attempts_find(engine->attempts, attempt);
-        if (known == NULL && (known = attempts_add(engine->attempts, attempt)) == NULL)
-            return error_set(error, ERROR_INTERNAL, "out of memory");
+        if (known == NULL)
+            known = attempts_add(engine->attempts, attempt);
         known->outcome = SIGNER_ATTEMPT_VOID;
     } else if (strcmp(type, "revoked") == 0 && serial != NULL) {
         time_t when = 0;
@@ -185,8 +179,6 @@ static bool void_open_intents(struct engine *engine, struct error *error) {
         struct attempt *attempt = attempts_find(engine->attempts, id);
         if (attempt == NULL)
             attempt = attempts_add(engine->attempts, id);
-        if (attempt == NULL)
-            return error_set(error, ERROR_INTERNAL, "out of memory");
         attempt->outcome = SIGNER_ATTEMPT_VOID;
         if (!engine_append_void(engine, intent, sequence, "the signer ended between intent and outcome",
                                 error))
