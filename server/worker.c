@@ -26,10 +26,11 @@
 #define SERVICES_MAX 4
 #define STOP_IDLE_MS 250
 #define READY_POLL_MS 50
+#define PUBLISH_SECONDS 1
 #define READY_WAIT_MS 10000 /* a worker whose Redis is away still serves: it says 503 */
 
 struct worker_process {
-    struct worker worker;
+    struct worker worker; /* first: publish_metrics gets from it to the process */
     struct secrets *secrets;
     struct http_tls *tls;
     struct acme *acme;
@@ -41,7 +42,7 @@ struct worker_process {
     struct http_server *servers[SERVERS_MAX];
     int listening[SERVERS_MAX];
     size_t server_count, drained_count;
-    struct event *on_term, *on_retire, *on_usr1, *ready_timer, *drain_timer;
+    struct event *on_term, *on_retire, *on_usr1, *ready_timer, *drain_timer, *publish_timer;
     int ready_fd;
     int64_t started_ms;
 };
@@ -111,6 +112,17 @@ static void tell_when_ready(evutil_socket_t fd, short what, void *context) {
     close(process->ready_fd);
     process->ready_fd = -1;
     event_del(process->ready_timer);
+}
+
+static void publish_metrics(struct worker *worker) {
+    struct worker_process *process = (struct worker_process *)worker;
+    worker_publish_metrics(worker, process->servers, process->server_count);
+}
+
+static void publish_regularly(evutil_socket_t fd, short what, void *context) {
+    (void)fd;
+    (void)what;
+    publish_metrics(context);
 }
 
 /* The host's tag comes first, so that a reconciler can tell its own host's attempts from others'. */
@@ -221,10 +233,14 @@ static bool watch_signals(struct worker_process *process, struct error *error) {
     process->on_term = evsignal_new(base, SIGTERM, start_draining, process);
     process->on_retire = evsignal_new(base, SIGUSR2, start_draining, process);
     process->on_usr1 = evsignal_new(base, SIGUSR1, reopen_log, process);
+    const struct timeval publish = {.tv_sec = PUBLISH_SECONDS};
+    process->publish_timer = event_new(base, -1, EV_PERSIST, publish_regularly, process);
+    process->worker.publish_metrics = publish_metrics;
     process->ready_timer = event_new(base, -1, EV_PERSIST, tell_when_ready, process);
     process->drain_timer = evtimer_new(base, give_up_draining, process);
     if (process->on_term == NULL || process->on_retire == NULL || event_add(process->on_retire, NULL) != 0 ||
         process->on_usr1 == NULL || process->ready_timer == NULL || process->drain_timer == NULL ||
+        process->publish_timer == NULL || event_add(process->publish_timer, &publish) != 0 ||
         event_add(process->on_term, NULL) != 0 || event_add(process->on_usr1, NULL) != 0 ||
         event_add(process->ready_timer, &poll) != 0)
         return error_set(error, ERROR_INTERNAL, "cannot set up events");
@@ -247,6 +263,8 @@ int worker_main(const struct config *config, struct listeners *listeners, struct
                  set_up_services(process, &error) && listen_on(process, listeners, &error);
     if (is_up)
         event_base_dispatch(process->worker.base);
+    if (is_up)
+        publish_metrics(&process->worker);
     else
         log_event(LOG_LEVEL_ERROR, "the worker cannot start", "reason", error.message, NULL);
     for (size_t i = 0; i < process->server_count; i++)

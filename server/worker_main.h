@@ -2,9 +2,14 @@
 #pragma once
 
 #include "listeners.h"
+#include "originca/http.h"
 #include "originca/metrics.h"
+#include "originca/worker.h"
 
 /* Serves until SIGTERM has drained it. Writes one byte to `ready_fd` once requests can be served (or Redis
  * has been waited for long enough), then closes it. Returns the exit status. */
 int worker_main(const struct config *config, struct listeners *listeners, struct metrics *metrics,
                 unsigned slot, int ready_fd);
+
+/* Adds the worker's counts since the last call to the shared metrics (worker_metrics.c). */
+void worker_publish_metrics(struct worker *worker, struct http_server *const *servers, size_t server_count);

@@ -29,4 +29,6 @@ struct worker {
     bool is_draining;
     bool is_ready;              /* Redis scripts loaded, ledger replayed, signer answered */
     char not_ready_reason[256]; /* for /readyz and for the 503 of every request that needs the store */
+    /* Adds this worker's counts to the shared metrics; runs every second and before /metrics is answered. */
+    void (*publish_metrics)(struct worker *worker);
 };

@@ -34,7 +34,7 @@ def redis_scripts(box):
 
 def dns_queries(box):
     """Queries that all workers have sent so far."""
-    return sum(value for name, value in box.admin.metrics().items() if re.match(r"originca_dns\w*_queries_total", name))
+    return sum(value for name, value in box.admin.metrics().items() if name == "originca_dns_queries_total")
 
 
 class Bench:

@@ -112,7 +112,6 @@ static json_t *signer_json(const struct health_state *state) {
 static enum step_result reply_stats(struct operation *operation) {
     struct health_state *state = operation->state;
     const struct store_stats *stats = &state->stats;
-    const struct dnscheck_counters *dns = dnscheck_counters(operation->worker->dnscheck);
     json_t *json = json_pack(
         "{s:I, s:I, s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I}", "customers", (json_int_t)stats->customers,
         "zones", (json_int_t)stats->zones, "zones_by_status",
@@ -123,9 +122,14 @@ static enum step_result reply_stats(struct operation *operation) {
         (json_int_t)stats->certificates_expiring_7d, "redis_memory_bytes",
         (json_int_t)stats->redis_memory_bytes, "edge_sequence", (json_int_t)stats->edge_sequence);
     json_object_set_new(json, "signer", signer_json(state));
+    operation->worker->publish_metrics(operation->worker);
+    const struct metrics *metrics = operation->worker->metrics;
     json_object_set_new(json, "dns",
-                        json_pack("{s:I, s:I, s:I}", "checks", (json_int_t)dns->checks, "queries",
-                                  (json_int_t)dns->queries, "timeouts", (json_int_t)dns->timeouts));
+                        json_pack("{s:I, s:I, s:I}", "checks",
+                                  (json_int_t)metrics_value(metrics, "originca_dns_checks_total"), "queries",
+                                  (json_int_t)metrics_value(metrics, "originca_dns_queries_total"),
+                                  "timeouts",
+                                  (json_int_t)metrics_value(metrics, "originca_dns_timeouts_total")));
     admin_reply(operation, 200, json);
     return STEP_REPLIED;
 }
@@ -141,32 +145,9 @@ void admin_show_stats(struct http_request *request) {
     operation_start(request, &stats_kind);
 }
 
-/* What lives in this worker alone is published when it is asked; what is shared is there already. */
 void admin_metrics(struct http_request *request) {
     struct worker *worker = *(struct worker **)request->service_context;
-    const struct dnscheck_counters *dns = dnscheck_counters(worker->dnscheck);
-    const struct store_counters *store = store_counters(worker->store);
-    char name[METRIC_NAME_MAX];
-    const struct {
-        const char *name, *help;
-        int64_t value;
-    } values[] = {
-        {"originca_dns_checks_total", "DNS checks started", (int64_t)dns->checks},
-        {"originca_dns_queries_total", "DNS queries sent", (int64_t)dns->queries},
-        {"originca_dns_timeouts_total", "DNS queries without an answer in time", (int64_t)dns->timeouts},
-        {"originca_dns_mismatches_total", "Datagrams that did not match their question",
-         (int64_t)dns->mismatches},
-        {"originca_redis_commands_total", "Redis commands sent", (int64_t)store->commands},
-        {"originca_redis_timeouts_total", "Redis commands without an answer in time",
-         (int64_t)store->timeouts},
-        {"originca_redis_reconnects_total", "Connections made to Redis", (int64_t)store->reconnects},
-        {"originca_redis_pending", "Redis commands in flight", (int64_t)store->pending},
-        {"originca_worker_ready", "1 where the worker serves", worker->is_ready},
-    };
-    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
-        snprintf(name, sizeof name, "%s{worker=\"%u\"}", values[i].name, worker->slot);
-        metric_set(metrics_gauge(worker->metrics, name, values[i].help), values[i].value);
-    }
+    worker->publish_metrics(worker);
     char *text = metrics_render(worker->metrics, request->arena);
     http_reply(request, text == NULL ? 503 : 200, "text/plain; version=0.0.4", text == NULL ? "" : text,
                text == NULL ? 0 : strlen(text));

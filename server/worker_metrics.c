@@ -1,0 +1,91 @@
+/* A worker's own counts, added to the shared ones: counters by what came since the last time, so they go on
+ * over reloads and deaths; gauges by worker. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <event2/event.h>
+
+#include "originca/dnscheck.h"
+#include "originca/http.h"
+#include "originca/metrics.h"
+#include "originca/store.h"
+#include "originca/worker.h"
+#include "worker_main.h"
+
+struct counted {
+    const char *name, *help;
+    uint64_t value;
+};
+
+static struct http_counters sum_of(struct http_server *const *servers, size_t count) {
+    struct http_counters sum = {0};
+    for (size_t i = 0; i < count; i++) {
+        const struct http_counters *one = http_server_counters(servers[i]);
+        sum.accepted += one->accepted;
+        sum.handshakes += one->handshakes;
+        sum.handshake_failures += one->handshake_failures;
+        sum.tls_resumed += one->tls_resumed;
+        sum.requests += one->requests;
+        sum.refused_over_limit += one->refused_over_limit;
+        sum.timeouts += one->timeouts;
+        sum.parse_errors += one->parse_errors;
+        sum.bytes_in += one->bytes_in;
+        sum.bytes_out += one->bytes_out;
+        sum.open_connections += one->open_connections;
+        sum.requests_in_progress += one->requests_in_progress;
+        for (size_t class = 0; class < 6; class ++)
+            sum.replies_by_class[class] += one->replies_by_class[class];
+    }
+    return sum;
+}
+
+static void set_gauge(struct worker *worker, const char *family, const char *help, int64_t value) {
+    char name[METRIC_NAME_MAX];
+    snprintf(name, sizeof name, "%s{worker=\"%u\"}", family, worker->slot);
+    metric_set(metrics_gauge(worker->metrics, name, help), value);
+}
+
+void worker_publish_metrics(struct worker *worker, struct http_server *const *servers, size_t server_count) {
+    const struct http_counters http = sum_of(servers, server_count);
+    const struct dnscheck_counters *dns = dnscheck_counters(worker->dnscheck);
+    const struct store_counters *store = store_counters(worker->store);
+    const struct counted counters[] = {
+        {"originca_http_connections_total", "Connections accepted", http.accepted},
+        {"originca_http_refused_total", "Connections refused over a limit", http.refused_over_limit},
+        {"originca_http_timeouts_total", "Connections cut at a deadline", http.timeouts},
+        {"originca_http_malformed_total", "Requests that are no HTTP", http.parse_errors},
+        {"originca_http_requests_total", "Requests handled", http.requests},
+        {"originca_http_replies_total{class=\"2xx\"}", "Replies by class", http.replies_by_class[2]},
+        {"originca_http_replies_total{class=\"3xx\"}", "Replies by class", http.replies_by_class[3]},
+        {"originca_http_replies_total{class=\"4xx\"}", "Replies by class", http.replies_by_class[4]},
+        {"originca_http_replies_total{class=\"5xx\"}", "Replies by class", http.replies_by_class[5]},
+        {"originca_http_bytes_total{direction=\"in\"}", "Bytes of requests and replies", http.bytes_in},
+        {"originca_http_bytes_total{direction=\"out\"}", "Bytes of requests and replies", http.bytes_out},
+        {"originca_tls_handshakes_total", "TLS handshakes done", http.handshakes},
+        {"originca_tls_resumed_total", "TLS handshakes that resumed a session", http.tls_resumed},
+        {"originca_tls_failures_total", "TLS handshakes that failed", http.handshake_failures},
+        {"originca_dns_checks_total", "DNS checks started", dns->checks},
+        {"originca_dns_queries_total", "DNS queries sent", dns->queries},
+        {"originca_dns_tcp_queries_total", "DNS queries over TCP", dns->tcp_queries},
+        {"originca_dns_timeouts_total", "DNS queries without an answer in time", dns->timeouts},
+        {"originca_dns_mismatches_total", "Datagrams that did not match their question", dns->mismatches},
+        {"originca_dns_cache_hits_total", "Referrals taken from the cache", dns->cache_hits},
+        {"originca_redis_commands_total", "Redis commands sent", store->commands},
+        {"originca_redis_timeouts_total", "Redis commands without an answer in time", store->timeouts},
+        {"originca_redis_reconnects_total", "Connections made to Redis", store->reconnects},
+    };
+    enum { COUNT = sizeof counters / sizeof counters[0] };
+    static uint64_t published[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        metric_add(metrics_counter(worker->metrics, counters[i].name, counters[i].help),
+                   counters[i].value - published[i]);
+        published[i] = counters[i].value;
+    }
+    if (worker->is_draining) /* the gauges of its slot are its successor's */
+        return;
+    set_gauge(worker, "originca_http_open_connections", "Connections now", http.open_connections);
+    set_gauge(worker, "originca_http_requests_in_progress", "Requests now", http.requests_in_progress);
+    set_gauge(worker, "originca_dns_checks_in_progress", "DNS checks now", dns->checks_in_progress);
+    set_gauge(worker, "originca_redis_pending", "Redis commands in flight", (int64_t)store->pending);
+    set_gauge(worker, "originca_worker_ready", "1 where the worker serves", worker->is_ready);
+}
