@@ -147,9 +147,13 @@ static void check_dns(const struct config *config, struct config_complaints *com
     if (config->edge_prefix_count == 0)
         config_complain(complaints, 0, "dns", "edge_prefixes",
                         "needs at least one CIDR block: where proxied names point");
-    if (strcmp(config->caa_mode, "off") != 0)
+    if (strcmp(config->caa_mode, "off") != 0 && strcmp(config->caa_mode, "named") != 0 &&
+        strcmp(config->caa_mode, "strict") != 0)
+        config_complain(complaints, 0, "dns", "caa_mode", "\"%s\" is none of off, named, strict",
+                        config->caa_mode);
+    if (strcmp(config->caa_mode, "strict") == 0 && config->caa_identities.count == 0)
         config_complain(complaints, 0, "dns", "caa_mode",
-                        "\"%s\" is not supported; the only mode so far is off", config->caa_mode);
+                        "strict needs caa_identities in section acme: no CAA record could name this CA");
 }
 
 void config_check(const struct config *config, struct config_complaints *complaints) {

@@ -138,7 +138,11 @@ const struct setting config_settings[] = {
            "how often an active or moved zone is checked"),
     NUMBER("dns", zone_moved_after, "3", 1, 100,
            "definite negatives in a row that make an active zone moved"),
-    STRING("dns", caa_mode, "off", "CAA records: `off` is the only mode so far"),
+    STRING("dns", caa_mode, "named",
+           "CAA records: `off`; `named`: only sets that name one of our caa_identities bind; `strict`: all "
+           "bind"),
+    PATH("dns", trust_anchor_file, NULL,
+         "DS or DNSKEY records of the root: DNSSEC is validated from there; none: it is not looked at"),
 
     PATH("signer", pkcs11_module, "/usr/lib/softhsm/libsofthsm2.so", "PKCS#11 library of the token"),
     PATH("signer", pkcs11_pin_file, "/etc/originca/pin", "file with the token's PIN"),

@@ -9,7 +9,10 @@
 #include "internal.h"
 
 #define SCRATCH_BYTES (32u * 1024 * 1024)
-#define QUERIES_PER_NAME 6
+#define QUERIES_PER_NAME 12
+#define SIGNATURES_PER_CHECK 100
+#define SIGNATURES_PER_NAME 10
+#define HASHES_PER_CHECK 1000
 
 static void free_job(struct dnscheck_job *job) {
     transport_cancel_all(job);
@@ -20,6 +23,7 @@ static void free_job(struct dnscheck_job *job) {
     if (job->starter != NULL)
         event_free(job->starter);
     json_decref(job->evidence_queries);
+    job_release_trust(job);
     arena_free(job->scratch); /* the job lives in it */
 }
 
@@ -43,11 +47,14 @@ static void build_result(struct dnscheck_job *job, struct dnscheck_result *resul
     for (size_t i = 0; zones != NULL && i < job->zone_count; i++) {
         zones[i] = job->zones[i].finding;
         zones[i].name = arena_strdup(job->arena, job->zones[i].zone.name);
+        const struct cut *cut = job->zones[i].cut;
+        zones[i].is_secure = cut != NULL && cut->trust != NULL && cut->trust->is_secure;
         result->verdict = worse(result->verdict, zones[i].verdict);
     }
     for (size_t i = 0; names != NULL && i < job->name_count; i++) {
         names[i] = job->names[i].finding;
         names[i].name = arena_strdup(job->arena, job->names[i].name.name);
+        names[i].is_secure = job->names[i].is_secure;
         result->verdict = worse(result->verdict, names[i].verdict);
     }
     result->zones = zones;
@@ -222,6 +229,12 @@ struct dnscheck_job *dnscheck_start(struct dnscheck *dnscheck, struct arena *are
     job->context = context;
     job->started_ms = clock_monotonic_ms();
     job->max_queries = dnscheck->settings.max_queries + QUERIES_PER_NAME * (uint32_t)request->name_count;
+    job->signatures = (struct dnssec_budget){
+        .now = (time_t)(clock_wall_ms() / 1000),
+        .signatures_left = SIGNATURES_PER_CHECK + SIGNATURES_PER_NAME * (unsigned)request->name_count,
+        .hashes_left = HASHES_PER_CHECK};
+    job->account_uri = request->account_uri == NULL ? NULL : arena_strdup(scratch, request->account_uri);
+    job->method = request->method == NULL ? "" : request->method;
     job->evidence_queries = json_array();
     job->deadline = evtimer_new(dnscheck->base, on_deadline, job);
     job->starter = evtimer_new(dnscheck->base, on_starter, job);
@@ -259,7 +272,13 @@ struct dnscheck *dnscheck_new(struct event_base *base, const struct dnscheck_set
     dnscheck->settings = *settings;
     dnscheck->cache = referral_cache_new(settings->referral_cache_entries);
     dnscheck->servers = server_table_new();
-    if (dnscheck->cache != NULL && dnscheck->servers != NULL && walk_load_root(dnscheck, error))
+    bool has_anchors = true;
+    if (settings->trust_anchor_file != NULL) {
+        dnscheck->anchors = dnssec_load_anchors(settings->trust_anchor_file, error);
+        has_anchors = dnscheck->anchors != NULL;
+    }
+    if (has_anchors && dnscheck->cache != NULL && dnscheck->servers != NULL &&
+        walk_load_root(dnscheck, error))
         return dnscheck;
     dnscheck_free(dnscheck);
     return NULL;
@@ -271,6 +290,8 @@ void dnscheck_free(struct dnscheck *dnscheck) {
     for (struct dnscheck_job *job; (job = TAILQ_FIRST(&dnscheck->jobs)) != NULL;)
         free_job(job);
     referral_cache_free(dnscheck->cache);
+    trust_release(dnscheck->root.trust);
+    dnssec_free_anchors(dnscheck->anchors);
     server_table_free(dnscheck->servers);
     free(dnscheck);
 }

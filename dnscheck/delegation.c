@@ -28,8 +28,19 @@ static const char *wanted(const struct zone_check *zone) {
     return join_names(zone->job->scratch, zone->zone.name_servers, zone->zone.name_server_count);
 }
 
-static void decide_ok(struct zone_check *zone) {
+static void decide_ok(void *context) {
+    struct zone_check *zone = context;
     check_decide_zone(zone, DNSCHECK_OK, "delegated", "%s is delegated to %s", zone->zone.name, wanted(zone));
+}
+
+static void judge_signature(struct zone_check *zone, const char *server, const struct dns_message *message) {
+    struct dnscheck_job *job = zone->job;
+    const char *reason = dnssec_check_set(job->scratch, zone->cut->trust, &job->signatures, message,
+                                          DNS_ANSWER, zone->zone.name, DNS_NS);
+    if (reason != NULL)
+        check_decide_zone(zone, DNSCHECK_FAILED, "bogus",
+                          "The answer of %s about %s cannot be trusted: DNSSEC: %s", server, zone->zone.name,
+                          reason);
 }
 
 /* The zone's own NS set, from one of its servers: authoritative, not empty, assigned ones only. */
@@ -48,6 +59,8 @@ static void judge_own_set(struct zone_check *zone, const char *server, const str
         check_decide_zone(zone, DNSCHECK_REFUSED, "lame",
                           "The name server %s has no NS records for %s; is the zone set up there?", server,
                           zone->zone.name);
+    else if (zone->cut->trust != NULL)
+        judge_signature(zone, server, message);
 }
 
 static void on_server_answer(void *context, const struct dns_message *message,
@@ -72,17 +85,21 @@ static void on_server_answer(void *context, const struct dns_message *message,
                           message->is_authoritative ? "" : ", not authoritative");
     else
         judge_own_set(zone, check->server, message);
-    if (!zone->is_decided && --zone->pending_servers == 0)
+    if (zone->is_decided || --zone->pending_servers > 0)
+        return;
+    if (zone->job->dnscheck->settings.caa_mode == DNSCHECK_CAA_OFF || zone->job->name_count == 0)
         decide_ok(zone);
+    else if (!caa_climb_zone(zone, decide_ok, zone))
+        check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
 }
 
 static bool ask_server(struct zone_check *zone, const char *name) {
     static const struct query_options any = {.takes_any_rcode = true};
     struct server_check *check = arena_alloc(zone->job->scratch, sizeof *check);
     struct server_list list = {.count = 0};
-    for (size_t i = 0; i < zone->cut.addresses.count; i++)
-        if (strcmp(zone->cut.addresses.items[i].name, name) == 0)
-            list.items[list.count++] = zone->cut.addresses.items[i];
+    for (size_t i = 0; i < zone->cut->addresses.count; i++)
+        if (strcmp(zone->cut->addresses.items[i].name, name) == 0)
+            list.items[list.count++] = zone->cut->addresses.items[i];
     if (check == NULL)
         return false;
     *check = (struct server_check){zone, name};
@@ -94,6 +111,21 @@ static bool ask_server(struct zone_check *zone, const char *name) {
     return transport_query(zone->job, &list, zone->zone.name, DNS_NS, &any, on_server_answer, check);
 }
 
+static void on_trust(void *context, const char *failure) {
+    struct zone_check *zone = context;
+    if (zone->is_decided)
+        return;
+    if (failure != NULL) {
+        check_decide_zone(zone, DNSCHECK_FAILED, is_bogus(failure) ? "bogus" : "keys-failed",
+                          "The keys of %s cannot be trusted: %s", zone->zone.name, failure);
+        return;
+    }
+    zone->pending_servers = zone->cut->server_count;
+    for (size_t i = 0; i < zone->cut->server_count && !zone->is_decided; i++)
+        if (!ask_server(zone, zone->cut->servers[i]))
+            check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
+}
+
 static void on_addresses(void *context, struct cut *cut, const char *failure) {
     struct zone_check *zone = context;
     if (cut == NULL || cut->addresses.count == 0) {
@@ -102,11 +134,9 @@ static void on_addresses(void *context, struct cut *cut, const char *failure) {
                           failure == NULL ? "there are none" : failure);
         return;
     }
-    zone->cut = *cut; /* the names of the addresses stay in `cut`, which lives as long as the job */
-    zone->pending_servers = cut->server_count;
-    for (size_t i = 0; i < cut->server_count && !zone->is_decided; i++)
-        if (!ask_server(zone, cut->servers[i]))
-            check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
+    zone->cut = cut;
+    if (!trust_establish(zone->job, cut->parent, cut, 0, on_trust, zone))
+        check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
 }
 
 static void judge_referral(struct zone_check *zone, const struct cut *cut) {
@@ -128,12 +158,12 @@ static void judge_referral(struct zone_check *zone, const struct cut *cut) {
             zone->zone.name, list, wanted(zone));
 }
 
-static void on_cut(void *context, const struct cut *cut, bool is_nxdomain, const char *failure) {
+static void on_cut(void *context, struct cut *cut, bool is_nxdomain, const char *failure) {
     struct zone_check *zone = context;
     if (zone->is_decided)
         return;
     if (cut == NULL) {
-        check_decide_zone(zone, DNSCHECK_FAILED, "walk-failed",
+        check_decide_zone(zone, DNSCHECK_FAILED, is_bogus(failure) ? "bogus" : "walk-failed",
                           "The delegation of %s cannot be found: %s; try again later", zone->zone.name,
                           failure);
         return;
@@ -150,12 +180,11 @@ static void on_cut(void *context, const struct cut *cut, bool is_nxdomain, const
     judge_referral(zone, cut);
     if (zone->is_decided)
         return;
-    /* The cut is the walk's own copy in the job's memory. */
-    if (!walk_complete_addresses(zone->job, (struct cut *)(uintptr_t)cut, 0, on_addresses, zone))
+    if (!walk_complete_addresses(zone->job, cut, 0, on_addresses, zone))
         check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
 }
 
 void delegation_start(struct zone_check *zone) {
-    if (!walk_find_cut(zone->job, zone->zone.name, true, 0, on_cut, zone))
+    if (!walk_find_cut(zone->job, zone->zone.name, WALK_DELEGATION, 0, on_cut, zone))
         check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
 }

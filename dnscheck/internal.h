@@ -3,6 +3,7 @@
 
 #include <sys/queue.h>
 
+#include "dnssec.h"
 #include "originca/dnscheck.h"
 #include "packet.h"
 
@@ -27,13 +28,16 @@ struct cut {
     char servers[SERVERS_MAX][DNS_NAME_MAX];
     size_t server_count;
     struct server_list addresses; /* names point into `servers` */
-    bool has_glueless;            /* some servers have no address yet */
+    struct trust *trust;          /* NULL: not validated (yet); a job's or the cache's reference */
+    const struct cut *parent;     /* whose servers gave it; only in a job's memory */
 };
 
 struct dnscheck {
     struct event_base *base;
     struct dnscheck_settings settings;
     struct cut root;
+    struct ldns_struct_rr_list *anchors; /* NULL: no DNSSEC */
+    int64_t root_trust_until_ms;
     struct referral_cache *cache;
     struct server_table *servers;
     struct dnscheck_counters counters;
@@ -75,23 +79,46 @@ const struct cut *referral_cache_find(struct referral_cache *cache, const char *
 void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uint32_t ttl);
 
 /* --- walk.c --- */
-/* The deepest zone cut at or above `name`. `cut` NULL: the walk failed, `failure` says why; `nxdomain` tells
- * that the name does not exist. */
-typedef void walk_done(void *context, const struct cut *cut, bool is_nxdomain, const char *failure);
-/* `asks_parent`: a cut of exactly this name is not taken from the cache: the proof of a delegation is fresh.
- */
-bool walk_find_cut(struct dnscheck_job *job, const char *name, bool asks_parent, unsigned depth,
+/* The deepest zone cut at or above `name`, in the job's memory. `cut` NULL: the walk failed, `failure` says
+ * why; `nxdomain` tells that the name does not exist. */
+typedef void walk_done(void *context, struct cut *cut, bool is_nxdomain, const char *failure);
+enum walk_kind {
+    WALK_CACHED,     /* whatever the cache knows */
+    WALK_DELEGATION, /* a cut of exactly this name is asked of its parent, and is not validated yet */
+};
+bool walk_find_cut(struct dnscheck_job *job, const char *name, enum walk_kind kind, unsigned depth,
                    walk_done *done, void *context) MUST_CHECK;
+/* The same below a cut that is known. */
+bool walk_find_cut_below(struct dnscheck_job *job, struct cut *start, const char *name, walk_done *done,
+                         void *context) MUST_CHECK;
 /* Fills in addresses of the cut's servers that have none. */
 typedef void addresses_done(void *context, struct cut *cut, const char *failure);
 bool walk_complete_addresses(struct dnscheck_job *job, struct cut *cut, unsigned depth, addresses_done *done,
                              void *context) MUST_CHECK;
 bool walk_load_root(struct dnscheck *dnscheck, struct error *error) MUST_CHECK;
 
+/* --- trust.c --- */
+struct kept_trust {
+    struct kept_trust *next;
+    struct trust *trust;
+};
+/* The job releases it at its end; false (and released): out of memory. */
+bool job_keep_trust(struct dnscheck_job *job, struct trust *trust) MUST_CHECK;
+void job_release_trust(struct dnscheck_job *job);
+typedef void trust_done(void *context, const char *failure);
+/* Sets child->trust from parent->trust; `parent` NULL: the root, from the anchors. At once, with no trust
+ * set, where there are no anchors. `done` may run from inside. */
+bool trust_establish(struct dnscheck_job *job, const struct cut *parent, struct cut *child, unsigned depth,
+                     trust_done *done, void *context) MUST_CHECK;
+/* Failures that mean "somebody tampers or a zone is broken", as texts of their own form. */
+const char *bogus(struct dnscheck_job *job, const char *reason);
+bool is_bogus(const char *failure);
+
 /* --- lookup.c: one record set, CNAMEs followed --- */
 struct lookup_result {
     const char *failure; /* NULL where DNS answered */
     bool is_nxdomain, is_subzone, is_chain_too_long;
+    bool is_secure;         /* every answer on the way was validated */
     const char *final_name; /* after CNAMEs */
     const char *subzone;    /* name of the further cut */
     const struct dns_record **records;
@@ -99,16 +126,32 @@ struct lookup_result {
     const char *server; /* the one that gave the last answer */
 };
 typedef void lookup_done(void *context, const struct lookup_result *result);
-/* Asks `servers` of `zone` for names in the zone; targets outside are walked from the root. */
-bool lookup_start(struct dnscheck_job *job, const char *zone, const struct server_list *servers,
-                  const char *name, uint16_t type, lookup_done *done, void *context) MUST_CHECK;
+/* Asks the cut's servers for names in its zone; targets outside are walked from the root. */
+bool lookup_start(struct dnscheck_job *job, const struct cut *cut, const char *name, uint16_t type,
+                  lookup_done *done, void *context) MUST_CHECK;
+
+/* --- caa.c (RFC 8659, RFC 8657) --- */
+struct caa_set { /* the relevant record set; `owner` NULL: there is none */
+    const char *owner;
+    const struct dns_record **records;
+    size_t count;
+    const char *failure;
+};
+struct zone_check;
+struct name_check;
+/* The set for the zone's own name and what is above; fills zone->caa. */
+typedef void caa_done(void *context);
+bool caa_climb_zone(struct zone_check *zone, caa_done *done, void *context) MUST_CHECK;
+/* Judges the name by its set; decides the name where it is refused or failed, else calls done. */
+bool caa_check_name(struct name_check *name, caa_done *done, void *context) MUST_CHECK;
 
 /* --- check.c --- */
 struct zone_check {
     struct dnscheck_job *job;
     struct dnscheck_zone zone;
     struct dnscheck_finding finding;
-    struct cut cut; /* as the parent delegates it, with addresses */
+    struct cut *cut;    /* as the parent delegates it, with addresses */
+    struct caa_set caa; /* of the zone's name or the closest above that has one */
     size_t pending_servers;
     bool is_decided;
 };
@@ -118,7 +161,7 @@ struct name_check {
     struct dnscheck_name name;
     struct dnscheck_finding finding;
     size_t pending;
-    bool is_decided, tried_wildcard;
+    bool is_decided, tried_wildcard, is_secure;
     const char *asked;
     struct lookup_result results[2]; /* A, AAAA */
 };
@@ -140,6 +183,9 @@ struct dnscheck_job {
     size_t undecided;
     json_t *evidence_queries;
     bool is_ended;
+    const char *account_uri, *method;
+    struct dnssec_budget signatures;
+    struct kept_trust *kept_trust;
     TAILQ_HEAD(, query) open_queries;
 };
 

@@ -1,6 +1,6 @@
 /* One record set of one name: asked of the zone's own servers, CNAME and DNAME followed, targets outside
  * walked from the root. An answer counts for names of the asked zone only; what a server says about other
- * zones is not believed. */
+ * zones is not believed. In a signed zone every set that is used, and every absence, is validated. */
 #include "internal.h"
 
 #include <string.h>
@@ -9,12 +9,11 @@
 
 struct lookup {
     struct dnscheck_job *job;
-    const char *zone;
-    struct server_list servers;
+    const struct cut *cut;
     char name[DNS_NAME_MAX];
     uint16_t type;
     unsigned hops;
-    bool is_away; /* followed a target out of the first zone */
+    bool is_secure;
     lookup_done *done;
     void *context;
 };
@@ -23,6 +22,7 @@ static void ask(struct lookup *lookup);
 
 static void finish(struct lookup *lookup, struct lookup_result *result) {
     result->final_name = lookup->name;
+    result->is_secure = lookup->is_secure && result->failure == NULL;
     lookup->done(lookup->context, result);
 }
 
@@ -31,7 +31,7 @@ static void fail(struct lookup *lookup, const char *failure) {
     finish(lookup, &result);
 }
 
-static void on_target_cut(void *context, const struct cut *cut, bool is_nxdomain, const char *failure) {
+static void on_target_cut(void *context, struct cut *cut, bool is_nxdomain, const char *failure) {
     struct lookup *lookup = context;
     if (cut == NULL) {
         fail(lookup, failure);
@@ -42,28 +42,101 @@ static void on_target_cut(void *context, const struct cut *cut, bool is_nxdomain
         finish(lookup, &result);
         return;
     }
-    lookup->zone = cut->name;
-    lookup->servers = cut->addresses;
-    if (lookup->servers.count == 0)
+    lookup->cut = cut;
+    if (cut->addresses.count == 0)
         fail(lookup, "the name servers of a CNAME's target have no addresses");
     else
         ask(lookup);
 }
 
-/* Follows CNAMEs through the answer; true when the name changed. */
-static bool follow_chain(struct lookup *lookup, const struct dns_message *message) {
-    bool has_moved = false;
-    const struct dns_record *alias;
-    while (lookup->hops <= lookup->job->dnscheck->settings.max_cname &&
-           dns_is_below(lookup->name, lookup->zone) &&
-           (alias = dns_find(message, DNS_ANSWER, lookup->name, DNS_CNAME, NULL)) != NULL &&
-           strlen(alias->target) < DNS_NAME_MAX) {
-        strcpy(lookup->name, alias->target);
-        lookup->hops++;
-        has_moved = true;
+/* --- validation --- */
+
+static const char *check_set(struct lookup *lookup, const struct dns_message *message, const char *owner,
+                             uint16_t type) {
+    struct dnscheck_job *job = lookup->job;
+    if (lookup->cut->trust == NULL || !lookup->cut->trust->is_secure) {
+        lookup->is_secure = false;
+        return NULL;
     }
-    return has_moved;
+    const char *reason = dnssec_check_set(job->scratch, lookup->cut->trust, &job->signatures, message,
+                                          DNS_ANSWER, owner, type);
+    return reason == NULL ? NULL : bogus(job, reason);
 }
+
+static const char *check_absence(struct lookup *lookup, const struct dns_message *message, bool is_nxdomain) {
+    struct dnscheck_job *job = lookup->job;
+    bool is_opt_out = false;
+    if (lookup->cut->trust == NULL || !lookup->cut->trust->is_secure) {
+        lookup->is_secure = false;
+        return NULL;
+    }
+    const char *reason = dnssec_check_absence(job->scratch, lookup->cut->trust, &job->signatures, message,
+                                              lookup->name, lookup->type, is_nxdomain, &is_opt_out);
+    lookup->is_secure = lookup->is_secure && !is_opt_out;
+    return reason == NULL ? NULL : bogus(job, reason);
+}
+
+/* --- aliases --- */
+
+enum alias { ALIAS_NONE, ALIAS_FOLLOWED, ALIAS_BROKEN };
+
+/* RFC 6672 2.2: the part above the DNAME's owner is put before its target. */
+static enum alias follow_dname(struct lookup *lookup, const struct dns_message *message,
+                               const char **failure) {
+    for (size_t i = 0; i < message->count; i++) {
+        const struct dns_record *record = &message->records[i];
+        size_t owner = strlen(record->owner), own = strlen(lookup->name);
+        if (record->section != DNS_ANSWER || record->type != DNS_DNAME || own <= owner ||
+            !dns_is_below(lookup->name, record->owner) || !dns_is_below(record->owner, lookup->cut->name))
+            continue;
+        *failure = check_set(lookup, message, record->owner, DNS_DNAME);
+        size_t prefix = owner == 0 ? own : own - owner - 1; /* without its final dot */
+        if (*failure != NULL || prefix + 1 + strlen(record->target) >= DNS_NAME_MAX) {
+            *failure = *failure != NULL ? *failure : "a DNAME makes the name too long";
+            return ALIAS_BROKEN;
+        }
+        lookup->name[prefix] = '\0';
+        if (*record->target != '\0') {
+            lookup->name[prefix] = '.';
+            strcpy(lookup->name + prefix + 1, record->target);
+        }
+        return ALIAS_FOLLOWED;
+    }
+    return ALIAS_NONE;
+}
+
+static enum alias follow_cname(struct lookup *lookup, const struct dns_message *message,
+                               const char **failure) {
+    const struct dns_record *alias = dns_find(message, DNS_ANSWER, lookup->name, DNS_CNAME, NULL);
+    if (alias == NULL || strlen(alias->target) >= DNS_NAME_MAX)
+        return ALIAS_NONE;
+    *failure = check_set(lookup, message, lookup->name, DNS_CNAME);
+    if (*failure != NULL)
+        return ALIAS_BROKEN;
+    strcpy(lookup->name, alias->target);
+    return ALIAS_FOLLOWED;
+}
+
+/* Follows the aliases of this answer as far as they stay in the zone. */
+static enum alias follow_chain(struct lookup *lookup, const struct dns_message *message,
+                               const char **failure) {
+    enum alias outcome = ALIAS_NONE;
+    while (lookup->hops <= lookup->job->dnscheck->settings.max_cname &&
+           dns_is_below(lookup->name, lookup->cut->name)) {
+        enum alias step = follow_dname(lookup, message, failure);
+        if (step == ALIAS_NONE)
+            step = follow_cname(lookup, message, failure);
+        if (step == ALIAS_BROKEN)
+            return ALIAS_BROKEN;
+        if (step == ALIAS_NONE)
+            break;
+        lookup->hops++;
+        outcome = ALIAS_FOLLOWED;
+    }
+    return outcome;
+}
+
+/* --- answers --- */
 
 static bool take_records(struct lookup *lookup, const struct dns_message *message,
                          struct lookup_result *result) {
@@ -82,11 +155,46 @@ static const char *find_subzone(const struct lookup *lookup, const struct dns_me
     for (size_t i = 0; i < message->count; i++) {
         const struct dns_record *record = &message->records[i];
         if (record->section == DNS_AUTHORITY && record->type == DNS_NS &&
-            strcmp(record->owner, lookup->zone) != 0 && dns_is_below(record->owner, lookup->zone) &&
+            strcmp(record->owner, lookup->cut->name) != 0 && dns_is_below(record->owner, lookup->cut->name) &&
             dns_is_below(lookup->name, record->owner))
             return record->owner;
     }
     return NULL;
+}
+
+static void take_answer(struct lookup *lookup, const struct dns_message *message,
+                        struct lookup_result *result) {
+    const char *failure = NULL;
+    enum alias alias = follow_chain(lookup, message, &failure);
+    if (alias == ALIAS_BROKEN) {
+        fail(lookup, failure);
+        return;
+    }
+    if (lookup->hops > lookup->job->dnscheck->settings.max_cname) {
+        result->is_chain_too_long = true;
+        finish(lookup, result);
+        return;
+    }
+    if (!dns_is_below(lookup->name, lookup->cut->name)) {
+        if (!walk_find_cut(lookup->job, lookup->name, WALK_CACHED, 0, on_target_cut, lookup))
+            fail(lookup, "out of memory");
+        return;
+    }
+    if (!take_records(lookup, message, result)) {
+        fail(lookup, "out of memory");
+        return;
+    }
+    if (result->count == 0 && alias == ALIAS_FOLLOWED) {
+        ask(lookup); /* the server gave the alias alone */
+        return;
+    }
+    result->is_nxdomain = result->count == 0 && message->rcode == DNS_NXDOMAIN;
+    failure = result->count > 0 ? check_set(lookup, message, lookup->name, lookup->type)
+                                : check_absence(lookup, message, result->is_nxdomain);
+    if (failure != NULL)
+        fail(lookup, failure);
+    else
+        finish(lookup, result);
 }
 
 static void on_answer(void *context, const struct dns_message *message, const struct dns_server *server,
@@ -99,52 +207,28 @@ static void on_answer(void *context, const struct dns_message *message, const st
     }
     result.server = server->name;
     result.subzone = message->is_authoritative ? NULL : find_subzone(lookup, message);
-    if (result.subzone != NULL) {
-        result.is_subzone = true;
+    result.is_subzone = result.subzone != NULL;
+    if (result.is_subzone)
         finish(lookup, &result);
-        return;
-    }
-    if (!message->is_authoritative) {
+    else if (!message->is_authoritative)
         fail(lookup, "a name server does not answer for its zone (lame)");
-        return;
-    }
-    bool has_moved = follow_chain(lookup, message);
-    if (lookup->hops > lookup->job->dnscheck->settings.max_cname) {
-        result.is_chain_too_long = true;
-        finish(lookup, &result);
-        return;
-    }
-    bool is_inside = dns_is_below(lookup->name, lookup->zone);
-    if (!is_inside) {
-        lookup->is_away = true;
-        if (!walk_find_cut(lookup->job, lookup->name, false, 0, on_target_cut, lookup))
-            fail(lookup, "out of memory");
-        return;
-    }
-    if (!take_records(lookup, message, &result)) {
-        fail(lookup, "out of memory");
-        return;
-    }
-    if (result.count == 0 && has_moved) {
-        ask(lookup); /* the server gave the alias alone */
-        return;
-    }
-    result.is_nxdomain = result.count == 0 && message->rcode == DNS_NXDOMAIN;
-    finish(lookup, &result);
+    else
+        take_answer(lookup, message, &result);
 }
 
 static void ask(struct lookup *lookup) {
-    if (!transport_query(lookup->job, &lookup->servers, lookup->name, lookup->type, NULL, on_answer, lookup))
+    if (!transport_query(lookup->job, &lookup->cut->addresses, lookup->name, lookup->type, NULL, on_answer,
+                         lookup))
         fail(lookup, "out of memory");
 }
 
-bool lookup_start(struct dnscheck_job *job, const char *zone, const struct server_list *servers,
-                  const char *name, uint16_t type, lookup_done *done, void *context) {
+bool lookup_start(struct dnscheck_job *job, const struct cut *cut, const char *name, uint16_t type,
+                  lookup_done *done, void *context) {
     struct lookup *lookup = arena_alloc(job->scratch, sizeof *lookup);
     if (lookup == NULL || strlen(name) >= sizeof lookup->name)
         return false;
     *lookup = (struct lookup){
-        .job = job, .zone = zone, .servers = *servers, .type = type, .done = done, .context = context};
+        .job = job, .cut = cut, .type = type, .is_secure = true, .done = done, .context = context};
     strcpy(lookup->name, name);
-    return transport_query(job, servers, name, type, NULL, on_answer, lookup);
+    return transport_query(job, &cut->addresses, name, type, NULL, on_answer, lookup);
 }

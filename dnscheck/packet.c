@@ -14,24 +14,17 @@
 #define RECORDS_MAX 256
 
 const char *dns_type_name(uint16_t type) {
-    switch (type) {
-    case DNS_A:
-        return "A";
-    case DNS_NS:
-        return "NS";
-    case DNS_CNAME:
-        return "CNAME";
-    case DNS_SOA:
-        return "SOA";
-    case DNS_TXT:
-        return "TXT";
-    case DNS_AAAA:
-        return "AAAA";
-    case DNS_DNAME:
-        return "DNAME";
-    default:
-        return "other";
-    }
+    static const struct {
+        uint16_t type;
+        const char *name;
+    } names[] = {{DNS_A, "A"},         {DNS_NS, "NS"},     {DNS_CNAME, "CNAME"},   {DNS_SOA, "SOA"},
+                 {DNS_TXT, "TXT"},     {DNS_AAAA, "AAAA"}, {DNS_DNAME, "DNAME"},   {DNS_DS, "DS"},
+                 {DNS_RRSIG, "RRSIG"}, {DNS_NSEC, "NSEC"}, {DNS_DNSKEY, "DNSKEY"}, {DNS_NSEC3, "NSEC3"},
+                 {DNS_CAA, "CAA"}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i].type == type)
+            return names[i].name;
+    return "other";
 }
 
 const char *dns_rcode_name(uint16_t rcode, char out[16]) {
@@ -60,8 +53,9 @@ static bool put_name(uint8_t *out, size_t *at, const char *name) {
 }
 
 size_t dns_build_query(uint8_t out[DNS_QUERY_MAX], uint16_t id, const char *name, uint16_t type,
-                       bool with_edns) {
-    static const uint8_t opt[] = {0, 0, 41, DNS_EDNS_SIZE >> 8, DNS_EDNS_SIZE & 255, 0, 0, 0, 0, 0, 0};
+                       bool with_edns, bool wants_signatures) {
+    const uint8_t opt[] = {
+        0, 0, 41, DNS_EDNS_SIZE >> 8, DNS_EDNS_SIZE & 255, 0, 0, wants_signatures ? 0x80 : 0, 0, 0, 0};
     size_t at = 12;
     memset(out, 0, DNS_QUERY_MAX);
     out[0] = (uint8_t)(id >> 8);
@@ -125,6 +119,23 @@ static bool take_text(struct arena *arena, const ldns_rr *rr, struct bytes *out)
     return !text.failed;
 }
 
+/* RFC 8659 4.1: flags, tag, value. */
+static bool take_caa(struct arena *arena, const ldns_rr *rr, struct dns_record *out) {
+    if (ldns_rr_rd_count(rr) != 3 || ldns_rdf_size(ldns_rr_rdf(rr, 0)) != 1)
+        return false;
+    const ldns_rdf *tag = ldns_rr_rdf(rr, 1), *value = ldns_rr_rdf(rr, 2);
+    if (ldns_rdf_size(tag) < 2 || ldns_rdf_data(tag)[0] != ldns_rdf_size(tag) - 1)
+        return false;
+    char *copy = arena_strndup(arena, (const char *)ldns_rdf_data(tag) + 1, ldns_rdf_size(tag) - 1);
+    for (char *p = copy; p != NULL && *p != '\0'; p++)
+        *p = (char)tolower((unsigned char)*p);
+    out->flags = ldns_rdf_data(ldns_rr_rdf(rr, 0))[0];
+    out->tag = copy;
+    out->text =
+        (struct bytes){arena_copy(arena, ldns_rdf_data(value), ldns_rdf_size(value)), ldns_rdf_size(value)};
+    return copy != NULL && (out->text.data != NULL || out->text.length == 0);
+}
+
 static const char *text_form(struct arena *arena, const ldns_rr *rr) {
     char *text = ldns_rr2str(rr);
     if (text == NULL)
@@ -155,6 +166,8 @@ static bool take_record(struct arena *arena, const ldns_rr *rr, enum dns_section
             memcpy(out->address, ldns_rdf_data(first), length);
     } else if (out->type == DNS_TXT) {
         is_good = is_good && take_text(arena, rr, &out->text);
+    } else if (out->type == DNS_CAA) {
+        is_good = is_good && take_caa(arena, rr, out);
     }
     out->text_form = text_form(arena, rr);
     return is_good;
@@ -185,7 +198,9 @@ struct dns_message *dns_parse(struct arena *arena, const uint8_t *wire, size_t l
     total = total < RECORDS_MAX ? total : RECORDS_MAX;
     message = arena_alloc(arena, sizeof *message);
     struct dns_record *records = arena_alloc(arena, (total + 1) * sizeof *records);
-    if (message != NULL && records != NULL) {
+    uint8_t *copy = arena_copy(arena, wire, length);
+    if (message != NULL && records != NULL && copy != NULL) {
+        message->wire = (struct bytes){copy, length};
         message->rcode = (uint16_t)(ldns_pkt_get_rcode(packet) | ldns_pkt_edns_extended_rcode(packet) << 4);
         message->is_authoritative = ldns_pkt_aa(packet);
         message->is_truncated = ldns_pkt_tc(packet);
@@ -195,7 +210,7 @@ struct dns_message *dns_parse(struct arena *arena, const uint8_t *wire, size_t l
                                            total - message->count);
     }
     ldns_pkt_free(packet);
-    return records == NULL ? NULL : message;
+    return records == NULL || copy == NULL ? NULL : message;
 }
 
 const struct dns_record *dns_find(const struct dns_message *message, int section, const char *owner,

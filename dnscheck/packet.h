@@ -17,7 +17,13 @@ enum dns_type {
     DNS_SOA = 6,
     DNS_TXT = 16,
     DNS_AAAA = 28,
-    DNS_DNAME = 39
+    DNS_DNAME = 39,
+    DNS_DS = 43,
+    DNS_RRSIG = 46,
+    DNS_NSEC = 47,
+    DNS_DNSKEY = 48,
+    DNS_NSEC3 = 50,
+    DNS_CAA = 257
 };
 enum dns_rcode {
     DNS_NOERROR = 0,
@@ -37,7 +43,9 @@ struct dns_record {
     uint32_t ttl;
     const char *target;    /* NS, CNAME, DNAME: lower case */
     uint8_t address[16];   /* A: 4 bytes, AAAA: 16 */
-    struct bytes text;     /* TXT: all strings joined */
+    struct bytes text;     /* TXT: all strings joined; CAA: the value */
+    uint8_t flags;         /* CAA */
+    const char *tag;       /* CAA: lower case */
     const char *text_form; /* "owner ttl type rdata", bounded, for the evidence */
 };
 
@@ -46,11 +54,12 @@ struct dns_message {
     bool is_authoritative, is_truncated;
     struct dns_record *records;
     size_t count;
+    struct bytes wire; /* a copy: signatures are verified over it */
 };
 
 /* A query with this id; letters of the name get random case (0x20). Returns the length, 0 on failure. */
 size_t dns_build_query(uint8_t out[DNS_QUERY_MAX], uint16_t id, const char *name, uint16_t type,
-                       bool with_edns);
+                       bool with_edns, bool wants_signatures);
 /* Is `answer` a response to exactly `query`: id, QR, opcode, one question, the same bytes, letter case
  * included? */
 bool dns_matches(const uint8_t *query, size_t query_length, const uint8_t *answer, size_t answer_length);

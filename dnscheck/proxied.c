@@ -46,7 +46,7 @@ static void on_text(void *context, const struct lookup_result *result) {
     if (name->is_decided)
         return;
     if (result->failure != NULL) {
-        check_decide_name(name, DNSCHECK_FAILED, "txt-failed",
+        check_decide_name(name, DNSCHECK_FAILED, is_bogus(result->failure) ? "bogus" : "txt-failed",
                           "The TXT records of _acme-challenge.%s cannot be asked: %s; try again later", base,
                           result->failure);
         return;
@@ -66,15 +66,25 @@ static void on_text(void *context, const struct lookup_result *result) {
                       base, value);
 }
 
-static void prove(struct name_check *name) {
+static void on_caa(void *context) {
+    struct name_check *name = context;
     struct zone_check *zone = zone_of(name);
+    if (name->is_decided)
+        return;
     if (name->name.txt_value == NULL) {
         check_decide_name(name, DNSCHECK_OK, "proxied", "%s is on the edge", name->name.name);
         return;
     }
     const char *host = arena_printf(name->job->scratch, "_acme-challenge.%s", name_base(name->name.name));
-    if (host == NULL ||
-        !lookup_start(name->job, zone->zone.name, &zone->cut.addresses, host, DNS_TXT, on_text, name))
+    if (host == NULL || !lookup_start(name->job, zone->cut, host, DNS_TXT, on_text, name))
+        check_decide_name(name, DNSCHECK_FAILED, "internal", "out of memory");
+}
+
+static void prove(struct name_check *name) {
+    name->is_secure = name->results[0].is_secure && name->results[1].is_secure;
+    if (name->job->dnscheck->settings.caa_mode == DNSCHECK_CAA_OFF)
+        on_caa(name);
+    else if (!caa_check_name(name, on_caa, name))
         check_decide_name(name, DNSCHECK_FAILED, "internal", "out of memory");
 }
 
@@ -91,7 +101,7 @@ static bool refuse_chain(struct name_check *name, const struct lookup_result *re
                           "%s leads through more than %u aliases; point it at the edge directly", name->asked,
                           name->job->dnscheck->settings.max_cname);
     else if (result->failure != NULL)
-        check_decide_name(name, DNSCHECK_FAILED, "lookup-failed",
+        check_decide_name(name, DNSCHECK_FAILED, is_bogus(result->failure) ? "bogus" : "lookup-failed",
                           "The addresses of %s cannot be asked: %s; try again later", name->asked,
                           result->failure);
     return name->is_decided;
@@ -155,14 +165,14 @@ static void on_v6(void *context, const struct lookup_result *result) {
 static void ask_addresses(struct name_check *name) {
     struct zone_check *zone = zone_of(name);
     name->pending = 2;
-    if (!lookup_start(name->job, zone->zone.name, &zone->cut.addresses, name->asked, DNS_A, on_v4, name) ||
-        !lookup_start(name->job, zone->zone.name, &zone->cut.addresses, name->asked, DNS_AAAA, on_v6, name))
+    if (!lookup_start(name->job, zone->cut, name->asked, DNS_A, on_v4, name) ||
+        !lookup_start(name->job, zone->cut, name->asked, DNS_AAAA, on_v6, name))
         check_decide_name(name, DNSCHECK_FAILED, "internal", "out of memory");
 }
 
 /* Is there a further cut between the zone and the name? The zone's servers may serve the sub-zone too and
  * would answer for it without a word about the cut, so it is asked for label by label. */
-static void on_cut(void *context, const struct cut *cut, bool is_nxdomain, const char *failure) {
+static void on_cut(void *context, struct cut *cut, bool is_nxdomain, const char *failure) {
     struct name_check *name = context;
     if (name->is_decided)
         return;
@@ -182,7 +192,7 @@ static void on_cut(void *context, const struct cut *cut, bool is_nxdomain, const
 
 static void ask(struct name_check *name, const char *host) {
     name->asked = host;
-    if (!walk_find_cut(name->job, host, true, 0, on_cut, name))
+    if (!walk_find_cut_below(name->job, zone_of(name)->cut, host, on_cut, name))
         check_decide_name(name, DNSCHECK_FAILED, "internal", "out of memory");
 }
 

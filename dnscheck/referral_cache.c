@@ -46,6 +46,7 @@ static void drop(struct referral_cache *cache, struct cached *entry) {
     *place = entry->next;
     TAILQ_REMOVE(&cache->by_use, entry, use);
     cache->count--;
+    trust_release(entry->cut.trust);
     free(entry);
 }
 
@@ -97,11 +98,15 @@ void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uin
         if (entry == NULL)
             return;
         entry->bucket = bucket_of(cache, cut->name);
+        memcpy(entry->cut.name, cut->name, sizeof entry->cut.name);
         entry->next = cache->buckets[entry->bucket];
         cache->buckets[entry->bucket] = entry;
         TAILQ_INSERT_HEAD(&cache->by_use, entry, use);
         cache->count++;
     }
+    trust_release(entry->cut.trust);
     copy_cut(&entry->cut, cut);
+    entry->cut.trust = trust_hold(cut->trust);
+    entry->cut.parent = NULL;
     entry->expires_ms = clock_monotonic_ms() + (int64_t)ttl * 1000;
 }

@@ -212,8 +212,8 @@ static bool start_attempt(struct query *query, enum query_step step) {
         event_free(query->event);
     query->event = NULL;
     random_bytes(&id, sizeof id);
-    query->wire_length =
-        dns_build_query(query->wire + 2, id, query->name, query->type, step != STEP_UDP_PLAIN);
+    query->wire_length = dns_build_query(query->wire + 2, id, query->name, query->type,
+                                         step != STEP_UDP_PLAIN, dnscheck->anchors != NULL);
     query->wire[0] = (uint8_t)(query->wire_length >> 8);
     query->wire[1] = (uint8_t)query->wire_length;
     int type = step == STEP_TCP ? SOCK_STREAM : SOCK_DGRAM;

@@ -16,6 +16,9 @@ struct walk {
     struct cut *cut;
     size_t labels; /* below the cut that the next query asks for */
     unsigned depth;
+    enum walk_kind kind;
+    bool is_relaxed; /* a server fell over a shortened name: the whole one is asked for (RFC 9156 3) */
+    uint32_t ttl;    /* of the cut */
     walk_done *done;
     void *context;
 };
@@ -28,7 +31,7 @@ static struct cut *copy_to_scratch(struct dnscheck_job *job, const struct cut *f
     struct cut *to = arena_copy(job->scratch, from, sizeof *from);
     for (size_t i = 0; to != NULL && i < to->addresses.count; i++)
         to->addresses.items[i].name = (const char *)to + (from->addresses.items[i].name - (const char *)from);
-    return to;
+    return to == NULL || job_keep_trust(job, trust_hold(to->trust)) ? to : NULL;
 }
 
 static void add_address(struct cut *cut, const char *server, int family, const uint8_t *bytes,
@@ -92,9 +95,13 @@ static void take_cut(struct walk *walk, const struct dns_message *message, enum 
         ttl = record->ttl < ttl ? record->ttl : ttl;
     }
     take_glue(walk, cut, message);
-    referral_cache_put(dnscheck->cache, cut, ttl);
+    cut->parent = walk->cut;
     walk->cut = cut;
     walk->labels = 1;
+    walk->is_relaxed = false;
+    walk->ttl = ttl;
+    if (dnscheck->anchors == NULL)
+        referral_cache_put(dnscheck->cache, cut, ttl);
     step(walk);
 }
 
@@ -102,6 +109,8 @@ static void take_cut(struct walk *walk, const struct dns_message *message, enum 
 
 /* The last `labels` labels of the name below the cut, and the cut. */
 static const char *child_of(const struct walk *walk) {
+    if (walk->is_relaxed)
+        return walk->name;
     size_t have = 0, length = strlen(walk->name), cut_length = strlen(walk->cut->name);
     const char *end = walk->name + length - cut_length; /* the character after the dot before the cut */
     const char *at = end;
@@ -129,27 +138,58 @@ static const struct dns_record *find_referral(const struct walk *walk, const str
     return NULL;
 }
 
+/* Broken servers deny empty non-terminals or choke on NS questions: asked for the whole name they do better.
+ */
+static bool relax(struct walk *walk) {
+    if (walk->is_relaxed || strcmp(child_of(walk), walk->name) == 0)
+        return false;
+    walk->is_relaxed = true;
+    step(walk);
+    return true;
+}
+
+static const char *check_absence(struct walk *walk, const struct dns_message *message, bool is_nxdomain) {
+    bool is_opt_out;
+    if (walk->cut->trust == NULL)
+        return NULL;
+    const char *reason = dnssec_check_absence(walk->job->scratch, walk->cut->trust, &walk->job->signatures,
+                                              message, child_of(walk), DNS_NS, is_nxdomain, &is_opt_out);
+    return reason == NULL ? NULL : bogus(walk->job, reason);
+}
+
+static void end(struct walk *walk, bool is_nxdomain, const char *failure) {
+    walk->done(walk->context, failure == NULL ? walk->cut : NULL, failure == NULL && is_nxdomain, failure);
+}
+
 static void on_answer(void *context, const struct dns_message *message, const struct dns_server *server,
                       const char *failure) {
     struct walk *walk = context;
     (void)server;
     if (message == NULL) {
-        walk->done(walk->context, NULL, false, failure);
+        if (!relax(walk))
+            end(walk, false, failure);
         return;
     }
     const char *child = child_of(walk);
     const struct dns_record *referral = find_referral(walk, message);
     if (message->rcode == DNS_NXDOMAIN) {
-        walk->done(walk->context, walk->cut, true, NULL);
+        if (!relax(walk))
+            end(walk, true, check_absence(walk, message, true));
     } else if (message->is_authoritative && dns_find(message, DNS_ANSWER, child, DNS_NS, NULL) != NULL) {
         take_cut(walk, message, DNS_ANSWER, child);
     } else if (referral != NULL && !message->is_authoritative) {
         take_cut(walk, message, DNS_AUTHORITY, referral->owner);
     } else if (!message->is_authoritative) {
-        walk->done(walk->context, NULL, false, "a name server does not answer for its zone (lame)");
-    } else if (strcmp(child, walk->name) == 0) {
-        walk->done(walk->context, walk->cut, false, NULL);
+        if (!relax(walk))
+            end(walk, false, "a name server does not answer for its zone (lame)");
+    } else if (dns_find(message, DNS_ANSWER, child, DNS_CNAME, NULL) != NULL) {
+        end(walk, false, NULL); /* an alias: no cut here, and nothing below */
     } else {
+        failure = check_absence(walk, message, false);
+        if (failure != NULL || strcmp(child, walk->name) == 0) {
+            end(walk, false, failure);
+            return;
+        }
         walk->labels++; /* an empty non-terminal or a plain name: no cut here */
         step(walk);
     }
@@ -158,54 +198,94 @@ static void on_answer(void *context, const struct dns_message *message, const st
 static void on_addresses(void *context, struct cut *cut, const char *failure) {
     struct walk *walk = context;
     if (cut == NULL || cut->addresses.count == 0)
-        walk->done(walk->context, NULL, false,
-                   failure != NULL ? failure : "no name server of a zone on the way has an address");
+        end(walk, false, failure != NULL ? failure : "no name server of a zone on the way has an address");
     else
         step(walk);
 }
 
-static void step(struct walk *walk) {
-    if (strcmp(walk->cut->name, walk->name) == 0) {
-        walk->done(walk->context, walk->cut, false, NULL);
+static void on_trust(void *context, const char *failure) {
+    struct walk *walk = context;
+    if (failure != NULL) {
+        end(walk, false, failure);
         return;
     }
-    bool is_started = walk->cut->addresses.count == 0
-                          ? walk_complete_addresses(walk->job, walk->cut, walk->depth + 1, on_addresses, walk)
-                          : transport_query(walk->job, &walk->cut->addresses, child_of(walk), DNS_NS, NULL,
-                                            on_answer, walk);
+    if (walk->cut->parent != NULL)
+        referral_cache_put(walk->job->dnscheck->cache, walk->cut, walk->ttl);
+    step(walk);
+}
+
+static void step(struct walk *walk) {
+    struct dnscheck_job *job = walk->job;
+    bool has_arrived = strcmp(walk->cut->name, walk->name) == 0, is_started;
+    if (has_arrived && walk->kind == WALK_DELEGATION) {
+        end(walk, false, NULL);
+        return;
+    }
+    if (job->dnscheck->anchors != NULL && walk->cut->trust == NULL) {
+        is_started = trust_establish(job, walk->cut->parent, walk->cut, walk->depth, on_trust, walk);
+    } else if (has_arrived) {
+        end(walk, false, NULL);
+        return;
+    } else if (walk->cut->addresses.count == 0) {
+        is_started = walk_complete_addresses(job, walk->cut, walk->depth + 1, on_addresses, walk);
+    } else {
+        is_started =
+            transport_query(job, &walk->cut->addresses, child_of(walk), DNS_NS, NULL, on_answer, walk);
+    }
     if (!is_started)
-        walk->done(walk->context, NULL, false, "out of memory");
+        end(walk, false, "out of memory");
 }
 
 static const struct cut *find_start(struct dnscheck_job *job, const char *name, bool asks_parent) {
+    struct dnscheck *dnscheck = job->dnscheck;
     for (const char *suffix = name;; suffix += 1) {
         const struct cut *cut =
-            asks_parent && suffix == name ? NULL : referral_cache_find(job->dnscheck->cache, suffix);
+            asks_parent && suffix == name ? NULL : referral_cache_find(dnscheck->cache, suffix);
         if (cut != NULL) {
-            job->dnscheck->counters.cache_hits++;
+            dnscheck->counters.cache_hits++;
             return cut;
         }
         suffix = strchr(suffix, '.');
         if (suffix == NULL)
-            return &job->dnscheck->root;
+            break;
     }
+    if (dnscheck->root.trust != NULL && dnscheck->root_trust_until_ms <= clock_monotonic_ms()) {
+        trust_release(dnscheck->root.trust);
+        dnscheck->root.trust = NULL;
+    }
+    return &dnscheck->root;
 }
 
-bool walk_find_cut(struct dnscheck_job *job, const char *name, bool asks_parent, unsigned depth,
-                   walk_done *done, void *context) {
+static bool start(struct dnscheck_job *job, struct cut *cut, const char *name, enum walk_kind kind,
+                  unsigned depth, walk_done *done, void *context) {
     struct walk *walk = arena_alloc(job->scratch, sizeof *walk);
-    if (walk == NULL || strlen(name) >= sizeof walk->name)
+    if (walk == NULL || cut == NULL || strlen(name) >= sizeof walk->name)
         return false;
-    *walk = (struct walk){.job = job, .labels = 1, .depth = depth, .done = done, .context = context};
+    *walk = (struct walk){.job = job,
+                          .cut = cut,
+                          .labels = 1,
+                          .depth = depth,
+                          .kind = kind,
+                          .ttl = job->dnscheck->settings.referral_max_ttl,
+                          .done = done,
+                          .context = context};
     strcpy(walk->name, name);
-    walk->cut = copy_to_scratch(job, find_start(job, name, asks_parent));
-    if (walk->cut == NULL)
-        return false;
     if (depth > DEPTH_MAX)
-        done(context, NULL, false, "name servers that need each other's addresses");
+        end(walk, false, "name servers that need each other's addresses");
     else
         step(walk);
     return true;
+}
+
+bool walk_find_cut(struct dnscheck_job *job, const char *name, enum walk_kind kind, unsigned depth,
+                   walk_done *done, void *context) {
+    struct cut *cut = copy_to_scratch(job, find_start(job, name, kind == WALK_DELEGATION));
+    return start(job, cut, name, kind, depth, done, context);
+}
+
+bool walk_find_cut_below(struct dnscheck_job *job, struct cut *from, const char *name, walk_done *done,
+                         void *context) {
+    return start(job, from, name, WALK_DELEGATION, 0, done, context);
 }
 
 /* --- addresses of name servers without glue --- */
@@ -253,7 +333,7 @@ static void on_host_address(void *context, const struct lookup_result *result) {
     complete_next(completion);
 }
 
-static void on_host_cut(void *context, const struct cut *cut, bool is_nxdomain, const char *failure) {
+static void on_host_cut(void *context, struct cut *cut, bool is_nxdomain, const char *failure) {
     struct completion *completion = context;
     struct dnscheck_job *job = completion->job;
     const char *host = completion->cut->servers[completion->next];
@@ -264,8 +344,8 @@ static void on_host_cut(void *context, const struct cut *cut, bool is_nxdomain, 
         return;
     }
     completion->pending = 2;
-    if (!lookup_start(job, cut->name, &cut->addresses, host, DNS_A, on_host_address, completion) ||
-        !lookup_start(job, cut->name, &cut->addresses, host, DNS_AAAA, on_host_address, completion))
+    if (!lookup_start(job, cut, host, DNS_A, on_host_address, completion) ||
+        !lookup_start(job, cut, host, DNS_AAAA, on_host_address, completion))
         completion->done(completion->context, NULL, "out of memory");
 }
 
@@ -287,7 +367,7 @@ static void complete_next(struct completion *completion) {
         completion->host = (struct cut){.server_count = 0};
         snprintf(completion->host.name, sizeof completion->host.name, "@%.252s", server);
         completion->ttl = job->dnscheck->settings.referral_max_ttl;
-        if (!walk_find_cut(job, server, false, completion->depth, on_host_cut, completion))
+        if (!walk_find_cut(job, server, WALK_CACHED, completion->depth, on_host_cut, completion))
             completion->done(completion->context, NULL, "out of memory");
         return;
     }

@@ -138,6 +138,12 @@ static struct dnscheck *make_dnscheck(struct event_base *base, const struct conf
                                       struct error *error) {
     const struct dnscheck_settings settings = {
         .root_hints_file = config->root_hints_file,
+        .trust_anchor_file = config->trust_anchor_file,
+        .caa_mode = strcmp(config->caa_mode, "strict") == 0  ? DNSCHECK_CAA_STRICT
+                    : strcmp(config->caa_mode, "named") == 0 ? DNSCHECK_CAA_NAMED
+                                                             : DNSCHECK_CAA_OFF,
+        .caa_identities = (const char *const *)config->caa_identities.items,
+        .caa_identity_count = config->caa_identities.count,
         .port = (uint16_t)config->dns_port,
         .edge_prefixes = config->edge_prefixes,
         .edge_prefix_count = config->edge_prefix_count,

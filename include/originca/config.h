@@ -113,7 +113,8 @@ struct config {
     uint32_t dns_max_concurrent_checks, dns_max_per_server;
     uint32_t recheck_after_seconds;
     uint32_t zone_sweep_interval_seconds, zone_pending_interval_seconds, zone_moved_after;
-    char *caa_mode; /* "off", "named", "strict": issue 3; parsed and refused unless "off" until then */
+    char *caa_mode;          /* "off", "named", "strict" */
+    char *trust_anchor_file; /* NULL: no DNSSEC */
     /* signer */
     char *pkcs11_module, *pkcs11_pin_file;
     struct config_issuer *issuers;

@@ -39,6 +39,9 @@ struct dnscheck_request { /* copied by dnscheck_start */
     const struct dnscheck_name *names; /* may be none: only the delegations are checked then */
     size_t name_count;
     uint32_t deadline_ms; /* 0: the setting */
+    /* For CAA (RFC 8657): who asks, and how names are proven ("dns-01", "ca-delegation"); may be NULL */
+    const char *account_uri;
+    const char *method; /* a constant */
 };
 
 struct dnscheck_finding { /* about one zone or one name */
@@ -65,7 +68,17 @@ struct dnscheck_result {                  /* in the arena given to dnscheck_star
 /* Called once from the loop, never from inside dnscheck_start. Not called after dnscheck_cancel. */
 typedef void dnscheck_callback(void *context, const struct dnscheck_result *result);
 
+enum dnscheck_caa_mode {
+    DNSCHECK_CAA_OFF,
+    DNSCHECK_CAA_NAMED, /* only sets that name one of our identities bind */
+    DNSCHECK_CAA_STRICT /* RFC 8659 as for a public CA */
+};
+
 struct dnscheck_settings {
+    const char *trust_anchor_file; /* NULL: DNSSEC is not looked at */
+    enum dnscheck_caa_mode caa_mode;
+    const char *const *caa_identities;
+    size_t caa_identity_count;
     const char *root_hints_file;
     uint16_t port;
     const struct config_prefix *edge_prefixes;

@@ -94,10 +94,14 @@ static enum step_result answer_existing(struct operation *operation) {
         return reply_account(operation, 200, &state->post.account);
     if (get_flag(state->post.payload, "onlyReturnExisting"))
         return acme_refuse(operation, 400, "accountDoesNotExist", "There is no account with this key");
-    if (operation->worker->config->terms_of_service != NULL &&
-        !get_flag(state->post.payload, "termsOfServiceAgreed"))
+    const char *terms = operation->worker->config->terms_of_service;
+    if (terms != NULL && !get_flag(state->post.payload, "termsOfServiceAgreed")) {
+        const char *link = arena_printf(operation->arena, "<%s>;rel=\"terms-of-service\"", terms); /* 7.3.3 */
+        if (link != NULL)
+            http_reply_header(operation->request, "Link", link);
         return acme_refuse(operation, 403, "userActionRequired", "Agree to the terms of service first: %s",
-                           operation->worker->config->terms_of_service);
+                           terms);
+    }
     return STEP_DONE;
 }
 

@@ -43,6 +43,10 @@ static enum step_result parse(struct operation *operation, bool takes_jwk, bool 
         return acme_refuse(operation, 401, "unauthorized",
                            "The \"url\" of the protected header is not the URL that was asked: %s",
                            url == NULL ? "" : url);
+    /* RFC 8555 6.5.2: what is no base64url is malformed, not a bad nonce. */
+    struct bytes ignored;
+    if (!base64url_decode(operation->arena, post->jws.nonce, strlen(post->jws.nonce), &ignored))
+        return acme_refuse(operation, 400, "malformed", "The nonce must be base64url without padding");
     if (!nonce_check(&post->acme->nonces, post->jws.nonce, &post->nonce, &operation->error))
         return acme_refuse(operation, 400, "badNonce",
                            "JWS has an invalid anti-replay nonce: %s; try again with the nonce of this reply",

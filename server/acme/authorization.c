@@ -34,7 +34,7 @@ static enum step_result find_authorization(struct operation *operation) {
     bool is_number = *text >= '0' && *text <= '9' && *end == '\0' && strlen(text) < 6;
     if (!is_number || index >= state->order.authorization_count || state->order.status == ORDER_REFUSED ||
         strcmp(state->order.account, state->post.account.id) != 0)
-        return acme_refuse(operation, 404, "malformed", "There is no such authorization");
+        return acme_refuse_absent(operation);
     state->index = index;
     return STEP_DONE;
 }
@@ -122,6 +122,7 @@ static enum step_result check_dns(struct operation *operation) {
     if (!zones_build_check(operation->arena, &state->zone, &subject->name, &value, 1, &request,
                            &operation->error))
         return STEP_FAIL;
+    acme_describe_check(operation, &request);
     if (dnscheck_start(operation->worker->dnscheck, operation->arena, &request, note_checked, operation,
                        &operation->error) == NULL) {
         operation->error.code = ERROR_UNAVAILABLE;

@@ -11,7 +11,7 @@ static enum step_result load_certificate(struct operation *operation) {
     struct certificate_state *state = operation->state;
     uint8_t serial[SERIAL_BYTES];
     if (!hex_decode(operation->request->params[0], serial, sizeof serial))
-        return acme_refuse(operation, 404, "malformed", "There is no such certificate");
+        return acme_refuse_absent(operation);
     store_load_certificate(operation->worker->store, operation->arena, operation->request->params[0],
                            &state->certificate, acme_done, operation);
     return STEP_WAIT;
@@ -22,7 +22,7 @@ static enum step_result reply(struct operation *operation) {
     const struct acme_issuer *issuer = acme_find_issuer(state->post.acme, state->certificate.issuer);
     if (strcmp(state->certificate.account, state->post.account.id) != 0 ||
         state->certificate.status == CERTIFICATE_VOID)
-        return acme_refuse(operation, 404, "malformed", "There is no such certificate");
+        return acme_refuse_absent(operation);
     if (issuer == NULL)
         return acme_refuse(operation, 500, "serverInternal",
                            "the issuer of the certificate is not configured any more");

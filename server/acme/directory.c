@@ -1,4 +1,5 @@
-/* Directory (RFC 8555 7.1.1) and newNonce (7.2): answered without any store access. */
+/* Directory (RFC 8555 7.1.1) and newNonce (7.2): GET is answered without any store access; POST-as-GET must
+ * be offered too (6.3). */
 #include "internal.h"
 
 char *acme_directory_text(struct acme *acme, struct error *error) {
@@ -46,4 +47,33 @@ void acme_directory(struct http_request *request) {
 void acme_new_nonce(struct http_request *request) {
     acme_add_nonce(request, request->service_context);
     http_reply(request, request->method == HTTP_METHOD_HEAD ? 200 : 204, NULL, "", 0);
+}
+
+static enum step_result reply_directory(struct operation *operation) {
+    const struct acme *acme = operation->request->service_context;
+    acme_reply(operation, 200, "application/json", acme->directory, strlen(acme->directory));
+    return STEP_REPLIED;
+}
+
+static enum step_result reply_nonce(struct operation *operation) {
+    acme_reply(operation, 200, NULL, "", 0);
+    return STEP_REPLIED;
+}
+
+static const struct step directory_steps[] = {
+    ACME_AUTHENTICATE, {"require empty", acme_require_empty}, {"reply", reply_directory}};
+static const struct operation_kind directory =
+    OPERATION_KIND("directory", directory_steps, struct acme_post, acme_fail);
+
+void acme_post_directory(struct http_request *request) {
+    operation_start(request, &directory);
+}
+
+static const struct step nonce_steps[] = {
+    ACME_AUTHENTICATE, {"require empty", acme_require_empty}, {"reply", reply_nonce}};
+static const struct operation_kind nonce =
+    OPERATION_KIND("newNonce", nonce_steps, struct acme_post, acme_fail);
+
+void acme_post_new_nonce(struct http_request *request) {
+    operation_start(request, &nonce);
 }

@@ -30,7 +30,7 @@ struct finalize_state {
     struct signer_revocation revocation;
     struct error sign_error;
     unsigned commit_tries;
-    bool is_in_doubt;
+    bool is_in_doubt, is_blocked_key, is_account_key;
 };
 
 static char *hex_of(struct arena *arena, const void *bytes, size_t length) {
@@ -52,7 +52,7 @@ static enum step_result load_order(struct operation *operation) {
 static enum step_result check_order(struct operation *operation) {
     struct finalize_state *state = operation->state;
     if (state->order.status == ORDER_REFUSED || strcmp(state->order.account, state->post.account.id) != 0)
-        return acme_refuse(operation, 404, "malformed", "There is no such order");
+        return acme_refuse_absent(operation);
     return STEP_DONE;
 }
 
@@ -172,6 +172,7 @@ static enum step_result recheck_dns(struct operation *operation) {
     if (!zones_build_check(operation->arena, state->zones, state->names, NULL,
                            state->order.authorization_count, &request, &operation->error))
         return STEP_FAIL;
+    acme_describe_check(operation, &request);
     if (dnscheck_start(operation->worker->dnscheck, operation->arena, &request, note_rechecked, operation,
                        &operation->error) == NULL) {
         operation->error.code = ERROR_UNAVAILABLE;
@@ -206,6 +207,16 @@ static enum step_result load_evidence(struct operation *operation) {
 
 /* --- claim --- */
 
+/* The claim was refused: for the key of the CSR, or for the account or a zone? */
+static void note_key_status(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct finalize_state *state = operation->state;
+    bool is_key_bad = error == NULL && (state->is_blocked_key || state->is_account_key);
+    acme_refuse(operation, is_key_bad ? 400 : 403, is_key_bad ? "badCSR" : "unauthorized", "%s",
+                operation->error.message);
+    operation_fail(operation, NULL);
+}
+
 static void note_claimed(void *context, const struct error *error) {
     struct operation *operation = context;
     struct finalize_state *state = operation->state;
@@ -218,8 +229,9 @@ static void note_claimed(void *context, const struct error *error) {
             refuse_not_ready(operation);
         operation_fail(operation, NULL);
     } else if (error != NULL && error->code == ERROR_REFUSED) {
-        acme_refuse(operation, 403, "unauthorized", "%s", error->message);
-        operation_fail(operation, NULL);
+        operation->error = *error;
+        store_key_status(operation->worker->store, state->spki_sha256, &state->is_blocked_key,
+                         &state->is_account_key, note_key_status, operation);
     } else {
         acme_done(context, error);
     }
@@ -348,6 +360,10 @@ static enum step_result sign_certificate(struct operation *operation) {
     }
     time_t start =
         request.not_before != 0 ? request.not_before : time(NULL) - (time_t)config->backdate_seconds;
+    /* Back-dating must not push the longest lifetime over the profile's bound. */
+    time_t longest = (time_t)profile->max_days * 86400;
+    if (request.not_before == 0 && state->order.not_after - start > longest)
+        start = state->order.not_after - longest;
     if (state->order.not_after != 0)
         request.not_before = start; /* the end is given: fix the start as well, so that it is exact */
     request.validity_seconds = state->order.not_after != 0 ? (uint32_t)(state->order.not_after - start)

@@ -49,10 +49,14 @@ void acme_fail(struct operation *operation);
 /* Sets type and status of the coming failure and the error; returns STEP_FAIL. */
 enum step_result acme_refuse(struct operation *operation, unsigned status, const char *type,
                              const char *format, ...) PRINTF_LIKE(4, 5);
-/* A problem document for an identifier. */
-json_t *acme_subproblem(const char *type, const char *identifier, const char *detail);
+/* What is not there and what is another account's look the same. */
+enum step_result acme_refuse_absent(struct operation *operation);
+/* A problem document for a dns identifier. */
 void acme_add_subproblem(struct operation *operation, const char *type, const char *identifier,
                          const char *detail);
+/* The same for an identifier of any type. */
+void acme_add_subproblem_for(struct operation *operation, const char *type, const char *identifier_type,
+                             const char *identifier, const char *detail);
 char *acme_problem_text(struct operation *operation, const char *type, unsigned status, const char *detail,
                         json_t *subproblems);
 void acme_send_problem(struct http_request *request, struct acme *acme, unsigned status, const char *type,
@@ -70,6 +74,10 @@ void acme_done(void *context, const struct error *error);
 static inline struct acme_post *acme_post_of(struct operation *operation) {
     return operation->state;
 }
+
+struct dnscheck_request;
+/* Says for CAA whose order it is and how its names are proven (RFC 8657). */
+void acme_describe_check(struct operation *operation, struct dnscheck_request *request);
 
 /* authenticate.c (RFC 8555 6.2 to 6.5): steps that begin every POST */
 enum step_result acme_parse_with_kid(struct operation *operation);
@@ -95,7 +103,9 @@ enum store_authorization_status acme_authorization_status(const struct store_aut
 
 /* handlers: one file a resource */
 void acme_directory(struct http_request *request);
+void acme_post_directory(struct http_request *request);
 void acme_new_nonce(struct http_request *request);
+void acme_post_new_nonce(struct http_request *request);
 void acme_new_account(struct http_request *request);
 void acme_account(struct http_request *request);
 void acme_account_orders(struct http_request *request);
@@ -110,9 +120,10 @@ void acme_revoke(struct http_request *request);
 void acme_renewal_info(struct http_request *request);
 
 char *acme_directory_text(struct acme *acme, struct error *error);
-/* renewal_info.c (RFC 9773 4.1): certID to serial. */
+/* renewal_info.c (RFC 9773 4.1): certID to serial and issuer. */
 bool acme_parse_certificate_id(const struct acme *acme, struct arena *arena, const char *text,
-                               uint8_t serial[SERIAL_BYTES], struct error *error) MUST_CHECK;
+                               uint8_t serial[SERIAL_BYTES], const struct acme_issuer **issuer,
+                               struct error *error) MUST_CHECK;
 const struct acme_issuer *acme_find_issuer(const struct acme *acme, const char *name);
 /* RFC 9773 4.2: deterministic for a certificate, spread over its window. */
 void acme_renewal_window(const char *serial, time_t not_before, time_t not_after, time_t *start, time_t *end);

@@ -48,8 +48,11 @@ static enum step_result check_request(struct operation *operation) {
                            operation->error.message);
     if (strcmp(old_key.thumbprint, state->post.account.thumbprint) != 0)
         return acme_refuse(operation, 400, "malformed", "key change: \"oldKey\" is not the account's key");
-    if (strcmp(state->new_key.thumbprint, state->post.account.thumbprint) == 0)
-        return acme_refuse(operation, 400, "malformed", "key change: the new key is the old key");
+    if (strcmp(state->new_key.thumbprint, state->post.account.thumbprint) == 0) {
+        /* An account has the new key: this one (RFC 8555 7.3.5). */
+        state->post.location = acme_url(operation, "account/%s", state->post.account.id);
+        return acme_refuse(operation, 409, "malformed", "key change: the new key is the old key");
+    }
     return STEP_DONE;
 }
 

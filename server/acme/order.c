@@ -12,6 +12,7 @@ struct order_state {
     struct store_order order;
     const char **names; /* canonical */
     struct store_zone *zones;
+    const struct acme_issuer *replaced_issuer;
     struct store_certificate replaced;
     const char *evidence;
     bool was_refused;
@@ -30,9 +31,9 @@ static bool read_identifier(struct operation *operation, const json_t *json,
                          "each identifier must have \"type\" and \"value\", both strings");
     authorization->identifier = value;
     if (strcmp(type, "dns") != 0) {
-        char detail[128];
-        snprintf(detail, sizeof detail, "identifiers of type \"%.40s\" are not supported; only dns is", type);
-        acme_add_subproblem(operation, "unsupportedIdentifier", value, detail);
+        error_set(&error, ERROR_INVALID, "identifiers of type \"%.40s\" are not supported; only dns is",
+                  type);
+        acme_add_subproblem_for(operation, "unsupportedIdentifier", type, value, error.message);
     } else if (!name_check(value, canonical, &error)) {
         acme_add_subproblem(operation, error.code == ERROR_REFUSED ? "rejectedIdentifier" : "malformed",
                             value, error.message);
@@ -44,6 +45,8 @@ static bool read_identifier(struct operation *operation, const json_t *json,
 
 static enum step_result refuse_identifiers(struct operation *operation) {
     const json_t *first = json_array_get(acme_post_of(operation)->subproblems, 0);
+    if (first == NULL)
+        return acme_refuse(operation, 503, "serverInternal", "out of memory");
     const char *type = strrchr(json_string_value(json_object_get(first, "type")), ':') + 1;
     const char *detail = json_string_value(json_object_get(first, "detail"));
     size_t count = json_array_size(acme_post_of(operation)->subproblems);
@@ -90,9 +93,25 @@ static bool read_time(struct operation *operation, const char *name, time_t *out
     *out = 0;
     if (!json_get_optional_string(acme_post_of(operation)->payload, name, &text, &operation->error))
         return false;
-    if (text == NULL || time_parse(text, out))
+    if (text == NULL || (time_parse(text, out) && *out > 0)) /* 0 stands for "not asked" */
         return true;
-    return error_set(&operation->error, ERROR_INVALID, "\"%s\" is no RFC 3339 time", name);
+    return error_set(&operation->error, ERROR_INVALID, "\"%s\" is no RFC 3339 time after 1970", name);
+}
+
+/* Times that no issuer outlives are refused here: at finalize they would cost the client its order. */
+static enum step_result check_issuer_end(struct operation *operation, time_t start,
+                                         const struct config_profile *profile) {
+    const struct order_state *state = operation->state;
+    const struct config *config = operation->worker->config;
+    const struct acme_issuer *ecc = acme_find_issuer(state->post.acme, config->acme_ecc_issuer),
+                             *rsa = acme_find_issuer(state->post.acme, config->acme_rsa_issuer);
+    time_t end =
+        state->order.not_after != 0 ? state->order.not_after : start + (time_t)profile->default_days * 86400;
+    bool has_times = state->order.not_before != 0 || state->order.not_after != 0;
+    if (has_times && (ecc == NULL || ecc->not_after < end) && (rsa == NULL || rsa->not_after < end))
+        return acme_refuse(operation, 400, "malformed",
+                           "The certificate would outlive its issuer; ask for an earlier end");
+    return STEP_DONE;
 }
 
 static enum step_result read_profile(struct operation *operation) {
@@ -120,7 +139,7 @@ static enum step_result read_profile(struct operation *operation) {
         return acme_refuse(operation, 400, "malformed",
                            "\"notAfter\" must lie between one hour and %u days after the start",
                            profile->max_days);
-    return STEP_DONE;
+    return check_issuer_end(operation, start, profile);
 }
 
 static enum step_result read_order(struct operation *operation) {
@@ -161,7 +180,8 @@ static enum step_result load_replaced(struct operation *operation) {
         return STEP_FAIL;
     if (id == NULL)
         return STEP_DONE;
-    if (!acme_parse_certificate_id(state->post.acme, operation->arena, id, serial, &operation->error))
+    if (!acme_parse_certificate_id(state->post.acme, operation->arena, id, serial, &state->replaced_issuer,
+                                   &operation->error))
         return acme_refuse(operation, 400, "malformed", "\"replaces\": %s", operation->error.message);
     hex_encode(serial, sizeof serial, hex);
     state->order.replaces = id;
@@ -171,13 +191,26 @@ static enum step_result load_replaced(struct operation *operation) {
     return STEP_WAIT;
 }
 
+static bool shares_name(const struct order_state *state) {
+    for (size_t i = 0; i < state->order.authorization_count; i++)
+        for (size_t k = 0; k < state->replaced.name_count; k++)
+            if (strcmp(state->names[i], state->replaced.names[k]) == 0)
+                return true;
+    return false;
+}
+
 static enum step_result check_replaced(struct operation *operation) {
     struct order_state *state = operation->state;
     if (*state->order.replaces == '\0')
         return STEP_DONE;
+    if (strcmp(state->replaced.issuer, state->replaced_issuer->name) != 0)
+        return acme_refuse(operation, 400, "malformed", "\"replaces\" names no certificate of this server");
     if (strcmp(state->replaced.account, state->post.account.id) != 0)
         return acme_refuse(operation, 403, "unauthorized",
                            "\"replaces\" names a certificate of another account");
+    if (!shares_name(state))
+        return acme_refuse(operation, 400, "malformed",
+                           "\"replaces\" names a certificate that has no name in common with the order");
     if (*state->replaced.replaced_by != '\0')
         return acme_refuse(operation, 409, "alreadyReplaced",
                            "The certificate was replaced by order %s already", state->replaced.replaced_by);
@@ -297,6 +330,7 @@ static enum step_result check_dns(struct operation *operation) {
     if (!zones_build_check(operation->arena, state->zones, state->names, NULL,
                            state->order.authorization_count, &request, &operation->error))
         return STEP_FAIL;
+    acme_describe_check(operation, &request);
     if (dnscheck_start(operation->worker->dnscheck, operation->arena, &request, note_checked, operation,
                        &operation->error) == NULL) {
         operation->error.code = ERROR_UNAVAILABLE;
@@ -379,7 +413,7 @@ static enum step_result load_order(struct operation *operation) {
 static enum step_result reply_order(struct operation *operation) {
     struct order_state *state = operation->state;
     if (state->order.status == ORDER_REFUSED || strcmp(state->order.account, state->post.account.id) != 0)
-        return acme_refuse(operation, 404, "malformed", "There is no such order");
+        return acme_refuse_absent(operation);
     acme_reply_order(operation, 200, &state->order);
     return STEP_REPLIED;
 }

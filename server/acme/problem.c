@@ -19,20 +19,26 @@ enum step_result acme_refuse(struct operation *operation, unsigned status, const
     return STEP_FAIL;
 }
 
-json_t *acme_subproblem(const char *type, const char *identifier, const char *detail) {
+enum step_result acme_refuse_absent(struct operation *operation) {
+    return acme_refuse(operation, 404, "malformed", "There is nothing here that is yours");
+}
+
+void acme_add_subproblem_for(struct operation *operation, const char *type, const char *identifier_type,
+                             const char *identifier, const char *detail) {
+    struct acme_post *post = acme_post_of(operation);
     char full[96];
     snprintf(full, sizeof full, PREFIX "%s", type);
-    return json_pack("{s:s, s:s, s:{s:s, s:s}}", "type", full, "detail", detail, "identifier", "type", "dns",
-                     "value", identifier);
+    if (post->subproblems == NULL)
+        post->subproblems = arena_own_json(operation->arena, json_array());
+    if (post->subproblems != NULL)
+        json_array_append_new(post->subproblems,
+                              json_pack("{s:s, s:s, s:{s:s, s:s}}", "type", full, "detail", detail,
+                                        "identifier", "type", identifier_type, "value", identifier));
 }
 
 void acme_add_subproblem(struct operation *operation, const char *type, const char *identifier,
                          const char *detail) {
-    struct acme_post *post = acme_post_of(operation);
-    if (post->subproblems == NULL)
-        post->subproblems = arena_own_json(operation->arena, json_array());
-    if (post->subproblems != NULL)
-        json_array_append_new(post->subproblems, acme_subproblem(type, identifier, detail));
+    acme_add_subproblem_for(operation, type, "dns", identifier, detail);
 }
 
 static json_t *problem_json(const char *type, unsigned status, const char *detail, json_t *subproblems) {

@@ -9,13 +9,15 @@
 struct renewal_state {
     struct acme_post post; /* for acme_fail; nothing of it is used */
     struct store_certificate certificate;
+    const struct acme_issuer *issuer;
     char serial[SERIAL_HEX_MAX];
 };
 
 /* certID: base64url(AKI key identifier) "." base64url(serial). Some clients send a leading zero octet that
  * our serials never need: taken away again. */
 bool acme_parse_certificate_id(const struct acme *acme, struct arena *arena, const char *text,
-                               uint8_t serial[SERIAL_BYTES], struct error *error) {
+                               uint8_t serial[SERIAL_BYTES], const struct acme_issuer **issuer,
+                               struct error *error) {
     const char *dot = strchr(text, '.');
     struct bytes key_id, number;
     if (dot == NULL || strchr(dot + 1, '.') != NULL ||
@@ -33,6 +35,7 @@ bool acme_parse_certificate_id(const struct acme *acme, struct arena *arena, con
         const struct bytes *ours = &acme->issuers[i].key_id;
         if (ours->length == key_id.length && memcmp(ours->data, key_id.data, key_id.length) == 0) {
             memcpy(serial, number.data, SERIAL_BYTES);
+            *issuer = &acme->issuers[i];
             return true;
         }
     }
@@ -55,7 +58,8 @@ static enum step_result load_certificate(struct operation *operation) {
     struct renewal_state *state = operation->state;
     uint8_t serial[SERIAL_BYTES];
     if (!acme_parse_certificate_id(operation->request->service_context, operation->arena,
-                                   operation->request->params[0], serial, &operation->error))
+                                   operation->request->params[0], serial,
+                                   &((struct renewal_state *)operation->state)->issuer, &operation->error))
         return STEP_FAIL;
     if (!operation->worker->is_ready) {
         error_set(&operation->error, ERROR_UNAVAILABLE, "The server cannot work at the moment; try again");
@@ -72,8 +76,8 @@ static enum step_result reply(struct operation *operation) {
     const struct store_certificate *certificate = &state->certificate;
     char from[TIME_TEXT_MAX], to[TIME_TEXT_MAX], retry[16];
     time_t start, end;
-    if (certificate->status == CERTIFICATE_VOID)
-        return acme_refuse(operation, 404, "malformed", "There is no such certificate");
+    if (certificate->status == CERTIFICATE_VOID || strcmp(certificate->issuer, state->issuer->name) != 0)
+        return acme_refuse_absent(operation);
     acme_renewal_window(state->serial, certificate->not_before, certificate->not_after, &start, &end);
     if (certificate->status == CERTIFICATE_REVOKED) { /* RFC 9773 4.2: a window in the past means at once */
         end = certificate->revoked_at != 0 ? certificate->revoked_at : time(NULL) - 60;

@@ -6,11 +6,14 @@
 
 #include <gnutls/x509.h>
 
+#include "originca/dnscheck.h"
 #include "originca/secrets.h"
 
 static const struct http_route routes[] = {
     {HTTP_METHOD_GET, "/acme/directory", acme_directory, NULL},
     {HTTP_METHOD_GET, "/acme/new-nonce", acme_new_nonce, NULL},
+    {HTTP_METHOD_POST, "/acme/directory", acme_post_directory, NULL},
+    {HTTP_METHOD_POST, "/acme/new-nonce", acme_post_new_nonce, NULL},
     {HTTP_METHOD_POST, "/acme/new-account", acme_new_account, NULL},
     {HTTP_METHOD_POST, "/acme/new-order", acme_new_order, NULL},
     {HTTP_METHOD_POST, "/acme/revoke-cert", acme_revoke, NULL},
@@ -33,6 +36,12 @@ const char *acme_url(struct operation *operation, const char *format, ...) {
     va_end(arguments);
     const char *url = arena_printf(operation->arena, "%s/acme/%s", operation->worker->config->base_url, path);
     return url == NULL ? "" : url;
+}
+
+void acme_describe_check(struct operation *operation, struct dnscheck_request *request) {
+    const struct acme_post *post = acme_post_of(operation);
+    request->account_uri = acme_url(operation, "account/%s", post->account.id);
+    request->method = operation->worker->config->external_account_required ? "ca-delegation" : "dns-01";
 }
 
 void acme_add_nonce(struct http_request *request, struct acme *acme) {
@@ -65,7 +74,10 @@ void acme_reply_json(struct operation *operation, unsigned status, json_t *json)
 }
 
 void acme_done(void *context, const struct error *error) {
-    if (error != NULL)
+    if (error != NULL && error->code == ERROR_NOT_FOUND) {
+        acme_refuse_absent(context);
+        operation_fail(context, NULL);
+    } else if (error != NULL)
         operation_fail(context, error);
     else
         operation_resume(context);

@@ -92,6 +92,9 @@ static enum step_result find_zone(struct operation *operation) {
     const char *zone = http_query_parameter(operation->request, "zone");
     if (zone == NULL || *zone == '\0')
         return STEP_DONE;
+    zone = admin_zone_key(operation, zone);
+    if (zone == NULL)
+        return admin_refuse(operation, ERROR_INTERNAL, "out of memory");
     store_find_zone(operation->worker->store, operation->arena, zone, state->call.customer.id, &state->zone,
                     admin_done, operation);
     return STEP_WAIT;

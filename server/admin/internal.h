@@ -44,6 +44,9 @@ enum step_result admin_find_path_customer(struct operation *operation);
 enum step_result admin_find_query_customer(struct operation *operation);
 enum step_result admin_require_ready(struct operation *operation);
 bool admin_read_limit(struct operation *operation, uint32_t *limit) MUST_CHECK;
+/* A zone's id or name as the store spells it: names are compared without regard to case (RFC 4343), ids are
+ * lower-case hex. NULL without memory. */
+const char *admin_zone_key(struct operation *operation, const char *name_or_id);
 void admin_set_time(json_t *json, const char *name, time_t when); /* left out where 0 */
 void admin_set_document(json_t *json, const char *name,
                         const char *text); /* JSON text; left out where empty */

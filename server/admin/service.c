@@ -144,6 +144,14 @@ bool admin_read_limit(struct operation *operation, uint32_t *limit) {
     return true;
 }
 
+const char *admin_zone_key(struct operation *operation, const char *name_or_id) {
+    char *key = arena_strdup(operation->arena, name_or_id);
+    for (char *c = key; c != NULL && *c != '\0'; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c + 'a' - 'A');
+    return key;
+}
+
 void admin_set_time(json_t *json, const char *name, time_t when) {
     char text[TIME_TEXT_MAX];
     if (when == 0)

@@ -45,8 +45,11 @@ static enum step_result create_zone(struct operation *operation) {
 
 static enum step_result find_zone(struct operation *operation) {
     struct zone_state *state = operation->state;
-    store_find_zone(operation->worker->store, operation->arena, operation->request->params[0],
-                    state->call.customer.id, &state->zone, admin_done, operation);
+    const char *key = admin_zone_key(operation, operation->request->params[0]);
+    if (key == NULL)
+        return admin_refuse(operation, ERROR_INTERNAL, "out of memory");
+    store_find_zone(operation->worker->store, operation->arena, key, state->call.customer.id, &state->zone,
+                    admin_done, operation);
     return STEP_WAIT;
 }
 

@@ -1,0 +1,339 @@
+/* Signatures, keys and DS records. Denials are in denial.c. */
+#include "dnssec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dnssec_internal.h"
+#include "originca/error.h"
+
+#define KEYS_MAX 24 /* of one zone; more is no zone but an attack */
+#define SIGNATURES_MAX 12
+#define KEY_ZONE 0x0100
+#define KEY_REVOKED 0x0080
+
+/* --- trust --- */
+
+struct trust *trust_new(const char *zone, bool is_secure) {
+    struct trust *trust = calloc(1, sizeof *trust);
+    if (trust == NULL)
+        return NULL;
+    trust->references = 1;
+    trust->is_secure = is_secure;
+    snprintf(trust->zone, sizeof trust->zone, "%s", zone);
+    return trust;
+}
+
+struct trust *trust_hold(struct trust *trust) {
+    if (trust != NULL)
+        trust->references++;
+    return trust;
+}
+
+void trust_release(struct trust *trust) {
+    if (trust == NULL || --trust->references > 0)
+        return;
+    if (trust->keys != NULL)
+        ldns_rr_list_deep_free(trust->keys);
+    free(trust);
+}
+
+/* --- parts of messages --- */
+
+ldns_pkt *dnssec_open(const struct dns_message *message) {
+    ldns_pkt *packet = NULL;
+    return ldns_wire2pkt(&packet, message->wire.data, message->wire.length) == LDNS_STATUS_OK ? packet : NULL;
+}
+
+ldns_rdf *dnssec_name(const char *name) {
+    return ldns_dname_new_frm_str(*name == '\0' ? "." : name);
+}
+
+const ldns_rr_list *dnssec_section(const ldns_pkt *packet, enum dns_section section) {
+    return section == DNS_ANSWER      ? ldns_pkt_answer(packet)
+           : section == DNS_AUTHORITY ? ldns_pkt_authority(packet)
+                                      : ldns_pkt_additional(packet);
+}
+
+static bool is_of(const ldns_rr *rr, const ldns_rdf *owner, ldns_rr_type type) {
+    return ldns_rr_get_class(rr) == LDNS_RR_CLASS_IN && ldns_rr_get_type(rr) == type &&
+           ldns_dname_compare(ldns_rr_owner(rr), owner) == 0;
+}
+
+/* The records of one set. They belong to `list`: free with ldns_rr_list_free, not deep. */
+static ldns_rr_list *collect(const ldns_rr_list *list, const ldns_rdf *owner, ldns_rr_type type) {
+    ldns_rr_list *set = ldns_rr_list_new();
+    for (size_t i = 0; set != NULL && i < ldns_rr_list_rr_count(list); i++)
+        if (is_of(ldns_rr_list_rr(list, i), owner, type))
+            ldns_rr_list_push_rr(set, ldns_rr_list_rr(list, i));
+    return set;
+}
+
+static ldns_rr_list *collect_signatures(const ldns_rr_list *list, const ldns_rdf *owner, ldns_rr_type type) {
+    ldns_rr_list *set = ldns_rr_list_new();
+    for (size_t i = 0; set != NULL && i < ldns_rr_list_rr_count(list); i++) {
+        const ldns_rr *rr = ldns_rr_list_rr(list, i);
+        if (is_of(rr, owner, LDNS_RR_TYPE_RRSIG) && ldns_rr_rd_count(rr) == 9 &&
+            ldns_rdf2rr_type(ldns_rr_rrsig_typecovered(rr)) == type)
+            ldns_rr_list_push_rr(set, ldns_rr_list_rr(list, i));
+    }
+    return set;
+}
+
+/* --- signatures --- */
+
+static bool fits_signature(const ldns_rr *key, const ldns_rr *signature) {
+    uint16_t flags = ldns_rdf2native_int16(ldns_rr_dnskey_flags(key));
+    return (flags & KEY_ZONE) != 0 && (flags & KEY_REVOKED) == 0 &&
+           ldns_rdf2native_int8(ldns_rr_dnskey_protocol(key)) == 3 &&
+           ldns_rdf2native_int8(ldns_rr_dnskey_algorithm(key)) ==
+               ldns_rdf2native_int8(ldns_rr_rrsig_algorithm(signature)) &&
+           ldns_calc_keytag(key) == ldns_rdf2native_int16(ldns_rr_rrsig_keytag(signature));
+}
+
+static const char *explain(ldns_status status) {
+    switch (status) {
+    case LDNS_STATUS_CRYPTO_SIG_EXPIRED:
+        return "the signature has expired";
+    case LDNS_STATUS_CRYPTO_SIG_NOT_INCEPTED:
+        return "the signature is not valid yet";
+    case LDNS_STATUS_CRYPTO_EXPIRATION_BEFORE_INCEPTION:
+        return "the signature ends before it begins";
+    case LDNS_STATUS_CRYPTO_UNKNOWN_ALGO:
+        return "the signature's algorithm is unknown";
+    default:
+        return "the signature is wrong";
+    }
+}
+
+const char *dnssec_verify(const ldns_rr_list *keys, const ldns_rdf *zone, struct dnssec_budget *budget,
+                          const ldns_rr_list *list, const ldns_rdf *owner, ldns_rr_type type,
+                          unsigned *labels) {
+    const char *reason = "there is no signature";
+    ldns_rr_list *set = collect(list, owner, type), *signatures = collect_signatures(list, owner, type);
+    bool is_good = false;
+    size_t count = signatures == NULL ? 0 : ldns_rr_list_rr_count(signatures);
+    for (size_t i = 0; set != NULL && !is_good && i < count && i < SIGNATURES_MAX; i++) {
+        ldns_rr *signature = ldns_rr_list_rr(signatures, i);
+        if (ldns_dname_compare(ldns_rr_rrsig_signame(signature), zone) != 0) {
+            reason = "the signature is another zone's";
+            continue;
+        }
+        if (i == 0)
+            reason = "no key of the zone fits the signature";
+        for (size_t k = 0; !is_good && k < ldns_rr_list_rr_count(keys); k++) {
+            ldns_rr *key = ldns_rr_list_rr(keys, k);
+            if (!fits_signature(key, signature))
+                continue;
+            if (budget->signatures_left == 0) {
+                reason = "there are more signatures than a check verifies";
+                break;
+            }
+            budget->signatures_left--;
+            ldns_status status = ldns_verify_rrsig_time(set, signature, key, budget->now);
+            is_good = status == LDNS_STATUS_OK;
+            if (is_good)
+                *labels = ldns_rdf2native_int8(ldns_rr_rrsig_labels(signature));
+            else
+                reason = explain(status);
+        }
+    }
+    ldns_rr_list_free(set);
+    ldns_rr_list_free(signatures);
+    return is_good ? NULL : reason;
+}
+
+static bool is_wildcard_owner(const ldns_rdf *owner) {
+    return ldns_rdf_size(owner) > 2 && ldns_rdf_data(owner)[0] == 1 && ldns_rdf_data(owner)[1] == '*';
+}
+
+static const char *say(struct arena *arena, const char *reason, const char *owner, uint16_t type) {
+    const char *text =
+        arena_printf(arena, "%s (%s %s)", reason, *owner == '\0' ? "." : owner, dns_type_name(type));
+    return text == NULL ? reason : text;
+}
+
+const char *dnssec_check_set(struct arena *arena, const struct trust *trust, struct dnssec_budget *budget,
+                             const struct dns_message *message, enum dns_section section, const char *owner,
+                             uint16_t type) {
+    if (!trust->is_secure)
+        return NULL;
+    ldns_pkt *packet = dnssec_open(message);
+    ldns_rdf *name = dnssec_name(owner), *zone = dnssec_name(trust->zone);
+    const char *reason = "out of memory";
+    if (packet != NULL && name != NULL && zone != NULL) {
+        unsigned labels = 0;
+        reason = dnssec_verify(trust->keys, zone, budget, dnssec_section(packet, section), name,
+                               (ldns_rr_type)type, &labels);
+        unsigned own = ldns_dname_label_count(name) - (is_wildcard_owner(name) ? 1 : 0);
+        /* RFC 4035 5.3.4: made by a wildcard, so the name itself must be proven not to exist. */
+        if (reason == NULL && labels < own)
+            reason = denial_check_wildcard(trust, zone, budget, packet, name, labels);
+    }
+    ldns_rdf_deep_free(name);
+    ldns_rdf_deep_free(zone);
+    ldns_pkt_free(packet);
+    return reason == NULL ? NULL : say(arena, reason, owner, type);
+}
+
+const char *dnssec_check_absence(struct arena *arena, const struct trust *trust, struct dnssec_budget *budget,
+                                 const struct dns_message *message, const char *owner, uint16_t type,
+                                 bool is_nxdomain, bool *is_opt_out) {
+    *is_opt_out = false;
+    if (!trust->is_secure)
+        return NULL;
+    ldns_pkt *packet = dnssec_open(message);
+    ldns_rdf *name = dnssec_name(owner), *zone = dnssec_name(trust->zone);
+    const char *reason = "out of memory";
+    if (packet != NULL && name != NULL && zone != NULL)
+        reason = denial_check(trust, zone, budget, packet, name, (ldns_rr_type)type, is_nxdomain, is_opt_out);
+    ldns_rdf_deep_free(name);
+    ldns_rdf_deep_free(zone);
+    ldns_pkt_free(packet);
+    return reason == NULL ? NULL : say(arena, reason, owner, type);
+}
+
+/* --- DS and DNSKEY --- */
+
+static bool is_usable_ds(const ldns_rr *ds) {
+    static const uint8_t algorithms[] = {5, 7, 8, 10, 13, 14, 15}, digests[] = {1, 2, 4};
+    if (ldns_rr_rd_count(ds) != 4)
+        return false;
+    uint8_t algorithm = ldns_rdf2native_int8(ldns_rr_rdf(ds, 1));
+    uint8_t digest = ldns_rdf2native_int8(ldns_rr_rdf(ds, 2));
+    return memchr(algorithms, algorithm, sizeof algorithms) != NULL &&
+           memchr(digests, digest, sizeof digests) != NULL;
+}
+
+int dnssec_judge_ds(struct arena *arena, const struct trust *parent, struct dnssec_budget *budget,
+                    const struct dns_message *message, const char *child, const char **failure) {
+    bool is_opt_out, has_usable = false;
+    if (!parent->is_secure)
+        return 0;
+    if (dns_find(message, DNS_ANSWER, child, DNS_DS, NULL) == NULL) {
+        *failure = dnssec_check_absence(arena, parent, budget, message, child, DNS_DS,
+                                        message->rcode == DNS_NXDOMAIN, &is_opt_out);
+        return *failure == NULL ? 0 : -1;
+    }
+    *failure = dnssec_check_set(arena, parent, budget, message, DNS_ANSWER, child, DNS_DS);
+    if (*failure != NULL)
+        return -1;
+    ldns_pkt *packet = dnssec_open(message);
+    ldns_rdf *name = dnssec_name(child);
+    ldns_rr_list *set =
+        packet == NULL || name == NULL ? NULL : collect(ldns_pkt_answer(packet), name, LDNS_RR_TYPE_DS);
+    for (size_t i = 0; set != NULL && i < ldns_rr_list_rr_count(set); i++)
+        has_usable = has_usable || is_usable_ds(ldns_rr_list_rr(set, i));
+    ldns_rr_list_free(set);
+    ldns_rdf_deep_free(name);
+    ldns_pkt_free(packet);
+    return has_usable ? 1 : 0; /* RFC 4035 5.2: none that we know is as good as none */
+}
+
+static bool is_anchored(const ldns_rr *key, const ldns_rr_list *anchors) {
+    for (size_t i = 0; anchors != NULL && i < ldns_rr_list_rr_count(anchors); i++) {
+        const ldns_rr *anchor = ldns_rr_list_rr(anchors, i);
+        if (ldns_rr_get_type(anchor) == LDNS_RR_TYPE_DS
+                ? is_usable_ds(anchor) && ldns_rr_compare_ds(anchor, key)
+                : ldns_rr_compare(anchor, key) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const char *judge_keys(const ldns_rr_list *ds, const ldns_rr_list *set, const ldns_rr_list *section,
+                              const ldns_rdf *name, struct dnssec_budget *budget) {
+    unsigned labels;
+    if (set == NULL || ldns_rr_list_rr_count(set) == 0)
+        return "the zone has no keys although its parent names some";
+    if (ldns_rr_list_rr_count(set) > KEYS_MAX)
+        return "the zone has more keys than a check looks at";
+    ldns_rr_list *entry = ldns_rr_list_new();
+    for (size_t i = 0; entry != NULL && i < ldns_rr_list_rr_count(set); i++)
+        if (ldns_rr_rd_count(ldns_rr_list_rr(set, i)) == 4 && is_anchored(ldns_rr_list_rr(set, i), ds))
+            ldns_rr_list_push_rr(entry, ldns_rr_list_rr(set, i));
+    const char *reason =
+        entry == NULL ? "out of memory"
+        : ldns_rr_list_rr_count(entry) == 0
+            ? "no key of the zone is the one its parent names"
+            : dnssec_verify(entry, name, budget, section, name, LDNS_RR_TYPE_DNSKEY, &labels);
+    ldns_rr_list_free(entry);
+    return reason;
+}
+
+struct trust *dnssec_take_keys(struct arena *arena, const struct dns_message *ds_message,
+                               const struct ldns_struct_rr_list *anchors, struct dnssec_budget *budget,
+                               const struct dns_message *message, const char *zone, const char **failure) {
+    ldns_pkt *packet = dnssec_open(message), *parent = ds_message == NULL ? NULL : dnssec_open(ds_message);
+    ldns_rdf *name = dnssec_name(zone);
+    ldns_rr_list *set = NULL, *ds = NULL;
+    struct trust *trust = NULL;
+    const char *reason = "out of memory";
+    if (packet != NULL && name != NULL && (ds_message == NULL || parent != NULL)) {
+        set = collect(ldns_pkt_answer(packet), name, LDNS_RR_TYPE_DNSKEY);
+        if (parent != NULL)
+            ds = collect(ldns_pkt_answer(parent), name, LDNS_RR_TYPE_DS);
+        reason = judge_keys(parent != NULL ? ds : anchors, set, ldns_pkt_answer(packet), name, budget);
+    }
+    if (reason == NULL) {
+        trust = trust_new(zone, true);
+        if (trust != NULL && (trust->keys = ldns_rr_list_clone(set)) == NULL) {
+            trust_release(trust);
+            trust = NULL;
+        }
+        reason = "out of memory";
+    }
+    ldns_rr_list_free(set);
+    ldns_rr_list_free(ds);
+    ldns_rdf_deep_free(name);
+    ldns_pkt_free(packet);
+    ldns_pkt_free(parent);
+    if (trust == NULL)
+        *failure = say(arena, reason, zone, DNS_DNSKEY);
+    return trust;
+}
+
+/* --- anchors --- */
+
+ldns_rr_list *dnssec_load_anchors(const char *path, struct error *error) {
+    FILE *file = fopen(path, "re");
+    char line[4096];
+    ldns_rr_list *list = ldns_rr_list_new();
+    if (file == NULL || list == NULL) {
+        error_set(error, ERROR_INVALID, "cannot read the trust anchor %s: %m", path);
+        if (file != NULL)
+            fclose(file);
+        ldns_rr_list_free(list);
+        return NULL;
+    }
+    bool is_good = true;
+    for (unsigned number = 1; is_good && fgets(line, sizeof line, file) != NULL; number++) {
+        ldns_rr *rr = NULL;
+        line[strcspn(line, ";\r\n")] = '\0';
+        if (line[strspn(line, " \t")] == '\0')
+            continue;
+        is_good = ldns_rr_new_frm_str(&rr, line, 0, NULL, NULL) == LDNS_STATUS_OK &&
+                  (ldns_rr_get_type(rr) == LDNS_RR_TYPE_DS || ldns_rr_get_type(rr) == LDNS_RR_TYPE_DNSKEY) &&
+                  ldns_dname_label_count(ldns_rr_owner(rr)) == 0;
+        if (is_good)
+            ldns_rr_list_push_rr(list, rr);
+        else
+            error_set(error, ERROR_INVALID, "%s:%u: expected a DS or DNSKEY record of the root", path,
+                      number);
+        if (!is_good && rr != NULL)
+            ldns_rr_free(rr);
+    }
+    fclose(file);
+    if (is_good && ldns_rr_list_rr_count(list) == 0)
+        is_good = error_set(error, ERROR_INVALID, "%s holds no DS or DNSKEY record", path);
+    if (is_good)
+        return list;
+    ldns_rr_list_deep_free(list);
+    return NULL;
+}
+
+void dnssec_free_anchors(ldns_rr_list *anchors) {
+    if (anchors != NULL)
+        ldns_rr_list_deep_free(anchors);
+}

@@ -1,0 +1,146 @@
+/* The chain of trust along the walk: from a zone's keys to those of the zone that it delegates (RFC 4035 5).
+ * Two questions a cut: DS at the parent's servers, DNSKEY at the child's. */
+#include "internal.h"
+
+#include <string.h>
+
+#define ROOT_TRUST_MAX_S 3600
+
+struct chain {
+    struct dnscheck_job *job;
+    const struct cut *parent;
+    struct cut *child;
+    const struct dns_message *ds;
+    unsigned depth;
+    trust_done *done;
+    void *context;
+};
+
+bool job_keep_trust(struct dnscheck_job *job, struct trust *trust) {
+    struct kept_trust *kept = trust == NULL ? NULL : arena_alloc(job->scratch, sizeof *kept);
+    if (trust == NULL)
+        return true;
+    if (kept == NULL) {
+        trust_release(trust);
+        return false;
+    }
+    kept->trust = trust;
+    kept->next = job->kept_trust;
+    job->kept_trust = kept;
+    return true;
+}
+
+void job_release_trust(struct dnscheck_job *job) {
+    for (struct kept_trust *kept = job->kept_trust; kept != NULL; kept = kept->next)
+        trust_release(kept->trust);
+    job->kept_trust = NULL;
+}
+
+bool is_bogus(const char *failure) {
+    return failure != NULL && strncmp(failure, "DNSSEC: ", 8) == 0;
+}
+
+const char *bogus(struct dnscheck_job *job, const char *reason) {
+    const char *text = arena_printf(job->scratch, "DNSSEC: %s", reason);
+    return text == NULL ? "DNSSEC: out of memory" : text;
+}
+
+static void fail(struct chain *chain, const char *failure) {
+    chain->done(chain->context, failure);
+}
+
+static void succeed(struct chain *chain, struct trust *trust) {
+    if (trust == NULL || !job_keep_trust(chain->job, trust)) {
+        fail(chain, "out of memory");
+        return;
+    }
+    chain->child->trust = trust;
+    if (chain->parent == NULL) {
+        struct dnscheck *dnscheck = chain->job->dnscheck;
+        trust_release(dnscheck->root.trust);
+        dnscheck->root.trust = trust_hold(trust);
+        dnscheck->root_trust_until_ms = clock_monotonic_ms() + ROOT_TRUST_MAX_S * 1000;
+    }
+    chain->done(chain->context, NULL);
+}
+
+static void on_keys(void *context, const struct dns_message *message, const struct dns_server *server,
+                    const char *failure) {
+    struct chain *chain = context;
+    struct dnscheck_job *job = chain->job;
+    const char *reason = NULL;
+    (void)server;
+    if (message == NULL) {
+        fail(chain, failure);
+        return;
+    }
+    struct trust *trust = dnssec_take_keys(job->scratch, chain->ds, job->dnscheck->anchors, &job->signatures,
+                                           message, chain->child->name, &reason);
+    if (trust == NULL)
+        fail(chain, bogus(job, reason));
+    else
+        succeed(chain, trust);
+}
+
+static void ask_keys(struct chain *chain) {
+    if (!transport_query(chain->job, &chain->child->addresses, chain->child->name, DNS_DNSKEY, NULL, on_keys,
+                         chain))
+        fail(chain, "out of memory");
+}
+
+static void on_addresses(void *context, struct cut *cut, const char *failure) {
+    struct chain *chain = context;
+    if (cut == NULL || cut->addresses.count == 0)
+        fail(chain, failure != NULL ? failure : "no name server of a zone on the way has an address");
+    else
+        ask_keys(chain);
+}
+
+static void on_ds(void *context, const struct dns_message *message, const struct dns_server *server,
+                  const char *failure) {
+    struct chain *chain = context;
+    struct dnscheck_job *job = chain->job;
+    const char *reason = NULL;
+    (void)server;
+    if (message == NULL) {
+        fail(chain, failure);
+        return;
+    }
+    switch (dnssec_judge_ds(job->scratch, chain->parent->trust, &job->signatures, message, chain->child->name,
+                            &reason)) {
+    case 0:
+        succeed(chain, trust_new(chain->child->name, false));
+        return;
+    case 1:
+        chain->ds = message;
+        if (chain->child->addresses.count > 0)
+            ask_keys(chain);
+        else if (!walk_complete_addresses(job, chain->child, chain->depth + 1, on_addresses, chain))
+            fail(chain, "out of memory");
+        return;
+    default:
+        fail(chain, bogus(job, reason));
+    }
+}
+
+bool trust_establish(struct dnscheck_job *job, const struct cut *parent, struct cut *child, unsigned depth,
+                     trust_done *done, void *context) {
+    struct chain *chain = arena_alloc(job->scratch, sizeof *chain);
+    if (chain == NULL)
+        return false;
+    *chain = (struct chain){
+        .job = job, .parent = parent, .child = child, .depth = depth, .done = done, .context = context};
+    if (job->dnscheck->anchors == NULL) {
+        done(context, NULL);
+        return true;
+    }
+    if (parent == NULL) {
+        ask_keys(chain);
+        return true;
+    }
+    if (parent->trust == NULL || !parent->trust->is_secure) {
+        succeed(chain, trust_new(child->name, false));
+        return true;
+    }
+    return transport_query(job, &parent->addresses, child->name, DNS_DS, NULL, on_ds, chain);
+}
