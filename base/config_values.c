@@ -107,7 +107,7 @@ static bool parse_address(const char *text, struct config_address *out, struct e
     return error_set(error, ERROR_INVALID, "\"%s\" holds no IPv4 or [IPv6] address", text);
 }
 
-static bool parse_prefix(const char *text, struct config_prefix *out, struct error *error) {
+bool config_parse_prefix(const char *text, struct config_prefix *out, struct error *error) {
     char host[64];
     uint32_t bits;
     memset(out, 0, sizeof *out);
@@ -152,7 +152,7 @@ static bool set_array(void **place, size_t *place_count, size_t size, bool is_pr
     *place_count = count;
     for (size_t i = 0; i < count; i++) {
         void *item = array + i * size;
-        if (is_prefix ? !parse_prefix(words[i], item, error) : !parse_address(words[i], item, error))
+        if (is_prefix ? !config_parse_prefix(words[i], item, error) : !parse_address(words[i], item, error))
             return false;
     }
     return true;

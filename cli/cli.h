@@ -5,13 +5,20 @@
 
 enum exit_status { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3 };
 
+#define OPERANDS_MAX 100
+
 struct cli {
     struct client client;
     bool as_json, has_colour;
     /* options that several commands take */
     const char *customer, *jwk_file, *status, *zone, *since, *reason, *expires_before, *limit;
     bool wants_all;
-    const char *operands[4];
+    bool wants_walk; /* --explain */
+    struct {
+        const char *name_servers, *edge_prefixes, *root_hints, *dns_port, *trust_anchor, *caa_mode,
+            *caa_identities, *account_uri, *txt, *deadline, *timeout, *max_queries;
+    } check;
+    const char *operands[OPERANDS_MAX];
     size_t operand_count;
     struct error error;
 };
@@ -33,9 +40,14 @@ void print_customer(const json_t *customer);
 void print_zone(const struct cli *cli, const json_t *zone);
 void print_order(const struct cli *cli, const json_t *order);
 void print_certificate(const struct cli *cli, const json_t *certificate);
+/* The verdicts of a DNS check, and every query of it as a person would note it down. */
+void print_evidence(const struct cli *cli, const json_t *evidence, bool with_walk);
 /* Aligned columns: `keys` are members of each item; lists are joined, everything else as text. */
 void print_table(const json_t *items, const char *const *titles, const char *const *keys, size_t columns);
 const char *json_text(const json_t *json, const char *key); /* "" where absent */
+
+/* check.c: `originca check NAME... --name-servers a,b` */
+int check_command(struct cli *cli);
 
 /* account_key.c: the public JWK of an account key: a JWK (private members are dropped) or a PEM key, private
  * or public. */

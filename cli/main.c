@@ -13,7 +13,15 @@
 #define DEFAULT_SOCKET "/run/originca/admin.sock"
 
 static void print_help(FILE *out) {
-    fputs("Usage: originca [--socket PATH] [--json] admin NOUN VERB [OPERAND] [OPTIONS]\n\n", out);
+    fputs(
+        "Usage: originca [--json] check NAME... --name-servers A,B [OPTIONS]\n"
+        "       originca [--socket PATH] [--json] admin NOUN VERB [OPERAND] [OPTIONS]\n\n"
+        "  check NAME...  walk DNS from the root as the server does: is the zone delegated to the name "
+        "servers\n"
+        "                 that the provider assigned to you, are the names on its edge?\n"
+        "                 --zone Z  --edge-prefixes P,Q  --explain  --trust-anchor FILE  --root-hints FILE\n"
+        "                 --caa-mode named|strict --caa-identities D  --account-uri U  (see originca(1))\n\n",
+        out);
     for (size_t i = 0; i < admin_command_count; i++) {
         const struct command *command = &admin_commands[i];
         char left[128];
@@ -42,6 +50,19 @@ enum {
     OPTION_EXPIRES,
     OPTION_LIMIT,
     OPTION_ALL,
+    OPTION_EXPLAIN,
+    OPTION_NAME_SERVERS,
+    OPTION_EDGE_PREFIX,
+    OPTION_ROOT_HINTS,
+    OPTION_DNS_PORT,
+    OPTION_TRUST_ANCHOR,
+    OPTION_CAA_MODE,
+    OPTION_CAA_IDENTITY,
+    OPTION_ACCOUNT_URI,
+    OPTION_TXT,
+    OPTION_DEADLINE,
+    OPTION_TIMEOUT,
+    OPTION_MAX_QUERIES,
     OPTION_VERSION,
     OPTION_HELP
 };
@@ -58,6 +79,19 @@ static const struct option options[] = {
     {"expires-before", required_argument, NULL, OPTION_EXPIRES},
     {"limit", required_argument, NULL, OPTION_LIMIT},
     {"all", no_argument, NULL, OPTION_ALL},
+    {"explain", no_argument, NULL, OPTION_EXPLAIN},
+    {"name-servers", required_argument, NULL, OPTION_NAME_SERVERS},
+    {"edge-prefixes", required_argument, NULL, OPTION_EDGE_PREFIX},
+    {"root-hints", required_argument, NULL, OPTION_ROOT_HINTS},
+    {"dns-port", required_argument, NULL, OPTION_DNS_PORT},
+    {"trust-anchor", required_argument, NULL, OPTION_TRUST_ANCHOR},
+    {"caa-mode", required_argument, NULL, OPTION_CAA_MODE},
+    {"caa-identities", required_argument, NULL, OPTION_CAA_IDENTITY},
+    {"account-uri", required_argument, NULL, OPTION_ACCOUNT_URI},
+    {"txt", required_argument, NULL, OPTION_TXT},
+    {"deadline-ms", required_argument, NULL, OPTION_DEADLINE},
+    {"query-timeout-ms", required_argument, NULL, OPTION_TIMEOUT},
+    {"max-queries", required_argument, NULL, OPTION_MAX_QUERIES},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
     {0},
@@ -75,7 +109,19 @@ static bool take_option(struct cli *cli, int option, const char *value) {
                        {OPTION_SINCE, &cli->since},
                        {OPTION_REASON, &cli->reason},
                        {OPTION_EXPIRES, &cli->expires_before},
-                       {OPTION_LIMIT, &cli->limit}};
+                       {OPTION_LIMIT, &cli->limit},
+                       {OPTION_NAME_SERVERS, &cli->check.name_servers},
+                       {OPTION_EDGE_PREFIX, &cli->check.edge_prefixes},
+                       {OPTION_ROOT_HINTS, &cli->check.root_hints},
+                       {OPTION_DNS_PORT, &cli->check.dns_port},
+                       {OPTION_TRUST_ANCHOR, &cli->check.trust_anchor},
+                       {OPTION_CAA_MODE, &cli->check.caa_mode},
+                       {OPTION_CAA_IDENTITY, &cli->check.caa_identities},
+                       {OPTION_ACCOUNT_URI, &cli->check.account_uri},
+                       {OPTION_TXT, &cli->check.txt},
+                       {OPTION_DEADLINE, &cli->check.deadline},
+                       {OPTION_TIMEOUT, &cli->check.timeout},
+                       {OPTION_MAX_QUERIES, &cli->check.max_queries}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i].option == option) {
             *texts[i].place = value;
@@ -85,6 +131,8 @@ static bool take_option(struct cli *cli, int option, const char *value) {
         cli->as_json = true;
     else if (option == OPTION_ALL)
         cli->wants_all = true;
+    else if (option == OPTION_EXPLAIN)
+        cli->wants_walk = true;
     else
         return false;
     return true;
@@ -104,8 +152,28 @@ static const struct command *find_command(const char *const *words, size_t count
     return NULL;
 }
 
+static int finish(const struct cli *cli, int status) {
+    if (status != EXIT_OK && cli->error.code != ERROR_NONE)
+        fprintf(stderr, "originca: %s\n", cli->error.message);
+    return status;
+}
+
+static int run_customer_check(struct cli *cli, const char *const *words, size_t count) {
+    if (count < 2 || count - 1 > OPERANDS_MAX) {
+        fputs(
+            "Usage: originca check NAME... --name-servers A,B [--zone Z] [--edge-prefixes P,Q] [--explain]\n",
+            stderr);
+        return EXIT_USAGE;
+    }
+    for (size_t i = 1; i < count; i++)
+        cli->operands[cli->operand_count++] = words[i];
+    return finish(cli, check_command(cli));
+}
+
 static int run(struct cli *cli, const char *const *words, size_t count) {
     size_t used = 0;
+    if (count > 0 && strcmp(words[0], "check") == 0)
+        return run_customer_check(cli, words, count);
     const struct command *command =
         count > 0 && strcmp(words[0], "admin") == 0 ? find_command(words, count, &used) : NULL;
     if (command == NULL) {
@@ -118,15 +186,12 @@ static int run(struct cli *cli, const char *const *words, size_t count) {
     }
     for (; used < count; used++)
         cli->operands[cli->operand_count++] = words[used];
-    int status = command->run(cli);
-    if (cli->error.code != ERROR_NONE)
-        fprintf(stderr, "originca: %s\n", cli->error.message);
-    return status;
+    return finish(cli, command->run(cli));
 }
 
 int main(int argc, char **argv) {
     struct cli cli = {.has_colour = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL};
-    const char *words[8], *from_environment = getenv("ORIGINCA_ADMIN_SOCKET");
+    const char *words[OPERANDS_MAX + 4], *from_environment = getenv("ORIGINCA_ADMIN_SOCKET");
     size_t count = 0;
     cli.client.socket = from_environment != NULL ? from_environment : DEFAULT_SOCKET;
     /* Options may stand anywhere; "-" in front of the short options hands out words in between as option 1.

@@ -106,12 +106,13 @@ static void print_findings(const struct cli *cli, const json_t *findings) {
     const json_t *finding;
     json_array_foreach(findings, i, finding) {
         const char *verdict = json_text(finding, "verdict");
-        printf("    %s%s%s  %s: %s\n", colour_of(cli, verdict), verdict, cli->has_colour ? "\033[0m" : "",
-               json_text(finding, "reason"), json_text(finding, "text"));
+        printf("    %s%s%s  %s: %s%s\n", colour_of(cli, verdict), verdict, cli->has_colour ? "\033[0m" : "",
+               json_text(finding, "reason"), json_text(finding, "text"),
+               json_is_true(json_object_get(finding, "secure")) ? " (validated by DNSSEC)" : "");
     }
 }
 
-static void print_evidence(const struct cli *cli, const json_t *evidence) {
+void print_evidence(const struct cli *cli, const json_t *evidence, bool with_walk) {
     size_t i;
     const json_t *query;
     if (!json_is_object(evidence))
@@ -121,6 +122,10 @@ static void print_evidence(const struct cli *cli, const json_t *evidence) {
            (long long)json_integer_value(json_object_get(evidence, "duration_ms")));
     print_findings(cli, json_object_get(evidence, "zones"));
     print_findings(cli, json_object_get(evidence, "names"));
+    if (!with_walk) {
+        printf("  (--explain shows what each server said)\n");
+        return;
+    }
     printf("  what was asked\n");
     json_array_foreach(json_object_get(evidence, "queries"), i, query) print_query(query);
 }
@@ -140,7 +145,7 @@ void print_zone(const struct cli *cli, const json_t *zone) {
         printf("To activate it, set the name servers of %s at its registrar to %s.\n",
                json_text(zone, "name"), servers);
     }
-    print_evidence(cli, json_object_get(zone, "evidence"));
+    print_evidence(cli, json_object_get(zone, "evidence"), cli->wants_walk);
 }
 
 void print_order(const struct cli *cli, const json_t *order) {
@@ -157,7 +162,7 @@ void print_order(const struct cli *cli, const json_t *order) {
     const json_t *error = json_object_get(order, "error");
     if (json_is_object(error))
         printf("%-13s %s\n%-13s %s\n", "error", json_text(error, "type"), "", json_text(error, "detail"));
-    print_evidence(cli, json_object_get(order, "evidence"));
+    print_evidence(cli, json_object_get(order, "evidence"), true);
 }
 
 void print_certificate(const struct cli *cli, const json_t *certificate) {

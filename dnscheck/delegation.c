@@ -30,7 +30,11 @@ static const char *wanted(const struct zone_check *zone) {
 
 static void decide_ok(void *context) {
     struct zone_check *zone = context;
-    check_decide_zone(zone, DNSCHECK_OK, "delegated", "%s is delegated to %s", zone->zone.name, wanted(zone));
+    const char *seen[SERVERS_MAX] = {NULL};
+    for (size_t i = 0; i < zone->cut->server_count; i++)
+        seen[i] = zone->cut->servers[i];
+    check_decide_zone(zone, DNSCHECK_OK, "delegated", "%s is delegated to %s", zone->zone.name,
+                      join_names(zone->job->scratch, seen, zone->cut->server_count));
 }
 
 static void judge_signature(struct zone_check *zone, const char *server, const struct dns_message *message) {

@@ -24,6 +24,8 @@ struct config_prefix { /* a CIDR block */
     uint8_t bytes[16];
     unsigned bits;
 };
+/* "203.0.113.0/24"; ERROR_INVALID says what is wrong. */
+bool config_parse_prefix(const char *text, struct config_prefix *out, struct error *error) MUST_CHECK;
 
 struct config_strings {
     char **items;

@@ -1,0 +1,156 @@
+/* `originca check`: the ownership check itself, run from here: no server, no account. It walks DNS from the
+ * root just as the server does and prints what it saw. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "cli.h"
+#include "originca/dnscheck.h"
+#include "originca/names.h"
+
+#define NAMES_MAX 100
+#define SERVERS_MAX 16
+#define PREFIXES_MAX 64
+
+struct check {
+    struct cli *cli;
+    struct arena *arena;
+    struct event_base *base;
+    const char *names[NAMES_MAX], *servers[SERVERS_MAX], *identities[SERVERS_MAX];
+    struct config_prefix prefixes[PREFIXES_MAX];
+    size_t name_count, server_count, prefix_count, identity_count;
+    const struct dnscheck_result *result;
+};
+
+static bool take_names(struct check *check, const char *list, const char **out, size_t max, size_t *count) {
+    char *copy = arena_strdup(check->arena, list), canonical[NAME_MAX_BYTES + 1], *save = NULL;
+    for (char *word = copy == NULL ? NULL : strtok_r(copy, ", ", &save); word != NULL;
+         word = strtok_r(NULL, ", ", &save)) {
+        if (*count == max)
+            return error_set(&check->cli->error, ERROR_INVALID, "more than %zu names", max);
+        if (!name_check_host(word, canonical, &check->cli->error))
+            return false;
+        out[(*count)++] = arena_strdup(check->arena, canonical);
+    }
+    return true;
+}
+
+static bool take_prefixes(struct check *check, const char *list) {
+    char *copy = arena_strdup(check->arena, list), *save = NULL;
+    for (char *word = copy == NULL ? NULL : strtok_r(copy, ", ", &save); word != NULL;
+         word = strtok_r(NULL, ", ", &save)) {
+        if (check->prefix_count == PREFIXES_MAX)
+            return error_set(&check->cli->error, ERROR_INVALID, "more than %d prefixes", PREFIXES_MAX);
+        if (!config_parse_prefix(word, &check->prefixes[check->prefix_count++], &check->cli->error))
+            return false;
+    }
+    return true;
+}
+
+static uint32_t number(const char *text, uint32_t otherwise) {
+    return text == NULL ? otherwise : (uint32_t)strtoul(text, NULL, 10);
+}
+
+static bool fill_settings(struct check *check, struct dnscheck_settings *settings) {
+    struct cli *cli = check->cli;
+    const char *mode = cli->check.caa_mode == NULL ? "off" : cli->check.caa_mode;
+    if (strcmp(mode, "off") != 0 && strcmp(mode, "named") != 0 && strcmp(mode, "strict") != 0)
+        return error_set(&cli->error, ERROR_INVALID, "--caa-mode is off, named or strict");
+    *settings = (struct dnscheck_settings){
+        .root_hints_file =
+            cli->check.root_hints == NULL ? "/usr/share/dns/root.hints" : cli->check.root_hints,
+        .trust_anchor_file = cli->check.trust_anchor,
+        .port = (uint16_t)number(cli->check.dns_port, 53),
+        .caa_mode = strcmp(mode, "strict") == 0  ? DNSCHECK_CAA_STRICT
+                    : strcmp(mode, "named") == 0 ? DNSCHECK_CAA_NAMED
+                                                 : DNSCHECK_CAA_OFF,
+        .caa_identities = check->identities,
+        .caa_identity_count = check->identity_count,
+        .edge_prefixes = check->prefixes,
+        .edge_prefix_count = check->prefix_count,
+        .deadline_ms = number(cli->check.deadline, 10000),
+        .query_timeout_ms = number(cli->check.timeout, 1500),
+        .max_queries = number(cli->check.max_queries, 100),
+        .tries = 2,
+        .max_cname = 8,
+        .referral_cache_entries = 1000,
+        .referral_max_ttl = 300,
+        .max_concurrent_checks = 10,
+        .max_per_server = 200,
+    };
+    return true;
+}
+
+static void note_result(void *context, const struct dnscheck_result *result) {
+    struct check *check = context;
+    check->result = result;
+    event_base_loopbreak(check->base);
+}
+
+static bool run_check(struct check *check) {
+    struct cli *cli = check->cli;
+    struct dnscheck_settings settings;
+    struct dnscheck_name names[NAMES_MAX];
+    /* Without the edge's prefixes only the delegation can be judged. */
+    size_t name_count = check->prefix_count > 0 ? check->name_count : 0;
+    char zone_name[NAME_MAX_BYTES + 1];
+    if (!name_check_host(cli->zone != NULL ? cli->zone : name_base(check->names[0]), zone_name,
+                         &cli->error) ||
+        !fill_settings(check, &settings))
+        return false;
+    for (size_t i = 0; i < name_count; i++)
+        names[i] = (struct dnscheck_name){.name = check->names[i], .txt_value = cli->check.txt};
+    const struct dnscheck_zone zone = {zone_name, check->servers, check->server_count};
+    const struct dnscheck_request request = {.zones = &zone,
+                                             .zone_count = 1,
+                                             .names = names,
+                                             .name_count = name_count,
+                                             .account_uri = cli->check.account_uri,
+                                             .method = cli->check.txt == NULL ? "ca-delegation" : "dns-01"};
+    check->base = event_base_new();
+    struct dnscheck *dnscheck =
+        check->base == NULL ? NULL : dnscheck_new(check->base, &settings, &cli->error);
+    bool is_started = dnscheck != NULL && dnscheck_start(dnscheck, check->arena, &request, note_result, check,
+                                                         &cli->error) != NULL;
+    if (is_started)
+        event_base_dispatch(check->base);
+    dnscheck_free(dnscheck);
+    if (check->base != NULL)
+        event_base_free(check->base);
+    return check->result != NULL;
+}
+
+static const char *canonical_name(struct check *check, const char *name) {
+    char base[NAME_MAX_BYTES + 1];
+    if (!name_check_host(name_base(name), base, &check->cli->error))
+        return NULL;
+    return name_is_wildcard(name) ? arena_printf(check->arena, "*.%s", base)
+                                  : arena_strdup(check->arena, base);
+}
+
+int check_command(struct cli *cli) {
+    struct check check = {.cli = cli, .arena = cli->client.arena};
+    if (cli->check.name_servers == NULL) {
+        error_set(
+            &cli->error, ERROR_INVALID,
+            "--name-servers is needed: the ones that the provider assigned to you, with commas between");
+        return EXIT_USAGE;
+    }
+    for (size_t i = 0; i < cli->operand_count; i++)
+        if ((check.names[check.name_count++] = canonical_name(&check, cli->operands[i])) == NULL)
+            return EXIT_USAGE;
+    if (!take_names(&check, cli->check.name_servers, check.servers, SERVERS_MAX, &check.server_count) ||
+        (cli->check.edge_prefixes != NULL && !take_prefixes(&check, cli->check.edge_prefixes)) ||
+        (cli->check.caa_identities != NULL && !take_names(&check, cli->check.caa_identities, check.identities,
+                                                          SERVERS_MAX, &check.identity_count)))
+        return EXIT_USAGE;
+    if (!run_check(&check))
+        return EXIT_USAGE;
+    if (cli->as_json)
+        print_json(check.result->evidence);
+    else
+        print_evidence(cli, check.result->evidence, cli->wants_walk);
+    return check.result->verdict == DNSCHECK_OK ? EXIT_OK : EXIT_REFUSED;
+}
