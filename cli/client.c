@@ -52,9 +52,7 @@ static enum error_code code_of(long status) {
         return ERROR_NOT_FOUND;
     case 409:
         return ERROR_CONFLICT;
-    case 503:
-        return ERROR_UNAVAILABLE;
-    default:
+    default: /* 503 too: the server was reached. ERROR_UNAVAILABLE is for one that was not. */
         return ERROR_REFUSED;
     }
 }
@@ -66,6 +64,11 @@ json_t *client_call(struct client *client, const char *method, const char *path,
     if (!perform(client, method, path, text, &reply, error))
         return NULL;
     json_t *json = json_parse(client->arena, reply.data == NULL ? "" : reply.data, reply.length, error);
+    if (json == NULL && client->status >= 400 && reply.data != NULL) {
+        /* What never reached a route is refused in plain text. */
+        error_set(error, code_of(client->status), "the server refused the request: %.200s", reply.data);
+        return NULL;
+    }
     if (json == NULL) {
         error_prefix(error, "the server's answer cannot be read");
         return NULL;

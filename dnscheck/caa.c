@@ -168,8 +168,10 @@ static void end(struct climb *climb, const char *failure) {
 
 static void on_records(void *context, const struct lookup_result *result) {
     struct climb *climb = context;
-    if (result->failure != NULL || result->is_chain_too_long) {
-        end(climb, result->failure != NULL ? result->failure : "too many aliases");
+    if (result->failure != NULL || result->is_chain_too_long || result->has_too_many) {
+        end(climb, result->failure != NULL     ? result->failure
+                   : result->is_chain_too_long ? "too many aliases"
+                                               : "too many records");
         return;
     }
     if (result->count > 0) {

@@ -155,7 +155,7 @@ static void judge_referral(struct zone_check *zone, const struct cut *cut) {
         check_decide_zone(zone, DNSCHECK_REFUSED, "delegated-elsewhere",
                           "%s is delegated to %s; set its name servers to %s at your registrar",
                           zone->zone.name, list, wanted(zone));
-    else if (ours < cut->server_count)
+    else if (ours < cut->server_count || cut->has_more_servers)
         check_decide_zone(
             zone, DNSCHECK_REFUSED, "partly-delegated",
             "%s is delegated to %s, which are not all yours here; leave only %s at your registrar",

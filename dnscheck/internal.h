@@ -28,6 +28,7 @@ struct cut {
     char servers[SERVERS_MAX][DNS_NAME_MAX];
     size_t server_count;
     struct server_list addresses; /* names point into `servers` */
+    bool has_more_servers;        /* than fit here: nobody can say that they are all assigned */
     struct trust *trust;          /* NULL: not validated (yet); a job's or the cache's reference */
     const struct cut *parent;     /* whose servers gave it; only in a job's memory */
 };
@@ -85,10 +86,11 @@ typedef void walk_done(void *context, struct cut *cut, bool is_nxdomain, const c
 enum walk_kind {
     WALK_CACHED,     /* whatever the cache knows */
     WALK_DELEGATION, /* a cut of exactly this name is asked of its parent, and is not validated yet */
+    WALK_FIRST_CUT,  /* stops at the first cut below the start, whose it is does not matter */
 };
 bool walk_find_cut(struct dnscheck_job *job, const char *name, enum walk_kind kind, unsigned depth,
                    walk_done *done, void *context) MUST_CHECK;
-/* The same below a cut that is known. */
+/* Is there a further cut between `start` and the name, or at it? The first one, unvalidated, or `start`. */
 bool walk_find_cut_below(struct dnscheck_job *job, struct cut *start, const char *name, walk_done *done,
                          void *context) MUST_CHECK;
 /* Fills in addresses of the cut's servers that have none. */
@@ -117,7 +119,7 @@ bool is_bogus(const char *failure);
 /* --- lookup.c: one record set, CNAMEs followed --- */
 struct lookup_result {
     const char *failure; /* NULL where DNS answered */
-    bool is_nxdomain, is_subzone, is_chain_too_long;
+    bool is_nxdomain, is_subzone, is_chain_too_long, has_too_many;
     bool is_secure;         /* every answer on the way was validated */
     const char *final_name; /* after CNAMEs */
     const char *subzone;    /* name of the further cut */

@@ -144,9 +144,12 @@ static bool take_records(struct lookup *lookup, const struct dns_message *messag
     if (result->records == NULL)
         return false;
     for (const struct dns_record *record = NULL;
-         result->count < RECORDS_TAKEN &&
-         (record = dns_find(message, DNS_ANSWER, lookup->name, lookup->type, record)) != NULL;)
+         (record = dns_find(message, DNS_ANSWER, lookup->name, lookup->type, record)) != NULL;) {
+        result->has_too_many = result->count == RECORDS_TAKEN;
+        if (result->has_too_many)
+            break;
         result->records[result->count++] = record;
+    }
     return true;
 }
 

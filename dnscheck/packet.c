@@ -195,7 +195,10 @@ struct dns_message *dns_parse(struct arena *arena, const uint8_t *wire, size_t l
     size_t total = 0;
     for (size_t i = 0; i < 3; i++)
         total += ldns_rr_list_rr_count(sections[i]);
-    total = total < RECORDS_MAX ? total : RECORDS_MAX;
+    if (total > RECORDS_MAX) { /* what lies behind a bound must not count as absent */
+        ldns_pkt_free(packet);
+        return NULL;
+    }
     message = arena_alloc(arena, sizeof *message);
     struct dns_record *records = arena_alloc(arena, (total + 1) * sizeof *records);
     uint8_t *copy = arena_copy(arena, wire, length);

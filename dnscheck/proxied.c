@@ -100,6 +100,9 @@ static bool refuse_chain(struct name_check *name, const struct lookup_result *re
         check_decide_name(name, DNSCHECK_REFUSED, "cname-chain",
                           "%s leads through more than %u aliases; point it at the edge directly", name->asked,
                           name->job->dnscheck->settings.max_cname);
+    else if (result->has_too_many)
+        check_decide_name(name, DNSCHECK_REFUSED, "too-many-addresses",
+                          "%s has more addresses than are looked at; leave a few", name->asked);
     else if (result->failure != NULL)
         check_decide_name(name, DNSCHECK_FAILED, is_bogus(result->failure) ? "bogus" : "lookup-failed",
                           "The addresses of %s cannot be asked: %s; try again later", name->asked,

@@ -268,6 +268,10 @@ static void take_answer(struct query *query, const uint8_t *wire, size_t length)
         retry_same(query, STEP_TCP, "truncated");
         return;
     }
+    if (message->is_truncated) {
+        fail_attempt(query, "truncated, over TCP too", true);
+        return;
+    }
     query->state->failures = 0;
     query->state->avoid_until_ms = 0;
     if (is_usable(query, message)) {

@@ -24,6 +24,7 @@ struct walk {
 };
 
 static void step(struct walk *walk);
+static void end(struct walk *walk, bool is_nxdomain, const char *failure);
 
 /* --- cuts --- */
 
@@ -92,6 +93,8 @@ static void take_cut(struct walk *walk, const struct dns_message *message, enum 
          (record = dns_find(message, section, owner, DNS_NS, record)) != NULL;) {
         if (cut->server_count < SERVERS_MAX && strlen(record->target) < DNS_NAME_MAX)
             strcpy(cut->servers[cut->server_count++], record->target);
+        else
+            cut->has_more_servers = true;
         ttl = record->ttl < ttl ? record->ttl : ttl;
     }
     take_glue(walk, cut, message);
@@ -102,7 +105,10 @@ static void take_cut(struct walk *walk, const struct dns_message *message, enum 
     walk->ttl = ttl;
     if (dnscheck->anchors == NULL)
         referral_cache_put(dnscheck->cache, cut, ttl);
-    step(walk);
+    if (walk->kind == WALK_FIRST_CUT)
+        end(walk, false, NULL);
+    else
+        step(walk);
 }
 
 /* --- the steps --- */
@@ -285,7 +291,7 @@ bool walk_find_cut(struct dnscheck_job *job, const char *name, enum walk_kind ki
 
 bool walk_find_cut_below(struct dnscheck_job *job, struct cut *from, const char *name, walk_done *done,
                          void *context) {
-    return start(job, from, name, WALK_DELEGATION, 0, done, context);
+    return start(job, from, name, WALK_FIRST_CUT, 0, done, context);
 }
 
 /* --- addresses of name servers without glue --- */

@@ -26,6 +26,7 @@ struct fence {
     struct metric *behind, *replayed, *orphans;
     bool is_running;
     uint64_t last_behind_at; /* `applied` of the former pass where it was behind the ledger */
+    uint64_t applied_before; /* of the former pass; only a Redis that lost something moves it back */
     /* of the running pass */
     struct arena *arena;
     struct store_ledger_state state;
@@ -180,6 +181,10 @@ static bool must_replay(struct fence *fence) {
 
 static void judge(struct fence *fence) {
     char reason[256];
+    bool has_moved_back = fence->state.applied < fence->applied_before;
+    fence->applied_before = fence->state.applied;
+    if (has_moved_back)
+        set_ready(fence, false, "Redis is older than it was: replaying the ledger into Redis");
     if (fence->state.highest > fence->status.last_sequence) {
         snprintf(
             reason, sizeof reason,
@@ -221,6 +226,8 @@ static void note_status(void *context, const struct error *error) {
         return;
     }
     if (*fence->state.ledger_id == '\0') {
+        set_ready(fence, false,
+                  "Redis knows no ledger of this host, it is new or was emptied: replaying the ledger");
         store_reset_ledger_state(fence->worker->store, fence->worker->config->host_name,
                                  fence->status.ledger_id, 0, note_reset, fence);
         return;

@@ -54,6 +54,8 @@ struct signer_certificate {
     uint64_t intent_sequence, issued_sequence; /* ledger records, for the fence */
 };
 
+#define REASON_KEY_COMPROMISE 1 /* RFC 5280 5.3.1 */
+
 struct signer_revocation { /* input and result of signer_revoke */
     uint8_t serial[SERIAL_BYTES];
     const char *issuer;

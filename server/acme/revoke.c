@@ -103,7 +103,9 @@ static enum step_result record_in_ledger(struct operation *operation) {
                            "Only the account that ordered the certificate, an account that holds valid "
                            "authorizations for all its names, or "
                            "its own key can revoke it");
-    if (state->certificate.status == CERTIFICATE_REVOKED)
+    bool is_worse =
+        state->reason == REASON_KEY_COMPROMISE && state->certificate.reason != REASON_KEY_COMPROMISE;
+    if (state->certificate.status == CERTIFICATE_REVOKED && !is_worse)
         return acme_refuse(operation, 400, "alreadyRevoked", "The certificate is revoked already");
     state->revocation = (struct signer_revocation){
         .issuer = state->certificate.issuer, .reason = state->reason, .by = state->by};

@@ -162,7 +162,10 @@ static enum step_result read_reason(struct operation *operation) {
 static enum step_result record_in_ledger(struct operation *operation) {
     struct certificates_state *state = operation->state;
     const char *by = arena_printf(operation->arena, "admin:%s", operation->request->peer_text);
-    if (state->certificate.status != CERTIFICATE_VALID) {
+    bool is_worse = state->certificate.status == CERTIFICATE_REVOKED &&
+                    state->reason == REASON_KEY_COMPROMISE &&
+                    state->certificate.reason != REASON_KEY_COMPROMISE;
+    if (state->certificate.status != CERTIFICATE_VALID && !is_worse) {
         state->was_revoked_before = true;
         return STEP_DONE;
     }

@@ -136,7 +136,7 @@ static void put_basic_constraints(struct der_writer *out) {
     end_extension(out, oid_basic_constraints, sizeof oid_basic_constraints, true, mark);
 }
 
-/* RFC 7093 method 1: the leftmost 160 bits of the SHA-256 of the key's bits; issuing keys use 8 bytes of it.
+/* RFC 7093 method 4: the leftmost 160 bits of the SHA-256 of the key's bits; issuing keys use 8 bytes of it.
  */
 static void key_id_of(struct bytes spki, uint8_t id[SHA256_BYTES]) {
     sha256(spki.data, spki.length, id);

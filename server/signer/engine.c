@@ -13,6 +13,8 @@
 #include "originca/json.h"
 #include "originca/log.h"
 
+#define BY_MAX 200 /* bytes of who asked */
+
 struct signing { /* a sign call on its way through the batch */
     struct engine_call *call;
     struct sign_job job;
@@ -301,19 +303,22 @@ static void log_signing(const struct signing *signing) {
 static void run_revoke(struct engine *engine, struct engine_call *call) {
     struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
     struct error error = {0};
-    struct revoked_serial revoked;
+    struct revoked_serial revoked = {0};
     struct bytes serial = wire_get_bytes(&reader);
     const char *issuer = wire_get_string(&reader);
     uint32_t reason = wire_get_u32(&reader);
     const char *by = wire_get_string(&reader);
-    if (!wire_is_complete(&reader) || serial.length != SERIAL_BYTES || reason > 10 || strlen(by) > 200 ||
+    if (!wire_is_complete(&reader) || serial.length != SERIAL_BYTES || reason > 10 || strlen(by) > BY_MAX ||
         strlen(issuer) > 64) {
         error_set(&error, ERROR_INVALID, "malformed revocation");
         reply_error(call, &error);
         return;
     }
     bool was_revoked = engine_find_revoked(engine, serial.data, &revoked);
-    if (!was_revoked && !engine_append_revoked(engine, serial.data, issuer, reason, by, &revoked, &error)) {
+    /* Only a compromised key makes a revocation worse than it was. */
+    bool is_worse = was_revoked && reason == REASON_KEY_COMPROMISE && revoked.reason != REASON_KEY_COMPROMISE;
+    if ((!was_revoked || is_worse) &&
+        !engine_append_revoked(engine, serial.data, issuer, reason, by, &revoked, &error)) {
         reply_error(call, &error);
         return;
     }
@@ -405,7 +410,10 @@ static void run_set_signing(struct engine *engine, struct engine_call *call) {
     struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
     bool is_allowed = wire_get_u8(&reader) != 0;
     const char *by = wire_get_string(&reader);
-    reply_done(call, wire_is_complete(&reader) && engine_set_signing(engine, is_allowed, by, &error), &error);
+    reply_done(call,
+               wire_is_complete(&reader) && strlen(by) <= BY_MAX &&
+                   engine_set_signing(engine, is_allowed, by, &error),
+               &error);
 }
 
 static void run_confirm_loss(struct engine *engine, struct engine_call *call) {
@@ -413,7 +421,10 @@ static void run_confirm_loss(struct engine *engine, struct engine_call *call) {
     struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
     uint64_t sequence = wire_get_u64(&reader);
     const char *by = wire_get_string(&reader);
-    reply_done(call, wire_is_complete(&reader) && engine_confirm_loss(engine, sequence, by, &error), &error);
+    reply_done(call,
+               wire_is_complete(&reader) && strlen(by) <= BY_MAX &&
+                   engine_confirm_loss(engine, sequence, by, &error),
+               &error);
 }
 
 /* --- the batch --- */

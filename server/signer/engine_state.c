@@ -35,8 +35,7 @@ static bool is_clock_sane(struct engine *engine, struct error *error) {
 
 bool engine_may_sign(struct engine *engine, struct error *error) {
     if (engine->is_stopped)
-        return error_set(error, ERROR_UNAVAILABLE,
-                         "signing is stopped by an operator (`originca admin signing allow` ends it)");
+        return error_set(error, ERROR_UNAVAILABLE, "signing is stopped by an operator; try again later");
     if (engine->is_token_lost)
         return error_set(error, ERROR_UNAVAILABLE, "the token is lost");
     return is_clock_sane(engine, error);
@@ -67,21 +66,25 @@ bool engine_find_revoked(const struct engine *engine, const uint8_t *serial, str
         return false;
     out->revoked_at = (time_t)json_integer_value(json_array_get(found, 0));
     out->sequence = (uint64_t)json_integer_value(json_array_get(found, 1));
+    out->reason = (uint32_t)json_integer_value(json_array_get(found, 2));
     return true;
 }
 
-static void remember_revoked(struct engine *engine, const char *serial, time_t revoked_at,
-                             uint64_t sequence) {
-    if (json_object_get(engine->revoked, serial) == NULL)
-        json_object_set_new(engine->revoked, serial,
-                            json_pack("[I, I]", (json_int_t)revoked_at, (json_int_t)sequence));
+static void remember_revoked(struct engine *engine, const char *serial, time_t revoked_at, uint64_t sequence,
+                             uint32_t reason) {
+    if (json_object_get(engine->revoked, serial) == NULL || reason == REASON_KEY_COMPROMISE)
+        json_object_set_new(
+            engine->revoked, serial,
+            json_pack("[I, I, I]", (json_int_t)revoked_at, (json_int_t)sequence, (json_int_t)reason));
 }
 
 bool engine_append_revoked(struct engine *engine, const uint8_t *serial, const char *issuer, uint32_t reason,
                            const char *by, struct revoked_serial *out, struct error *error) {
     char hex[SERIAL_HEX_MAX], when[TIME_TEXT_MAX];
     hex_encode(serial, SERIAL_BYTES, hex);
-    out->revoked_at = (time_t)(clock_wall_ms() / 1000);
+    if (out->revoked_at == 0) /* else: its reason becomes keyCompromise, its time stays */
+        out->revoked_at = (time_t)(clock_wall_ms() / 1000);
+    out->reason = reason;
     time_format(out->revoked_at, when);
     json_t *fields = json_pack("{s:s, s:s, s:I, s:s, s:s}", "serial", hex, "issuer", issuer, "reason",
                                (json_int_t)reason, "revoked_at", when, "by", by);
@@ -89,7 +92,7 @@ bool engine_append_revoked(struct engine *engine, const uint8_t *serial, const c
                                      : error_set(error, ERROR_INTERNAL, "out of memory");
     json_decref(fields);
     if (is_written) {
-        remember_revoked(engine, hex, out->revoked_at, out->sequence);
+        remember_revoked(engine, hex, out->revoked_at, out->sequence, reason);
         engine->status.revocations++;
         metric_add(engine->revocations_total, 1);
         log_event(LOG_LEVEL_INFO, "certificate revoked", "serial", hex, "by", by, NULL);
@@ -160,7 +163,8 @@ static bool read_record(void *context, const json_t *record, struct error *error
         const char *text = json_string_value(json_object_get(record, "revoked_at"));
         if (text != NULL && time_parse(text, &when))
             remember_revoked(engine, serial, when,
-                             (uint64_t)json_integer_value(json_object_get(record, "seq")));
+                             (uint64_t)json_integer_value(json_object_get(record, "seq")),
+                             (uint32_t)json_integer_value(json_object_get(record, "reason")));
     } else if (json_is_boolean(allowed)) { /* "signing", and the header of a segment */
         engine->is_stopped = json_is_false(allowed);
     }

@@ -6,6 +6,7 @@
 struct revoked_serial {
     time_t revoked_at;
     uint64_t sequence;
+    uint32_t reason;
 };
 
 struct engine {

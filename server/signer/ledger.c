@@ -118,7 +118,13 @@ bool ledger_append(struct ledger *ledger, const char *type, const json_t *fields
     if (record != NULL && (fields == NULL || json_object_update(record, (json_t *)(uintptr_t)fields) == 0))
         text = json_dumps(record, JSON_COMPACT);
     json_decref(record);
-    bool is_queued = text != NULL ? append_text(ledger, text, next, error) : out_of_memory(error);
+    bool is_queued = false;
+    if (text == NULL)
+        out_of_memory(error);
+    else if (2 * LEDGER_HASH_BYTES + 2 + strlen(text) > LEDGER_LINE_MAX)
+        error_set(error, ERROR_INVALID, "the record is longer than a line of the ledger may be");
+    else
+        is_queued = append_text(ledger, text, next, error);
     free(text);
     if (is_queued) {
         ledger->at.last_time_ms = now;
@@ -132,9 +138,21 @@ void ledger_skip_to(struct ledger *ledger, uint64_t sequence) {
     ledger->skip_to = sequence;
 }
 
+/* A file that was moved or removed under us still takes writes, but nobody would ever find them. */
+static bool is_in_its_place(const struct ledger *ledger) {
+    struct stat ours, named;
+    return fstat(ledger->fd, &ours) == 0 && stat(ledger->path, &named) == 0 && ours.st_dev == named.st_dev &&
+           ours.st_ino == named.st_ino;
+}
+
 bool ledger_sync(struct ledger *ledger, struct error *error) {
     if (ledger->is_broken)
         return error_set(error, ERROR_UNAVAILABLE, "the ledger cannot be written");
+    if (ledger->waiting_length > 0 && !is_in_its_place(ledger)) {
+        ledger->is_broken = true;
+        return error_set(error, ERROR_UNAVAILABLE, "the ledger %s is not in its place any more: restore it",
+                         ledger->path);
+    }
     for (size_t done = 0; done < ledger->waiting_length;) {
         ssize_t written = write(ledger->fd, ledger->waiting + done, ledger->waiting_length - done);
         if (written < 0 && errno == EINTR)
@@ -250,11 +268,23 @@ static bool open_last_segment(struct ledger *ledger, char **segments, int count,
            error_set(error, ERROR_UNAVAILABLE, "cannot cut %s: %m", ledger->path);
 }
 
-/* A crash while a segment was begun leaves an empty file: nothing in it was ever acknowledged. */
-static int drop_empty_segment(char **segments, int count) {
-    struct stat status;
-    if (count > 1 && stat(segments[count - 1], &status) == 0 && status.st_size == 0 &&
-        unlink(segments[count - 1]) == 0) {
+/* True also where it cannot be told. */
+static bool has_whole_line(const char *path) {
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return true;
+    int c;
+    while ((c = fgetc(file)) != EOF && c != '\n') {
+    }
+    bool has_line = c == '\n' || ferror(file) != 0;
+    fclose(file);
+    return has_line;
+}
+
+/* A crash or a full disk while a segment was begun leaves an empty file or a piece of its header: nothing in
+ * it was ever acknowledged. */
+static int drop_unbegun_segment(char **segments, int count) {
+    if (count > 1 && !has_whole_line(segments[count - 1]) && unlink(segments[count - 1]) == 0) {
         free(segments[count - 1]);
         return count - 1;
     }
@@ -291,7 +321,7 @@ struct ledger *ledger_open(const char *directory, const char *host, uint32_t seg
     ledger->segment_bytes = segment_bytes;
     struct opening opening = {ledger, visit, context};
     if (take_lock(ledger, error) && (count = ledger_list_segments(directory, &segments, error)) >= 0) {
-        count = drop_empty_segment(segments, count);
+        count = drop_unbegun_segment(segments, count);
         if (count > 0)
             is_open = open_last_segment(ledger, segments, count, &opening, error);
         else if (may_begin)

@@ -5,6 +5,7 @@
 #include "originca/signer.h"
 
 #define LEDGER_HASH_BYTES SHA256_BYTES
+#define LEDGER_LINE_MAX (4u * 1024 * 1024) /* with its newline; longer ones are neither written nor read */
 
 struct ledger;
 

@@ -9,30 +9,27 @@
 
 #include "originca/json.h"
 
-#define LINE_MAX_BYTES (4u * 1024 * 1024)
-
 json_t *ledger_parse_line(struct arena *arena, const char *line, size_t length,
                           const uint8_t previous[LEDGER_HASH_BYTES], uint8_t hash[LEDGER_HASH_BYTES],
                           struct error *error) {
-    char written[2 * LEDGER_HASH_BYTES + 1];
-    uint8_t claimed[LEDGER_HASH_BYTES];
+    char expected[2 * LEDGER_HASH_BYTES + 1];
     if (length < 2 * LEDGER_HASH_BYTES + 3 || line[2 * LEDGER_HASH_BYTES] != ' ') {
         error_set(error, ERROR_INVALID, "not of the form \"<hash> <record>\"");
         return NULL;
     }
-    memcpy(written, line, 2 * LEDGER_HASH_BYTES);
-    written[2 * LEDGER_HASH_BYTES] = '\0';
     const char *json = line + 2 * LEDGER_HASH_BYTES + 1;
     size_t json_length = length - 2 * LEDGER_HASH_BYTES - 1;
     uint8_t *chained = arena_alloc(arena, LEDGER_HASH_BYTES + json_length);
-    if (chained == NULL || !hex_decode(written, claimed, sizeof claimed)) {
-        error_set(error, ERROR_INVALID, "the hash is no 64 hex digits");
+    if (chained == NULL) {
+        error_set(error, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
     memcpy(chained, previous, LEDGER_HASH_BYTES);
     memcpy(chained + LEDGER_HASH_BYTES, json, json_length);
     sha256(chained, LEDGER_HASH_BYTES + json_length, hash);
-    if (memcmp(hash, claimed, LEDGER_HASH_BYTES) != 0) {
+    hex_encode(hash, LEDGER_HASH_BYTES, expected);
+    /* As text: upper-case digits would be a second spelling, a change that nothing shows. */
+    if (memcmp(line, expected, 2 * LEDGER_HASH_BYTES) != 0) {
         error_set(error, ERROR_INVALID,
                   "the hash does not continue the chain: the record or one before it was changed");
         return NULL;
@@ -103,7 +100,7 @@ struct segment_walk {
  * segment. */
 static bool begin_segment(struct segment_walk *segment, const char *line, size_t length) {
     struct ledger_walk *walk = segment->walk;
-    struct arena *arena = arena_new(LINE_MAX_BYTES * 2);
+    struct arena *arena = arena_new(LEDGER_LINE_MAX * 2);
     uint8_t previous[LEDGER_HASH_BYTES] = {0};
     struct error ignored;
     const json_t *record = length > 65 ? json_parse(arena, line + 65, length - 65, &ignored) : NULL;
@@ -153,7 +150,7 @@ static bool take_line(struct segment_walk *segment, const char *line, size_t len
     uint8_t hash[LEDGER_HASH_BYTES];
     if (offset == 0 && !begin_segment(segment, line, length))
         return false;
-    struct arena *arena = arena_new(LINE_MAX_BYTES * 4);
+    struct arena *arena = arena_new(LEDGER_LINE_MAX * 4);
     const json_t *record =
         arena == NULL ? NULL : ledger_parse_line(arena, line, length, walk->last_hash, hash, segment->error);
     bool is_good =
@@ -168,8 +165,20 @@ static bool take_line(struct segment_walk *segment, const char *line, size_t len
     return is_good;
 }
 
-/* A line without newline, or a wrong last line, at the very end of the very last segment is a write that a
- * crash cut short. It was never acknowledged: acknowledging waits for the sync of the whole line. */
+/* A crash leaves a beginning of what was written. A record that is whole but for its newline, with another
+ * byte in the newline's place, is something else: somebody or something changed it. */
+static bool has_changed_end(const struct ledger_walk *walk, const char *line, size_t length) {
+    uint8_t hash[LEDGER_HASH_BYTES];
+    struct error ignored;
+    struct arena *arena = arena_new(LEDGER_LINE_MAX * 4);
+    bool is_changed =
+        arena != NULL && ledger_parse_line(arena, line, length - 1, walk->last_hash, hash, &ignored) != NULL;
+    arena_free(arena);
+    return is_changed;
+}
+
+/* A line without newline at the very end of the very last segment is a write that a crash cut short. It was
+ * never acknowledged: acknowledging waits for the sync of the whole line. */
 static bool walk_segment(struct segment_walk *segment, FILE *file) {
     char *line = NULL;
     size_t capacity = 0;
@@ -178,19 +187,20 @@ static bool walk_segment(struct segment_walk *segment, FILE *file) {
     segment->walk->torn_bytes = 0;
     for (ssize_t length; (length = getline(&line, &capacity, file)) > 0;) {
         number++;
-        bool is_whole = line[length - 1] == '\n' && (size_t)length <= LINE_MAX_BYTES;
-        is_good = is_whole && take_line(segment, line, (size_t)length - 1, offset);
+        bool is_ended = line[length - 1] == '\n', is_short = (size_t)length <= LEDGER_LINE_MAX;
+        is_good = is_ended && is_short && take_line(segment, line, (size_t)length - 1, offset);
         if (is_good) {
             offset += (uint64_t)length;
             continue;
         }
-        bool is_at_end = fgetc(file) == EOF;
-        if (segment->is_last && is_at_end && !is_whole) {
+        /* without a newline this is the end of the file */
+        if (segment->is_last && !is_ended && !has_changed_end(segment->walk, line, (size_t)length)) {
             segment->walk->torn_bytes = (uint64_t)length;
             is_good = true;
         } else {
-            if (!is_whole)
-                error_set(segment->error, ERROR_INVALID, "a line is not finished");
+            if (!is_ended || !is_short)
+                error_set(segment->error, ERROR_INVALID,
+                          is_ended ? "a line is too long" : "a line is not finished");
             error_prefix(segment->error, "%s, line %llu", segment->path, (unsigned long long)number);
         }
         break;

@@ -44,6 +44,12 @@ static bool same(struct bytes a, const void *b, size_t length) {
 #define AIA "\x2B\x06\x01\x05\x05\x07\x01\x01"
 #define SERVER_AUTH "\x06\x08\x2B\x06\x01\x05\x05\x07\x03\x01"
 #define CLIENT_AUTH "\x06\x08\x2B\x06\x01\x05\x05\x07\x03\x02"
+#define OCSP "\x2B\x06\x01\x05\x05\x07\x30\x01"
+/* O=originca, OU=Origin CA, CN=Origin Certificate */
+#define CLASSIC_SUBJECT                                                                                      \
+    "\x30\x44\x31\x11\x30\x0F\x06\x03\x55\x04\x0A\x0C\x08originca"                                           \
+    "\x31\x12\x30\x10\x06\x03\x55\x04\x0B\x0C\x09Origin CA"                                                  \
+    "\x31\x1B\x30\x19\x06\x03\x55\x04\x03\x0C\x12Origin Certificate"
 
 static const struct extension *find(const struct parts *parts, const char *oid, size_t length) {
     for (size_t i = 0; i < parts->extension_count; i++)
@@ -210,8 +216,11 @@ static bool read_time(struct bytes text, uint8_t tag, time_t *when) {
         year += year < 50 ? 2000 : 1900;
     parts.tm_year = year - 1900;
     parts.tm_mon -= 1;
-    *when = timegm(&parts);
-    return true;
+    /* timegm turns month 13 into January: only a time that comes back as it was written is one */
+    struct tm read = parts;
+    *when = timegm(&read);
+    return read.tm_year == parts.tm_year && read.tm_mon == parts.tm_mon && read.tm_mday == parts.tm_mday &&
+           read.tm_hour == parts.tm_hour && read.tm_min == parts.tm_min && read.tm_sec == parts.tm_sec;
 }
 
 static const char *check_time_form(struct bytes text, uint8_t tag) {
@@ -262,9 +271,7 @@ static const char *subject_fits_template(const struct parts *parts) {
     bool is_empty = IS(parts->subject, "\x30\x00");
     if (parts->wanted->shape != TEMPLATE_CLASSIC)
         return is_empty ? NULL : "the subject is not empty";
-    return memmem(parts->subject.data, parts->subject.length, "Origin Certificate", 18) != NULL
-               ? NULL
-               : "the subject is not the fixed one";
+    return IS(parts->subject, CLASSIC_SUBJECT) ? NULL : "the subject is not the fixed one";
 }
 
 static const char *spki_is_wanted(const struct parts *parts) {
@@ -416,8 +423,8 @@ static const char *extended_key_usage_fits(const struct parts *parts) {
 
 static const char *is_no_ca(const struct parts *parts) {
     const struct extension *constraints = FIND(parts, BC);
-    if (constraints != NULL && !IS(constraints->value, "\x30\x00"))
-        return "basicConstraints is not an empty sequence (cA FALSE)";
+    if (constraints != NULL && (!constraints->is_critical || !IS(constraints->value, "\x30\x00")))
+        return "basicConstraints is not critical or not an empty sequence (cA FALSE)";
     return (constraints != NULL) == (parts->wanted->shape == TEMPLATE_CLASSIC)
                ? NULL
                : "basicConstraints does not fit the template";
@@ -462,12 +469,31 @@ static const char *subject_key_id_fits(const struct parts *parts) {
                : "subjectKeyIdentifier is missing or not that of the key";
 }
 
-static bool holds_url(const struct extension *extension, const char *url) {
-    uint8_t head[2] = {0x86, (uint8_t)strlen(url)};
-    const uint8_t *at = memmem(extension->value.data, extension->value.length, url, strlen(url));
-    return strlen(url) < 128 && at != NULL && at >= extension->value.data + 2 &&
-           memcmp(at - 2, head, 2) == 0 &&
-           at + strlen(url) == extension->value.data + extension->value.length;
+/* Takes off elements that each hold exactly one more; what the last one holds is in `content`. */
+static bool unwrap(struct bytes input, const char *tags, struct bytes *content) {
+    struct der_item item;
+    for (; *tags != '\0'; tags++) {
+        if (!der_expect(&input, (uint8_t)*tags, &item) || input.length != 0)
+            return false;
+        input = item.content;
+    }
+    *content = input;
+    return true;
+}
+
+/* One distribution point, its fullName one URI, and nothing else. */
+static bool is_only_point(struct bytes value, const char *url) {
+    struct bytes text;
+    return unwrap(value, "\x30\x30\xA0\xA0\x86", &text) && same(text, url, strlen(url));
+}
+
+/* One description, of OCSP. */
+static bool is_only_access(struct bytes value, const char *url) {
+    struct bytes description;
+    struct der_item method, location;
+    return unwrap(value, "\x30\x30", &description) && der_expect(&description, 0x06, &method) &&
+           IS(method.content, OCSP) && der_expect(&description, 0x86, &location) && description.length == 0 &&
+           same(location.content, url, strlen(url));
 }
 
 static const char *crl_point_fits(const struct parts *parts) {
@@ -476,7 +502,7 @@ static const char *crl_point_fits(const struct parts *parts) {
         parts->wanted->shape == TEMPLATE_COMPACT ? NULL : parts->wanted->issuer->config->crl_url;
     if (url == NULL)
         return points == NULL ? NULL : "a CRL distribution point does not belong here";
-    return points != NULL && !points->is_critical && holds_url(points, url)
+    return points != NULL && !points->is_critical && is_only_point(points->value, url)
                ? NULL
                : "the CRL distribution point is missing or not the configured one";
 }
@@ -487,7 +513,7 @@ static const char *authority_access_fits(const struct parts *parts) {
         parts->wanted->shape == TEMPLATE_CLASSIC ? parts->wanted->issuer->config->ocsp_url : NULL;
     if (url == NULL)
         return access == NULL ? NULL : "authority information access does not belong here";
-    return access != NULL && !access->is_critical && holds_url(access, url)
+    return access != NULL && !access->is_critical && is_only_access(access->value, url)
                ? NULL
                : "the OCSP address is missing or not the configured one";
 }

@@ -34,6 +34,9 @@ static bool judge_names(const struct signer_certificate_request *request, struct
     if (request->name_count == 0 || request->name_count > NAMES_MAX)
         return error_set(error, ERROR_REFUSED, "a certificate has 1 to %d names, not %zu", NAMES_MAX,
                          request->name_count);
+    if (request->zone_count > request->name_count)
+        return error_set(error, ERROR_REFUSED, "there are %zu zones for %zu names; a name is in one zone",
+                         request->zone_count, request->name_count);
     for (size_t i = 0; i < request->name_count; i++) {
         if (!name_check(request->names[i], canonical, error)) {
             if (error != NULL)
@@ -58,7 +61,7 @@ static bool judge_evidence(const struct config *config, int64_t now_ms,
                          request->evidence_count, request->name_count);
     for (size_t i = 0; i < request->name_count; i++) {
         const struct signer_evidence *evidence = &request->evidence[i];
-        int64_t age = now_ms / 1000 - evidence->checked_at;
+        int64_t age = now_ms / 1000 - (evidence->checked_at < 0 ? 0 : evidence->checked_at);
         if (strcmp(evidence->name, request->names[i]) != 0)
             return error_set(error, ERROR_REFUSED, "there is no proof of ownership for %s",
                              request->names[i]);
@@ -122,7 +125,7 @@ static bool judge_validity(const struct config *config, int64_t now_ms, struct s
 bool policy_judge(struct arena *arena, const struct config *config, const struct issuer *issuers,
                   size_t issuer_count, int64_t now_ms, struct sign_job *job, struct error *error) {
     const struct signer_certificate_request *request = &job->request;
-    int64_t claim_age = now_ms - request->claimed_at_ms;
+    int64_t claim_age = now_ms - (request->claimed_at_ms < 0 ? 0 : request->claimed_at_ms);
     job->profile = config_find_profile(config, request->profile);
     job->issuer = NULL;
     for (size_t i = 0; i < issuer_count; i++)

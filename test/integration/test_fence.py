@@ -1,0 +1,575 @@
+"""The fence between Redis, the ledger and the token: whatever one of them has lost, nothing is issued until the others
+have given it back or an operator has accepted the loss; readyz says what is wrong, and the documented way out works.
+
+"Held" is a Redis that lets everybody read and nobody write (it waits for replicas that do not exist), so that the
+server stays in the middle of its recovery for as long as a test looks at it."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from acme_raw import make_csr, make_key
+from under_test import run, start_time, wait_end, wait_until
+from verify import der_of, load_chain
+
+SANDBOX_OPTIONS = ("--set", "server.retire_idle_seconds=0", "--set", "signer.signer_timeout_ms=2000")
+HELD = ("--min-replicas-to-write", "1")
+RECOVERY = 60  # seconds; the signer and the connections to Redis come back with back-off
+
+
+@pytest.fixture
+def box(own_sandbox):
+    """The module's sandbox, well before the test and after it."""
+    wait_well(own_sandbox)
+    yield own_sandbox
+    wait_well(own_sandbox)
+    own_sandbox.client().issue([own_sandbox.name()])
+
+
+# Redis
+
+
+def redis(box, *words):
+    return run(["redis-cli", "-s", box["REDIS_SOCKET"], *words]).stdout.strip()
+
+
+def start_redis(box, *options):
+    """With settings that redis.conf does not hold; returns when it answers."""
+    box.processes.start("redis", ["redis-server", str(box.directory / "redis.conf"), *options])
+
+    def answers():
+        result = run(["redis-cli", "-s", box["REDIS_SOCKET"], "PING"], check=False)
+        return "PONG" in result.stdout or "NOAUTH" in result.stdout
+
+    assert wait_until(answers, 20)
+
+
+def release(box):
+    redis(box, "CONFIG", "SET", "min-replicas-to-write", "0")
+
+
+def drop_connections(box):
+    redis(box, "CLIENT", "KILL", "TYPE", "normal")
+
+
+def replace_data(box, copy, *options):
+    """Redis starts again with the data of a copy, or with none."""
+    box.kill_redis()
+    shutil.rmtree(box.directory / "redis")
+    if copy is None:
+        (box.directory / "redis").mkdir(mode=0o700)
+    else:
+        shutil.copytree(copy, box.directory / "redis")
+    start_redis(box, *options)
+
+
+@pytest.fixture
+def backup(box, tmp_path):
+    """A copy of Redis's data as it is now; it is put back in the end."""
+    copy = tmp_path / "redis-copy"
+    shutil.copytree(box.directory / "redis", copy)
+    yield copy
+    replace_data(box, copy)
+
+
+@contextlib.contextmanager
+def configured(box, section, line):
+    """The server runs with one more setting meanwhile."""
+    path = Path(box["CONFIG"])
+    good = path.read_text()
+    path.write_text(good.replace(f"{section} {{\n", f"{section} {{\n    {line}\n", 1))
+    try:
+        hup(box)
+        yield
+    finally:
+        path.write_text(good)
+        hup(box)
+
+
+def hup(box):
+    """Returns when the former workers have ended: they would go on saying what they saw."""
+    before, former = box.log_text().count("reload complete"), set(box.workers())
+    os.kill(box.supervisor, signal.SIGHUP)
+    assert wait_until(lambda: box.log_text().count("reload complete") > before, RECOVERY), box.log_text()[-3000:]
+    assert wait_until(lambda: not former & set(box.workers()), RECOVERY)
+
+
+# What the server says
+
+
+def readiness(box):
+    """The document of readyz; {} while nobody answers."""
+    _, text = box.admin.readiness()
+    with contextlib.suppress(ValueError):
+        return json.loads(text)
+    return {}
+
+
+def serving(box):
+    """{worker: does it serve?} by the last word of each in the log; readyz is answered by any of them."""
+    words = re.findall(r'(worker-\d+) event=(serving|"not serving")', box.log_text())
+    return {worker: word == "serving" for worker, word in words}
+
+
+def wait_well(box):
+    """Ready, and so says every worker."""
+    box.wait_ready(RECOVERY)
+    assert wait_until(lambda: all(serving(box).values()), RECOVERY), serving(box)
+
+
+def wait_not_ready(box, part, *words, seconds=RECOVERY):
+    """Until readyz says that `part` is not well, for a reason that holds the words, and no worker serves where Redis
+    or the ledger is to blame; the reason."""
+    seen = []
+
+    def says_why():
+        document = readiness(box)
+        seen.append(document)
+        reason = document.get(part, {}).get("reason", "")
+        is_said = document.get("ready") is False and reason and all(word in reason for word in words)
+        return reason if is_said and (part == "signer" or not any(serving(box).values())) else None
+
+    reason = wait_until(says_why, seconds)
+    assert reason, (seen[-1], serving(box))
+    return reason
+
+
+class Customer:
+    """A customer with a certificate, and an order that needs nothing but its finalize."""
+
+    def __init__(self, box):
+        self.box, self.client = box, box.client()
+        self.name = box.name()
+        created = self.client.new_order([self.name]).expect(201)
+        self.url, self.order = created.headers["Location"], created.json
+        self.csr = make_csr(make_key("p256"), [self.name])
+
+    def issue(self):
+        """(serial, PEM chain, leaf)"""
+        _, chain, _ = self.client.issue([self.box.name()])
+        leaf = load_chain(chain)[0]
+        return leaf.serial_number, chain, leaf
+
+    def finalize(self):
+        return self.client.finalize(self.order, self.csr)
+
+    def check_refused(self):
+        """Neither the order that is ready nor a new one gets anything, and the client is told to come again."""
+        self.client.close()
+        for reply in (self.finalize(), self.client.new_order([self.box.name()])):
+            assert reply.status == 503 and reply.problem == "serverInternal", reply.text
+            assert reply.headers["Retry-After"].isdigit()
+            assert len(reply.json["detail"]) > 20, reply.text
+        return reply.json["detail"]
+
+    def check_not_issued(self):
+        """Without a signer no worker knows what became of an attempt: 503, or an order that stays in processing."""
+        reply = self.finalize()
+        if reply.status == 200:
+            assert reply.json["status"] == "processing" and "certificate" not in reply.json, reply.text
+        else:
+            assert reply.status in (403, 503) and reply.problem in ("orderNotReady", "serverInternal"), reply.text
+            assert reply.status != 503 or reply.headers["Retry-After"].isdigit()
+        return reply
+
+    def check_served(self):
+        """The order is still there and gives one certificate. An attempt that was left in doubt ends either way: given
+        up, or carried out by the signer that came back."""
+        wait_well(self.box)
+        self.client.close()
+        seen = []
+
+        def is_decided():
+            seen.append(self.client.post(self.url).expect(200).json["status"])
+            return seen[-1] in ("ready", "valid")
+
+        assert wait_until(is_decided, RECOVERY, pause=0.3), seen[-1]
+        if seen[-1] == "ready":
+            assert self.finalize().expect(200).json["status"] == "valid"
+        issued = [each for each in self.box.ledger("issued") if each["names"] == [self.name]]
+        assert len(issued) == 1, issued
+        self.box.server_tool("ledger", "verify")
+
+
+@pytest.fixture
+def customer(box):
+    return Customer(box)
+
+
+def status_of(box, serial):
+    return box.admin.get(f"certificates/{serial}")["status"]
+
+
+def watermark(box):
+    return int(redis(box, "HGET", "ledger:sandbox", "applied") or 0)
+
+
+def last_record(box):
+    return json.loads(box.server_tool("ledger", "verify", "--json").stdout)["last_sequence"]
+
+
+# Redis has lost something
+
+
+@pytest.fixture
+def later(box, customer, backup):
+    """What happened after the copy was made: a certificate issued, another one revoked."""
+    customer.revoked, _, leaf = customer.issue()
+    customer.client.revoke(der_of(leaf), 4).expect(200)
+    customer.issued, customer.chain, _ = customer.issue()
+    return customer
+
+
+def test_a_redis_restored_from_an_older_copy_issues_nothing_before_it_is_brought_up_to_date(box, later, backup):
+    copied = watermark(box)
+    replace_data(box, backup, *HELD)
+    reason = wait_not_ready(box, "ledger", "replay")
+    assert "NOREPLICAS" in reason
+    assert watermark(box) < copied
+    later.check_refused()
+    assert box.admin.fetch("GET", "/healthz")[0] == 200
+    release(box)
+    later.check_served()
+    assert status_of(box, later.revoked) == "revoked"
+    assert status_of(box, later.issued) == "valid"
+    assert load_chain(box.admin.get(f"certificates/{later.issued}")["pem"]) == load_chain(later.chain)[:1]
+    assert watermark(box) == last_record(box)
+
+
+def test_ledger_replay_prints_what_an_older_copy_lacks(box, later, backup):
+    box.wait_ready()
+    everything = box.server_tool("ledger", "replay").stdout.splitlines()
+    replace_data(box, backup, *HELD)
+    applied = watermark(box)
+    release(box)
+    lacking = [json.loads(line) for line in
+               box.server_tool("ledger", "replay", "--from", str(applied + 1)).stdout.splitlines()]
+    assert len(lacking) < len(everything)
+    assert all(record["seq"] > applied for record in lacking)
+    found = {(record["type"], int(record["serial"], 16)) for record in lacking}
+    assert {("revoked", later.revoked), ("issued", later.issued)} <= found
+
+
+def test_an_empty_redis_serves_nothing_before_the_ledger_was_replayed(box, later, backup):
+    replace_data(box, None, *HELD)
+    wait_not_ready(box, "ledger", "ledger")
+    later.check_refused()
+    assert box.admin_command("health", check=False).returncode == 1
+    release(box)
+    wait_well(box)
+    assert status_of(box, later.revoked) == "revoked"
+    assert status_of(box, later.issued) == "valid"
+    # Customers are not in the ledger: what nobody owns is given to nobody.
+    assert box.listing("customers") == [] and box.listing("zones") == []
+    reply = later.finalize()
+    assert reply.problem == "accountDoesNotExist", reply.text
+    assert later.client.register(box["EAB_KID"], box["EAB_HMAC"]).status >= 400
+    # The documented way: Redis's own backup first, then the ledger gives what that lacks.
+    replace_data(box, backup)
+    later.check_served()
+    assert status_of(box, later.revoked) == "revoked"
+    assert status_of(box, later.issued) == "valid"
+
+
+def flush(box):
+    """Empties Redis under the server's feet, and holds it, at one moment."""
+    commands = "MULTI\nFLUSHALL\nCONFIG SET min-replicas-to-write 1\nEXEC\n"
+    run(["sh", "-c", f"printf '{commands}' | redis-cli -e -s {box['REDIS_SOCKET']}"])
+
+
+def test_a_flushed_redis_gets_certificates_and_revocations_back_from_the_ledger(box, later, backup):
+    flush(box)
+    later.client.close()
+    assert later.finalize().status == 503
+    release(box)
+    assert wait_until(lambda: watermark(box) == last_record(box), RECOVERY)
+    assert status_of(box, later.revoked) == "revoked"
+    assert status_of(box, later.issued) == "valid"
+
+
+def test_a_server_whose_redis_is_flushed_says_that_it_is_not_ready(box, later, backup):
+    flush(box)
+    wait_not_ready(box, "ledger", "ledger", seconds=20)
+    later.check_refused()
+    release(box)
+    wait_well(box)
+    assert status_of(box, later.revoked) == "revoked"
+
+
+def test_a_redis_whose_data_goes_back_in_time_while_connected_is_not_served_from(box, later):
+    """As an import of old data does it: the connection stays, the watermark moves back."""
+    commands = "MULTI\nHSET ledger:sandbox applied 0\nCONFIG SET min-replicas-to-write 1\nEXEC\n"
+    run(["sh", "-c", f"printf '{commands}' | redis-cli -e -s {box['REDIS_SOCKET']}"])
+    wait_not_ready(box, "ledger", "replay", seconds=20)
+    later.check_refused()
+    release(box)
+    wait_well(box)
+    assert watermark(box) == last_record(box)
+
+
+# The ledger has lost something
+
+
+@pytest.fixture
+def ledger_copy(box, tmp_path):
+    """The ledger as it is now, kept elsewhere."""
+    copy = tmp_path / "ledger-copy"
+    shutil.copytree(box.directory / "ledger", copy)
+    return copy
+
+
+def restart_signer(box):
+    signer = box.signer()
+    if signer is not None:
+        box.kill(signer)
+
+
+def move(source, target):
+    assert not target.exists()
+    shutil.move(source, target)
+
+
+def confirm_loss(box):
+    return box.admin_command("--json", "ledger", "confirm-loss", check=False)
+
+
+def test_a_lost_ledger_stops_issuing_until_it_is_put_back(box, customer, tmp_path):
+    ledger = box.directory / "ledger"
+    move(ledger, tmp_path / "away")
+    restart_signer(box)
+    try:
+        wait_not_ready(box, "signer")
+        assert wait_until(lambda: f"cannot lock the ledger directory {ledger}" in box.log_text(), RECOVERY)
+        customer.check_not_issued()
+        refused = confirm_loss(box)
+        assert refused.returncode == 1 and "signer" in refused.stderr, refused.stderr
+    finally:
+        shutil.rmtree(ledger, ignore_errors=True)
+        move(tmp_path / "away", ledger)
+    customer.check_served()
+
+
+def test_a_ledger_that_is_gone_for_good_needs_a_new_one_and_the_operators_word(box, customer):
+    revoked, _, leaf = customer.issue()
+    customer.client.revoke(der_of(leaf), 1).expect(200)
+    known = watermark(box)
+    shutil.rmtree(box.directory / "ledger")
+    (box.directory / "ledger").mkdir(mode=0o700)
+    restart_signer(box)
+    wait_not_ready(box, "signer")
+    box.server_tool("ca", "init")
+    reason = wait_not_ready(box, "ledger", "another ledger")
+    assert "originca admin ledger confirm-loss" in reason
+    detail = customer.check_refused()
+    assert "another ledger" in detail
+    confirmed = confirm_loss(box)
+    assert confirmed.returncode == 0, confirmed.stderr
+    assert json.loads(confirmed.stdout)["last_sequence"] > known
+    customer.check_served()
+    assert [record["redis_seq"] for record in box.ledger("loss-confirmed")] == [known]
+    assert status_of(box, revoked) == "revoked"
+    again = confirm_loss(box)
+    assert again.returncode == 1 and "nothing is lost" in again.stderr
+
+
+def test_a_ledger_older_than_redis_needs_the_operators_word(box, customer, ledger_copy):
+    lost, _, _ = customer.issue()
+    known = watermark(box)
+    shutil.rmtree(box.directory / "ledger")
+    shutil.copytree(ledger_copy, box.directory / "ledger")
+    restart_signer(box)
+    reason = wait_not_ready(box, "ledger", "records are lost", str(known), str(last_record(box)))
+    assert "originca admin ledger confirm-loss" in reason
+    customer.check_refused()
+    assert confirm_loss(box).returncode == 0
+    customer.check_served()
+    assert status_of(box, lost) == "valid"
+    numbers = [record["seq"] for record in box.ledger("loss-confirmed")]
+    assert numbers[-1] == known + 1, numbers
+
+
+def test_a_restored_ledger_needs_no_word(box, customer, ledger_copy, tmp_path):
+    customer.issue()
+    whole = tmp_path / "whole"
+    move(box.directory / "ledger", whole)
+    shutil.copytree(ledger_copy, box.directory / "ledger")
+    restart_signer(box)
+    wait_not_ready(box, "ledger", "records are lost")
+    customer.check_refused()
+    shutil.rmtree(box.directory / "ledger")
+    move(whole, box.directory / "ledger")
+    restart_signer(box)
+    customer.check_served()
+
+
+def test_nothing_is_lost_so_nothing_can_be_confirmed(box):
+    before = last_record(box)
+    refused = confirm_loss(box)
+    assert refused.returncode == 1 and "nothing is lost" in refused.stderr
+    assert last_record(box) == before
+
+
+def test_a_ledger_taken_away_under_a_running_signer_stops_issuing(box, customer, tmp_path):
+    ledger = box.directory / "ledger"
+    move(ledger, tmp_path / "away")
+    try:
+        customer.check_not_issued()
+    finally:
+        shutil.rmtree(ledger, ignore_errors=True)
+        move(tmp_path / "away", ledger)
+    customer.check_served()
+
+
+# Redis cannot be used
+
+
+def test_redis_away_is_503_for_clients_and_admins_until_it_is_back(box, customer):
+    box.kill_redis()
+    try:
+        wait_not_ready(box, "redis")
+        customer.check_refused()
+        status, headers, text = box.admin.fetch("GET", "/admin/v1/zones")
+        assert status == 503 and headers["Retry-After"].isdigit() and b"Redis" in text, text
+        refused = box.admin_command("zone", "list", check=False)
+        assert refused.returncode != 0 and "Redis" in refused.stderr and refused.stdout == ""
+        assert box.admin.fetch("GET", "/healthz")[0] == 200
+        assert box.admin.fetch("GET", "/metrics")[0] == 200
+        # Issuing can be stopped whatever else is broken.
+        assert json.loads(box.admin_command("--json", "signing", "stop").stdout) == {"allowed": False}
+        box.admin_command("signing", "allow")
+    finally:
+        start_redis(box)
+    customer.check_served()
+
+
+@pytest.mark.parametrize("setting, weak, good", [
+    ("appendonly", "no", "yes"),
+    ("appendfsync", "everysec", "always"),
+    ("maxmemory-policy", "allkeys-lru", "noeviction"),
+])
+def test_a_redis_that_may_forget_is_refused_with_the_setting_to_change(box, customer, setting, weak, good):
+    redis(box, "CONFIG", "SET", setting, weak)
+    drop_connections(box)
+    try:
+        wait_not_ready(box, "redis", f"set `{setting} {good}`")
+        customer.check_refused()
+    finally:
+        redis(box, "CONFIG", "SET", setting, good)
+    customer.check_served()
+
+
+def test_a_redis_that_may_forget_is_served_from_where_the_operator_allows_it_and_the_log_warns(box, customer):
+    offset = len(box.log_text())
+    with configured(box, "redis", "redis_allow_unsafe_durability = true"):
+        redis(box, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        drop_connections(box)
+        try:
+            assert wait_until(lambda: "allkeys-lru" in box.log_text()[offset:], RECOVERY)
+            customer.check_served()
+        finally:
+            redis(box, "CONFIG", "SET", "maxmemory-policy", "noeviction")
+    warnings = [line for line in box.log_text()[offset:].splitlines() if "allkeys-lru" in line]
+    assert warnings and all(" warning " in line for line in warnings), warnings
+
+
+def test_a_server_that_starts_with_a_weak_redis_serves_nothing_until_it_is_set_right(box, customer):
+    pid = box.supervisor
+    started = start_time(pid)
+    os.kill(pid, signal.SIGTERM)
+    assert wait_end(pid, started, 30)
+    redis(box, "CONFIG", "SET", "appendonly", "no")
+    program = Path(os.environ["ORIGINCA_BUILD"]) / "server" / "originca-server"
+    box.processes.start("server", [str(program), "-c", box["CONFIG"]], {"SOFTHSM2_CONF": box["SOFTHSM2_CONF"]})
+    try:
+        wait_not_ready(box, "redis", "set `appendonly yes`")
+        customer.check_refused()
+    finally:
+        redis(box, "CONFIG", "SET", "appendonly", "yes")
+    customer.check_served()
+
+
+def test_a_replica_is_refused(box, customer):
+    """What a fail-over leaves behind: the connection goes on to a server that takes no writes."""
+    redis(box, "REPLICAOF", "127.0.0.1", "1")
+    drop_connections(box)
+    try:
+        wait_not_ready(box, "redis", "replica", "primary")
+        customer.check_refused()
+    finally:
+        redis(box, "REPLICAOF", "NO", "ONE")
+    customer.check_served()
+
+
+def test_a_wrong_password_is_said_and_a_right_one_is_taken_without_a_restart(box, customer, tmp_path):
+    password_file = tmp_path / "redis-password"
+    password_file.write_text("wrong-Pa55\n")
+    password_file.chmod(0o600)
+
+    def with_password(*words):
+        run(["redis-cli", "-s", box["REDIS_SOCKET"], "-a", "right-Pa55", "--no-auth-warning", *words])
+
+    redis(box, "CONFIG", "SET", "requirepass", "right-Pa55")
+    try:
+        with_password("CLIENT", "KILL", "TYPE", "normal")
+        wait_not_ready(box, "redis", "NOAUTH")
+        customer.check_refused()
+        with configured(box, "redis", f'redis_password_file = "{password_file}"'):
+            wait_not_ready(box, "redis", "WRONGPASS")
+            customer.check_refused()
+            password_file.write_text("right-Pa55\n")
+            customer.check_served()
+    finally:
+        with_password("CONFIG", "SET", "requirepass", "")
+    drop_connections(box)
+    assert "Pa55" not in box.log_text()
+
+
+# The token cannot be used
+
+
+def test_a_lost_token_is_503_and_the_order_is_finished_when_it_is_back(box, customer, tmp_path):
+    tokens = box.directory / "tokens"
+    move(tokens, tmp_path / "tokens")
+    try:
+        reply = customer.check_not_issued()
+        assert reply.status == 503 and "token" in reply.json["detail"], reply.text
+        wait_not_ready(box, "signer")
+        customer.check_not_issued()
+    finally:
+        shutil.rmtree(tokens, ignore_errors=True)
+        move(tmp_path / "tokens", tokens)
+    customer.check_served()
+
+
+def test_signing_that_was_stopped_stays_stopped_over_a_restart_of_the_signer(box, customer):
+    box.admin_command("signing", "stop")
+    try:
+        signer = box.signer()
+        box.kill(signer)
+        assert wait_until(lambda: box.signer() not in (None, signer), RECOVERY)
+        wait_not_ready(box, "signer", "stopped by an operator")
+        assert customer.finalize().status == 503
+    finally:
+        box.admin_command("signing", "allow")
+    customer.check_served()
+
+
+def test_a_token_that_is_away_when_the_signer_starts_is_awaited(box, customer, tmp_path):
+    tokens = box.directory / "tokens"
+    move(tokens, tmp_path / "tokens")
+    offset = len(box.log_text())
+    restart_signer(box)
+    try:
+        wait_not_ready(box, "signer")
+        assert wait_until(lambda: "the signer cannot start" in box.log_text()[offset:], RECOVERY)
+        customer.check_not_issued()
+    finally:
+        shutil.rmtree(tokens, ignore_errors=True)
+        move(tmp_path / "tokens", tokens)
+    customer.check_served()

@@ -1,0 +1,1312 @@
+"""The ownership check against name servers that are broken or hostile: each scenario bends the honest tree of dns_farm.py
+and says what the check must conclude. `originca check` runs the check that the server runs.
+
+No scenario may take longer than the deadline, or send more queries than the budget."""
+
+import json
+import os
+import random
+import struct
+import time
+from pathlib import Path
+
+import dns.flags
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+import pytest
+
+from dns_farm import EDGE, TYPE, Farm, Keys, World, Zone, name
+from under_test import run
+
+DEADLINE_MS, TIMEOUT_MS, BUDGET, PER_NAME = 2500, 200, 60, 12
+OURS = "ns1.provider.test,ns2.provider.test"
+SCENARIOS = []
+
+
+@pytest.fixture(scope="module")
+def farm():
+    farm = Farm()
+    yield farm
+    farm.close()
+
+
+def check(farm, world, directory, names=("www.shop.test",), zone="shop.test", servers=OURS, caa=None, anchor=False,
+          account=None, txt=None, budget=BUDGET):
+    """(verdict, reason, whole result)"""
+    farm.world = world
+    hints = directory / "hints"
+    hints.write_text(". 3600 NS a.root.\na.root. 3600 A 127.66.0.1\n")
+    command = [Path(os.environ["ORIGINCA_BUILD"]) / "cli" / "originca", "check", "--json", "--zone", zone,
+               "--name-servers", servers, "--edge-prefixes", ",".join(EDGE), "--root-hints", hints, "--dns-port",
+               farm.port, "--deadline-ms", DEADLINE_MS, "--query-timeout-ms", TIMEOUT_MS, "--max-queries", budget]
+    if caa:
+        command += ["--caa-mode", caa, "--caa-identities", "ca.provider.test"]
+    if account:
+        command += ["--account-uri", account]
+    if txt:
+        command += ["--txt", txt]
+    if anchor:
+        (directory / "anchor").write_text(anchor if isinstance(anchor, str) else world.anchor())
+        command += ["--trust-anchor", directory / "anchor"]
+    result = run([*command, *names], check=False, timeout=30)
+    assert result.stdout, result.stderr
+    found = json.loads(result.stdout)
+    findings = found["zones"] + found["names"]
+    worst = next((each for each in findings if each["verdict"] == found["verdict"]), findings[-1])
+    reason = worst["reason"] if found["verdict"] != "ok" else findings[-1]["reason"]
+    assert found["sent"] <= budget + PER_NAME * len(names), found["sent"]
+    assert found["duration_ms"] <= DEADLINE_MS + 300, found["duration_ms"]
+    assert (result.returncode == 0) == (found["verdict"] == "ok"), result
+    return found["verdict"], reason, found
+
+
+def scenario(verdict, reason, world=None, **options):
+    """Registers a scenario: `world` are the arguments of World, `options` those of check; `secure` asks for a
+    validated (True) or unvalidated (False) name."""
+
+    def register(function):
+        SCENARIOS.append(pytest.param(function, verdict, reason, world or {}, options, id=function.__name__))
+        return function
+
+    return register
+
+
+def signed(verdict, reason, **options):
+    options.setdefault("anchor", True)
+    world = {"is_signed": True, **{key: options.pop(key) for key in ("algorithm", "shop_signed") if key in options}}
+    return scenario(verdict, reason, world=world, **options)
+
+
+# Helpers for bending
+
+
+def edit(function, kinds=None, names=None):
+    """A hook that changes the honest answer before it is sent: function(answer, query)."""
+
+    def hook(query, wire, transport, server):
+        question = query.question[0]
+        if kinds and dns.rdatatype.to_text(question.rdtype) not in kinds:
+            return None
+        if names and question.name.to_text().lower() not in names:
+            return None
+        answer = server.resolve(query)
+        function(answer, query)
+        return [answer.to_wire()]
+
+    return hook
+
+
+def reply(function, kinds=None, transports=("udp", "tcp")):
+    """A hook on the bytes: function(honest reply, query bytes) -> actions."""
+
+    def hook(query, wire, transport, server):
+        if transport not in transports:
+            return None
+        if kinds and dns.rdatatype.to_text(query.question[0].rdtype) not in kinds:
+            return None
+        return function(server.resolve(query).to_wire(), wire)
+
+    return hook
+
+
+def record(owner, kind, *values):
+    return dns.rrset.from_text(owner, 60, "IN", kind, *values)
+
+
+def set_rcode(rcode):
+    def change(answer, query):
+        answer.rcode, answer.answer, answer.authority = rcode, [], []
+        answer.is_authoritative = False
+
+    return change
+
+
+# 1. Honest trees
+
+
+@scenario("ok", "proxied")
+def honest(world):
+    pass
+
+
+@scenario("ok", "proxied", names=("*.shop.test",))
+def honest_wildcard(world):
+    world.shop.add("*.shop.test. A 203.0.113.77")
+
+
+@scenario("ok", "proxied", names=("*.shop.test",))
+def wildcard_without_dns_wildcard_takes_the_base(world):
+    pass
+
+
+@scenario("ok", "proxied", names=("a.b.c.shop.test",))
+def deep_name_below_empty_non_terminals(world):
+    world.shop.add("a.b.c.shop.test. A 203.0.113.5")
+
+
+@scenario("ok", "proxied", names=("only4.shop.test",))
+def only_v4(world):
+    world.shop.add("only4.shop.test. A 203.0.113.5")
+
+
+@scenario("ok", "proxied", names=("only6.shop.test",))
+def only_v6(world):
+    world.shop.add("only6.shop.test. AAAA 2001:db8:ed9e::5")
+
+
+@scenario("ok", "proxied", servers=OURS + ",ns3.provider.test")
+def a_subset_of_the_assigned_servers_is_enough(world):
+    pass
+
+
+@scenario("ok", "proxied")
+def one_parent_server_is_silent(world):
+    world.at(2)[0].listens = False
+
+
+@scenario("ok", "proxied")
+def parent_and_child_on_one_server(world):
+    for server in world.at(2, 3):
+        server.zones += [world.shop]
+
+
+@scenario("ok", "proxied", zone="deep.shop.test", names=("www.deep.shop.test",))
+def a_zone_below_a_zone(world):
+    for rr in ("deep.shop.test. NS ns1.provider.test.", "deep.shop.test. NS ns2.provider.test."):
+        world.shop.add(rr)
+    deep = Zone("deep.shop.test.", """deep.shop.test. NS ns1.provider.test.
+        deep.shop.test. NS ns2.provider.test.
+        www.deep.shop.test. A 203.0.113.9""")
+    for server in world.at(11, 12):
+        server.zones.append(deep)
+
+
+@scenario("ok", "proxied")
+def glueless_name_servers(world):
+    world.tld.remove("ns1.provider.test.", "A").remove("ns2.provider.test.", "A")
+    world.tld.remove("provider.test.", "NS").add("provider.test. NS ns1.foreign.test.")
+    world.at(21)[0].zones.append(world.provider)
+
+
+@scenario("ok", "proxied", names=("alias.shop.test",))
+def cname_inside_the_zone(world):
+    world.shop.add("alias.shop.test. CNAME www.shop.test.")
+
+
+@scenario("ok", "proxied", names=("alias.shop.test",))
+def cname_out_of_the_zone_to_the_edge(world):
+    world.shop.add("alias.shop.test. CNAME edge.provider.test.")
+    world.provider.add("edge.provider.test. A 203.0.113.1")
+
+
+@scenario("ok", "proxied", names=("x.old.shop.test",))
+def dname_inside_the_zone(world):
+    world.shop.add("old.shop.test. DNAME new.shop.test.").add("x.new.shop.test. A 203.0.113.3")
+
+
+@scenario("ok", "proxied", names=("alias0.shop.test",))
+def eight_aliases_are_followed(world):
+    for at in range(8):
+        world.shop.add(f"alias{at}.shop.test. CNAME alias{at + 1}.shop.test.")
+    world.shop.add("alias8.shop.test. A 203.0.113.3")
+
+
+# 2. Delegation
+
+
+@scenario("refused", "delegated-elsewhere")
+def delegated_to_a_foreign_pair(world):
+    world.tld.remove("shop.test.", "NS").add("shop.test. NS ns1.foreign.test.")
+
+
+@scenario("refused", "delegated-elsewhere", servers="ns3.provider.test,ns4.provider.test")
+def delegated_to_another_customers_pair(world):
+    pass
+
+
+@scenario("refused", "partly-delegated")
+def one_foreign_server_beside_ours(world):
+    world.tld.add("shop.test. NS ns1.foreign.test.")
+
+
+@scenario("refused", "partly-delegated")
+def another_customers_server_beside_ours(world):
+    world.tld.add("shop.test. NS ns3.provider.test.")
+
+
+@scenario("refused", "not-delegated")
+def no_zone_cut_at_the_parent(world):
+    world.tld.remove("shop.test.", "NS").add("shop.test. A 203.0.113.10")
+
+
+@scenario("refused", "does-not-exist")
+def the_parent_knows_no_such_name(world):
+    world.tld.remove("shop.test.")
+
+
+@scenario("refused", "not-delegated")
+def an_empty_non_terminal_is_no_delegation(world):
+    world.tld.remove("shop.test.", "NS").add("deeper.shop.test. A 203.0.113.10")
+
+
+@scenario("refused", "not-delegated")
+def an_alias_is_no_delegation(world):
+    world.tld.remove("shop.test.", "NS").add("shop.test. CNAME other.test.")
+
+
+@scenario("refused", "foreign-in-zone")
+def the_zone_names_another_server_itself(world):
+    world.shop.add("shop.test. NS ns1.foreign.test.")
+
+
+@scenario("refused", "foreign-in-zone")
+def the_zone_names_only_others_itself(world):
+    world.shop.remove("shop.test.", "NS").add("shop.test. NS ns1.foreign.test.")
+
+
+@scenario("refused", "foreign-in-zone")
+def one_of_the_servers_has_an_old_zone(world):
+    old = Zone("shop.test.", "shop.test. NS ns9.elsewhere.test.\nwww.shop.test. A 203.0.113.10")
+    world.ns2.zones = [world.provider, old]
+
+
+@scenario("refused", "lame")
+def both_servers_do_not_know_the_zone(world):
+    for server in (world.ns1, world.ns2):
+        server.zones = [world.provider]
+
+
+@scenario("refused", "lame")
+def one_server_does_not_know_the_zone(world):
+    world.ns2.zones = [world.provider]
+
+
+@scenario("refused", "lame")
+def one_server_answers_without_authority(world):
+    world.ns2.hooks.append(edit(lambda answer, query: setattr(answer, "is_authoritative", False), names=["shop.test."]))
+
+
+@scenario("refused", "lame")
+def one_server_says_there_is_no_such_zone(world):
+    world.ns2.hooks.append(edit(set_rcode(dns.rcode.NXDOMAIN), names=["shop.test."]))
+
+
+@scenario("refused", "lame")
+def a_server_refers_back_to_the_root(world):
+    def refer(answer, query):
+        answer.is_authoritative, answer.answer = False, []
+        answer.authority = [record(".", "NS", "a.root.")]
+
+    world.hook(edit(refer, names=["shop.test."]))
+
+
+@scenario("refused", "lame")
+def a_server_has_no_ns_records(world):
+    world.shop.remove("shop.test.", "NS")
+
+
+@scenario("failed", "unreachable")
+def one_server_is_silent(world):
+    world.ns2.listens = False
+
+
+@scenario("failed", "unreachable")
+def both_servers_are_silent(world):
+    world.ns1.listens = world.ns2.listens = False
+
+
+@scenario("failed", "servfail")
+def one_server_fails(world):
+    world.ns2.hooks.append(edit(set_rcode(dns.rcode.SERVFAIL), names=["shop.test."]))
+
+
+@scenario("failed", "walk-failed")
+def the_parent_is_silent(world):
+    for server in world.at(2, 3):
+        server.listens = False
+
+
+@scenario("failed", "walk-failed")
+def the_parent_fails(world):
+    for server in world.at(2, 3):
+        server.hooks.append(edit(set_rcode(dns.rcode.SERVFAIL)))
+
+
+@scenario("failed", "walk-failed")
+def the_root_is_silent(world):
+    world.at(1)[0].listens = False
+
+
+@scenario("failed", "walk-failed")
+def the_parent_refuses(world):
+    for server in world.at(2, 3):
+        server.hooks.append(edit(set_rcode(dns.rcode.REFUSED)))
+
+
+@scenario("refused", "partly-delegated", servers=",".join(f"n{at}.provider.test" for at in range(16)))
+def a_foreign_server_behind_sixteen_of_ours(world):
+    world.tld.remove("shop.test.", "NS")
+    for at in range(16):
+        world.tld.add(f"shop.test. NS n{at}.provider.test.")
+    world.tld.add("shop.test. NS zz.foreign.test.")
+
+
+@scenario("failed", "no-address")
+def a_name_server_without_any_address(world):
+    world.provider.remove("ns2.provider.test.")
+    world.tld.remove("ns2.provider.test.", "A")
+
+
+@scenario("failed", "walk-failed")
+def a_referral_upwards_is_no_progress(world):
+    def up(answer, query):
+        answer.is_authoritative, answer.answer = False, []
+        answer.authority = [record(".", "NS", "a.root.")]
+
+    world.hook(edit(up), 2, 3)
+
+
+@scenario("failed", "walk-failed")
+def a_referral_to_itself_is_no_progress(world):
+    def again(answer, query):
+        answer.is_authoritative, answer.answer = False, []
+        answer.authority = [record("test.", "NS", "a.nic.test.")]
+
+    world.hook(edit(again), 2, 3)
+
+
+@scenario("failed", "walk-failed")
+def a_referral_sideways_is_not_followed(world):
+    def aside(answer, query):
+        answer.is_authoritative, answer.answer = False, []
+        answer.authority = [record("other.test.", "NS", "ns1.provider.test.")]
+
+    world.hook(edit(aside, names=["shop.test."]), 2, 3)
+
+
+@scenario("refused", "delegated-elsewhere")
+def glue_outside_the_bailiwick_is_not_believed(world):
+    """The parent of shop.test gives an address for ns1.provider.example-like names: only those below test. count."""
+    world.tld.remove("shop.test.", "NS").add("shop.test. NS ns1.elsewhere.other.")
+
+    def poison(answer, query):
+        answer.additional = [record("ns1.elsewhere.other.", "A", "127.66.0.11")]
+
+    world.hook(edit(poison, names=["shop.test."]), 2, 3)
+
+
+@scenario("failed", "unreachable")
+def glue_that_points_elsewhere_finds_silence(world):
+    world.tld.remove("ns2.provider.test.", "A").add("ns2.provider.test. A 127.66.0.29")
+
+
+@scenario("refused", "delegated-elsewhere")
+def a_typo_of_our_name_server(world):
+    world.tld.remove("shop.test.", "NS").add("shop.test. NS ns1.providers.test.")
+
+
+@scenario("refused", "partly-delegated")
+def sixteen_more_name_servers(world):
+    for at in range(16):
+        world.tld.add(f"shop.test. NS x{at}.foreign.test.")
+
+
+@scenario("failed", "walk-failed")
+def glueless_servers_that_need_each_other(world):
+    """provider.test is served by foreign2.test and the other way round: neither can be found."""
+    world.tld.remove("provider.test.", "NS").remove("ns1.provider.test.").remove("ns2.provider.test.")
+    world.tld.add("provider.test. NS ns.foreign2.test.").add("foreign2.test. NS ns.provider.test.")
+    world.tld.remove("shop.test.", "NS").add("shop.test. NS ns1.provider.test.").add("shop.test. NS ns2.provider.test.")
+
+
+SCENARIOS[-1] = pytest.param(SCENARIOS[-1].values[0], "failed", "no-address", {}, {}, id=SCENARIOS[-1].id)
+
+
+@scenario("failed", "*")
+def an_ns_bomb_ends_within_the_budget(world):
+    """NXNSAttack: each name server's name leads to a zone with many name servers without addresses."""
+    world.tld.remove("provider.test.", "NS").remove("ns1.provider.test.").remove("ns2.provider.test.")
+    for at in range(15):
+        world.tld.add(f"provider.test. NS ns{at}.bomb{at}.test.")
+        for below in range(15):
+            world.tld.add(f"bomb{at}.test. NS ns{below}.bomb{(at + below + 1) % 15}.test.")
+
+
+# 3. Names
+
+
+@scenario("refused", "gray")
+def an_address_that_is_not_the_edges(world):
+    world.shop.remove("www.shop.test.").add("www.shop.test. A 198.51.100.1")
+
+
+@scenario("refused", "gray")
+def v4_on_the_edge_v6_not(world):
+    world.shop.remove("www.shop.test.", "AAAA").add("www.shop.test. AAAA 2001:db8:bad::1")
+
+
+@scenario("refused", "gray")
+def v6_on_the_edge_v4_not(world):
+    world.shop.remove("www.shop.test.", "A").add("www.shop.test. A 192.0.2.1")
+
+
+@scenario("refused", "gray")
+def one_of_two_addresses_is_not_the_edges(world):
+    world.shop.add("www.shop.test. A 192.0.2.1")
+
+
+@scenario("refused", "gray", names=("m.shop.test",))
+def a_mapped_address_outside(world):
+    world.shop.add("m.shop.test. AAAA ::ffff:192.0.2.1")
+
+
+@scenario("ok", "proxied", names=("m.shop.test",))
+def a_mapped_address_inside_is_the_address(world):
+    world.shop.add("m.shop.test. AAAA ::ffff:203.0.113.9")
+
+
+@scenario("refused", "gray", names=("near.shop.test",))
+def an_address_just_outside_the_prefix(world):
+    world.shop.add("near.shop.test. A 203.0.114.0")
+
+
+@scenario("refused", "gray", names=("lo.shop.test",))
+def loopback_addresses(world):
+    world.shop.add("lo.shop.test. A 127.0.0.1")
+
+
+@scenario("refused", "does-not-exist", names=("nope.shop.test",))
+def a_name_that_does_not_exist(world):
+    pass
+
+
+@scenario("refused", "no-address", names=("mail.shop.test",))
+def a_name_without_addresses(world):
+    world.shop.add("mail.shop.test. MX 10 www.shop.test.")
+
+
+@scenario("refused", "gray", names=("*.shop.test",))
+def a_wildcard_that_is_gray(world):
+    world.shop.add("*.shop.test. A 192.0.2.1")
+
+
+@scenario("refused", "gray", names=("*.shop.test",))
+def a_wildcard_whose_base_is_gray(world):
+    world.shop.remove("shop.test.", "A").add("shop.test. A 192.0.2.1")
+
+
+@scenario("refused", "no-address", names=("*.shop.test",))
+def a_wildcard_without_anything(world):
+    world.shop.remove("shop.test.", "A")
+
+
+@scenario("refused", "sub-zone", names=("www.sub.shop.test",))
+def a_name_in_a_zone_below(world):
+    world.shop.add("sub.shop.test. NS ns1.foreign.test.")
+
+
+@scenario("refused", "sub-zone", names=("www.sub.shop.test",))
+def a_zone_below_on_the_same_servers(world):
+    world.shop.add("sub.shop.test. NS ns1.foreign.test.")
+    sub = Zone("sub.shop.test.", "sub.shop.test. NS ns1.provider.test.\nwww.sub.shop.test. A 203.0.113.9")
+    for server in world.at(11, 12):
+        server.zones.append(sub)
+
+
+@scenario("refused", "sub-zone", names=("sub.shop.test",))
+def the_name_is_itself_a_zone_below(world):
+    world.shop.add("sub.shop.test. NS ns1.foreign.test.")
+
+
+@scenario("refused", "gray", names=("alias.shop.test",))
+def an_alias_to_a_gray_name(world):
+    world.shop.add("alias.shop.test. CNAME gray.shop.test.").add("gray.shop.test. A 192.0.2.1")
+
+
+@scenario("refused", "gray", names=("alias.shop.test",))
+def an_alias_out_of_the_zone_to_a_gray_name(world):
+    world.shop.add("alias.shop.test. CNAME host.foreign.test.")
+    world.foreign.add("host.foreign.test. A 192.0.2.1")
+
+
+@scenario("refused", "does-not-exist", names=("alias.shop.test",))
+def an_alias_to_nothing(world):
+    world.shop.add("alias.shop.test. CNAME gone.foreign.test.")
+
+
+@scenario("refused", "cname-chain", names=("alias0.shop.test",))
+def nine_aliases_are_too_many(world):
+    for at in range(9):
+        world.shop.add(f"alias{at}.shop.test. CNAME alias{at + 1}.shop.test.")
+    world.shop.add("alias9.shop.test. A 203.0.113.3")
+
+
+@scenario("refused", "cname-chain", names=("loop.shop.test",))
+def an_alias_to_itself(world):
+    world.shop.add("loop.shop.test. CNAME loop.shop.test.")
+
+
+@scenario("refused", "cname-chain", names=("a.shop.test",))
+def two_aliases_in_a_circle(world):
+    world.shop.add("a.shop.test. CNAME b.shop.test.").add("b.shop.test. CNAME a.shop.test.")
+
+
+@scenario("refused", "cname-chain", names=("a.shop.test",))
+def aliases_in_a_circle_over_two_zones(world):
+    world.shop.add("a.shop.test. CNAME a.foreign.test.")
+    world.foreign.add("a.foreign.test. CNAME a.shop.test.")
+
+
+@scenario("refused", "cname-chain", names=("x.old.shop.test",))
+def a_dname_onto_itself(world):
+    world.shop.add("old.shop.test. DNAME old.shop.test.")
+
+
+@scenario("failed", "lookup-failed", names=("alias.shop.test",))
+def an_alias_into_a_silent_zone(world):
+    world.shop.add("alias.shop.test. CNAME host.foreign.test.")
+    world.at(21)[0].listens = False
+
+
+@scenario("refused", "gray", names=("alias.shop.test",))
+def what_a_server_says_of_foreign_aliases_targets_is_not_believed(world):
+    world.shop.add("alias.shop.test. CNAME host.foreign.test.")
+    world.foreign.add("host.foreign.test. A 192.0.2.1")
+
+    def lie(answer, query):
+        answer.answer.append(record("host.foreign.test.", "A", "203.0.113.3"))
+
+    world.hook(edit(lie, kinds=["A"], names=["alias.shop.test."]))
+
+
+@scenario("refused", "does-not-exist", names=("www.shop.test",))
+def answers_for_other_names_are_no_answers(world):
+    world.shop.remove("www.shop.test.")
+
+    def lie(answer, query):
+        answer.answer.append(record("shop.test.", "A", "203.0.113.3"))
+
+    world.hook(edit(lie, kinds=["A", "AAAA"]))
+
+
+@scenario("failed", "lookup-failed")
+def addresses_fail(world):
+    world.hook(edit(set_rcode(dns.rcode.SERVFAIL), kinds=["A", "AAAA"]))
+
+
+@scenario("failed", "lookup-failed")
+def only_aaaa_fails(world):
+    world.hook(edit(set_rcode(dns.rcode.SERVFAIL), kinds=["AAAA"]))
+
+
+@scenario("failed", "lookup-failed")
+def aaaa_is_dropped(world):
+    world.hook(lambda query, wire, transport, server: [] if query.question[0].rdtype == TYPE("AAAA") else None)
+
+
+# 4. dns-01
+
+
+@scenario("ok", "proven", txt="token-value")
+def the_text_is_there(world):
+    world.shop.add('_acme-challenge.www.shop.test. TXT "token-value"')
+
+
+@scenario("ok", "proven", txt="token-value")
+def the_text_is_among_others(world):
+    world.shop.add('_acme-challenge.www.shop.test. TXT "old"').add('_acme-challenge.www.shop.test. TXT "token-value"')
+
+
+@scenario("refused", "no-txt", txt="token-value")
+def no_text(world):
+    pass
+
+
+@scenario("refused", "wrong-txt", txt="token-value")
+def another_text(world):
+    world.shop.add('_acme-challenge.www.shop.test. TXT "token-valu"')
+
+
+@scenario("ok", "proven", txt="token-value")
+def a_text_behind_an_alias(world):
+    world.shop.add("_acme-challenge.www.shop.test. CNAME acme.foreign.test.")
+    world.foreign.add('acme.foreign.test. TXT "token-value"')
+
+
+@scenario("refused", "gray", txt="token-value")
+def a_text_does_not_help_a_gray_name(world):
+    world.shop.add('_acme-challenge.www.shop.test. TXT "token-value"')
+    world.shop.remove("www.shop.test.").add("www.shop.test. A 192.0.2.1")
+
+
+# 5. Transport
+
+
+def flip(at, mask=0xFF):
+    return lambda honest, wire: [honest[:at] + bytes([honest[at] ^ mask]) + honest[at + 1:]]
+
+
+@scenario("failed", "*")
+def every_answer_has_a_wrong_id(world):
+    world.hook(reply(flip(0)))
+
+
+@scenario("failed", "*")
+def every_answer_repeats_another_letter_case(world):
+    world.hook(reply(lambda honest, wire: [honest[:13] + bytes([honest[13] ^ 0x20]) + honest[14:]]))
+
+
+@scenario("failed", "*")
+def every_answer_is_to_another_question(world):
+    world.hook(reply(lambda honest, wire: [honest[:13] + b"x" + honest[14:]]))
+
+
+@scenario("failed", "*")
+def every_answer_is_to_another_type(world):
+    def other_type(honest, wire):
+        end = honest.index(b"\0", 12) + 1
+        return [honest[:end] + struct.pack(">H", 99) + honest[end + 2:]]
+
+    world.hook(reply(other_type))
+
+
+@scenario("failed", "*")
+def every_answer_is_a_query(world):
+    world.hook(reply(flip(2, 0x80)))
+
+
+@scenario("failed", "*")
+def every_answer_is_empty(world):
+    world.hook(reply(lambda honest, wire: [b""]))
+
+
+@scenario("failed", "*")
+def every_answer_is_garbage(world):
+    world.hook(reply(lambda honest, wire: [wire[:2] + random.Random(7).randbytes(200)]))
+
+
+@scenario("failed", "*")
+def every_answer_is_cut_short(world):
+    world.hook(reply(lambda honest, wire: [honest[:len(honest) - 7]]))
+
+
+@scenario("failed", "*")
+def every_answer_claims_more_records_than_it_has(world):
+    world.hook(reply(lambda honest, wire: [honest[:6] + b"\xff\xff" + honest[8:]]))
+
+
+@scenario("failed", "*")
+def compression_pointers_in_a_loop(world):
+    def loop(honest, wire):
+        end = wire.index(b"\0", 12) + 5
+        at = end
+        body = struct.pack(">H", 0xC000 | at) + struct.pack(">HHIH", 1, 1, 60, 4) + b"\xcb\x00\x71\x01"
+        return [wire[:2] + b"\x84\x00\x00\x01\x00\x01\x00\x00\x00\x00" + wire[12:end] + body]
+
+    world.hook(reply(loop))
+
+
+@scenario("failed", "*")
+def a_compression_pointer_forwards(world):
+    def forward(honest, wire):
+        end = wire.index(b"\0", 12) + 5
+        body = struct.pack(">H", 0xC000 | 0x3FFF) + struct.pack(">HHIH", 1, 1, 60, 4) + b"\xcb\x00\x71\x01"
+        return [wire[:2] + b"\x84\x00\x00\x01\x00\x01\x00\x00\x00\x00" + wire[12:end] + body]
+
+    world.hook(reply(forward))
+
+
+@scenario("ok", "proxied")
+def one_forged_answer_before_the_true_one(world):
+    world.hook(reply(lambda honest, wire: [flip(0)(honest, wire)[0], honest], transports=("udp",)))
+
+
+@scenario("ok", "proxied")
+def a_race_of_forged_answers_moves_to_tcp(world):
+    forged = random.Random(3)
+    world.hook(reply(lambda honest, wire: [forged.randbytes(2) + honest[2:] for _ in range(40)],
+                     transports=("udp",)))
+
+
+@scenario("ok", "proxied")
+def forged_addresses_with_wrong_ids_are_not_taken(world):
+    """The forger gets everything right but the id and the letter case, and sends first."""
+
+    def forge(query, wire, transport, server):
+        if transport != "udp" or query.question[0].rdtype != TYPE("NS"):
+            return None
+        answer = server.resolve(query)
+        answer.answer = [record(query.question[0].name.to_text(), "NS", "ns1.foreign.test.")]
+        lie = answer.to_wire()
+        return [bytes([lie[0] ^ 1]) + lie[1:], lie[:2] + lie[2:12] + lie[12:].swapcase(), server.resolve(query).to_wire()]
+
+    world.hook(forge)
+
+
+@scenario("ok", "proxied")
+def an_answer_from_another_address_is_ignored(world):
+    def from_aside(query, wire, transport, server):
+        if transport != "udp":
+            return None
+        return [("127.66.0.30", server.resolve(query).to_wire()), server.resolve(query).to_wire()]
+
+    world.hook(from_aside)
+
+
+@scenario("failed", "*")
+def answers_only_from_another_address(world):
+    def from_aside(query, wire, transport, server):
+        return [("127.66.0.30", server.resolve(query).to_wire())] if transport == "udp" else ["close"]
+
+    world.hook(from_aside)
+
+
+@scenario("ok", "proxied")
+def answers_twice(world):
+    world.hook(reply(lambda honest, wire: [honest, honest], transports=("udp",)))
+
+
+@scenario("ok", "proxied")
+def truncated_answers_are_asked_for_over_tcp(world):
+    def truncate(query, wire, transport, server):
+        if transport == "tcp":
+            return None
+        answer = server.resolve(query)
+        answer.is_truncated, answer.answer, answer.authority = True, [], []
+        return [answer.to_wire()]
+
+    world.hook(truncate, 1, 2, 3, 11, 12)
+
+
+@scenario("failed", "*")
+def truncated_and_tcp_is_refused(world):
+    def truncate(query, wire, transport, server):
+        if transport == "tcp":
+            return ["close"]
+        answer = server.resolve(query)
+        answer.is_truncated, answer.answer = True, []
+        return [answer.to_wire()]
+
+    world.hook(truncate)
+
+
+@scenario("failed", "*")
+def truncated_over_tcp_too(world):
+    def truncate(query, wire, transport, server):
+        answer = server.resolve(query)
+        answer.is_truncated, answer.answer, answer.authority = True, [], []
+        return [answer.to_wire()]
+
+    world.hook(truncate)
+
+
+@scenario("failed", "*")
+def tcp_drips(world):
+    def drip(query, wire, transport, server):
+        answer = server.resolve(query)
+        answer.is_truncated, answer.answer, answer.authority = True, [], []
+        return [answer.to_wire()] if transport == "udp" else [30.0, b"x"]
+
+    world.hook(drip)
+
+
+@scenario("refused", "too-many-addresses")
+def more_addresses_than_anybody_has(world):
+    for at in range(1, 120):
+        world.shop.add(f"www.shop.test. A 203.0.113.{at}")
+
+
+@scenario("failed", "*")
+def more_records_than_a_message_needs(world):
+    """What is hidden behind a bound must not count as absent."""
+    for at in range(1, 200):
+        world.shop.add(f"www.shop.test. A 203.0.113.{at}").add(f"www.shop.test. TXT \"{at}\"")
+
+    def stuff(answer, query):
+        answer.answer[:0] = [record(f"x{at}.shop.test.", "A", "203.0.113.1") for at in range(300)]
+
+    world.hook(edit(stuff, kinds=["A"]))
+
+
+@scenario("ok", "proxied")
+def a_large_answer_comes_over_tcp(world):
+    for at in range(1, 60):
+        world.shop.add(f"www.shop.test. A 203.0.113.{at}")
+
+
+@scenario("ok", "proxied")
+def a_server_that_refuses_edns(world):
+    def no_edns(query, wire, transport, server):
+        if query.edns < 0:
+            return None
+        return [wire[:2] + b"\x80\x01\x00\x00\x00\x00\x00\x00\x00\x00"]
+
+    world.hook(no_edns)
+
+
+@scenario("ok", "proxied")
+def a_server_that_does_not_know_edns_says_notimp(world):
+    def no_edns(query, wire, transport, server):
+        if query.edns < 0:
+            return None
+        answer = server.resolve(query)
+        answer.rcode, answer.answer, answer.authority = dns.rcode.NOTIMP, [], []
+        return [answer.to_wire()]
+
+    world.hook(no_edns)
+
+
+@scenario("ok", "proxied")
+def slow_answers_within_the_time(world):
+    world.hook(lambda query, wire, transport, server: [0.05, server.resolve(query).to_wire()])
+
+
+@scenario("failed", "*")
+def answers_later_than_the_time(world):
+    world.hook(lambda query, wire, transport, server: [1.5, server.resolve(query).to_wire()])
+
+
+@scenario("ok", "proxied")
+def the_first_query_of_each_name_is_lost(world):
+    seen = set()
+
+    def lose(query, wire, transport, server):
+        key = (server.address, query.question[0].name.to_text().lower(), query.question[0].rdtype)
+        if key in seen:
+            return None
+        seen.add(key)
+        return []
+
+    world.hook(lose)
+
+
+@scenario("ok", "proxied", names=("a.b.shop.test",))
+def a_server_that_denies_empty_non_terminals(world):
+    world.shop.add("a.b.shop.test. A 203.0.113.3")
+    world.hook(edit(set_rcode_keeping_authority(dns.rcode.NXDOMAIN), names=["b.shop.test."]))
+
+
+@scenario("ok", "proxied", names=("a.b.shop.test",))
+def a_server_that_fails_on_empty_non_terminals(world):
+    world.shop.add("a.b.shop.test. A 203.0.113.3")
+    world.hook(edit(set_rcode(dns.rcode.SERVFAIL), names=["b.shop.test."]))
+
+
+def set_rcode_keeping_authority(rcode):
+    def change(answer, query):
+        answer.rcode, answer.answer = rcode, []
+
+    return change
+
+
+@scenario("ok", "proxied")
+def records_of_another_class_are_passed_over(world):
+    def chaos(answer, query):
+        extra = dns.rrset.from_text(query.question[0].name, 60, "CH", "TXT", '"hello"')
+        answer.additional.append(extra)
+
+    world.hook(edit(chaos))
+
+
+@scenario("ok", "proxied")
+def four_hundred_records_of_no_use(world):
+    def stuff(answer, query):
+        answer.additional += [record(f"x{at}.shop.test.", "A", "192.0.2.9") for at in range(20)]
+
+    world.hook(edit(stuff))
+
+
+# 6. CAA
+
+
+@scenario("ok", "proxied", caa="strict")
+def caa_none(world):
+    pass
+
+
+@scenario("ok", "proxied", caa="strict")
+def caa_names_us(world):
+    world.shop.add('www.shop.test. CAA 0 issue "ca.provider.test"')
+
+
+@scenario("refused", "caa-refused", caa="strict")
+def caa_names_another(world):
+    world.shop.add('www.shop.test. CAA 0 issue "letsencrypt.org"')
+
+
+@scenario("ok", "proxied", caa="named")
+def caa_that_names_another_does_not_bind_in_mode_named(world):
+    world.shop.add('www.shop.test. CAA 0 issue "letsencrypt.org"')
+
+
+@scenario("refused", "caa-refused", caa="strict")
+def caa_at_the_apex_counts_for_names_below(world):
+    world.shop.add('shop.test. CAA 0 issue "letsencrypt.org"')
+
+
+@scenario("ok", "proxied", caa="strict")
+def caa_at_the_name_hides_the_apex(world):
+    world.shop.add('shop.test. CAA 0 issue "letsencrypt.org"').add('www.shop.test. CAA 0 issue "ca.provider.test"')
+
+
+@scenario("refused", "caa-refused", caa="strict")
+def caa_above_the_zone_counts(world):
+    world.tld.add('test. CAA 0 issue "letsencrypt.org"')
+
+
+@scenario("refused", "caa-refused", caa="strict")
+def caa_forbids_everybody(world):
+    world.shop.add('www.shop.test. CAA 0 issue ";"')
+
+
+@scenario("ok", "proxied", caa="strict", names=("*.shop.test",))
+def caa_issuewild_names_us(world):
+    world.shop.add('shop.test. CAA 0 issue "letsencrypt.org"').add('shop.test. CAA 0 issuewild "ca.provider.test"')
+
+
+@scenario("refused", "caa-refused", caa="strict", names=("*.shop.test",))
+def caa_issuewild_forbids_wildcards(world):
+    world.shop.add('shop.test. CAA 0 issuewild ";"')
+
+
+@scenario("ok", "proxied", caa="strict")
+def caa_issuewild_says_nothing_of_plain_names(world):
+    world.shop.add('shop.test. CAA 0 issuewild ";"')
+
+
+@scenario("refused", "caa-critical", caa="strict")
+def caa_critical_unknown_property(world):
+    world.shop.add('www.shop.test. CAA 128 tbs "unknown"')
+
+
+@scenario("ok", "proxied", caa="strict")
+def caa_unknown_property_that_is_not_critical(world):
+    world.shop.add('www.shop.test. CAA 0 tbs "unknown"')
+
+
+@scenario("ok", "proxied", caa="strict")
+def caa_iodef_alone_forbids_nothing(world):
+    world.shop.add('www.shop.test. CAA 0 iodef "mailto:a@shop.test"')
+
+
+@scenario("ok", "proxied", caa="named", account="https://ca/acme/account/1")
+def caa_accounturi_is_ours(world):
+    world.shop.add('www.shop.test. CAA 0 issue "ca.provider.test; accounturi=https://ca/acme/account/1"')
+
+
+@scenario("refused", "caa-restricted", caa="named", account="https://ca/acme/account/2")
+def caa_accounturi_is_anothers(world):
+    world.shop.add('www.shop.test. CAA 0 issue "ca.provider.test; accounturi=https://ca/acme/account/1"')
+
+
+@scenario("refused", "caa-restricted", caa="named", account="https://ca/acme/account/1")
+def caa_two_accounturis_permit_nobody(world):
+    world.shop.add('www.shop.test. CAA 0 issue "ca.provider.test; accounturi=https://ca/acme/account/1; '
+                   'accounturi=https://ca/acme/account/1"')
+
+
+@scenario("ok", "proxied", caa="named")
+def caa_validationmethods_lists_ours(world):
+    world.shop.add('www.shop.test. CAA 0 issue "ca.provider.test; validationmethods=http-01,ca-delegation"')
+
+
+@scenario("refused", "caa-restricted", caa="named")
+def caa_validationmethods_lists_others(world):
+    world.shop.add('www.shop.test. CAA 0 issue "ca.provider.test; validationmethods=http-01"')
+
+
+@scenario("refused", "caa-restricted", caa="named")
+def caa_parameters_without_form_permit_nobody(world):
+    world.shop.add('www.shop.test. CAA 0 issue "ca.provider.test; %%%%"')
+
+
+@scenario("failed", "caa-failed", caa="strict")
+def caa_cannot_be_asked(world):
+    world.hook(edit(set_rcode(dns.rcode.SERVFAIL), kinds=["CAA"]))
+
+
+@scenario("refused", "caa-refused", caa="strict", names=("alias.shop.test",))
+def caa_behind_an_alias(world):
+    world.shop.add("alias.shop.test. CNAME edge.provider.test.")
+    world.provider.add("edge.provider.test. A 203.0.113.1").add('edge.provider.test. CAA 0 issue "letsencrypt.org"')
+
+
+# 7. DNSSEC
+
+
+@signed("ok", "proxied", secure=True)
+def dnssec_honest(world):
+    pass
+
+
+@signed("ok", "proxied", secure=True, algorithm="RSASHA256")
+def dnssec_rsa(world):
+    pass
+
+
+@signed("ok", "proxied", secure=True, algorithm="ED25519")
+def dnssec_ed25519(world):
+    pass
+
+
+@signed("ok", "proxied", secure=True, algorithm="ECDSAP384SHA384")
+def dnssec_p384(world):
+    pass
+
+
+@signed("ok", "proxied", secure=False, shop_signed=False)
+def dnssec_insecure_delegation_is_proven(world):
+    pass
+
+
+@signed("ok", "proxied", secure=True, names=("any.shop.test",))
+def dnssec_wildcard_answer(world):
+    world.shop.add("*.shop.test. A 203.0.113.8")
+
+
+@signed("ok", "proxied", secure=True, names=("alias.shop.test",))
+def dnssec_alias(world):
+    world.shop.add("alias.shop.test. CNAME www.shop.test.")
+
+
+@signed("ok", "proxied", secure=True, names=("x.old.shop.test",))
+def dnssec_dname(world):
+    world.shop.add("old.shop.test. DNAME new.shop.test.").add("x.new.shop.test. A 203.0.113.3")
+
+
+@signed("refused", "does-not-exist", names=("nope.shop.test",))
+def dnssec_absence_is_proven(world):
+    pass
+
+
+@signed("ok", "proxied", secure=True, names=("only4.shop.test",))
+def dnssec_absence_of_a_type_is_proven(world):
+    world.shop.add("only4.shop.test. A 203.0.113.5")
+
+
+@signed("ok", "proxied", secure=True, names=("a.b.shop.test",))
+def dnssec_empty_non_terminal(world):
+    world.shop.add("a.b.shop.test. A 203.0.113.5")
+
+
+@signed("ok", "proxied", caa="strict", secure=True)
+def dnssec_absence_of_caa_is_proven(world):
+    pass
+
+
+def sign_times(world, zone, inception, expiration):
+    now = int(time.time())
+    zone.sign_with = lambda rrset, each: each.keys.sign(rrset, each.origin, now + inception, now + expiration)
+
+
+@signed("failed", "bogus")
+def dnssec_expired_in_the_zone(world):
+    sign_times(world, world.shop, -7200, -60)
+
+
+@signed("failed", "bogus")
+def dnssec_not_valid_yet(world):
+    sign_times(world, world.shop, 3600, 7200)
+
+
+@signed("failed", "bogus")
+def dnssec_expired_at_the_parent(world):
+    sign_times(world, world.tld, -7200, -60)
+
+
+@signed("failed", "bogus")
+def dnssec_expired_at_the_root(world):
+    sign_times(world, world.root, -7200, -60)
+
+
+@signed("failed", "bogus")
+def dnssec_signed_by_another_key(world):
+    stranger = Keys()
+    world.shop.sign_with = lambda rrset, zone: stranger.sign(rrset, zone.origin)
+
+
+@signed("failed", "bogus")
+def dnssec_signatures_stripped(world):
+    world.shop.sign_with = lambda rrset, zone: None
+
+
+@signed("failed", "bogus")
+def dnssec_signatures_of_addresses_stripped(world):
+    world.shop.sign_with = lambda rrset, zone: None if rrset.rdtype == TYPE("A") else zone.keys.sign(rrset, zone.origin)
+
+
+@signed("failed", "bogus")
+def dnssec_keys_stripped(world):
+    world.shop.remove("shop.test.", "DNSKEY")
+
+
+@signed("failed", "bogus")
+def dnssec_zone_unsigned_although_the_parent_has_ds(world):
+    world.shop.keys = None
+    world.shop.remove("shop.test.", "DNSKEY")
+
+
+@signed("failed", "bogus")
+def dnssec_ds_of_another_key(world):
+    world.tld.remove("shop.test.", "DS").add(f"shop.test. DS {Keys().ds('shop.test.')}")
+
+
+@signed("ok", "proxied", secure=False)
+def dnssec_ds_of_an_unknown_algorithm_is_insecure(world):
+    tag = world.keys["shop.test."].ds("shop.test.").split()[0]
+    world.tld.remove("shop.test.", "DS").add(f"shop.test. DS {tag} 253 2 {'ab' * 32}")
+
+
+@signed("ok", "proxied", secure=True)
+def dnssec_one_good_ds_among_bad_ones(world):
+    world.tld.add(f"shop.test. DS {Keys().ds('shop.test.')}")
+
+
+@signed("failed", "bogus")
+def dnssec_ds_denied_without_proof(world):
+    def deny(answer, query):
+        answer.answer, answer.authority = [], []
+
+    world.hook(edit(deny, kinds=["DS"], names=["shop.test."]), 2, 3)
+
+
+@signed("failed", "bogus")
+def dnssec_ds_denied_by_the_childs_own_proof(world):
+    def deny(answer, query):
+        answer.answer, answer.authority = [], []
+        answer.put(answer.authority, world.shop.nsec(name("shop.test.")), world.shop)
+
+    world.hook(edit(deny, kinds=["DS"], names=["shop.test."]), 2, 3)
+
+
+@signed("failed", "bogus")
+def dnssec_ds_denied_by_a_proof_about_another_name(world):
+    def deny(answer, query):
+        answer.answer, answer.authority = [], []
+        answer.put(answer.authority, world.tld.nsec(name("other.test.")), world.tld)
+
+    world.hook(edit(deny, kinds=["DS"], names=["shop.test."]), 2, 3)
+
+
+@signed("failed", "bogus")
+def dnssec_an_address_was_changed_under_its_signature(world):
+    def change(answer, query):
+        for rrset in answer.answer:
+            if rrset.rdtype == TYPE("A"):
+                answer.answer[answer.answer.index(rrset)] = record(rrset.name.to_text(), "A", "203.0.113.99")
+
+    world.hook(edit(change, kinds=["A"]))
+
+
+@signed("failed", "bogus")
+def dnssec_an_address_was_added_under_its_signature(world):
+    def change(answer, query):
+        answer.answer[0] = answer.answer[0].copy()
+        answer.answer[0].add(dns.rdata.from_text("IN", "A", "203.0.113.99"))
+
+    world.hook(edit(change, kinds=["A"], names=["www.shop.test."]))
+
+
+@signed("failed", "bogus", names=("nope.shop.test",))
+def dnssec_absence_without_proof(world):
+    world.hook(edit(lambda answer, query: answer.authority.clear()))
+
+
+@signed("failed", "bogus")
+def dnssec_absence_of_an_existing_name_is_claimed(world):
+    def deny(answer, query):
+        answer.rcode, answer.answer, answer.authority = dns.rcode.NXDOMAIN, [], []
+        answer.put(answer.authority, world.shop.nsec(name("www.shop.test.")), world.shop)
+
+    world.hook(edit(deny, kinds=["A", "AAAA"]))
+
+
+@signed("failed", "bogus")
+def dnssec_absence_of_caa_is_forged(world):
+    world.shop.add('www.shop.test. CAA 0 issue "letsencrypt.org"')
+
+    def deny(answer, query):
+        answer.answer, answer.authority = [], []
+
+    world.hook(edit(deny, kinds=["CAA"]))
+
+
+SCENARIOS[-1].values[4].update(caa="strict")
+
+
+@signed("failed", "bogus", names=("made.shop.test",))
+def dnssec_wildcard_answer_for_a_name_that_exists(world):
+    """The name exists with a gray address; the attacker answers with the wildcard's and its true signature."""
+    world.shop.add("*.shop.test. A 203.0.113.8").add("made.shop.test. A 192.0.2.1")
+
+    def expand(answer, query):
+        source = world.shop.get(name("*.shop.test."), TYPE("A"))
+        made = dns.rrset.from_rdata(query.question[0].name, 60, *list(source))
+        answer.answer, answer.authority = [], []
+        answer.put(answer.answer, made, world.shop, world.shop.signature(source))
+
+    world.hook(edit(expand, kinds=["A"], names=["made.shop.test."]))
+
+
+@signed("failed", "bogus")
+def dnssec_a_forged_delegation_to_our_servers_meets_its_ds(world):
+    """The attacker forges the parent's referral to the pair that was assigned to him, where his own zone lies."""
+    stranger = Zone("shop.test.", """shop.test. NS ns1.provider.test.
+        shop.test. NS ns2.provider.test.
+        www.shop.test. A 203.0.113.10""")
+    for server in (world.ns1, world.ns2):
+        server.zones = [world.provider, stranger]
+
+
+@signed("failed", "bogus")
+def dnssec_wrong_trust_anchor(world):
+    pass
+
+
+SCENARIOS[-1].values[4].update(anchor=". IN DS 12345 13 2 " + "cd" * 32 + "\n")
+
+
+@signed("failed", "bogus")
+def dnssec_too_many_keys(world):
+    for _ in range(30):
+        world.shop.add(f"shop.test. DNSKEY {Keys().dnskey.to_text()}")
+
+
+@signed("failed", "*")
+def dnssec_many_wrong_signatures_end_within_the_budget(world):
+    strangers = [Keys() for _ in range(10)]
+    for each in strangers:
+        world.shop.add(f"shop.test. DNSKEY {each.dnskey.to_text()}")
+
+    def stuff(answer, query):
+        for rrset in [each for each in answer.answer if each.rdtype != TYPE("RRSIG")]:
+            answer.answer = [each for each in answer.answer if each.rdtype != TYPE("RRSIG")]
+            for each in strangers * 3:
+                made = each.sign(record("x.shop.test.", "A", "192.0.2.1"), name("shop.test."))
+                made = made.replace(type_covered=rrset.rdtype)
+                answer.answer.append(dns.rrset.from_rdata(rrset.name, 60, made))
+
+    world.hook(edit(stuff, kinds=["A", "AAAA", "NS"]))
+
+
+@pytest.mark.parametrize("bend, verdict, reason, arguments, options", SCENARIOS)
+def test_scenario(farm, tmp_path, bend, verdict, reason, arguments, options):
+    world = World(**arguments)
+    bend(world)
+    options = dict(options)
+    secure = options.pop("secure", None)
+    found, why, result = check(farm, world, tmp_path, **options)
+    words = json.dumps(result, indent=1)
+    assert found == verdict, words
+    assert reason == "*" or why == reason, words
+    if secure is not None:
+        assert result["names"][-1]["secure"] is secure, words
+    if found != "ok":
+        texts = [each["text"] for each in result["zones"] + result["names"] if each["verdict"] == found]
+        assert all(len(text) > 20 for text in texts), texts
+    assert world.queries <= BUDGET + PER_NAME * len(options.get("names", (1,))) + 5
+
+
+def test_there_are_at_least_a_hundred_scenarios():
+    assert len({each.id for each in SCENARIOS}) >= 100
