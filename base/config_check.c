@@ -147,6 +147,10 @@ static void check_dns(const struct config *config, struct config_complaints *com
     if (config->edge_prefix_count == 0)
         config_complain(complaints, 0, "dns", "edge_prefixes",
                         "needs at least one CIDR block: where proxied names point");
+    if (strcmp(config->moved_zone_certificates, "keep") != 0 &&
+        strcmp(config->moved_zone_certificates, "withdraw") != 0)
+        config_complain(complaints, 0, "dns", "moved_zone_certificates",
+                        "\"%s\" is neither keep nor withdraw", config->moved_zone_certificates);
     if (strcmp(config->caa_mode, "off") != 0 && strcmp(config->caa_mode, "named") != 0 &&
         strcmp(config->caa_mode, "strict") != 0)
         config_complain(complaints, 0, "dns", "caa_mode", "\"%s\" is none of off, named, strict",
@@ -161,6 +165,7 @@ void config_check(const struct config *config, struct config_complaints *complai
     check_issuers(config, complaints);
     check_profiles(config, complaints);
     check_dns(config, complaints);
+    config_check_perspectives(config, complaints);
     if ((config->redis_socket == NULL) == (config->redis_host == NULL))
         config_complain(complaints, 0, "redis", "redis_socket", "set either redis_socket or redis_host");
     if (config->redis_reconnect_min_ms > config->redis_reconnect_max_ms)

@@ -17,3 +17,5 @@ void config_complain(struct config_complaints *complaints, int line, const char 
 /* Fills what depends on the machine or on other settings: host name, built-in profiles. */
 bool config_complete(struct config *config, struct error *error) MUST_CHECK;
 void config_check(const struct config *config, struct config_complaints *complaints);
+/* config_perspective.c */
+void config_check_perspectives(const struct config *config, struct config_complaints *complaints);

@@ -138,11 +138,26 @@ const struct setting config_settings[] = {
            "how often an active or moved zone is checked"),
     NUMBER("dns", zone_moved_after, "3", 1, 100,
            "definite negatives in a row that make an active zone moved"),
+    NUMBER("dns", zone_checks_per_second, "50", 1, 10000, "bound on periodic checks of zones, a host"),
+    STRING("dns", moved_zone_certificates, "keep",
+           "certificates of a zone that moved away: `keep` them valid at the edge, or `withdraw` them while "
+           "it is away"),
     STRING("dns", caa_mode, "named",
            "CAA records: `off`; `named`: only sets that name one of our caa_identities bind; `strict`: all "
            "bind"),
     PATH("dns", trust_anchor_file, NULL,
          "DS or DNSKEY records of the root: DNSSEC is validated from there; none: it is not looked at"),
+    {"dns", "perspectives", SETTING_STRINGS, AT(perspectives), 0, "local", 0, 0,
+     "who must see the same: `local`, `udp://ADDRESS:PORT` (a recursive resolver), `tls://HOST:PORT[#NAME]` "
+     "and `unix:/PATH[#NAME]` (originca-perspective)"},
+    STRING("dns", perspective_disagreements, "rule",
+           "how many besides `local` may disagree; `rule`: none of one, one of two to five, two of six or "
+           "more"),
+    PATH("dns", perspective_ca_file, NULL, "CA of the perspectives' certificates, PEM"),
+    PATH("dns", perspective_certificate_file, NULL, "our client certificate for perspectives, PEM"),
+    PATH("dns", perspective_key_file, NULL, "its private key, PEM"),
+    NUMBER("dns", perspective_timeout_ms, "8000", 50, 120000,
+           "deadline of a perspective's answer, within that of the check"),
 
     PATH("signer", pkcs11_module, "/usr/lib/softhsm/libsofthsm2.so", "PKCS#11 library of the token"),
     PATH("signer", pkcs11_pin_file, "/etc/originca/pin", "file with the token's PIN"),

@@ -69,7 +69,7 @@ static bool parse_unix_address(const char *path, struct config_address *out, str
 }
 
 /* "127.0.0.1:443", "[::1]:443" or "unix:/path". No names: what we listen on must not depend on DNS. */
-static bool parse_address(const char *text, struct config_address *out, struct error *error) {
+bool config_parse_address(const char *text, struct config_address *out, struct error *error) {
     char host[64];
     uint32_t port;
     memset(out, 0, sizeof *out);
@@ -152,7 +152,8 @@ static bool set_array(void **place, size_t *place_count, size_t size, bool is_pr
     *place_count = count;
     for (size_t i = 0; i < count; i++) {
         void *item = array + i * size;
-        if (is_prefix ? !config_parse_prefix(words[i], item, error) : !parse_address(words[i], item, error))
+        if (is_prefix ? !config_parse_prefix(words[i], item, error)
+                      : !config_parse_address(words[i], item, error))
             return false;
     }
     return true;
@@ -203,7 +204,7 @@ bool config_set_value(const struct setting *setting, const char *directory, void
     case SETTING_BOOL:
         return parse_bool(words[0], place, error);
     case SETTING_ADDRESS:
-        return parse_address(words[0], place, error);
+        return config_parse_address(words[0], place, error);
     case SETTING_STRINGS:
         return set_strings(place, words, count, error);
     case SETTING_ADDRESSES:

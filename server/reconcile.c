@@ -16,7 +16,7 @@
 #include "originca/zones.h"
 
 #define ATTEMPTS_MAX 64
-#define ZONES_AT_ONCE 20
+#define PASS_SECONDS 2 /* fence.c runs a pass so often */
 #define ZONE_LEASE_SECONDS 60
 #define SWEEP_ENTRIES 200
 #define SWEEP_INTERVAL_MS 5000
@@ -183,7 +183,8 @@ static void note_due_zones(void *context, const struct error *error) {
 static void start_zones(struct reconciler *reconciler) {
     if (reconciler->zones.arena != NULL || (reconciler->zones.arena = arena_new(0)) == NULL)
         return;
-    store_due_zones(reconciler->worker->store, reconciler->zones.arena, ZONES_AT_ONCE, ZONE_LEASE_SECONDS,
+    store_due_zones(reconciler->worker->store, reconciler->zones.arena,
+                    PASS_SECONDS * reconciler->worker->config->zone_checks_per_second, ZONE_LEASE_SECONDS,
                     &reconciler->zones.list, note_due_zones, reconciler);
 }
 

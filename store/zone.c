@@ -18,6 +18,9 @@ bool zone_read(struct arena *arena, const struct redisReply *id, const struct re
         {"negatives", FIELD_UINT32, offsetof(struct store_zone, negatives), NULL},
         {"reason", FIELD_TEXT, offsetof(struct store_zone, reason), NULL},
         {"evidence", FIELD_TEXT, offsetof(struct store_zone, evidence), NULL},
+        {"resumes", FIELD_TEXT, offsetof(struct store_zone, resumes), NULL},
+        {"ssl", FIELD_TEXT, offsetof(struct store_zone, ssl_mode), NULL},
+        {"ssl_changed", FIELD_TIME, offsetof(struct store_zone, ssl_changed_at), NULL},
     };
     _Static_assert(offsetof(struct store_zone, name_server_count) ==
                        offsetof(struct store_zone, name_servers) + sizeof(const char **),
@@ -175,6 +178,17 @@ void store_record_zone_check(struct store *store, struct arena *arena, const str
     call_add_number(call, check->moved_after);
     call_add_number(call, config->zone_pending_interval_seconds);
     call_add_number(call, with_jitter(config->zone_sweep_interval_seconds));
+    call_add_number(call, strcmp(config->moved_zone_certificates, "withdraw") == 0);
+    call_send(call);
+}
+
+void store_set_zone_ssl(struct store *store, struct arena *arena, const char *zone_id, const char *mode,
+                        struct store_zone *out, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_SET_ZONE_SSL, arena, parse_zone, out, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, zone_id);
+    call_add(call, mode);
     call_send(call);
 }
 

@@ -27,10 +27,32 @@ struct config_prefix { /* a CIDR block */
 /* "203.0.113.0/24"; ERROR_INVALID says what is wrong. */
 bool config_parse_prefix(const char *text, struct config_prefix *out, struct error *error) MUST_CHECK;
 
+/* "127.0.0.1:443", "[::1]:443" or "unix:/path". */
+bool config_parse_address(const char *text, struct config_address *out, struct error *error) MUST_CHECK;
+
 struct config_strings {
     char **items;
     size_t count;
 };
+
+/* An entry of `perspectives` (doc/perspectives.md). */
+#define CONFIG_PERSPECTIVES_MAX 16
+enum config_perspective_kind {
+    CONFIG_PERSPECTIVE_LOCAL,    /* this host's own check */
+    CONFIG_PERSPECTIVE_RESOLVER, /* udp://ADDRESS:PORT: a recursive resolver */
+    CONFIG_PERSPECTIVE_TLS,      /* tls://HOST:PORT[#NAME]: originca-perspective */
+    CONFIG_PERSPECTIVE_UNIX,     /* unix:/PATH[#NAME]: likewise */
+};
+struct config_perspective {
+    enum config_perspective_kind kind;
+    struct config_address address; /* length 0: `host` is a name that must be looked up */
+    char host[256];
+    uint16_t port;              /* of a host that is a name */
+    char certificate_name[256]; /* what its certificate must be for */
+    char text[576];             /* as written */
+};
+bool config_parse_perspective(const char *text, struct config_perspective *out,
+                              struct error *error) MUST_CHECK;
 
 /* Certificate profiles, doc/certificates.md. What the profile's extensions are is fixed in the signer. */
 struct config_profile {
@@ -115,8 +137,14 @@ struct config {
     uint32_t dns_max_concurrent_checks, dns_max_per_server;
     uint32_t recheck_after_seconds;
     uint32_t zone_sweep_interval_seconds, zone_pending_interval_seconds, zone_moved_after;
-    char *caa_mode;          /* "off", "named", "strict" */
-    char *trust_anchor_file; /* NULL: no DNSSEC */
+    uint32_t zone_checks_per_second;
+    char *moved_zone_certificates; /* "keep", "withdraw" */
+    char *caa_mode;                /* "off", "named", "strict" */
+    char *trust_anchor_file;       /* NULL: no DNSSEC */
+    struct config_strings perspectives;
+    char *perspective_disagreements; /* "rule" or a number */
+    char *perspective_ca_file, *perspective_certificate_file, *perspective_key_file;
+    uint32_t perspective_timeout_ms;
     /* signer */
     char *pkcs11_module, *pkcs11_pin_file;
     struct config_issuer *issuers;

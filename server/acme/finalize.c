@@ -12,6 +12,8 @@
 #include "originca/dnscheck.h"
 #include "originca/zones.h"
 
+#define NOT_BEFORE_BACK_S (2 * 86400 - 600)
+
 struct finalize_state {
     struct acme_post post;
     struct store_order order;
@@ -53,6 +55,10 @@ static enum step_result check_order(struct operation *operation) {
     struct finalize_state *state = operation->state;
     if (state->order.status == ORDER_REFUSED || strcmp(state->order.account, state->post.account.id) != 0)
         return acme_refuse_absent(operation);
+    /* The signer dates no certificate back by more; told before the order is claimed. */
+    if (state->order.not_before != 0 && state->order.not_before < time(NULL) - NOT_BEFORE_BACK_S)
+        return acme_refuse(operation, 403, "orderNotReady",
+                           "The order's notBefore lies too far back by now; make a new order");
     return STEP_DONE;
 }
 

@@ -1,10 +1,10 @@
 -- Records a DNS check of a zone and what follows for its status: pending or moved -> active when it held; active -> moved
 -- after `moved_after` definite negatives in a row; whoever becomes active takes the name from another customer's zone.
--- keys: zone:<id>, zone-name:<name>, zones:<status>, zones-due
+-- keys: zone:<id>, zone-name:<name>, zones:<status>, zones-due, edge-events, edge-sequence
 -- arguments: id, is_ok, is_definite_no, reason, evidence, checked_at, moved_after, seconds to the next check of a pending
---   zone, of another zone
+--   zone, of another zone, whether certificates of a moved zone leave the edges
 -- result: ok, id, fields | notfound
--- uses: common, zone
+-- uses: common, zone, edge
 local id, is_ok, is_no, reason, evidence = ARGV[1], ARGV[2] == '1', ARGV[3] == '1', ARGV[4], ARGV[5]
 local checked = tonumber(ARGV[6])
 local key = 'zone:' .. id
@@ -24,18 +24,28 @@ if is_ok and (status == 'pending' or status == 'moved') then
     move_zone(other, 'active', 'moved', micros)
     redis.call('HSET', 'zone:' .. other, 'reason', 'another customer\'s zone of this name has become active')
     redis.call('ZADD', 'zones-due', now, other)
+    if ARGV[10] == '1' then add_edge_event(micros, 'event', 'zone-withdrawn', 'zone', other, 'name', zone.name) end
   end
   redis.call('HSET', 'zone-name:' .. zone.name, 'active', id)
   redis.call('HSET', key, 'activated', now)
   move_zone(id, status, 'active', micros)
+  if ARGV[10] == '1' and status == 'moved' then
+    add_edge_event(micros, 'event', 'zone-restored', 'zone', id, 'name', zone.name)
+  end
   status = 'active'
 elseif status == 'active' and is_no and negatives >= tonumber(ARGV[7]) then
   redis.call('HDEL', 'zone-name:' .. zone.name, 'active')
   move_zone(id, 'active', 'moved', micros)
+  if ARGV[10] == '1' then add_edge_event(micros, 'event', 'zone-withdrawn', 'zone', id, 'name', zone.name) end
   status = 'moved'
 end
 if status ~= 'paused' then
-  redis.call('ZADD', 'zones-due', now + tonumber(status == 'pending' and ARGV[8] or ARGV[9]), id)
+  local pause = tonumber(ARGV[9])
+  if status == 'pending' then
+    -- A zone that was added lately is looked at often; one that nobody delegates, ever more rarely.
+    pause = math.min(pause, math.max(tonumber(ARGV[8]), math.floor((now - tonumber(zone.created or now)) / 60)))
+  end
+  redis.call('ZADD', 'zones-due', now + pause, id)
 end
 zone, flat = load_hash(key)
 return {'ok', id, flat}

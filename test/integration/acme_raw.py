@@ -79,25 +79,49 @@ class AccountKey:
                                           serialization.NoEncryption())
 
 
-def make_jws(key, url, payload, nonce=None, kid=None, header=None):
-    """`payload`: None is POST-as-GET, bytes go as they are. `header` overrides or, with None, removes members."""
+def sign_jws(key, protected, payload):
+    """The flattened JWS over a header and a payload that are bytes already, however wrong."""
+    signing_input = f"{b64(protected)}.{b64(payload)}"
+    return {"protected": b64(protected), "payload": b64(payload), "signature": b64(key.sign(signing_input.encode()))}
+
+
+def make_header(key, url, nonce=None, kid=None, header=None):
+    """The protected header. `header` overrides or, with None, removes members."""
     protected = {"alg": key.algorithm, "url": url}
     protected |= {"kid": kid} if kid else {"jwk": key.jwk}
     if nonce is not None:
         protected["nonce"] = nonce
-    protected = {name: value for name, value in (protected | (header or {})).items() if value is not None}
+    return {name: value for name, value in (protected | (header or {})).items() if value is not None}
+
+
+def make_jws(key, url, payload, nonce=None, kid=None, header=None):
+    """`payload`: None is POST-as-GET, bytes go as they are. `header` as in make_header."""
     body = b"" if payload is None else payload if isinstance(payload, bytes) else compact(payload)
-    signing_input = f"{b64(compact(protected))}.{b64(body)}"
-    return {"protected": b64(compact(protected)), "payload": b64(body),
-            "signature": b64(key.sign(signing_input.encode()))}
+    return sign_jws(key, compact(make_header(key, url, nonce, kid, header)), body)
 
 
-def make_eab(key, url, kid, hmac):
-    """External account binding (RFC 8555 7.3.4)."""
-    protected = b64(compact({"alg": "HS256", "kid": kid, "url": url}))
+def make_eab(key, url, kid, hmac, header=None, digest=hashlib.sha256):
+    """External account binding (RFC 8555 7.3.4). `header` overrides or, with None, removes members."""
+    members = {"alg": "HS256", "kid": kid, "url": url} | (header or {})
+    protected = b64(compact({name: value for name, value in members.items() if value is not None}))
     payload = b64(compact(key.jwk))
-    mac = hmac_module.new(unb64(hmac), f"{protected}.{payload}".encode(), hashlib.sha256).digest()
+    mac = hmac_module.new(unb64(hmac), f"{protected}.{payload}".encode(), digest).digest()
     return {"protected": protected, "payload": payload, "signature": b64(mac)}
+
+
+def make_key_change(old_key, new_key, url, account, inner_header=None, request=None, signer=None):
+    """The inner JWS of a key change (RFC 8555 7.3.5), a payload of the outer one. `request` overrides or, with None,
+    removes members; `signer` signs in the new key's place."""
+    members = {"account": account, "oldKey": old_key.jwk} | (request or {})
+    members = {name: value for name, value in members.items() if value is not None}
+    return sign_jws(signer or new_key, compact(make_header(new_key, url, header=inner_header)), compact(members))
+
+
+def certificate_id(certificate):
+    """The certID of RFC 9773 4.1."""
+    authority = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    serial = certificate.serial_number
+    return f"{b64(authority.key_identifier)}.{b64(serial.to_bytes(serial.bit_length() // 8 + 1, 'big'))}"
 
 
 def make_key(kind):
@@ -107,12 +131,18 @@ def make_key(kind):
     return ec.generate_private_key({"p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1}[kind]())
 
 
-def make_csr(key, names, common_name=None):
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else [])
-    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
-    if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False)
-    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+def make_csr(key, names, common_name=None, digest=hashes.SHA256, subject=(), others=(), extensions=()):
+    """DER. `subject` are (OID, text) besides the common name, `others` general names besides the DNS names,
+    `extensions` (extension, is critical) besides subjectAltName."""
+    pairs = [*subject, *([(NameOID.COMMON_NAME, common_name)] if common_name else [])]
+    builder = x509.CertificateSigningRequestBuilder().subject_name(
+        x509.Name([x509.NameAttribute(oid, text) for oid, text in pairs]))
+    if names or others:
+        general = [*(x509.DNSName(name) for name in names), *others]
+        builder = builder.add_extension(x509.SubjectAlternativeName(general), False)
+    for extension, is_critical in extensions:
+        builder = builder.add_extension(extension, is_critical)
+    return builder.sign(key, digest and digest()).public_bytes(serialization.Encoding.DER)
 
 
 class Reply:

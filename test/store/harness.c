@@ -27,6 +27,7 @@ void config_defaults(struct config *config, const char *socket) {
         .max_refused_per_customer = 1000,
         .claim_timeout_seconds = 10,
         .zone_pending_interval_seconds = 20,
+        .moved_zone_certificates = "keep",
         .zone_sweep_interval_seconds = 3600,
         .zone_moved_after = 3,
     };

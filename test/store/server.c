@@ -114,8 +114,11 @@ void server_remove(struct server *server) {
     server->directory[0] = '\0';
 }
 
+/* A child that Redis forked for a snapshot may still write for a moment after Redis was killed. */
 void remove_directory(const char *path) {
-    run((const char *const[]){"rm", "-rf", path, NULL});
+    static const char script[] =
+        "for i in $(seq 100); do rm -rf \"$0\" 2>/dev/null && exit 0; sleep 0.05; done; exit 1";
+    run((const char *const[]){"sh", "-c", script, path, NULL});
 }
 
 void copy_directory(const char *from, const char *to) {
