@@ -21,6 +21,7 @@ bool certificate_read(struct arena *arena, const struct redisReply *id, const st
         {"revoked", FIELD_TIME, offsetof(struct store_certificate, revoked_at), NULL},
         {"reason", FIELD_UINT32, offsetof(struct store_certificate, reason), NULL},
         {"replaced_by", FIELD_TEXT, offsetof(struct store_certificate, replaced_by), NULL},
+        {"request", FIELD_TEXT, offsetof(struct store_certificate, request), NULL},
     };
     _Static_assert(offsetof(struct store_certificate, name_count) ==
                            offsetof(struct store_certificate, names) + sizeof(const char **) &&

@@ -28,6 +28,7 @@ static const struct store_field order_fields[] = {
     {"claimed", FIELD_INT64, offsetof(struct order_hash, order.claimed_at_ms), NULL},
     {"csr", FIELD_TEXT, offsetof(struct order_hash, order.csr_sha256), NULL},
     {"origin", FIELD_TEXT, offsetof(struct order_hash, order.origin), NULL},
+    {"request", FIELD_TEXT, offsetof(struct order_hash, order.request), NULL},
     {"created", FIELD_TIME, offsetof(struct order_hash, order.created_at), NULL},
     {"expires", FIELD_TIME, offsetof(struct order_hash, order.expires_at), NULL},
     {"checked", FIELD_TIME, offsetof(struct order_hash, order.checked_at), NULL},

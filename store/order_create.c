@@ -92,6 +92,7 @@ static bool add_fields(struct store_call *call, const struct store_order *order,
     add_pair(call, "replaces_serial", order->replaces_serial);
     add_pair(call, "error", order->error);
     add_pair(call, "origin", order->origin);
+    add_pair(call, "request", order->request);
     add_time(call, "created", order->created_at != 0 ? order->created_at : clock_wall_ms() / 1000);
     add_time(call, "expires", order->expires_at);
     add_time(call, "checked", order->checked_at);
@@ -122,13 +123,9 @@ static void add_held_names(struct store_call *call, const struct store_order *or
     }
 }
 
-void store_create_order(struct store *store, const struct store_order *order, const char *evidence,
-                        store_done *done, void *context) {
-    const struct config *config = store_config(store);
+static void create(struct store_call *call, const struct config *config, const struct store_order *order,
+                   const char *evidence, const char *retry_hash, uint32_t seconds) {
     struct zone_numbers zones;
-    struct store_call *call = call_new(store, SCRIPT_CREATE_ORDER, NULL, NULL, NULL, done, context);
-    if (call == NULL)
-        return;
     if (!number_zones(call->own, order, &zones)) {
         call_refuse(call, ERROR_INTERNAL, "out of memory");
         return;
@@ -144,10 +141,50 @@ void store_create_order(struct store *store, const struct store_order *order, co
     call_add_number(call, config->evidence_retention_seconds);
     call_add_number(call, config->refused_retention_seconds);
     call_add_number(call, config->max_refused_per_customer);
+    call_add(call, retry_hash);
+    call_add_number(call, seconds);
     add_held_names(call, order);
     if (!add_fields(call, order, &zones)) {
         call_refuse(call, ERROR_INTERNAL, "out of memory");
         return;
     }
+    call_send(call);
+}
+
+void store_create_order(struct store *store, const struct store_order *order, const char *evidence,
+                        store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_CREATE_ORDER, NULL, NULL, NULL, done, context);
+    if (call != NULL)
+        create(call, store_config(store), order, evidence, "", 0);
+}
+
+static bool parse_winner(struct store_call *call, struct redisReply *const *items, size_t count,
+                         struct error *error) {
+    if (count < 1)
+        return error_set(error, ERROR_INTERNAL, "Redis did not say which order it is");
+    *(const char **)call->out = reply_text(call->arena, items[0], error);
+    return *(const char **)call->out != NULL;
+}
+
+void store_create_order_once(struct store *store, struct arena *arena, const struct store_order *order,
+                             const char *evidence, const char *retry_hash, uint32_t seconds,
+                             const char **order_id, store_done *done, void *context) {
+    struct store_call *call =
+        call_new(store, SCRIPT_CREATE_ORDER, arena, parse_winner, order_id, done, context);
+    if (call != NULL)
+        create(call, store_config(store), order, evidence, retry_hash, seconds == 0 ? 1 : seconds);
+}
+
+static bool parse_found(struct store_call *call, struct redisReply *const *items, size_t count,
+                        struct error *error) {
+    return reply_read_one(call, items, count, order_read, error);
+}
+
+void store_find_retry(struct store *store, struct arena *arena, const char *retry_hash,
+                      struct store_order *out, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_FIND_RETRY, arena, parse_found, out, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, retry_hash);
     call_send(call);
 }

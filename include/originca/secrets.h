@@ -1,8 +1,8 @@
 /* Everything secret that the workers share derives from one master secret (config: secret_file), so Redis
  * holds none.
  *
- * HMAC-SHA256(master, label || 0x00 || context). Losing the file ends EAB keys and outstanding nonces;
- * nothing else. */
+ * HMAC-SHA256(master, label || 0x00 || context). Losing the file ends EAB keys, API keys and outstanding
+ * nonces; nothing else. */
 #pragma once
 
 #include "originca/text.h"

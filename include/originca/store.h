@@ -81,6 +81,33 @@ struct store_eab_key_list {
 void store_list_eab_keys(struct store *, struct arena *, const char *customer, struct store_eab_key_list *out,
                          store_done *, void *);
 
+/* --- keys of the REST API (store/api_key.c); only a hash of a key is kept --- */
+struct store_api_key {
+    const char *id; /* 24 hex digits; part of the key itself */
+    const char *customer;
+    const char *kind;   /* "service-key" or "token" */
+    const char *hash;   /* hex, of the whole key (api_key.h); "" once it has ended */
+    const char *rights; /* words with blanks between (api_key.h) */
+    const char **zones; /* ids it is limited to; none: all zones of the customer */
+    size_t zone_count;
+    const char *name; /* for people; "" */
+    time_t created_at, revoked_at;
+};
+/* The caller makes id and hash, so repeating the call is safe. */
+void store_create_api_key(struct store *, struct arena *, const struct store_api_key *key, time_t *created_at,
+                          store_done *, void *);
+void store_load_api_key(struct store *, struct arena *, const char *id, struct store_api_key *out,
+                        store_done *, void *);
+/* Ends it; what was issued with it stays. ERROR_NOT_FOUND where it is not that customer's. */
+void store_revoke_api_key(struct store *, const char *customer, const char *id, store_done *, void *);
+struct store_api_key_list {
+    struct store_api_key *items;
+    size_t count;
+};
+/* Newest first, ended ones too. */
+void store_list_api_keys(struct store *, struct arena *, const char *customer, struct store_api_key_list *out,
+                         store_done *, void *);
+
 /* --- zones (store/zone.c) --- */
 enum store_zone_status { ZONE_PENDING, ZONE_ACTIVE, ZONE_MOVED, ZONE_PAUSED, ZONE_DELETED };
 struct store_zone {
@@ -92,6 +119,9 @@ struct store_zone {
     uint32_t negatives;                          /* definite negatives in a row */
     const char *reason;                          /* of the last check, a sentence; "" */
     const char *evidence;                        /* JSON text of the last check; "" */
+    const char *resumes;                         /* of a paused zone: the status that it goes on with; "" */
+    const char *ssl_mode; /* "off", "flexible", "full", "strict"; "" where it was never set */
+    time_t ssl_changed_at;
 };
 /* Several customers may add one name (each with other name servers); (name, customer) is unique:
  * ERROR_CONFLICT fills `out` with the existing zone. `candidates` are the possible name-server sets in order
@@ -135,6 +165,19 @@ void store_record_zone_check(struct store *, struct arena *, const struct store_
                              struct store_zone *out, store_done *, void *);
 void store_set_zone_paused(struct store *, struct arena *, const char *zone_id, bool is_paused,
                            struct store_zone *out, store_done *, void *);
+/* How the edge speaks to the zone's origins: one of the four modes. */
+void store_set_zone_ssl(struct store *, struct arena *, const char *zone_id, const char *mode,
+                        struct store_zone *out, store_done *, void *);
+/* Numbered pages, for clients that know no cursor (store/page.c). `total` counts what the filter lets through
+ * of the newest 10,000. */
+struct store_zone_filter {
+    const char *customer, *name, *status; /* name and status may be NULL */
+    const char *const *zones;             /* ids it is limited to; none: all */
+    size_t zone_count;
+    uint32_t offset, limit;
+};
+void store_page_zones(struct store *, struct arena *, const struct store_zone_filter *,
+                      struct store_zone_list *out, uint64_t *total, store_done *, void *);
 /* Off-boards: nothing is issued for it any more, orders of it that are not valid become invalid. */
 void store_delete_zone(struct store *, const char *zone_id, store_done *, void *);
 /* Up to `limit` zones whose check is due, leased to the caller for `lease_seconds` so that workers and hosts
@@ -225,9 +268,10 @@ struct store_order {
     const char *error;  /* JSON problem or "" */
     const char *serial; /* hex of the certificate, or "" */
     const char *attempt;
-    int64_t claimed_at_ms;                     /* while processing */
-    const char *csr_sha256;                    /* hex, of the finalize that claimed it; "" */
-    const char *origin;                        /* "acme", "rest", "admin" */
+    int64_t claimed_at_ms;  /* while processing */
+    const char *csr_sha256; /* hex, of the finalize that claimed it; "" */
+    const char *origin;     /* "acme", "rest", "admin" */
+    const char *request; /* of REST: JSON of what was asked; the certificate keeps it. NULL and "" are none */
     time_t created_at, expires_at, checked_at; /* checked_at: the oldest proof it rests on */
 };
 /* `order->id` is set by the caller (store_new_order_id), so repeating the call after ERROR_UNKNOWN is safe.
@@ -238,6 +282,15 @@ struct store_order {
 char *store_new_order_id(struct arena *);
 void store_create_order(struct store *, const struct store_order *, const char *evidence, store_done *,
                         void *);
+/* Like it, for a request that may be sent again: while `retry_hash` (hex) is known, for `seconds`, and its
+ * order is open or valid with a certificate that is not revoked, nothing is created and *order_id is that
+ * order's; else it is order->id. */
+void store_create_order_once(struct store *, struct arena *, const struct store_order *, const char *evidence,
+                             const char *retry_hash, uint32_t seconds, const char **order_id, store_done *,
+                             void *);
+/* That order, if there is one: ERROR_NOT_FOUND. */
+void store_find_retry(struct store *, struct arena *, const char *retry_hash, struct store_order *out,
+                      store_done *, void *);
 void store_load_order(struct store *, struct arena *, const char *order_id, struct store_order *out,
                       store_done *, void *);
 void store_load_evidence(struct store *, struct arena *, const char *order_id, const char **json_text,
@@ -318,6 +371,7 @@ struct store_certificate {
     time_t revoked_at;
     uint32_t reason;
     const char *replaced_by; /* order id, or "" */
+    const char *request; /* of REST: JSON of what was asked, or ""; the order's, where a commit gives it */
 };
 /* Commit: certificate + order valid + indexes + edge event + ledger sequences applied, only if the order is
  * still this attempt's (or attempt_of_valid equals: repeated call) and account and zones are still good: else
@@ -353,6 +407,11 @@ struct store_certificate_list {
 };
 void store_list_certificates(struct store *, struct arena *, const struct store_certificate_filter *,
                              struct store_certificate_list *out, store_done *, void *);
+
+/* A numbered page of a zone's certificates, newest first, revoked and expired ones too (store/page.c). */
+void store_page_certificates(struct store *, struct arena *, const char *zone_id, uint32_t offset,
+                             uint32_t limit, struct store_certificate_list *out, uint64_t *total,
+                             store_done *, void *);
 
 /* --- the fence (store/ledger.c): what of this host's ledger Redis has applied --- */
 struct store_ledger_state {

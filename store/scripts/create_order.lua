@@ -1,14 +1,18 @@
 -- Stores a new order with its authorizations and evidence; a repeated call changes nothing.
 -- keys: order:<id>, evidence:<id>, orders, orders:<status>, orders-by-expiry, customer-orders:<customer>,
---   customer-refused:<customer>, account-orders:<account>, zone-orders:<zone>, account-names:<account>, certificate:<serial>
+--   customer-refused:<customer>, account-orders:<account>, zone-orders:<zone>, account-names:<account>, certificate:<serial>,
+--   retry:<hash>
 -- arguments: id, account, customer, status, expires, zones, replaces_serial, evidence, evidence_retention,
---   refused_retention, max_refused, number of held names, (name, end) ..., then the fields in pairs
--- result: ok | refused (account or zone) | conflict (certificate replaced already)
--- uses: common, account, zone, order
+--   refused_retention, max_refused, hash of the request or '', seconds it counts, number of held names, (name, end) ..., then the fields in pairs
+-- result: ok, id (of the order that an earlier request with this hash made, where there is one) | refused (account or zone) | conflict (certificate replaced already)
+-- uses: common, account, zone, order, retry
 local id, account, customer, status, expires, zones, replaces, evidence = unpack(ARGV, 1, 8)
 local key = 'order:' .. id
-if redis.call('EXISTS', key) == 1 then return {'ok'} end
+if redis.call('EXISTS', key) == 1 then return {'ok', id} end
 local now, micros = now_parts()
+local retry = ARGV[12]
+local earlier = retry ~= '' and status ~= 'refused' and order_of_retry(retry, now)
+if earlier then return {'ok', earlier} end
 if status ~= 'refused' then
   local problem = account_problem(account, customer) or zones_problem(zones, customer)
   if problem then return {'refused', problem} end
@@ -23,9 +27,10 @@ if status ~= 'refused' then
     if replaced[3] then redis.call('HSET', 'certificate:' .. replaces, 'replacing', id) end
   end
 end
-local held = tonumber(ARGV[12])
-for i = 13, 12 + 2 * held, 2 do hold_name(account, ARGV[i], ARGV[i + 1], now) end
-set_fields(key, ARGV, 13 + 2 * held)
+if retry ~= '' and status ~= 'refused' then redis.call('SET', 'retry:' .. retry, id, 'EX', ARGV[13]) end
+local held = tonumber(ARGV[14])
+for i = 15, 14 + 2 * held, 2 do hold_name(account, ARGV[i], ARGV[i + 1], now) end
+set_fields(key, ARGV, 15 + 2 * held)
 if evidence ~= '' then redis.call('HSET', 'evidence:' .. id, 'all', evidence) end
 redis.call('ZADD', 'orders', micros, id)
 redis.call('ZADD', 'orders:' .. status, micros, id)
@@ -44,4 +49,4 @@ elseif account ~= '' then
   redis.call('EXPIREAT', 'account-orders:' .. account,
              (tonumber(redis.call('ZSCORE', 'accounts', account) or now)) + SWEEP_GRACE)
 end
-return {'ok'}
+return {'ok', id}

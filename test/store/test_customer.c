@@ -80,6 +80,52 @@ static void eab_key_lives_until_it_is_revoked(void **state) {
     assert_code(CALL(f, store_load_eab_key, f->arena, "nothing", &found), ERROR_NOT_FOUND);
 }
 
+static void api_key_ends_once_and_for_its_own_customer_only(void **state) {
+    struct fixture *f = *state;
+    struct store_customer customer, other;
+    struct store_api_key found;
+    struct store_api_key_list list;
+    time_t created;
+    const char *zones[] = {"0123456789abcdef0123456789abcdef"};
+    assert_ok(CALL(f, store_create_customer, f->arena, "alice", &customer));
+    assert_ok(CALL(f, store_create_customer, f->arena, "bob", &other));
+    struct store_api_key key = {.id = "0123456789abcdef01234567",
+                                .customer = customer.id,
+                                .kind = "token",
+                                .hash = SPKI_A,
+                                .rights = "certificates:read zones:read",
+                                .zones = zones,
+                                .zone_count = 1,
+                                .name = "deploy"};
+    assert_ok(CALL(f, store_create_api_key, f->arena, &key, &created));
+    assert_ok(CALL(f, store_create_api_key, f->arena, &key, &created));
+    assert_int_equal(ask_number(f, "ZCARD customer-api-keys:%s", customer.id), 1);
+    assert_ok(CALL(f, store_load_api_key, f->arena, key.id, &found));
+    assert_string_equal(found.customer, customer.id);
+    assert_string_equal(found.hash, SPKI_A);
+    assert_string_equal(found.rights, key.rights);
+    assert_int_equal(found.zone_count, 1);
+    assert_string_equal(found.zones[0], zones[0]);
+    assert_int_equal(found.revoked_at, 0);
+    assert_code(CALL(f, store_revoke_api_key, other.id, key.id), ERROR_NOT_FOUND);
+    assert_ok(CALL(f, store_revoke_api_key, customer.id, key.id));
+    assert_ok(CALL(f, store_revoke_api_key, customer.id, key.id));
+    assert_ok(CALL(f, store_load_api_key, f->arena, key.id, &found));
+    assert_string_equal(found.hash, "");
+    assert_true(found.revoked_at >= now_seconds() - 5);
+    assert_ok(CALL(f, store_list_api_keys, f->arena, customer.id, &list));
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.items[0].name, "deploy");
+    assert_ok(CALL(f, store_list_api_keys, f->arena, other.id, &list));
+    assert_int_equal(list.count, 0);
+    /* Whoever repeats the creation of an ended key does not bring it back. */
+    assert_ok(CALL(f, store_create_api_key, f->arena, &key, &created));
+    assert_ok(CALL(f, store_load_api_key, f->arena, key.id, &found));
+    assert_string_equal(found.hash, "");
+    key.customer = "nobody";
+    assert_code(CALL(f, store_create_api_key, f->arena, &key, &created), ERROR_NOT_FOUND);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_case(customer_is_found_by_id_and_by_name),
@@ -87,6 +133,7 @@ int main(void) {
         test_case(pages_show_each_customer_once_while_others_are_added),
         test_case(foreign_cursor_is_refused),
         test_case(eab_key_lives_until_it_is_revoked),
+        test_case(api_key_ends_once_and_for_its_own_customer_only),
     };
     return cmocka_run_group_tests(tests, start_group, end_group);
 }

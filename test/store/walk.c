@@ -18,6 +18,14 @@ static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struc
     struct store_customer_list customers;
     struct store_eab_key key = {.kid = "k"}, loaded;
     struct store_eab_key_list keys;
+    const struct store_api_key api_key = {.id = "0123456789abcdef01234567",
+                                          .kind = "token",
+                                          .hash = SPKI_A,
+                                          .rights = "zones:read",
+                                          .name = ""};
+    struct store_api_key new_key = api_key;
+    struct store_api_key_list api_keys;
+    time_t created;
     struct store_zone_list zones;
     struct store_zone found[2];
     static const char *const names[] = {"www.shop.test", "*.shop.test"};
@@ -30,6 +38,11 @@ static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struc
     TRY(store_load_eab_key, f->arena, key.kid, &loaded);
     TRY(store_list_eab_keys, f->arena, s->customer.id, &keys);
     TRY(store_revoke_eab_key, s->customer.id, key.kid);
+    new_key.customer = s->customer.id;
+    TRY(store_create_api_key, f->arena, &new_key, &created);
+    TRY(store_load_api_key, f->arena, api_key.id, &new_key);
+    TRY(store_list_api_keys, f->arena, s->customer.id, &api_keys);
+    TRY(store_revoke_api_key, s->customer.id, api_key.id);
     TRY(store_create_zone, f->arena, "shop.test", s->customer.id, &candidates, &s->zone);
     TRY(store_due_zones, f->arena, 10, 60, &zones);
     const struct store_zone_check check = {.zone_id = s->zone.id,

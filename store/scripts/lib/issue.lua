@@ -29,6 +29,8 @@ end
 local function record_issue(issue, order, retention, evidence_retention, now, micros)
   record_certificate(issue.serial, certificate_fields(issue, 'valid'), tonumber(issue.not_after) + retention, micros)
   if not order then return end
+  -- What the REST API was asked for, so that it can be answered again; only here, so it lives as long as the certificate.
+  if order.request then redis.call('HSET', 'certificate:' .. issue.serial, 'request', order.request) end
   redis.call('HSET', 'order:' .. issue.order, 'serial', issue.serial, 'attempt', issue.attempt)
   redis.call('HDEL', 'order:' .. issue.order, 'error')
   move_order(issue.order, order, 'valid', order_end('valid', tonumber(order.expires), now, evidence_retention, 0))
