@@ -36,15 +36,17 @@ const char *dns_rcode_name(uint16_t rcode, char out[16]) {
 }
 
 static bool put_name(uint8_t *out, size_t *at, const char *name) {
+    uint8_t coins[(DNS_NAME_MAX + 7) / 8]; /* one a character */
+    size_t tossed = 0;
+    random_bytes(coins, sizeof coins);
     while (*name != '\0') {
         size_t length = strcspn(name, ".");
         if (length == 0 || length > 63 || *at + length + 2 > DNS_QUERY_MAX - 32)
             return false;
         out[(*at)++] = (uint8_t)length;
-        for (size_t i = 0; i < length; i++) {
-            uint8_t coin;
-            random_bytes(&coin, 1);
-            out[(*at)++] = (uint8_t)((coin & 1) != 0 ? toupper((unsigned char)name[i]) : name[i]);
+        for (size_t i = 0; i < length && tossed < sizeof coins * 8; i++, tossed++) {
+            bool is_upper = (coins[tossed / 8] >> (tossed % 8) & 1) != 0;
+            out[(*at)++] = (uint8_t)(is_upper ? toupper((unsigned char)name[i]) : name[i]);
         }
         name += length + (name[length] == '.' ? 1 : 0);
     }
@@ -169,7 +171,9 @@ static bool take_record(struct arena *arena, const ldns_rr *rr, enum dns_section
     } else if (out->type == DNS_CAA) {
         is_good = is_good && take_caa(arena, rr, out);
     }
-    out->text_form = text_form(arena, rr);
+    /* Only what the evidence lists: it costs more than the rest. */
+    bool is_listed = section == DNS_ANSWER || (section == DNS_AUTHORITY && out->type == DNS_NS);
+    out->text_form = is_listed ? text_form(arena, rr) : "";
     return is_good;
 }
 
