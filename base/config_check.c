@@ -121,6 +121,13 @@ static void check_issuers(const struct config *config, struct config_complaints 
     if (config->issuer_count > 0 && find_issuer(config, config->acme_rsa_issuer) == NULL)
         config_complain(complaints, 0, "acme", "acme_rsa_issuer", "no issuer is named \"%s\"",
                         config->acme_rsa_issuer);
+    /* The defaults may be absent: then ACME's issuers serve the REST API too. */
+    if (find_issuer(config, config->rest_ecc_issuer) == NULL && strcmp(config->rest_ecc_issuer, "ecc") != 0)
+        config_complain(complaints, 0, "rest", "rest_ecc_issuer", "no issuer is named \"%s\"",
+                        config->rest_ecc_issuer);
+    if (find_issuer(config, config->rest_rsa_issuer) == NULL && strcmp(config->rest_rsa_issuer, "rsa") != 0)
+        config_complain(complaints, 0, "rest", "rest_rsa_issuer", "no issuer is named \"%s\"",
+                        config->rest_rsa_issuer);
 }
 
 static void check_profiles(const struct config *config, struct config_complaints *complaints) {
@@ -137,6 +144,9 @@ static void check_profiles(const struct config *config, struct config_complaints
     if (config_find_profile(config, config->default_profile) == NULL)
         config_complain(complaints, 0, "acme", "default_profile", "no profile is named \"%s\"",
                         config->default_profile);
+    if (config_find_profile(config, config->rest_profile) == NULL)
+        config_complain(complaints, 0, "rest", "rest_profile", "no profile is named \"%s\"",
+                        config->rest_profile);
 }
 
 static void check_dns(const struct config *config, struct config_complaints *complaints) {

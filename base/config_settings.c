@@ -91,6 +91,17 @@ const struct setting config_settings[] = {
     PATH("acme", key_blocklist_file, NULL,
          "keys never certified: SHA-256 of the SubjectPublicKeyInfo, one a line"),
 
+    NUMBER("rest", rest_max_hostnames, "200", 1, 1000, "hostnames in one certificate of the REST API"),
+    STRING("rest", rest_profile, "origin", "profile of its certificates"),
+    STRING("rest", rest_ecc_issuer, "ecc", "issuer of `origin-ecc` and `keyless-certificate`"),
+    STRING("rest", rest_rsa_issuer, "rsa",
+           "issuer of `origin-rsa`; where no issuer has the default name, acme_rsa_issuer"),
+    NUMBER("rest", rest_page_size, "100", 1, 500, "certificates or zones on a page that asks for no size"),
+    NUMBER("rest", rest_retry_window_seconds, "300", 0, 86400,
+           "the same create again within this time gets the same certificate; 0: always a new one"),
+    BOOL("rest", rest_rfc3339_dates, "false",
+         "expires_on as `2040-04-05T13:40:00Z` instead of Go's form, which old clients need"),
+
     {"profile", "template", SETTING_STRING, PROFILE(template_name), 0, NULL, 0, 0,
      "shape of the certificate: `origin`, `compact` or `classic`; default: the profile's own name"},
     {"profile", "description", SETTING_STRING, PROFILE(description), 0, NULL, 0, 0, "text in the directory"},
@@ -138,6 +149,8 @@ const struct setting config_settings[] = {
            "how often an active or moved zone is checked"),
     NUMBER("dns", zone_moved_after, "3", 1, 100,
            "definite negatives in a row that make an active zone moved"),
+    NUMBER("dns", dns_share_ms, "200", 0, 10000,
+           "how long a parent's answer stands for other checks; while it is awaited they always share it"),
     NUMBER("dns", zone_checks_per_second, "50", 1, 10000, "bound on periodic checks of zones, a host"),
     STRING("dns", moved_zone_certificates, "keep",
            "certificates of a zone that moved away: `keep` them valid at the edge, or `withdraw` them while "

@@ -11,8 +11,9 @@
 #define SCRATCH_BYTES (32u * 1024 * 1024)
 #define QUERIES_PER_NAME 12
 #define SIGNATURES_PER_CHECK 100
-#define SIGNATURES_PER_NAME 10
+#define SIGNATURES_PER_NAME 40 /* NSEC3: three for each label that is not there, asked for NS and for CAA */
 #define HASHES_PER_CHECK 1000
+#define HASHES_PER_NAME 50
 
 static void free_job(struct dnscheck_job *job) {
     transport_cancel_all(job);
@@ -54,7 +55,7 @@ static void build_result(struct dnscheck_job *job, struct dnscheck_result *resul
     for (size_t i = 0; names != NULL && i < job->name_count; i++) {
         names[i] = job->names[i].finding;
         names[i].name = arena_strdup(job->arena, job->names[i].name.name);
-        names[i].is_secure = job->names[i].is_secure;
+        names[i].is_secure = job->names[i].is_secure && names[i].verdict != DNSCHECK_FAILED;
         result->verdict = worse(result->verdict, names[i].verdict);
     }
     result->zones = zones;
@@ -232,7 +233,7 @@ struct dnscheck_job *dnscheck_start(struct dnscheck *dnscheck, struct arena *are
     job->signatures = (struct dnssec_budget){
         .now = (time_t)(clock_wall_ms() / 1000),
         .signatures_left = SIGNATURES_PER_CHECK + SIGNATURES_PER_NAME * (unsigned)request->name_count,
-        .hashes_left = HASHES_PER_CHECK};
+        .hashes_left = HASHES_PER_CHECK + HASHES_PER_NAME * (unsigned)request->name_count};
     job->account_uri = request->account_uri == NULL ? NULL : arena_strdup(scratch, request->account_uri);
     job->method = request->method == NULL ? "" : request->method;
     job->evidence_queries = json_array();
@@ -272,12 +273,13 @@ struct dnscheck *dnscheck_new(struct event_base *base, const struct dnscheck_set
     dnscheck->settings = *settings;
     dnscheck->cache = referral_cache_new(settings->referral_cache_entries);
     dnscheck->servers = server_table_new();
+    dnscheck->share = share_table_new();
     bool has_anchors = true;
     if (settings->trust_anchor_file != NULL) {
         dnscheck->anchors = dnssec_load_anchors(settings->trust_anchor_file, error);
         has_anchors = dnscheck->anchors != NULL;
     }
-    if (has_anchors && dnscheck->cache != NULL && dnscheck->servers != NULL &&
+    if (has_anchors && dnscheck->cache != NULL && dnscheck->servers != NULL && dnscheck->share != NULL &&
         walk_load_root(dnscheck, error))
         return dnscheck;
     dnscheck_free(dnscheck);
@@ -293,5 +295,6 @@ void dnscheck_free(struct dnscheck *dnscheck) {
     trust_release(dnscheck->root.trust);
     dnssec_free_anchors(dnscheck->anchors);
     server_table_free(dnscheck->servers);
+    share_table_free(dnscheck->share);
     free(dnscheck);
 }

@@ -39,8 +39,9 @@ static void decide_ok(void *context) {
 
 static void judge_signature(struct zone_check *zone, const char *server, const struct dns_message *message) {
     struct dnscheck_job *job = zone->job;
+    bool is_opt_out;
     const char *reason = dnssec_check_set(job->scratch, zone->cut->trust, &job->signatures, message,
-                                          DNS_ANSWER, zone->zone.name, DNS_NS);
+                                          DNS_ANSWER, zone->zone.name, DNS_NS, &is_opt_out);
     if (reason != NULL)
         check_decide_zone(zone, DNSCHECK_FAILED, "bogus",
                           "The answer of %s about %s cannot be trusted: DNSSEC: %s", server, zone->zone.name,

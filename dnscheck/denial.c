@@ -28,6 +28,20 @@ static bool ends_zone(const ldns_rr *nsec) {
            has_type(nsec, LDNS_RR_TYPE_DNAME);
 }
 
+static bool is_complete(const ldns_rr *rr) {
+    return ldns_rr_rd_count(rr) >= (ldns_rr_get_type(rr) == LDNS_RR_TYPE_NSEC3 ? 5u : 1u);
+}
+
+/* RFC 5155 8.2: NSEC3 records are used together where their parameters are the same. */
+static bool is_same_kind(const ldns_rr *a, const ldns_rr *b) {
+    if (ldns_rr_get_type(a) != ldns_rr_get_type(b))
+        return false;
+    return ldns_rr_get_type(a) != LDNS_RR_TYPE_NSEC3 ||
+           (ldns_nsec3_algorithm(a) == ldns_nsec3_algorithm(b) &&
+            ldns_nsec3_iterations(a) == ldns_nsec3_iterations(b) &&
+            ldns_rdf_compare(ldns_nsec3_salt(a), ldns_nsec3_salt(b)) == 0);
+}
+
 static const char *gather(const struct trust *trust, const ldns_pkt *packet, struct proofs *proofs) {
     const ldns_rr_list *list = ldns_pkt_authority(packet);
     const char *reason = "the proof of absence is missing";
@@ -37,7 +51,8 @@ static const char *gather(const struct trust *trust, const ldns_pkt *packet, str
         unsigned labels = 0;
         if ((type != LDNS_RR_TYPE_NSEC && type != LDNS_RR_TYPE_NSEC3) ||
             !(ldns_dname_is_subdomain(ldns_rr_owner(rr), proofs->zone) ||
-              ldns_dname_compare(ldns_rr_owner(rr), proofs->zone) == 0))
+              ldns_dname_compare(ldns_rr_owner(rr), proofs->zone) == 0) ||
+            !is_complete(rr) || (proofs->count > 0 && !is_same_kind(proofs->items[0], rr)))
             continue;
         if (type == LDNS_RR_TYPE_NSEC3 && ldns_nsec3_iterations(rr) > ITERATIONS_MAX)
             return "NSEC3 with too many iterations";
@@ -59,7 +74,7 @@ static const char *gather(const struct trust *trust, const ldns_pkt *packet, str
 /* --- what both kinds have in common: a proof matches a name, or covers it --- */
 
 /* The name as the owners of proofs have it; free with ldns_rdf_deep_free. */
-static ldns_rdf *key_of(struct proofs *proofs, const ldns_rr *proof, const ldns_rdf *name) {
+static ldns_rdf *key_of(struct proofs *proofs, const ldns_rdf *name) {
     if (!proofs->is_nsec3)
         return ldns_rdf_clone(name);
     if (proofs->budget->hashes_left == 0) {
@@ -67,7 +82,7 @@ static ldns_rdf *key_of(struct proofs *proofs, const ldns_rr *proof, const ldns_
         return NULL;
     }
     proofs->budget->hashes_left--;
-    ldns_rdf *hash = ldns_nsec3_hash_name_frm_nsec3(proof, name);
+    ldns_rdf *hash = ldns_nsec3_hash_name_frm_nsec3(proofs->items[0], name);
     if (hash != NULL && ldns_dname_cat(hash, proofs->zone) != LDNS_STATUS_OK) {
         ldns_rdf_deep_free(hash);
         return NULL;
@@ -77,18 +92,14 @@ static ldns_rdf *key_of(struct proofs *proofs, const ldns_rr *proof, const ldns_
 
 static const ldns_rr *find(struct proofs *proofs, const ldns_rdf *name, bool wants_match) {
     const ldns_rr *found = NULL;
-    for (size_t i = 0; i < proofs->count && found == NULL; i++) {
+    ldns_rdf *key = key_of(proofs, name);
+    for (size_t i = 0; key != NULL && i < proofs->count && found == NULL; i++) {
         const ldns_rr *proof = proofs->items[i];
-        if ((ldns_rr_get_type(proof) == LDNS_RR_TYPE_NSEC3) != proofs->is_nsec3)
-            continue;
-        ldns_rdf *key = key_of(proofs, proof, name);
-        if (key == NULL)
-            return NULL;
         bool is_match = ldns_dname_compare(ldns_rr_owner(proof), key) == 0;
         if (wants_match ? is_match : !is_match && ldns_nsec_covers_name(proof, key))
             found = proof;
-        ldns_rdf_deep_free(key);
     }
+    ldns_rdf_deep_free(key);
     return found;
 }
 
@@ -235,13 +246,18 @@ const char *denial_check(const struct trust *trust, const ldns_rdf *zone, struct
 
 const char *denial_check_wildcard(const struct trust *trust, const ldns_rdf *zone,
                                   struct dnssec_budget *budget, const ldns_pkt *packet, const ldns_rdf *name,
-                                  unsigned labels) {
+                                  unsigned labels, bool *is_opt_out) {
     struct proofs proofs = {.zone = zone, .budget = budget};
     const char *reason = gather(trust, packet, &proofs);
     if (reason != NULL)
         return reason;
     ldns_rdf *closer = proofs.is_nsec3 ? tail(name, labels + 1) : ldns_rdf_clone(name);
-    bool is_covered = closer != NULL && find(&proofs, closer, false) != NULL;
+    const ldns_rr *cover = closer == NULL ? NULL : find(&proofs, closer, false);
     ldns_rdf_deep_free(closer);
-    return is_covered ? NULL : "a wildcard answers, but it is not proven that the name itself is absent";
+    if (cover == NULL)
+        return proofs.reason != NULL
+                   ? proofs.reason
+                   : "a wildcard answers, but it is not proven that the name itself is absent";
+    *is_opt_out = proofs.is_nsec3 && ldns_nsec3_optout(cover);
+    return NULL;
 }

@@ -156,7 +156,8 @@ static const char *say(struct arena *arena, const char *reason, const char *owne
 
 const char *dnssec_check_set(struct arena *arena, const struct trust *trust, struct dnssec_budget *budget,
                              const struct dns_message *message, enum dns_section section, const char *owner,
-                             uint16_t type) {
+                             uint16_t type, bool *is_opt_out) {
+    *is_opt_out = false;
     if (!trust->is_secure)
         return NULL;
     ldns_pkt *packet = dnssec_open(message);
@@ -169,7 +170,7 @@ const char *dnssec_check_set(struct arena *arena, const struct trust *trust, str
         unsigned own = ldns_dname_label_count(name) - (is_wildcard_owner(name) ? 1 : 0);
         /* RFC 4035 5.3.4: made by a wildcard, so the name itself must be proven not to exist. */
         if (reason == NULL && labels < own)
-            reason = denial_check_wildcard(trust, zone, budget, packet, name, labels);
+            reason = denial_check_wildcard(trust, zone, budget, packet, name, labels, is_opt_out);
     }
     ldns_rdf_deep_free(name);
     ldns_rdf_deep_free(zone);
@@ -216,7 +217,7 @@ int dnssec_judge_ds(struct arena *arena, const struct trust *parent, struct dnss
                                         message->rcode == DNS_NXDOMAIN, &is_opt_out);
         return *failure == NULL ? 0 : -1;
     }
-    *failure = dnssec_check_set(arena, parent, budget, message, DNS_ANSWER, child, DNS_DS);
+    *failure = dnssec_check_set(arena, parent, budget, message, DNS_ANSWER, child, DNS_DS, &is_opt_out);
     if (*failure != NULL)
         return -1;
     ldns_pkt *packet = dnssec_open(message);

@@ -29,10 +29,11 @@ struct dnssec_budget {
 /* Each returns NULL where all is well (always under a trust that is not secure), else what is wrong:
  * "the signature of NAME TYPE has expired". The text lives in the arena. */
 
-/* The record set in `section` is signed by the zone, also where a wildcard made it. */
+/* The record set in `section` is signed by the zone, also where a wildcard made it. `is_opt_out`: one did,
+ * and it is proven only that no signed name stands before it. */
 const char *dnssec_check_set(struct arena *arena, const struct trust *trust, struct dnssec_budget *budget,
                              const struct dns_message *message, enum dns_section section, const char *owner,
-                             uint16_t type);
+                             uint16_t type, bool *is_opt_out);
 /* The message proves that `name` does not exist (is_nxdomain) or has no `type`. `is_opt_out`: it proves only
  * that nothing signed is there (RFC 5155 6). */
 const char *dnssec_check_absence(struct arena *arena, const struct trust *trust, struct dnssec_budget *budget,

@@ -21,4 +21,4 @@ const char *denial_check(const struct trust *trust, const ldns_rdf *zone, struct
 /* A wildcard of `labels` labels made an answer for `name`: is it proven that no closer name exists? */
 const char *denial_check_wildcard(const struct trust *trust, const ldns_rdf *zone,
                                   struct dnssec_budget *budget, const ldns_pkt *packet, const ldns_rdf *name,
-                                  unsigned labels);
+                                  unsigned labels, bool *is_opt_out);

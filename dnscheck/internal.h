@@ -41,6 +41,7 @@ struct dnscheck {
     int64_t root_trust_until_ms;
     struct referral_cache *cache;
     struct server_table *servers;
+    struct share_table *share;
     struct dnscheck_counters counters;
     TAILQ_HEAD(, dnscheck_job) jobs;
     struct { /* last probe */
@@ -58,7 +59,31 @@ struct query;
 typedef void query_done(void *context, const struct dns_message *message, const struct dns_server *server,
                         const char *failure);
 
+/* --- share.c --- */
+struct share_table;
+struct shared_answer {
+    char name[DNS_NAME_MAX];
+    uint16_t type;
+    uint64_t servers; /* a hash of the set that is asked */
+    unsigned users;   /* queries that lead, follow or are about to read */
+    struct query *leader;
+    TAILQ_HEAD(, query) followers;
+    uint8_t *wire; /* the last answer */
+    size_t length;
+    int64_t answered_ms;
+    struct dns_server server;
+    char server_name[DNS_NAME_MAX];
+};
+struct share_table *share_table_new(void);
+void share_table_free(struct share_table *table);
+/* The place of that question to those servers, one more user; NULL: none is free. */
+struct shared_answer *share_get(struct share_table *table, const struct server_list *servers,
+                                const char *name, uint16_t type);
+void share_release(struct shared_answer *answer);
+void share_keep(struct shared_answer *answer, struct bytes wire, const struct dns_server *server);
+
 struct query_options {
+    bool is_shared;       /* may be answered together with other checks' (dns_share_ms) */
     bool takes_any_rcode; /* SERVFAIL, REFUSED and the like are answers too (a lame server is to be named) */
 };
 

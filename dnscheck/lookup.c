@@ -54,12 +54,14 @@ static void on_target_cut(void *context, struct cut *cut, bool is_nxdomain, cons
 static const char *check_set(struct lookup *lookup, const struct dns_message *message, const char *owner,
                              uint16_t type) {
     struct dnscheck_job *job = lookup->job;
+    bool is_opt_out;
     if (lookup->cut->trust == NULL || !lookup->cut->trust->is_secure) {
         lookup->is_secure = false;
         return NULL;
     }
     const char *reason = dnssec_check_set(job->scratch, lookup->cut->trust, &job->signatures, message,
-                                          DNS_ANSWER, owner, type);
+                                          DNS_ANSWER, owner, type, &is_opt_out);
+    lookup->is_secure = lookup->is_secure && !is_opt_out;
     return reason == NULL ? NULL : bogus(job, reason);
 }
 

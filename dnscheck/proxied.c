@@ -54,6 +54,7 @@ static void on_text(void *context, const struct lookup_result *result) {
     for (size_t i = 0; i < result->count; i++) {
         struct bytes text = result->records[i]->text;
         if (text.length == strlen(value) && memcmp(text.data, value, text.length) == 0) {
+            name->is_secure = name->is_secure && result->is_secure;
             check_decide_name(name, DNSCHECK_OK, "proven", "%s is on the edge and its dns-01 record is there",
                               name->name.name);
             return;

@@ -42,6 +42,9 @@ struct query {
     size_t stream_length;
     bool is_sent;
     const char *last_failure;
+    struct shared_answer *shared; /* NULL: nobody else's business */
+    TAILQ_ENTRY(query) follower_entry;
+    bool is_follower, is_exhausted; /* exhausted: every server was asked as often as allowed */
     TAILQ_ENTRY(query) waiting_entry;
     struct server_state *waits_for; /* a busy server's next free place */
     bool has_place;                 /* it was given one */
@@ -111,6 +114,7 @@ static struct server_state *find_state(struct server_table *table, const struct 
 
 static void on_socket(evutil_socket_t fd, short what, void *context);
 static void next_attempt(struct query *query);
+static void fail_later(evutil_socket_t fd, short what, void *context);
 
 static void on_place(evutil_socket_t fd, short what, void *context) {
     (void)fd;
@@ -158,7 +162,59 @@ static void end_attempt(struct query *query) {
     query->stream_length = 0;
 }
 
+/* --- sharing --- */
+
+static void on_shared_answer(evutil_socket_t fd, short what, void *context);
+
+static void call_later(struct query *query, event_callback_fn callback) {
+    if (query->event != NULL)
+        event_free(query->event);
+    query->event = evtimer_new(query->job->dnscheck->base, callback, query);
+    if (query->event != NULL) /* else the job's deadline ends it */
+        event_active(query->event, EV_TIMEOUT, 0);
+}
+
+static void on_promotion(evutil_socket_t fd, short what, void *context) {
+    (void)fd;
+    (void)what;
+    next_attempt(context);
+}
+
+/* The leader has its answer (followers take it too), found no server that answers (neither would they), or
+ * left for a reason of its own: then the next one asks. */
+static void leave_shared(struct query *query, const struct dns_message *message, bool is_exhausted) {
+    struct shared_answer *shared = query->shared;
+    if (shared == NULL)
+        return;
+    query->shared = NULL;
+    if (shared->leader == query) {
+        struct query *follower;
+        shared->leader = NULL;
+        if (message != NULL)
+            share_keep(shared, message->wire, query->server);
+        while ((follower = TAILQ_FIRST(&shared->followers)) != NULL) {
+            TAILQ_REMOVE(&shared->followers, follower, follower_entry);
+            follower->is_follower = false;
+            if (message != NULL) {
+                call_later(follower, on_shared_answer);
+            } else if (is_exhausted) {
+                follower->last_failure = query->last_failure;
+                call_later(follower, fail_later);
+            } else {
+                shared->leader = follower;
+                call_later(follower, on_promotion);
+                break;
+            }
+        }
+    } else if (query->is_follower) {
+        TAILQ_REMOVE(&shared->followers, query, follower_entry);
+        query->is_follower = false;
+    }
+    share_release(shared);
+}
+
 static void finish(struct query *query, const struct dns_message *message, const char *failure) {
+    leave_shared(query, message, query->is_exhausted);
     end_attempt(query);
     TAILQ_REMOVE(&query->job->open_queries, query, entry);
     query->done(query->context, message, message != NULL ? query->server : NULL, failure);
@@ -367,10 +423,7 @@ static void fail_later(evutil_socket_t fd, short what, void *context) {
 }
 
 static void give_up(struct query *query) {
-    query->event = evtimer_new(query->job->dnscheck->base, fail_later, query);
-    if (query->event == NULL)
-        return; /* the job's deadline ends it */
-    event_active(query->event, EV_TIMEOUT, 0);
+    call_later(query, fail_later);
 }
 
 /* The server that was asked least, a busy one only where no other is left of the round; servers that failed
@@ -421,8 +474,10 @@ static void next_attempt(struct query *query) {
             break;
         }
         query->server = choose(query, &busy);
-        if (query->server == NULL)
+        if (query->server == NULL) {
+            query->is_exhausted = true;
             break;
+        }
         if (busy != NULL) {
             wait_for_place(query, busy);
             return;
@@ -435,6 +490,47 @@ static void next_attempt(struct query *query) {
     }
     end_attempt(query);
     give_up(query);
+}
+
+static void on_shared_answer(evutil_socket_t fd, short what, void *context) {
+    (void)fd;
+    (void)what;
+    struct query *query = context;
+    struct shared_answer *shared = query->shared;
+    struct dns_server *server = arena_copy(query->job->scratch, &shared->server, sizeof shared->server);
+    const char *name = arena_strdup(query->job->scratch, shared->server_name);
+    const struct dns_message *message = dns_parse(query->job->scratch, shared->wire, shared->length);
+    if (server == NULL || name == NULL || message == NULL) {
+        finish(query, NULL, "out of memory");
+        return;
+    }
+    server->name = name;
+    query->server = server;
+    query->job->dnscheck->counters.shared++;
+    evidence_add(query->job, server, "shared", query->name, query->type, message, NULL, 0);
+    finish(query, message, NULL);
+}
+
+/* True where another check's answer is taken or awaited. */
+static bool join(struct query *query) {
+    struct dnscheck *dnscheck = query->job->dnscheck;
+    if (!query->options.is_shared)
+        return false;
+    struct shared_answer *shared = share_get(dnscheck->share, &query->servers, query->name, query->type);
+    query->shared = shared;
+    if (shared == NULL)
+        return false;
+    if (shared->leader != NULL) {
+        query->is_follower = true;
+        TAILQ_INSERT_TAIL(&shared->followers, query, follower_entry);
+        return true;
+    }
+    if (shared->wire != NULL && clock_monotonic_ms() - shared->answered_ms < dnscheck->settings.share_ms) {
+        call_later(query, on_shared_answer);
+        return true;
+    }
+    shared->leader = query;
+    return false;
 }
 
 bool transport_query(struct dnscheck_job *job, const struct server_list *servers, const char *name,
@@ -454,12 +550,14 @@ bool transport_query(struct dnscheck_job *job, const struct server_list *servers
     query->fd = -1;
     query->first = servers->count == 0 ? 0 : start % servers->count;
     TAILQ_INSERT_TAIL(&job->open_queries, query, entry);
-    next_attempt(query);
+    if (!join(query))
+        next_attempt(query);
     return true;
 }
 
 void transport_cancel_all(struct dnscheck_job *job) {
     for (struct query *query; (query = TAILQ_FIRST(&job->open_queries)) != NULL;) {
+        leave_shared(query, NULL, false);
         end_attempt(query);
         TAILQ_REMOVE(&job->open_queries, query, entry);
     }

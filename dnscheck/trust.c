@@ -6,6 +6,8 @@
 
 #define ROOT_TRUST_MAX_S 3600
 
+static const struct query_options shared = {.is_shared = true};
+
 struct chain {
     struct dnscheck_job *job;
     const struct cut *parent;
@@ -83,8 +85,8 @@ static void on_keys(void *context, const struct dns_message *message, const stru
 }
 
 static void ask_keys(struct chain *chain) {
-    if (!transport_query(chain->job, &chain->child->addresses, chain->child->name, DNS_DNSKEY, NULL, on_keys,
-                         chain))
+    if (!transport_query(chain->job, &chain->child->addresses, chain->child->name, DNS_DNSKEY, &shared,
+                         on_keys, chain))
         fail(chain, "out of memory");
 }
 
@@ -142,5 +144,5 @@ bool trust_establish(struct dnscheck_job *job, const struct cut *parent, struct 
         succeed(chain, trust_new(child->name, false));
         return true;
     }
-    return transport_query(job, &parent->addresses, child->name, DNS_DS, NULL, on_ds, chain);
+    return transport_query(job, &parent->addresses, child->name, DNS_DS, &shared, on_ds, chain);
 }

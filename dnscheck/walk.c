@@ -178,7 +178,9 @@ static void on_answer(void *context, const struct dns_message *message, const st
     }
     const char *child = child_of(walk);
     const struct dns_record *referral = find_referral(walk, message);
-    if (message->rcode == DNS_NXDOMAIN) {
+    bool is_alias =
+        message->is_authoritative && dns_find(message, DNS_ANSWER, child, DNS_CNAME, NULL) != NULL;
+    if (message->rcode == DNS_NXDOMAIN && !is_alias) { /* with an alias it is about the target (RFC 6604 3) */
         if (!relax(walk))
             end(walk, true, check_absence(walk, message, true));
     } else if (message->is_authoritative && dns_find(message, DNS_ANSWER, child, DNS_NS, NULL) != NULL) {
@@ -188,8 +190,8 @@ static void on_answer(void *context, const struct dns_message *message, const st
     } else if (!message->is_authoritative) {
         if (!relax(walk))
             end(walk, false, "a name server does not answer for its zone (lame)");
-    } else if (dns_find(message, DNS_ANSWER, child, DNS_CNAME, NULL) != NULL) {
-        end(walk, false, NULL); /* an alias: no cut here, and nothing below */
+    } else if (is_alias) {
+        end(walk, false, NULL); /* no cut here, and nothing below */
     } else {
         failure = check_absence(walk, message, false);
         if (failure != NULL || strcmp(child, walk->name) == 0) {
@@ -221,6 +223,7 @@ static void on_trust(void *context, const char *failure) {
 }
 
 static void step(struct walk *walk) {
+    static const struct query_options shared = {.is_shared = true};
     struct dnscheck_job *job = walk->job;
     bool has_arrived = strcmp(walk->cut->name, walk->name) == 0, is_started;
     if (has_arrived && walk->kind == WALK_DELEGATION) {
@@ -235,8 +238,8 @@ static void step(struct walk *walk) {
     } else if (walk->cut->addresses.count == 0) {
         is_started = walk_complete_addresses(job, walk->cut, walk->depth + 1, on_addresses, walk);
     } else {
-        is_started =
-            transport_query(job, &walk->cut->addresses, child_of(walk), DNS_NS, NULL, on_answer, walk);
+        is_started = transport_query(job, &walk->cut->addresses, child_of(walk), DNS_NS,
+                                     walk->kind == WALK_FIRST_CUT ? NULL : &shared, on_answer, walk);
     }
     if (!is_started)
         end(walk, false, "out of memory");

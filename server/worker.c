@@ -156,6 +156,7 @@ static struct dnscheck *make_dnscheck(struct event_base *base, const struct conf
         .referral_max_ttl = config->dns_referral_max_ttl,
         .max_concurrent_checks = config->dns_max_concurrent_checks,
         .max_per_server = config->dns_max_per_server,
+        .share_ms = config->dns_share_ms,
     };
     return dnscheck_new(base, &settings, error);
 }

@@ -70,6 +70,7 @@ void worker_publish_metrics(struct worker *worker, struct http_server *const *se
         {"originca_dns_timeouts_total", "DNS queries without an answer in time", dns->timeouts},
         {"originca_dns_mismatches_total", "Datagrams that did not match their question", dns->mismatches},
         {"originca_dns_cache_hits_total", "Referrals taken from the cache", dns->cache_hits},
+        {"originca_dns_shared_total", "Answers taken from another check", dns->shared},
         {"originca_redis_commands_total", "Redis commands sent", store->commands},
         {"originca_redis_timeouts_total", "Redis commands without an answer in time", store->timeouts},
         {"originca_redis_reconnects_total", "Connections made to Redis", store->reconnects},

@@ -114,6 +114,10 @@ struct config {
     struct config_strings allowed_special_names;
     char *key_blocklist_file;
     uint32_t ari_retry_after_seconds;
+    /* rest */
+    uint32_t rest_max_hostnames, rest_page_size, rest_retry_window_seconds;
+    char *rest_profile, *rest_ecc_issuer, *rest_rsa_issuer;
+    bool rest_rfc3339_dates;
     /* redis */
     char *redis_socket; /* unix socket, or host:port below */
     char *redis_host;
@@ -137,7 +141,7 @@ struct config {
     uint32_t dns_max_concurrent_checks, dns_max_per_server;
     uint32_t recheck_after_seconds;
     uint32_t zone_sweep_interval_seconds, zone_pending_interval_seconds, zone_moved_after;
-    uint32_t zone_checks_per_second;
+    uint32_t zone_checks_per_second, dns_share_ms;
     char *moved_zone_certificates; /* "keep", "withdraw" */
     char *caa_mode;                /* "off", "named", "strict" */
     char *trust_anchor_file;       /* NULL: no DNSSEC */

@@ -1,0 +1,97 @@
+/* Answers that checks share: what many ask at once is asked once, and stands for a moment. A fixed number of
+ * places; the one whose users are gone longest makes room. */
+#include "internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PLACES 1024
+#define PROBES 8
+
+struct share_table {
+    struct shared_answer places[PLACES];
+    uint64_t seed;
+};
+
+struct share_table *share_table_new(void) {
+    struct share_table *table = calloc(1, sizeof *table);
+    if (table == NULL)
+        return NULL;
+    random_bytes(&table->seed, sizeof table->seed);
+    for (size_t i = 0; i < PLACES; i++)
+        TAILQ_INIT(&table->places[i].followers);
+    return table;
+}
+
+void share_table_free(struct share_table *table) {
+    for (size_t i = 0; table != NULL && i < PLACES; i++)
+        free(table->places[i].wire);
+    free(table);
+}
+
+static uint64_t mix(uint64_t hash, const void *data, size_t length) {
+    for (const uint8_t *at = data, *end = at + length; at < end; at++)
+        hash = (hash ^ *at) * 0x100000001b3u;
+    return hash;
+}
+
+static uint64_t hash_servers(uint64_t seed, const struct server_list *servers) {
+    uint64_t sum = 0; /* the same set in another order is the same */
+    for (size_t i = 0; i < servers->count; i++) {
+        const struct sockaddr_storage *address = &servers->items[i].address;
+        sum += address->ss_family == AF_INET
+                   ? mix(seed, &((const struct sockaddr_in *)address)->sin_addr, 4)
+                   : mix(seed, &((const struct sockaddr_in6 *)address)->sin6_addr, 16);
+    }
+    return sum;
+}
+
+static bool is_free(const struct shared_answer *place) {
+    return place->users == 0;
+}
+
+struct shared_answer *share_get(struct share_table *table, const struct server_list *servers,
+                                const char *name, uint16_t type) {
+    uint64_t group = hash_servers(table->seed, servers);
+    uint64_t hash = mix(mix(table->seed ^ group, name, strlen(name)), &type, sizeof type);
+    struct shared_answer *oldest = NULL;
+    for (size_t i = 0; i < PROBES; i++) {
+        struct shared_answer *place = &table->places[(hash ^ hash >> 32) % PLACES ^ i];
+        if (place->type == type && place->servers == group && strcmp(place->name, name) == 0) {
+            place->users++;
+            return place;
+        }
+        if (is_free(place) && (oldest == NULL || place->answered_ms < oldest->answered_ms))
+            oldest = place;
+    }
+    if (oldest == NULL)
+        return NULL;
+    free(oldest->wire);
+    oldest->wire = NULL;
+    oldest->answered_ms = 0;
+    oldest->leader = NULL;
+    oldest->type = type;
+    oldest->servers = group;
+    strcpy(oldest->name, name);
+    oldest->users = 1;
+    return oldest;
+}
+
+void share_release(struct shared_answer *answer) {
+    answer->users--;
+}
+
+void share_keep(struct shared_answer *answer, struct bytes wire, const struct dns_server *server) {
+    uint8_t *copy = malloc(wire.length == 0 ? 1 : wire.length);
+    if (copy == NULL)
+        return;
+    memcpy(copy, wire.data, wire.length);
+    free(answer->wire);
+    answer->wire = copy;
+    answer->length = wire.length;
+    answer->answered_ms = clock_monotonic_ms();
+    answer->server = *server;
+    snprintf(answer->server_name, sizeof answer->server_name, "%s", server->name);
+    answer->server.name = answer->server_name;
+}
