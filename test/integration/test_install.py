@@ -1,0 +1,68 @@
+"""`meson install` puts everything in place, and what it installs is true: pages, unit, example, settings."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from under_test import ROOT, run
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """The installed files by their place below the prefix."""
+    target = tmp_path_factory.mktemp("install")
+    run(["meson", "install", "-C", os.environ["ORIGINCA_BUILD"], "--no-rebuild"], {"DESTDIR": target}, timeout=120)
+    files = [path for path in target.rglob("*") if path.is_file()]
+    return {re.sub(r".*?/(bin|share|lib|etc)/", r"\1/", str(path.relative_to(target)), count=1): path for path in files}
+
+
+@pytest.mark.parametrize("name", ["bin/originca", "bin/originca-server", "share/man/man1/originca.1",
+                                  "share/man/man5/originca.conf.5", "share/man/man8/originca-server.8",
+                                  "share/doc/originca/originca.conf.example", "share/doc/originca/redis.conf.example",
+                                  "lib/systemd/system/originca.service"])
+def test_is_installed(tree, name):
+    assert name in tree, sorted(tree)
+
+
+def test_installed_programs_say_their_version(tree):
+    for program in ("originca", "originca-server"):
+        assert run([tree[f"bin/{program}"], "--version"]).stdout.startswith(program)
+        assert "Usage" in run([tree[f"bin/{program}"], "--help"]).stdout
+
+
+def test_the_unit_starts_the_installed_program(tree):
+    unit = tree["lib/systemd/system/originca.service"].read_text()
+    assert re.search(r"^ExecStart=/\S+/bin/originca-server", unit, re.M), unit
+
+
+def test_every_setting_of_the_example_is_known(tree, tmp_path):
+    """The example's files do not exist here; that must be all that is wrong with it."""
+    example = tree["share/doc/originca/originca.conf.example"]
+    result = run([tree["bin/originca-server"], "-c", example, "--check-config"], check=False)
+    complaints = [line for line in (result.stdout + result.stderr).splitlines() if ":" in line]
+    assert not [line for line in complaints if "no setting" in line or "unknown" in line], complaints
+
+
+def test_the_settings_in_the_documentation_are_those_of_the_program(tree):
+    printed = run([tree["bin/originca-server"], "--print-settings"]).stdout
+    written = (ROOT / "doc" / "configuration.md").read_text()
+    assert written[re.search("^## ", written, re.M).start():].strip() == printed.strip()
+
+
+def test_every_route_of_the_admin_api_is_documented():
+    source = (ROOT / "server" / "admin" / "service.c").read_text()
+    text = (ROOT / "doc" / "admin-api.md").read_text()
+    for route in re.findall(r'"(/admin/v1/[^"]*|/metrics|/healthz|/readyz)"', source):
+        last = [part for part in route.split("/") if part and not part.startswith(":")][-1]
+        assert last in text, route
+
+
+def test_every_reason_of_the_dns_check_is_documented():
+    text = (ROOT / "doc" / "dns-check.md").read_text()
+    words = set()
+    for path in (ROOT / "dnscheck").glob("*.c"):
+        words |= set(re.findall(r'DNSCHECK_(?:REFUSED|FAILED|OK),\s*(?:[^"(]*\?\s*)?"([a-z-]+)"', path.read_text()))
+    missing = [word for word in words - {"internal"} if f"`{word}`" not in text]
+    assert not missing, missing
