@@ -179,6 +179,57 @@ static int eab_delete(struct cli *cli) {
     return finish(cli, client_call(&cli->client, "DELETE", url, NULL, &cli->error), NULL);
 }
 
+/* --- keys of the REST API --- */
+
+static json_t *split_commas(const char *text) {
+    json_t *array = json_array();
+    while (*text != '\0') {
+        size_t length = strcspn(text, ",");
+        if (length > 0)
+            json_array_append_new(array, json_stringn(text, length));
+        text += length + strspn(text + length, ",");
+    }
+    return array;
+}
+
+static void show_api_key(const struct cli *cli, const json_t *key) {
+    (void)cli;
+    printf("id    %s\nkind  %s\nkey   %s\nThe key is shown this once; it works until it is deleted.\n",
+           json_text(key, "id"), json_text(key, "kind"), json_text(key, "key"));
+}
+
+static int key_add(struct cli *cli) {
+    json_t *body = own(cli, json_pack("{s:s}", "kind", cli->kind == NULL ? "token" : cli->kind));
+    if (cli->name != NULL)
+        json_object_set_new(body, "name", json_string(cli->name));
+    if (cli->zones != NULL)
+        json_object_set_new(body, "zones", split_commas(cli->zones));
+    if (cli->rights != NULL)
+        json_object_set_new(body, "rights", split_commas(cli->rights));
+    return finish(cli,
+                  client_call(&cli->client, "POST",
+                              path(cli, "/admin/v1/customers/%s/api-keys", cli->operands[0]), body,
+                              &cli->error),
+                  show_api_key);
+}
+
+static int key_list(struct cli *cli) {
+    static const char *const titles[] = {"ID", "KIND", "NAME", "RIGHTS", "ZONES", "REVOKED", "CREATED"},
+                             *const keys[] = {"id",    "kind",    "name",      "rights",
+                                              "zones", "revoked", "created_at"};
+    return finish_list(cli, fetch_list(cli, path(cli, "/admin/v1/customers/%s/api-keys", cli->operands[0])),
+                       titles, keys, 7);
+}
+
+static int key_delete(struct cli *cli) {
+    if (!need(cli, cli->customer, "--customer"))
+        return EXIT_USAGE;
+    const char *base = path(cli, "/admin/v1/customers/%s/api-keys/", cli->customer);
+    const char *url =
+        arena_printf(cli->client.arena, "%s%s", base, client_escape(&cli->client, cli->operands[0]));
+    return finish(cli, client_call(&cli->client, "DELETE", url, NULL, &cli->error), NULL);
+}
+
 static void show_account(const struct cli *cli, const json_t *account) {
     (void)cli;
     printf("account   %s\ncustomer  %s\nstatus    %s\n", json_text(account, "url"),
@@ -316,6 +367,10 @@ const struct command admin_commands[] = {
     {"eab", "add", "CUSTOMER", 1, "make a key for external account binding", eab_add},
     {"eab", "list", "CUSTOMER", 1, "list a customer's binding keys", eab_list},
     {"eab", "delete", "KID --customer C", 1, "revoke a binding key", eab_delete},
+    {"key", "add", "CUSTOMER [--kind service-key|token] [--name N] [--zones A,B] [--rights R,S]", 1,
+     "make a key of the REST API and show it once", key_add},
+    {"key", "list", "CUSTOMER", 1, "list a customer's API keys", key_list},
+    {"key", "delete", "ID --customer C", 1, "end an API key at once", key_delete},
     {"acme-account", "add", "--jwk FILE --customer C", 0, "bind the key of a client that knows no binding",
      account_add},
     {"order", "list", "[--status S] [--zone Z] [--customer C] [--since T]", 0,

@@ -12,6 +12,7 @@ struct cli {
     bool as_json, has_colour;
     /* options that several commands take */
     const char *customer, *jwk_file, *status, *zone, *since, *reason, *expires_before, *limit;
+    const char *kind, *name, *zones, *rights; /* key add */
     bool wants_all;
     bool wants_walk; /* --explain */
     struct {

@@ -1,5 +1,5 @@
-/* originca: the command line of admins (and, later, of customers). Finds the command in its table, parses
- * options, runs it. */
+/* originca: the command line. What belongs to customers goes its own way (customer.c); here are the commands
+ * of admins and `check`: finds the command in its table, parses options, runs it. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,13 +8,14 @@
 
 #include <curl/curl.h>
 
-#include "cli.h"
+#include "customer.h"
 
 #define DEFAULT_SOCKET "/run/originca/admin.sock"
 
 static void print_help(FILE *out) {
     fputs(
-        "Usage: originca [--json] check NAME... --name-servers A,B [OPTIONS]\n"
+        "Usage: originca COMMAND [OPTIONS]\n"
+        "       originca [--json] check NAME... --name-servers A,B [OPTIONS]\n"
         "       originca [--socket PATH] [--json] admin NOUN VERB [OPERAND] [OPTIONS]\n\n"
         "  check NAME...  walk DNS from the root as the server does: is the zone delegated to the name "
         "servers\n"
@@ -22,6 +23,7 @@ static void print_help(FILE *out) {
         "                 --zone Z  --edge-prefixes P,Q  --explain  --trust-anchor FILE  --root-hints FILE\n"
         "                 --caa-mode named|strict --caa-identities D  --account-uri U  (see originca(1))\n\n",
         out);
+    customer_print_help(out);
     for (size_t i = 0; i < admin_command_count; i++) {
         const struct command *command = &admin_commands[i];
         char left[128];
@@ -34,7 +36,8 @@ static void print_help(FILE *out) {
           "  --json          print data as JSON\n"
           "  --limit N, --all   how much of a list\n"
           "  --version, --help\n\n"
-          "Exit status: 0 done, 1 refused, 2 wrong usage, 3 the server cannot be reached. See originca(1).\n",
+          "Exit status: 0 done, 1 refused, 2 wrong usage, 3 the server cannot be reached,\n"
+          "4 a file cannot be read or written, 5 the reload hook failed. See originca(1).\n",
           out);
 }
 
@@ -58,6 +61,10 @@ enum {
     OPTION_TRUST_ANCHOR,
     OPTION_CAA_MODE,
     OPTION_CAA_IDENTITY,
+    OPTION_KIND,
+    OPTION_NAME,
+    OPTION_ZONES,
+    OPTION_RIGHTS,
     OPTION_ACCOUNT_URI,
     OPTION_TXT,
     OPTION_DEADLINE,
@@ -87,6 +94,10 @@ static const struct option options[] = {
     {"trust-anchor", required_argument, NULL, OPTION_TRUST_ANCHOR},
     {"caa-mode", required_argument, NULL, OPTION_CAA_MODE},
     {"caa-identities", required_argument, NULL, OPTION_CAA_IDENTITY},
+    {"kind", required_argument, NULL, OPTION_KIND},
+    {"name", required_argument, NULL, OPTION_NAME},
+    {"zones", required_argument, NULL, OPTION_ZONES},
+    {"rights", required_argument, NULL, OPTION_RIGHTS},
     {"account-uri", required_argument, NULL, OPTION_ACCOUNT_URI},
     {"txt", required_argument, NULL, OPTION_TXT},
     {"deadline-ms", required_argument, NULL, OPTION_DEADLINE},
@@ -110,6 +121,10 @@ static bool take_option(struct cli *cli, int option, const char *value) {
                        {OPTION_REASON, &cli->reason},
                        {OPTION_EXPIRES, &cli->expires_before},
                        {OPTION_LIMIT, &cli->limit},
+                       {OPTION_KIND, &cli->kind},
+                       {OPTION_NAME, &cli->name},
+                       {OPTION_ZONES, &cli->zones},
+                       {OPTION_RIGHTS, &cli->rights},
                        {OPTION_NAME_SERVERS, &cli->check.name_servers},
                        {OPTION_EDGE_PREFIX, &cli->check.edge_prefixes},
                        {OPTION_ROOT_HINTS, &cli->check.root_hints},
@@ -190,6 +205,9 @@ static int run(struct cli *cli, const char *const *words, size_t count) {
 }
 
 int main(int argc, char **argv) {
+    int customer_status;
+    if (customer_main(argc, argv, &customer_status))
+        return customer_status;
     struct cli cli = {.has_colour = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL};
     const char *words[OPERANDS_MAX + 4], *from_environment = getenv("ORIGINCA_ADMIN_SOCKET");
     size_t count = 0;

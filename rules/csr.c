@@ -33,7 +33,7 @@ struct walk {
     struct csr *csr;
     size_t max_names, capacity, extension_count, attribute_count;
     const char *common_name;
-    bool has_names;
+    bool has_names, ignores_names;
     struct error *error;
 };
 
@@ -118,6 +118,8 @@ static bool walk_extension(struct walk *walk, struct bytes extension) {
     }
     if (next.tag != TAG_OCTET_STRING || extension.length > 0)
         return broken(walk, "extensions");
+    if (walk->ignores_names)
+        return true;
     if (IS_OID(oid.content, OID_SUBJECT_ALT_NAME))
         return walk->has_names ? error_set(walk->error, ERROR_INVALID, "the CSR holds subjectAltName twice")
                                : walk_alternative_names(walk, next.content);
@@ -220,10 +222,10 @@ static bool walk_request(struct walk *walk, struct bytes der) {
         return broken(walk, "request info");
     if (version.content.length != 1 || version.content.data[0] != 0)
         return error_set(walk->error, ERROR_INVALID, "the CSR's version is not 1");
-    if (!walk_subject(walk, subject.content))
+    if (!walk->ignores_names && !walk_subject(walk, subject.content))
         return false;
     if (info.content.length == 0)
-        return merge_common_name(walk);
+        return walk->ignores_names || merge_common_name(walk);
     if (!der_expect(&info.content, TAG_ATTRIBUTES, &attributes) || info.content.length > 0)
         return broken(walk, "attributes");
     while (attributes.content.length > 0) {
@@ -235,7 +237,7 @@ static bool walk_request(struct walk *walk, struct bytes der) {
         if (!walk_attribute(walk, attribute.content))
             return false;
     }
-    return merge_common_name(walk);
+    return walk->ignores_names || merge_common_name(walk);
 }
 
 static bool check_signature(gnutls_x509_crq_t request, struct error *error) {
@@ -272,11 +274,22 @@ static bool judge_key(struct arena *arena, struct bytes der, struct csr *csr, st
     return is_good;
 }
 
+static bool check_size(struct bytes der, struct error *error) {
+    return der.length <= CSR_MAX_BYTES ||
+           error_set(error, ERROR_LIMIT, "the CSR has %zu bytes; at most %d are allowed", der.length,
+                     CSR_MAX_BYTES);
+}
+
+bool csr_parse_key(struct arena *arena, struct bytes der, struct csr *csr, struct error *error) {
+    *csr = (struct csr){0};
+    struct walk walk = {.arena = arena, .csr = csr, .ignores_names = true, .error = error};
+    return check_size(der, error) && walk_request(&walk, der) && judge_key(arena, der, csr, error);
+}
+
 bool csr_parse(struct arena *arena, struct bytes der, size_t max_names, struct csr *csr,
                struct error *error) {
-    if (der.length > CSR_MAX_BYTES)
-        return error_set(error, ERROR_LIMIT, "the CSR has %zu bytes; at most %d are allowed", der.length,
-                         CSR_MAX_BYTES);
+    if (!check_size(der, error))
+        return false;
     *csr = (struct csr){0};
     /* One more than allowed, for a common name that repeats a name. */
     struct walk walk = {

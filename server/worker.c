@@ -15,6 +15,7 @@
 #include "originca/keys.h"
 #include "originca/log.h"
 #include "originca/names.h"
+#include "originca/rest.h"
 #include "originca/secrets.h"
 #include "originca/signer.h"
 #include "originca/store.h"
@@ -34,6 +35,7 @@ struct worker_process {
     struct secrets *secrets;
     struct http_tls *tls;
     struct acme *acme;
+    struct rest *rest;
     struct admin *admin;
     struct issuer_files *issuer_files;
     struct fence *fence;
@@ -187,6 +189,7 @@ static bool set_up_services(struct worker_process *process, struct error *error)
            (worker->signer = signer_client_new(worker->base, config, worker->instance, error)) != NULL &&
            (process->fence = fence_new(worker, error)) != NULL &&
            (process->acme = acme_new(worker, error)) != NULL &&
+           (process->rest = rest_new(worker, error)) != NULL &&
            (process->admin = admin_new(worker, error)) != NULL &&
            (process->issuer_files = issuer_files_new(worker, error)) != NULL;
 }
@@ -210,8 +213,9 @@ static bool listen_on(struct worker_process *process, const struct listeners *li
     const struct http_service fallback = fallback_service(process);
     const struct http_limits limits = limits_of(process->worker.config);
     process->public_services[0] = *acme_service(process->acme);
-    process->public_services[1] = *issuer_files_service(process->issuer_files);
-    process->public_services[2] = fallback;
+    process->public_services[1] = *rest_service(process->rest);
+    process->public_services[2] = *issuer_files_service(process->issuer_files);
+    process->public_services[3] = fallback;
     process->plain_services[0] = *issuer_files_service(process->issuer_files);
     process->plain_services[1] = fallback;
     process->admin_services[0] = *admin_service(process->admin);
@@ -220,7 +224,7 @@ static bool listen_on(struct worker_process *process, const struct listeners *li
         const struct http_service *services = listener->kind == LISTENER_HTTPS  ? process->public_services
                                               : listener->kind == LISTENER_HTTP ? process->plain_services
                                                                                 : process->admin_services;
-        size_t count = listener->kind == LISTENER_HTTPS ? 3 : listener->kind == LISTENER_HTTP ? 2 : 1;
+        size_t count = listener->kind == LISTENER_HTTPS ? 4 : listener->kind == LISTENER_HTTP ? 2 : 1;
         if (process->server_count == SERVERS_MAX)
             return error_set(error, ERROR_INVALID, "more than %d listening addresses", SERVERS_MAX);
         struct http_server *server = http_server_new(process->worker.base, listener->fd,

@@ -114,6 +114,12 @@ struct config {
     struct config_strings allowed_special_names;
     char *key_blocklist_file;
     uint32_t ari_retry_after_seconds;
+    /* limits; 0: none */
+    uint32_t accounts_per_address, accounts_window_seconds;
+    uint32_t orders_per_customer, orders_window_seconds;
+    uint32_t names_per_zone, names_window_seconds;
+    uint32_t requests_per_key, requests_window_seconds;
+    uint32_t failed_check_pause_seconds, failed_check_longest_pause_seconds;
     /* rest */
     uint32_t rest_max_hostnames, rest_page_size, rest_retry_window_seconds;
     char *rest_profile, *rest_ecc_issuer, *rest_rsa_issuer;

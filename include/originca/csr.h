@@ -23,6 +23,10 @@ struct csr {
 bool csr_parse(struct arena *arena, struct bytes der, size_t max_names, struct csr *csr,
                struct error *error) MUST_CHECK;
 
+/* Takes the key and its proof alone: subject, names and extensions are not looked at (the REST API gets the
+ * names beside the CSR). */
+bool csr_parse_key(struct arena *arena, struct bytes der, struct csr *csr, struct error *error) MUST_CHECK;
+
 /* Set equality of canonical names. ERROR_INVALID names the first difference: missing or extra. */
 bool csr_check_names(const struct csr *csr, const char *const *canonical, size_t count,
                      struct error *error) MUST_CHECK;

@@ -432,6 +432,26 @@ void store_reset_ledger_state(struct store *, const char *host, const char *ledg
 void store_apply_ledger_record(struct store *, const char *host, const json_t *record, uint32_t fresh_seconds,
                                store_done *, void *);
 
+/* --- rate limits (include/originca/limits.h says which there are) --- */
+struct store_limit {
+    const char *kind, *subject;
+    uint32_t cost, allowed;  /* allowed 0: no limit */
+    uint32_t window_seconds; /* 0: not a rate but the back-off that store_note_failures keeps */
+};
+struct store_limit_outcome {
+    size_t exceeded; /* number of the limit, from 1; 0: all were taken */
+    uint32_t retry_after_seconds;
+};
+/* All or none. */
+void store_take_limits(struct store *, const struct store_limit *limits, size_t count,
+                       struct store_limit_outcome *out, store_done *, void *);
+struct store_check_outcome {
+    const char *subject;
+    bool has_failed;
+};
+void store_note_failures(struct store *, const struct store_check_outcome *, size_t count,
+                         uint32_t first_pause_seconds, uint32_t longest_pause_seconds, store_done *, void *);
+
 /* --- overview and housekeeping --- */
 struct store_stats {
     uint64_t customers, zones, zones_by_status[5], accounts, orders, orders_by_status[6], certificates,

@@ -224,6 +224,10 @@ class Sandbox:
                 customer["id"] = self._create_customer(name)
             if "eab" not in customer:
                 customer["eab"] = self.admin.post(f"customers/{customer['id']}/eab-keys")
+            for kind in ("service-key", "token"):
+                if kind not in customer.setdefault("api", {}):
+                    made = self.admin.post(f"customers/{customer['id']}/api-keys", {"kind": kind, "name": "sandbox"})
+                    customer["api"][kind] = made["key"]
             for zone in zones:
                 if zone not in customer["zones"]:
                     customer["zones"][zone] = self._create_zone(zone, customer["id"])["id"]
@@ -283,6 +287,8 @@ class Sandbox:
             values[f"CUSTOMER{suffix}"] = name
             values[f"EAB_KID{suffix}"] = customer["eab"]["kid"]
             values[f"EAB_HMAC{suffix}"] = customer["eab"]["hmac"]
+            values[f"API_KEY{suffix}"] = customer["api"]["service-key"]
+            values[f"API_TOKEN{suffix}"] = customer["api"]["token"]
             for key, zone in zip(("ZONE", "ZONE_B") if not suffix else ("ZONE_2",), CUSTOMERS[name]):
                 values[key] = zone
                 values[f"{key}_ID"] = customer["zones"][zone]
@@ -303,7 +309,6 @@ class Sandbox:
         return values
 
     def write_environment(self):
-        # API_KEY and API_TOKEN come with the REST API (admin call `api-keys`).
         text = "".join(f"{key}={shlex.quote(str(value))}\n" for key, value in self.environment().items())
         path = self.directory / "env"
         with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:

@@ -125,7 +125,7 @@ class Runner:
         self.results.add(len(tests) - len(skipped) - len(failures), len(skipped), failures)
 
     def integration(self, directory, patterns):
-        if not (NPM / "node_modules" / "acme-client").exists():
+        if not all((NPM / "node_modules" / name).exists() for name in ("acme-client", "cloudflare")):
             self.run("npm ci", ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], 300, directory=NPM)
         with tempfile.TemporaryDirectory(prefix="originca-test-") as temporary:
             report = Path(temporary) / "report.xml"
@@ -191,6 +191,8 @@ class Runner:
 
     def smoke(self, directory):
         self.check("bench smoke (release build)", [ROOT / "scripts" / "bench", "--smoke"], 300,
+                   {"ORIGINCA_BUILD": str(directory)})
+        self.check("bench-dns smoke (release build)", [ROOT / "scripts" / "bench-dns", "--smoke"], 120,
                    {"ORIGINCA_BUILD": str(directory)})
 
     def all(self):

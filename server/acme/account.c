@@ -1,5 +1,6 @@
 /* Accounts (RFC 8555 7.3): creation with external binding, reading, update, deactivation, their orders. */
 #include "internal.h"
+#include "originca/limits.h"
 
 #include <strings.h>
 
@@ -15,6 +16,7 @@ struct account_state {
     struct store_account account;
     struct store_id_list orders;
     bool was_created;
+    struct limits limits;
 };
 
 static json_t *account_json(struct operation *operation, const struct store_account *account) {
@@ -187,6 +189,18 @@ static void note_created(void *context, const struct error *error) {
     acme_done(context, error);
 }
 
+static enum step_result take_limits(struct operation *operation) {
+    struct account_state *state = operation->state;
+    bool is_built = limits_for_account(operation->arena, operation->worker->config, &operation->request->peer,
+                                       &state->limits);
+    return acme_take_limits(operation, is_built, &state->limits);
+}
+
+static enum step_result judge_limits(struct operation *operation) {
+    struct account_state *state = operation->state;
+    return acme_judge_limits(operation, &state->limits);
+}
+
 static enum step_result create_account(struct operation *operation) {
     struct account_state *state = operation->state;
     const char *contacts = acme_read_contacts(operation, state->post.payload);
@@ -223,6 +237,8 @@ static const struct step new_account_steps[] = {
     {"parse binding", parse_binding},
     {"load binding key", load_binding_key},
     {"verify binding", verify_binding},
+    {"take limits", take_limits},
+    {"judge limits", judge_limits},
     {"create account", create_account},
     {"reply", reply_new_account},
 };

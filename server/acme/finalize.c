@@ -1,15 +1,12 @@
-/* Finalize (RFC 8555 7.4): the one path on which a certificate comes into being.
- *
- * The order of writes is doc/architecture.md's: claim in Redis, intent and certificate in the ledger, commit
- * in Redis, reply. Where an outcome is not known (a time-out), the signer is asked or the idempotent commit
- * is repeated; where it stays unknown the client is told "processing" and the reconciler finishes or undoes
- * it. */
+/* Finalize (RFC 8555 7.4): checks the CSR and DNS, then issues (issue.h). Where the outcome stays unknown the
+ * client is told "processing", and the reconciler finishes or undoes the order. */
 #include "internal.h"
 
 #include <time.h>
 
 #include "originca/csr.h"
 #include "originca/dnscheck.h"
+#include "originca/issue.h"
 #include "originca/zones.h"
 
 #define NOT_BEFORE_BACK_S (2 * 86400 - 600)
@@ -18,21 +15,11 @@ struct finalize_state {
     struct acme_post post;
     struct store_order order;
     struct csr csr;
-    const char *csr_sha256, *spki_sha256, *attempt, *evidence, *issuer;
+    const char *csr_sha256, *spki_sha256, *evidence;
     const char **names;
     struct store_zone *zones;
-    uint8_t evidence_sha256[SHA256_BYTES];
-    int64_t claimed_at_ms;
     time_t checked_at;
-    struct signer_certificate signed_certificate;
-    enum signer_attempt_outcome outcome;
-    struct store_certificate certificate;
-    uint64_t sequences[3];
-    struct store_ledger_mark mark;
-    struct signer_revocation revocation;
-    struct error sign_error;
-    unsigned commit_tries;
-    bool is_in_doubt, is_blocked_key, is_account_key;
+    struct issue issue;
 };
 
 static char *hex_of(struct arena *arena, const void *bytes, size_t length) {
@@ -211,281 +198,97 @@ static enum step_result load_evidence(struct operation *operation) {
     return STEP_WAIT;
 }
 
-/* --- claim --- */
+/* --- issuing (issue.h) --- */
 
-/* The claim was refused: for the key of the CSR, or for the account or a zone? */
-static void note_key_status(void *context, const struct error *error) {
+/* What the order keeps when the signer refuses it for good. */
+static const char *describe_refusal(void *context, const struct error *error) {
+    return acme_problem_text(context, "badCSR", 400, error->message, NULL);
+}
+
+/* A completion of each of the three steps: what a failure is called in ACME. */
+static void note_issue_step(void *context, const struct error *error) {
     struct operation *operation = context;
     struct finalize_state *state = operation->state;
-    bool is_key_bad = error == NULL && (state->is_blocked_key || state->is_account_key);
-    acme_refuse(operation, is_key_bad ? 400 : 403, is_key_bad ? "badCSR" : "unauthorized", "%s",
-                operation->error.message);
-    operation_fail(operation, NULL);
-}
-
-static void note_claimed(void *context, const struct error *error) {
-    struct operation *operation = context;
-    struct finalize_state *state = operation->state;
-    if (error != NULL && error->code == ERROR_CONFLICT) {
-        /* Lost a race. With the same CSR the winner's result is ours too. */
-        operation->error = *error;
-        if (state->order.status == ORDER_READY)
-            acme_refuse(operation, 403, "unauthorized", "%s", error->message);
-        else
-            refuse_not_ready(operation);
-        operation_fail(operation, NULL);
-    } else if (error != NULL && error->code == ERROR_REFUSED) {
-        operation->error = *error;
-        store_key_status(operation->worker->store, state->spki_sha256, &state->is_blocked_key,
-                         &state->is_account_key, note_key_status, operation);
-    } else {
-        acme_done(context, error);
-    }
-}
-
-static enum step_result claim_order(struct operation *operation) {
-    struct finalize_state *state = operation->state;
-    struct worker *worker = operation->worker;
-    state->attempt = arena_printf(operation->arena, "%s-%llu", worker->instance,
-                                  (unsigned long long)worker->next_attempt++);
-    state->claimed_at_ms = clock_wall_ms();
-    if (state->attempt == NULL)
-        return acme_refuse(operation, 503, "serverInternal", "out of memory");
-    store_claim_order(worker->store, operation->arena, state->order.id, state->attempt, state->claimed_at_ms,
-                      state->csr_sha256, state->spki_sha256, &state->order, note_claimed, operation);
-    return STEP_WAIT;
-}
-
-/* --- sign --- */
-
-static void note_released(void *context, const struct error *error) {
-    struct operation *operation = context;
-    struct finalize_state *state = operation->state;
-    if (error != NULL)
-        log_event(LOG_LEVEL_WARNING, "an order stays claimed until the reconciler frees it", "order",
-                  state->order.id, "reason", error->message, NULL);
-    operation_fail(operation, &state->sign_error);
-}
-
-/* Nothing was signed. What no retry can change makes the order invalid; everything else makes it ready again.
- */
-static void release_order(struct operation *operation) {
-    struct finalize_state *state = operation->state;
-    const char *problem = NULL;
-    if (state->sign_error.code == ERROR_REFUSED || state->sign_error.code == ERROR_INVALID) {
-        state->post.type = "badCSR";
-        state->post.status = 400;
-        problem = acme_problem_text(operation, "badCSR", 400, state->sign_error.message, NULL);
-    }
-    store_release_order(operation->worker->store, state->order.id, state->attempt, problem, note_released,
-                        operation);
-}
-
-static void note_outcome(void *context, const struct error *error) {
-    struct operation *operation = context;
-    struct finalize_state *state = operation->state;
-    if (error != NULL) {
-        state->is_in_doubt = true; /* answered with "processing" */
-        operation_resume(operation);
-    } else if (state->outcome == SIGNER_ATTEMPT_ISSUED) {
-        operation_resume(operation);
-    } else if (state->outcome == SIGNER_ATTEMPT_SIGNING) {
-        state->is_in_doubt = true;
-        operation_resume(operation);
-    } else {
-        state->sign_error.code = ERROR_UNAVAILABLE;
-        release_order(operation);
-    }
-}
-
-static void note_signed(void *context, const struct error *error) {
-    struct operation *operation = context;
-    struct finalize_state *state = operation->state;
+    enum issue_failure failure = state->issue.failure;
     if (error == NULL) {
         operation_resume(operation);
         return;
     }
-    state->sign_error = *error;
-    if (error->code == ERROR_UNKNOWN)
-        signer_attempt_status(operation->worker->signer, operation->arena, state->attempt, &state->outcome,
-                              &state->signed_certificate, note_outcome, operation);
-    else
-        release_order(operation);
+    operation->error = *error;
+    if (failure == ISSUE_NOT_READY)
+        refuse_not_ready(operation); /* with the same CSR the winner's result is ours too: poll */
+    else if (failure == ISSUE_BAD_KEY || failure == ISSUE_UNSIGNED)
+        acme_refuse(operation, 400, "badCSR", "%s", error->message);
+    else if (failure == ISSUE_REFUSED || failure == ISSUE_WITHDRAWN)
+        acme_refuse(operation, 403, "unauthorized", "%s", error->message);
+    operation_fail(operation, NULL);
 }
 
-static bool fill_evidence(struct operation *operation, struct signer_certificate_request *request) {
+static enum step_result claim_order(struct operation *operation) {
     struct finalize_state *state = operation->state;
-    size_t count = state->order.authorization_count;
-    struct signer_evidence *evidence = arena_alloc(operation->arena, count * sizeof *evidence);
-    const char **zones = arena_alloc(operation->arena, count * sizeof *zones);
-    if (evidence == NULL || zones == NULL)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        const struct store_authorization *authorization = &state->order.authorizations[i];
-        evidence[i] = (struct signer_evidence){authorization->name, state->checked_at,
-                                               *state->order.customer == '\0' ? "dns-01" : "dns-delegation"};
-        bool is_new = true;
-        for (size_t k = 0; k < request->zone_count && is_new; k++)
-            is_new = strcmp(zones[k], authorization->zone) != 0;
-        if (is_new)
-            zones[request->zone_count++] = authorization->zone;
-    }
-    request->evidence = evidence;
-    request->evidence_count = count;
-    request->zones = zones;
-    return true;
+    state->issue = (struct issue){
+        .worker = operation->worker,
+        .arena = operation->arena,
+        .request_id = operation->request->id,
+        .order = &state->order,
+        .names = state->names,
+        .spki = state->csr.key.spki,
+        .csr_sha256 = state->csr_sha256,
+        .spki_sha256 = state->spki_sha256,
+        .evidence = state->evidence,
+        .checked_at = state->checked_at,
+        .describe = describe_refusal,
+    };
+    issue_claim(&state->issue, note_issue_step, operation);
+    return STEP_WAIT;
+}
+
+/* The order may fix start and end; else the profile's default counts from now. */
+static void choose_validity(struct operation *operation) {
+    struct finalize_state *state = operation->state;
+    const struct config *config = operation->worker->config;
+    const struct config_profile *profile = config_find_profile(config, state->order.profile);
+    struct issue *issue = &state->issue;
+    if (profile == NULL)
+        return; /* issue_sign says so */
+    time_t start = state->order.not_before != 0 ? state->order.not_before
+                                                : time(NULL) - (time_t)config->backdate_seconds;
+    /* Back-dating must not push the longest lifetime over the profile's bound. */
+    time_t longest = (time_t)profile->max_days * 86400;
+    if (state->order.not_before == 0 && state->order.not_after - start > longest)
+        start = state->order.not_after - longest;
+    bool has_end = state->order.not_after != 0;
+    /* Where the end is given the start is fixed as well, so that it is exact. */
+    issue->not_before = has_end ? start : state->order.not_before;
+    issue->validity_seconds =
+        has_end ? (uint32_t)(state->order.not_after - start) : profile->default_days * 86400u;
 }
 
 static enum step_result sign_certificate(struct operation *operation) {
     struct finalize_state *state = operation->state;
     const struct config *config = operation->worker->config;
-    const struct config_profile *profile = config_find_profile(config, state->order.profile);
-    state->issuer = state->csr.key.kind == KEY_KIND_RSA ? config->acme_rsa_issuer : config->acme_ecc_issuer;
-    struct signer_certificate_request request = {
-        .attempt = state->attempt,
-        .order = state->order.id,
-        .account = state->order.account,
-        .customer = state->order.customer,
-        .names = state->names,
-        .name_count = state->order.authorization_count,
-        .spki = state->csr.key.spki,
-        .profile = state->order.profile,
-        .issuer = state->issuer,
-        .not_before = state->order.not_before,
-        .claimed_at_ms = state->claimed_at_ms,
-        .request_id = operation->request->id,
-    };
-    if (state->evidence != NULL)
-        sha256(state->evidence, strlen(state->evidence), state->evidence_sha256);
-    memcpy(request.evidence_sha256, state->evidence_sha256, SHA256_BYTES);
-    if (profile == NULL || !fill_evidence(operation, &request)) {
-        error_set(&state->sign_error, profile == NULL ? ERROR_REFUSED : ERROR_UNAVAILABLE,
-                  profile == NULL ? "the profile of the order does not exist any more" : "out of memory");
-        release_order(operation);
-        return STEP_WAIT;
-    }
-    time_t start =
-        request.not_before != 0 ? request.not_before : time(NULL) - (time_t)config->backdate_seconds;
-    /* Back-dating must not push the longest lifetime over the profile's bound. */
-    time_t longest = (time_t)profile->max_days * 86400;
-    if (request.not_before == 0 && state->order.not_after - start > longest)
-        start = state->order.not_after - longest;
-    if (state->order.not_after != 0)
-        request.not_before = start; /* the end is given: fix the start as well, so that it is exact */
-    request.validity_seconds = state->order.not_after != 0 ? (uint32_t)(state->order.not_after - start)
-                                                           : profile->default_days * 86400u;
-    signer_sign_certificate(operation->worker->signer, operation->arena, &request, &state->signed_certificate,
-                            note_signed, operation);
+    state->issue.issuer =
+        state->csr.key.kind == KEY_KIND_RSA ? config->acme_rsa_issuer : config->acme_ecc_issuer;
+    choose_validity(operation);
+    issue_sign(&state->issue, note_issue_step, operation);
     return STEP_WAIT;
-}
-
-/* --- commit --- */
-
-static void commit(struct operation *operation);
-
-static void note_orphan_recorded(void *context, const struct error *error) {
-    struct operation *operation = context;
-    (void)error; /* the ledger has it: the fence brings it into Redis */
-    acme_refuse(operation, 403, "unauthorized",
-                "The account or the zone changed while the certificate was made; it was revoked at once");
-    operation_fail(operation, NULL);
-}
-
-static void note_orphan_revoked(void *context, const struct error *error) {
-    struct operation *operation = context;
-    struct finalize_state *state = operation->state;
-    if (error != NULL) {
-        note_orphan_recorded(operation, error);
-        return;
-    }
-    state->sequences[2] = state->revocation.sequence;
-    state->mark.count = 3;
-    store_revoke_certificate(operation->worker->store, state->certificate.serial,
-                             state->revocation.revoked_at, state->revocation.reason, "recovery", &state->mark,
-                             note_orphan_recorded, operation);
-}
-
-static void note_committed(void *context, const struct error *error) {
-    struct operation *operation = context;
-    struct finalize_state *state = operation->state;
-    if (error == NULL) {
-        state->order.status = ORDER_VALID;
-        state->order.serial = state->certificate.serial;
-        operation_resume(operation);
-    } else if (error->code == ERROR_CONFLICT) {
-        log_event(LOG_LEVEL_WARNING, "revoking a certificate that could not be committed", "order",
-                  state->order.id, "serial", state->certificate.serial, "reason", error->message, NULL);
-        state->revocation =
-            (struct signer_revocation){.issuer = state->issuer, .reason = 5, .by = "recovery"};
-        memcpy(state->revocation.serial, state->signed_certificate.serial, SERIAL_BYTES);
-        signer_revoke(operation->worker->signer, &state->revocation, note_orphan_revoked, operation);
-    } else if (error->code == ERROR_UNKNOWN && state->commit_tries < 2) {
-        commit(operation); /* idempotent by the attempt */
-    } else {
-        state->is_in_doubt = true;
-        operation_resume(operation);
-    }
-}
-
-static void commit(struct operation *operation) {
-    struct finalize_state *state = operation->state;
-    state->commit_tries++;
-    store_commit_certificate(operation->worker->store, &state->certificate, state->attempt, &state->mark,
-                             note_committed, operation);
 }
 
 static enum step_result record_certificate(struct operation *operation) {
     struct finalize_state *state = operation->state;
-    const struct signer_certificate *made = &state->signed_certificate;
-    const char **zones = arena_alloc(operation->arena, state->order.authorization_count * sizeof *zones);
-    size_t zone_count = 0;
-    if (state->is_in_doubt)
-        return STEP_DONE;
-    for (size_t i = 0; zones != NULL && i < state->order.authorization_count; i++) {
-        bool is_new = true;
-        for (size_t k = 0; k < zone_count && is_new; k++)
-            is_new = strcmp(zones[k], state->order.authorizations[i].zone) != 0;
-        if (is_new)
-            zones[zone_count++] = state->order.authorizations[i].zone;
-    }
-    state->certificate = (struct store_certificate){
-        .serial = hex_of(operation->arena, made->serial, SERIAL_BYTES),
-        .der = made->der,
-        .status = CERTIFICATE_VALID,
-        .order = state->order.id,
-        .account = state->order.account,
-        .customer = state->order.customer,
-        .profile = state->order.profile,
-        .issuer = state->issuer,
-        .names = state->names,
-        .name_count = state->order.authorization_count,
-        .zones = zones,
-        .zone_count = zone_count,
-        .spki_sha256 = state->spki_sha256,
-        .not_before = made->not_before,
-        .not_after = made->not_after,
-        .issued_at = time(NULL),
-        .replaced_by = "",
-    };
-    if (zones == NULL || state->certificate.serial == NULL) {
-        state->is_in_doubt = true; /* the ledger has the certificate: the fence rolls it forward */
-        return STEP_DONE;
-    }
-    state->sequences[0] = made->intent_sequence;
-    state->sequences[1] = made->issued_sequence;
-    state->mark = (struct store_ledger_mark){operation->worker->config->host_name, state->sequences, 2};
-    commit(operation);
+    issue_record(&state->issue, note_issue_step, operation);
     return STEP_WAIT;
 }
 
 static enum step_result reply(struct operation *operation) {
     struct finalize_state *state = operation->state;
-    if (state->is_in_doubt)
+    if (state->issue.is_in_doubt)
         state->order.status = ORDER_PROCESSING;
-    log_event(LOG_LEVEL_INFO, state->is_in_doubt ? "order left to the reconciler" : "certificate issued",
-              "request", operation->request->id, "order", state->order.id, "account", state->order.account,
-              "customer", state->order.customer, "serial",
-              state->is_in_doubt ? NULL : state->certificate.serial, "name", state->names[0], NULL);
+    log_event(
+        LOG_LEVEL_INFO, state->issue.is_in_doubt ? "order left to the reconciler" : "certificate issued",
+        "request", operation->request->id, "order", state->order.id, "account", state->order.account,
+        "customer", state->order.customer, "serial",
+        state->issue.is_in_doubt ? NULL : state->issue.certificate.serial, "name", state->names[0], NULL);
     acme_reply_order(operation, 200, &state->order);
     return STEP_REPLIED;
 }

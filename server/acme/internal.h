@@ -79,6 +79,11 @@ struct dnscheck_request;
 /* Says for CAA whose order it is and how its names are proven (RFC 8657). */
 void acme_describe_check(struct operation *operation, struct dnscheck_request *request);
 
+struct limits;
+/* limits.c: a step that takes them, and the next one that judges. */
+enum step_result acme_take_limits(struct operation *operation, bool is_built, struct limits *limits);
+enum step_result acme_judge_limits(struct operation *operation, const struct limits *limits);
+
 /* authenticate.c (RFC 8555 6.2 to 6.5): steps that begin every POST */
 enum step_result acme_parse_with_kid(struct operation *operation);
 enum step_result acme_parse_with_jwk(struct operation *operation);

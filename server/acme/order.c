@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "originca/dnscheck.h"
+#include "originca/limits.h"
 #include "originca/names.h"
 #include "originca/zones.h"
 
@@ -15,7 +16,9 @@ struct order_state {
     const struct acme_issuer *replaced_issuer;
     struct store_certificate replaced;
     const char *evidence;
-    bool was_refused;
+    struct limits limits;
+    bool was_refused, was_checked;
+    bool *has_failed; /* by name */
 };
 
 /* --- reading the request --- */
@@ -261,6 +264,62 @@ static enum step_result match_zones(struct operation *operation) {
     return STEP_DONE;
 }
 
+/* A renewal inside its window (RFC 9773) is work that we asked for. */
+static bool is_due_renewal(const struct order_state *state) {
+    time_t start, end;
+    if (*state->order.replaces == '\0')
+        return false;
+    acme_renewal_window(state->order.replaces_serial, state->replaced.not_before, state->replaced.not_after,
+                        &start, &end);
+    return state->replaced.status == CERTIFICATE_REVOKED || time(NULL) >= start;
+}
+
+static const char *orderer_of(const struct order_state *state) {
+    return *state->order.customer != '\0' ? state->order.customer : state->post.account.id;
+}
+
+static enum step_result take_limits(struct operation *operation) {
+    struct order_state *state = operation->state;
+    if (state->was_refused || is_due_renewal(state))
+        return STEP_DONE;
+    bool is_built =
+        limits_for_order(operation->arena, operation->worker->config, orderer_of(state), state->names,
+                         state->zones, state->order.authorization_count, &state->limits);
+    return acme_take_limits(operation, is_built, &state->limits);
+}
+
+static enum step_result judge_limits(struct operation *operation) {
+    struct order_state *state = operation->state;
+    return acme_judge_limits(operation, &state->limits);
+}
+
+static void note_noted(void *context, const struct error *error) {
+    struct operation *operation = context;
+    if (error != NULL) /* the answer stands; only the pause is missing */
+        log_event(LOG_LEVEL_WARNING, "a failed check was not noted", "request", operation->request->id,
+                  "reason", error->message, NULL);
+    operation_resume(operation);
+}
+
+/* Names whose check failed wait before the next one: a check costs other people's servers something. */
+static enum step_result note_failures(struct operation *operation) {
+    struct order_state *state = operation->state;
+    size_t count = state->order.authorization_count, failed = 0;
+    const char **names = arena_alloc(operation->arena, (count + 1) * sizeof *names);
+    bool *marks = arena_alloc(operation->arena, (count + 1) * sizeof *marks);
+    if (!state->was_checked || !state->was_refused || names == NULL || marks == NULL ||
+        operation->worker->config->failed_check_pause_seconds == 0)
+        return STEP_DONE;
+    for (size_t i = 0; i < count; i++)
+        if (state->has_failed[i]) {
+            marks[failed] = true;
+            names[failed++] = state->names[i];
+        }
+    limits_note_checks(operation->worker, operation->arena, orderer_of(state), names, marks, failed,
+                       note_noted, operation);
+    return STEP_WAIT;
+}
+
 static void describe_findings(struct operation *operation, const struct dnscheck_result *result) {
     struct order_state *state = operation->state;
     const struct dnscheck_finding *worst = NULL;
@@ -288,6 +347,10 @@ static void note_checked(void *context, const struct dnscheck_result *result) {
     time_t expires = result->checked_at + (time_t)operation->worker->config->authorization_lifetime_seconds;
     state->evidence = json_to_text(operation->arena, result->evidence);
     state->order.checked_at = result->checked_at;
+    state->has_failed = arena_alloc(operation->arena, (result->name_count + 1) * sizeof *state->has_failed);
+    state->was_checked = state->has_failed != NULL && result->name_count == state->order.authorization_count;
+    for (size_t i = 0; state->was_checked && i < result->name_count; i++)
+        state->has_failed[i] = result->names[i].verdict != DNSCHECK_OK;
     if (result->verdict != DNSCHECK_OK || result->name_count != state->order.authorization_count) {
         describe_findings(operation, result);
     } else {
@@ -390,7 +453,10 @@ static const struct step new_order_steps[] = {
     {"check replaced certificate", check_replaced},
     {"find zones", find_zones},
     {"match zones", match_zones},
+    {"take limits", take_limits},
+    {"judge limits", judge_limits},
     {"check DNS", check_dns},
+    {"note failures", note_failures},
     {"create order", create_order},
     {"reply", reply_new_order},
 };

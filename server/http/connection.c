@@ -16,6 +16,7 @@
 #define LINGER_MS 2000
 #define LINGER_BYTES (256 * 1024)
 #define RECORD_MAX 16384
+#define EMPTY_LINES_MAX 2
 
 static void on_readable(evutil_socket_t fd, short what, void *context);
 
@@ -122,9 +123,15 @@ void http_connection_await_request(struct http_connection *connection) {
                  server->is_draining && server->drain_idle_ms < limit ? server->drain_idle_ms : limit);
 }
 
+/* Bytes inside GnuTLS, of which no event tells. */
+static bool has_decrypted(const struct http_connection *connection) {
+    return connection->session != NULL && gnutls_record_check_pending(connection->session) > 0;
+}
+
 static void read_next_request(struct http_connection *connection) {
     connection->state = CONNECTION_READING;
     connection->has_begun_request = false;
+    connection->empty_lines = 0;
     if (connection->in_length == 0) {
         free(connection->in);
         connection->in = NULL;
@@ -134,8 +141,7 @@ static void read_next_request(struct http_connection *connection) {
     event_add(connection->on_readable, NULL);
     /* Pipelined bytes are here already, or inside GnuTLS: no event will tell of them. Not now, though: we may
      * be deep inside a handler that was called from the reading loop, which goes on by itself. */
-    bool has_more = connection->in_length > 0 ||
-                    (connection->session != NULL && gnutls_record_check_pending(connection->session) > 0);
+    bool has_more = connection->in_length > 0 || has_decrypted(connection);
     if (has_more && !connection->is_inside_read)
         event_active(connection->on_readable, EV_READ, 0);
 }
@@ -174,8 +180,10 @@ static void on_writable(evutil_socket_t fd, short what, void *context) {
     struct http_connection *connection = context;
     if (connection->state == CONNECTION_HANDSHAKE)
         on_readable(fd, EV_READ, connection);
-    else
+    else if (connection->state == CONNECTION_WRITING)
         http_connection_send(connection);
+    else if (write_some(connection) == IO_WAIT) /* what is left of "100 Continue": the request goes on */
+        event_add(connection->on_writable, NULL);
 }
 
 /* --- reading --- */
@@ -275,8 +283,11 @@ static void send_continue(struct http_connection *connection) {
 /* Begins an exchange once the whole head is here. */
 static bool take_head(struct http_connection *connection) {
     /* RFC 9112 2.2: an empty line or two before a request is forgiven. */
-    while (connection->in_length >= 2 && memcmp(connection->in, "\r\n", 2) == 0)
+    while (connection->in_length >= 2 && memcmp(connection->in, "\r\n", 2) == 0 &&
+           connection->empty_lines < EMPTY_LINES_MAX) {
+        connection->empty_lines++;
         consume(connection, 2);
+    }
     if (connection->in_length == 0)
         return false;
     if (!connection->has_begun_request) {
@@ -365,15 +376,13 @@ static void on_readable(evutil_socket_t fd, short what, void *context) {
     }
     connection->is_inside_read = true;
     parse_buffer(connection);
-    while (connection->state == CONNECTION_READING && !connection->peer_has_ended) {
+    /* One piece, then the others' turn: who sends faster than we parse would have the loop alone. */
+    if (connection->state == CONNECTION_READING && !connection->peer_has_ended) {
         enum io_result result = read_some(connection);
-        if (result == IO_WAIT)
-            break;
-        if (result == IO_BROKEN) {
+        if (result == IO_BROKEN)
             connection->peer_has_ended = true;
-            break;
-        }
-        parse_buffer(connection);
+        else if (result == IO_DONE)
+            parse_buffer(connection);
     }
     connection->is_inside_read = false;
     /* A handler that answers later goes on by itself; the rest is settled here. */
@@ -381,6 +390,8 @@ static void on_readable(evutil_socket_t fd, short what, void *context) {
         begin_linger(connection);
     else if (connection->state == CONNECTION_READING && connection->peer_has_ended)
         http_connection_close(connection);
+    else if (connection->state == CONNECTION_READING && has_decrypted(connection))
+        event_active(connection->on_readable, EV_READ, 0);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *context) {

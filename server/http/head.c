@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-static bool is_token_character(unsigned char c) {
+bool http_is_token_character(unsigned char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
@@ -30,7 +30,7 @@ static const char *check_characters(const char *head, size_t length) {
 
 static const char *check_request_line(const char *line, size_t length, unsigned *status) {
     size_t method = 0;
-    while (method < length && is_token_character((unsigned char)line[method]))
+    while (method < length && http_is_token_character((unsigned char)line[method]))
         method++;
     if (method == 0 || method == length || line[method] != ' ')
         return "no request line";
@@ -57,15 +57,26 @@ static bool is_digits(const char *text, size_t length) {
     return length > 0 && length <= 15;
 }
 
+/* RFC 9112 3.2: a value that is no host must be refused. We never use it, but a proxy before us may. */
+static bool is_host(const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        bool is_alphanumeric = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!is_alphanumeric && strchr("-._~%!$&'()*+;=:[]", c) == NULL)
+            return false;
+    }
+    return true;
+}
+
 struct field_counts {
-    unsigned host, content_length, transfer_encoding, expect;
+    unsigned host, content_length, transfer_encoding;
 };
 
 static const char *check_field(const char *line, size_t length, struct field_counts *counts) {
     size_t name = 0;
     if (line[0] == ' ' || line[0] == '\t')
         return "a folded header field";
-    while (name < length && is_token_character((unsigned char)line[name]))
+    while (name < length && http_is_token_character((unsigned char)line[name]))
         name++;
     if (name == 0 || name == length || line[name] != ':')
         return "a header field without a proper name";
@@ -77,8 +88,12 @@ static const char *check_field(const char *line, size_t length, struct field_cou
     }
     while (left > 0 && (value[left - 1] == ' ' || value[left - 1] == '\t'))
         left--;
-    if (name == 4 && strncasecmp(line, "Host", 4) == 0 && counts->host++ > 0)
-        return "two Host fields";
+    if (name == 4 && strncasecmp(line, "Host", 4) == 0) {
+        if (counts->host++ > 0)
+            return "two Host fields";
+        if (!is_host(value, left))
+            return "a Host that is no host";
+    }
     if (name == 14 && strncasecmp(line, "Content-Length", 14) == 0) {
         if (counts->content_length++ > 0)
             return "two Content-Length fields";
@@ -94,6 +109,7 @@ static const char *check_field(const char *line, size_t length, struct field_cou
 
 const char *http_head_check(const char *head, size_t length, unsigned *status) {
     struct field_counts counts = {0};
+    bool is_http_1_0 = false;
     *status = 400;
     const char *complaint = check_characters(head, length);
     if (complaint != NULL)
@@ -104,16 +120,19 @@ const char *http_head_check(const char *head, size_t length, unsigned *status) {
         if (stop == NULL)
             return "an unfinished line";
         size_t size = (size_t)(stop - line);
-        if (size == 0)
+        if (size == 0 && number > 0)
             break;
         complaint = number == 0 ? check_request_line(line, size, status) : check_field(line, size, &counts);
         if (complaint != NULL)
             return complaint;
-        if (number > HTTP_HEADERS_MAX)
+        if (number == 0)
+            is_http_1_0 = line[size - 1] == '0';
+        if (number > HTTP_HEADERS_MAX) {
+            *status = 431;
             return "too many header fields";
+        }
         line = stop + 2;
     }
-    bool is_http_1_0 = memmem(head, length, " HTTP/1.0\r\n", 11) != NULL;
     if (counts.host == 0 && !is_http_1_0)
         return "no Host field";
     if (counts.content_length > 0 && counts.transfer_encoding > 0)

@@ -16,6 +16,13 @@ struct http_field {
     const char *name, *value;
 };
 
+/* Where a chunked body stands (chunks.c). */
+struct http_chunks {
+    unsigned state, digits;
+    uint64_t left;  /* of the chunk's data */
+    size_t dropped; /* bytes of extensions and trailers */
+};
+
 /* A request with what the layer keeps beside it; lives in its own arena until http_reply. */
 struct http_exchange {
     struct http_request request;        /* first: the two are converted into each other */
@@ -27,8 +34,9 @@ struct http_exchange {
     size_t reply_header_count;
     const struct http_service *service;
     uint8_t *body;
-    size_t body_length, body_capacity, body_limit;
-    bool wants_continue, is_head_complete, is_complete, must_close;
+    size_t body_length, body_capacity, body_limit, body_announced;
+    struct http_chunks chunks;
+    bool wants_continue, is_head_complete, is_chunked, is_complete, must_close;
     unsigned failure; /* status that parsing decided on; 0: none */
     const char *failure_detail;
 };
@@ -58,6 +66,7 @@ struct http_connection {
     char peer_text[64];
     struct sockaddr_storage peer;
     uint32_t requests;
+    unsigned empty_lines; /* before the request that is awaited */
     size_t lingered;
     bool is_closing, has_begun_request, is_inside_read, peer_has_ended;
 };
@@ -92,12 +101,21 @@ void http_tls_hold(struct http_tls *tls);
 gnutls_session_t http_tls_start(struct http_tls *tls, int fd);
 
 /* head.c: judges the raw bytes of a request head, up to and with the empty line. NULL where they are fine,
- * else what is wrong; *status is 400 or 501, 505. */
+ * else what is wrong; *status is 400, 431 or 505. */
 const char *http_head_check(const char *head, size_t length, unsigned *status);
 /* The same for the target's path. */
 const char *http_path_check(const char *path);
 
+/* A character of a method or a field's name (RFC 9110 5.6.2). */
+bool http_is_token_character(unsigned char c);
+
+/* chunks.c: takes bytes of a chunked body; returns how many were used, none behind its end. Sets is_complete
+ * or failure on the exchange. */
+size_t http_chunks_feed(struct http_exchange *exchange, const char *bytes, size_t length);
+
 /* parse.c */
+/* False where the body gets too large or memory is out: the failure is set. */
+bool http_body_append(struct http_exchange *exchange, const char *at, size_t length);
 void http_parse_begin(struct http_connection *connection);
 /* Feeds bytes; returns how many were used. Sets is_complete or failure on the exchange. */
 size_t http_parse_feed(struct http_connection *connection, const char *bytes, size_t length);

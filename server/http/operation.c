@@ -11,7 +11,7 @@
 #include "originca/metrics.h"
 #include "originca/worker.h"
 
-#define METRICS_CACHED 256
+#define METRICS_CACHED 1024
 
 static int64_t now_us(void) {
     struct timespec now;

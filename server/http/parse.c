@@ -1,5 +1,5 @@
 /* The glue to http-parser: fields of the head, limits and bytes of the body. The head was judged by head.c
- * before. */
+ * before; a chunked body is read by chunks.c. */
 #include "internal.h"
 
 #include <string.h>
@@ -30,8 +30,6 @@ static int on_url(http_parser *parser, const char *at, size_t length) {
 
 static int on_header_field(http_parser *parser, const char *at, size_t length) {
     struct http_exchange *exchange = exchange_of(parser);
-    if (exchange->is_head_complete)
-        return 0; /* a trailer field: dropped, never merged into the head (RFC 9110 6.5.1) */
     struct http_field *last =
         exchange->header_count == 0 ? NULL : &exchange->headers[exchange->header_count - 1];
     if (last == NULL || last->value != NULL) {
@@ -46,7 +44,7 @@ static int on_header_field(http_parser *parser, const char *at, size_t length) {
 
 static int on_header_value(http_parser *parser, const char *at, size_t length) {
     struct http_exchange *exchange = exchange_of(parser);
-    if (exchange->is_head_complete || exchange->header_count == 0)
+    if (exchange->header_count == 0)
         return 0;
     struct http_field *last = &exchange->headers[exchange->header_count - 1];
     while (last->value == NULL && length > 0 && (*at == ' ' || *at == '\t')) {
@@ -102,27 +100,32 @@ static int on_headers_complete(http_parser *parser) {
     bool has_length = parser->content_length != UINT64_MAX && parser->content_length > 0;
     if (has_length && parser->content_length > exchange->body_limit)
         return fail(exchange, 413, "the body is larger than allowed");
+    exchange->body_announced = has_length ? (size_t)parser->content_length : 0;
     const char *expect = http_header(request, "Expect");
     if (expect != NULL && strcasecmp(expect, "100-continue") != 0)
         return fail(exchange, 417, "only 100-continue can be expected");
+    exchange->is_chunked = (parser->flags & F_CHUNKED) != 0;
     exchange->wants_continue =
-        expect != NULL && parser->http_minor >= 1 && (has_length || (parser->flags & F_CHUNKED) != 0);
-    return 0;
+        expect != NULL && parser->http_minor >= 1 && (has_length || exchange->is_chunked);
+    return exchange->is_chunked ? 1 : 0; /* 1: http-parser is not to look for a body */
 }
 
-static int on_body(http_parser *parser, const char *at, size_t length) {
-    struct http_exchange *exchange = exchange_of(parser);
-    if (length > exchange->body_limit - exchange->body_length)
-        return fail(exchange, 413, "the body is larger than allowed");
+bool http_body_append(struct http_exchange *exchange, const char *at, size_t length) {
+    if (length > exchange->body_limit - exchange->body_length) {
+        fail(exchange, 413, "the body is larger than allowed");
+        return false;
+    }
     if (exchange->body_length + length + 1 > exchange->body_capacity) {
         size_t capacity = exchange->body_capacity * 2;
         if (capacity < exchange->body_length + length + 1)
             capacity = exchange->body_length + length + 1;
-        if (capacity < parser->content_length + 1 && parser->content_length < exchange->body_limit)
-            capacity = (size_t)parser->content_length + length + 1;
+        if (capacity < exchange->body_announced + 1)
+            capacity = exchange->body_announced + 1;
         uint8_t *larger = arena_alloc(exchange->request.arena, capacity);
-        if (larger == NULL)
-            return fail(exchange, 503, "out of memory");
+        if (larger == NULL) {
+            fail(exchange, 503, "out of memory");
+            return false;
+        }
         if (exchange->body_length > 0)
             memcpy(larger, exchange->body, exchange->body_length);
         exchange->body = larger;
@@ -130,11 +133,15 @@ static int on_body(http_parser *parser, const char *at, size_t length) {
     }
     memcpy(exchange->body + exchange->body_length, at, length);
     exchange->body_length += length;
-    return 0;
+    return true;
+}
+
+static int on_body(http_parser *parser, const char *at, size_t length) {
+    return http_body_append(exchange_of(parser), at, length) ? 0 : -1;
 }
 
 static int on_message_complete(http_parser *parser) {
-    exchange_of(parser)->is_complete = true;
+    exchange_of(parser)->is_complete = !exchange_of(parser)->is_chunked;
     http_parser_pause(parser, 1); /* what follows is the next request */
     return 0;
 }
@@ -155,9 +162,14 @@ void http_parse_begin(struct http_connection *connection) {
 
 size_t http_parse_feed(struct http_connection *connection, const char *bytes, size_t length) {
     struct http_exchange *exchange = connection->exchange;
-    size_t used = http_parser_execute(&connection->parser, &settings, bytes, length);
-    enum http_errno problem = HTTP_PARSER_ERRNO(&connection->parser);
-    if (exchange->failure == 0 && problem != HPE_OK && problem != HPE_PAUSED)
-        fail(exchange, 400, http_errno_description(problem));
+    size_t used = 0;
+    if (!exchange->is_chunked) {
+        used = http_parser_execute(&connection->parser, &settings, bytes, length);
+        enum http_errno problem = HTTP_PARSER_ERRNO(&connection->parser);
+        if (exchange->failure == 0 && problem != HPE_OK && problem != HPE_PAUSED)
+            fail(exchange, 400, http_errno_description(problem));
+    }
+    if (exchange->is_chunked && exchange->failure == 0)
+        used += http_chunks_feed(exchange, bytes + used, length - used);
     return used;
 }

@@ -62,8 +62,9 @@ def quick():
 
 @pytest.fixture(scope="session")
 def npm_modules():
-    """node_modules with acme-client at the version of the lock file."""
+    """node_modules with the clients at the versions of the lock file."""
     directory = ROOT / "test" / "integration" / "npm"
-    if not (directory / "node_modules" / "acme-client").exists():
+    wanted = ("acme-client", "cloudflare", "@seriousme/openapi-schema-validator")
+    if not all((directory / "node_modules" / name).exists() for name in wanted):
         run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], directory=directory, timeout=300)
     return directory

@@ -1,0 +1,68 @@
+/* The one path on which a certificate comes into being, for ACME and the REST API alike: claim the order in
+ * Redis, sign (the ledger has intent and certificate), commit in Redis; then the caller replies
+ * (doc/architecture.md).
+ *
+ * Three calls, one a step of the caller's operation. Each runs `done` once, from the loop or at once: NULL,
+ * or the error, with `failure` saying what it means to the client. Where an outcome is not known (a
+ * time-out), the signer is asked or the idempotent commit is repeated; where it stays unknown, `is_in_doubt`
+ * is set and the call succeeds: the reconciler or the ledger's replay finishes or undoes the order. */
+#pragma once
+
+#include "originca/signer.h"
+#include "originca/store.h"
+#include "originca/worker.h"
+
+enum issue_failure {
+    ISSUE_FAILED,    /* Redis is away, or the like: the error's code says it */
+    ISSUE_NOT_READY, /* the order is in another state: `order` shows it */
+    ISSUE_REFUSED,   /* account, zone or authorizations changed: nothing was signed */
+    ISSUE_BAD_KEY,   /* the key may not be used: blocked, or an account's */
+    ISSUE_UNSIGNED,  /* the signer refused for good; the order is invalid now */
+    ISSUE_POSTPONED, /* the signer is away or busy; the order is ready again */
+    ISSUE_WITHDRAWN, /* account or zone changed while it was signed: it was revoked at once */
+};
+
+typedef void issue_done(void *context, const struct error *error);
+
+struct issue {
+    /* the caller's, in its request's arena */
+    struct worker *worker;
+    struct arena *arena;
+    const char *request_id;
+    struct store_order *order; /* as it is, after each claim */
+    const char *const *names;  /* canonical, as many as authorizations */
+    struct bytes spki;
+    const char *csr_sha256, *spki_sha256; /* hex */
+    /* before issue_sign */
+    const char *evidence; /* of the DNS check, JSON; or NULL */
+    time_t checked_at;
+    const char *issuer;
+    time_t not_before; /* 0: now less the back-date setting */
+    uint32_t validity_seconds;
+    /* JSON problem that the order keeps when the signer refuses for good; NULL for none */
+    const char *(*describe)(void *context, const struct error *error);
+    /* results */
+    enum issue_failure failure;
+    bool is_in_doubt;
+    struct store_certificate certificate; /* after issue_record, unless in doubt */
+    /* issue.c's own */
+    issue_done *done;
+    void *context;
+    const char *attempt;
+    int64_t claimed_at_ms;
+    struct signer_certificate signed_certificate;
+    enum signer_attempt_outcome outcome;
+    struct error error;
+    struct signer_revocation revocation;
+    struct store_ledger_mark mark;
+    uint64_t sequences[3];
+    uint8_t evidence_sha256[SHA256_BYTES];
+    const char **zones; /* distinct */
+    size_t zone_count;
+    unsigned commit_tries;
+    bool is_blocked_key, is_account_key;
+};
+
+void issue_claim(struct issue *issue, issue_done *done, void *context);
+void issue_sign(struct issue *issue, issue_done *done, void *context);
+void issue_record(struct issue *issue, issue_done *done, void *context);

@@ -1,0 +1,264 @@
+/* Claim, sign, record. The order of writes is doc/architecture.md's; every state it can stop in is one that
+ * the reconciler or the replay of the ledger knows how to leave. */
+#include "originca/issue.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "originca/log.h"
+
+#define SUPERSEDED_AT_ONCE 5 /* cessationOfOperation: nobody ever had it */
+
+static void begin(struct issue *issue, issue_done *done, void *context) {
+    issue->done = done;
+    issue->context = context;
+    issue->failure = ISSUE_FAILED;
+}
+
+static void succeed(struct issue *issue) {
+    issue->done(issue->context, NULL);
+}
+
+static void fail(struct issue *issue, enum issue_failure failure, const struct error *error) {
+    issue->failure = failure;
+    issue->done(issue->context, error);
+}
+
+/* --- claim --- */
+
+/* The claim was refused: for the key of the CSR, or for the account or a zone? */
+static void note_key_status(void *context, const struct error *error) {
+    struct issue *issue = context;
+    bool is_key_bad = error == NULL && (issue->is_blocked_key || issue->is_account_key);
+    fail(issue, is_key_bad ? ISSUE_BAD_KEY : ISSUE_REFUSED, &issue->error);
+}
+
+static void note_claimed(void *context, const struct error *error) {
+    struct issue *issue = context;
+    if (error == NULL) {
+        succeed(issue);
+    } else if (error->code == ERROR_CONFLICT) {
+        /* Lost a race, or expired while it was ready. */
+        fail(issue, issue->order->status == ORDER_READY ? ISSUE_REFUSED : ISSUE_NOT_READY, error);
+    } else if (error->code == ERROR_REFUSED) {
+        issue->error = *error;
+        store_key_status(issue->worker->store, issue->spki_sha256, &issue->is_blocked_key,
+                         &issue->is_account_key, note_key_status, issue);
+    } else {
+        fail(issue, ISSUE_FAILED, error);
+    }
+}
+
+void issue_claim(struct issue *issue, issue_done *done, void *context) {
+    struct worker *worker = issue->worker;
+    begin(issue, done, context);
+    issue->attempt =
+        arena_printf(issue->arena, "%s-%llu", worker->instance, (unsigned long long)worker->next_attempt++);
+    issue->claimed_at_ms = clock_wall_ms();
+    if (issue->attempt == NULL) {
+        error_set(&issue->error, ERROR_UNAVAILABLE, "out of memory");
+        fail(issue, ISSUE_FAILED, &issue->error);
+        return;
+    }
+    store_claim_order(worker->store, issue->arena, issue->order->id, issue->attempt, issue->claimed_at_ms,
+                      issue->csr_sha256, issue->spki_sha256, issue->order, note_claimed, issue);
+}
+
+/* --- sign --- */
+
+static void note_released(void *context, const struct error *error) {
+    struct issue *issue = context;
+    if (error != NULL)
+        log_event(LOG_LEVEL_WARNING, "an order stays claimed until the reconciler frees it", "order",
+                  issue->order->id, "reason", error->message, NULL);
+    issue->done(issue->context, &issue->error);
+}
+
+/* Nothing was signed. What no retry can change makes the order invalid; everything else makes it ready again.
+ */
+static void release(struct issue *issue) {
+    const char *problem = NULL;
+    bool is_final = issue->error.code == ERROR_REFUSED || issue->error.code == ERROR_INVALID;
+    issue->failure = is_final ? ISSUE_UNSIGNED : ISSUE_POSTPONED;
+    if (is_final && issue->describe != NULL)
+        problem = issue->describe(issue->context, &issue->error);
+    store_release_order(issue->worker->store, issue->order->id, issue->attempt, problem, note_released,
+                        issue);
+}
+
+static void note_outcome(void *context, const struct error *error) {
+    struct issue *issue = context;
+    if (error != NULL || issue->outcome == SIGNER_ATTEMPT_SIGNING) {
+        issue->is_in_doubt = true;
+        succeed(issue);
+    } else if (issue->outcome == SIGNER_ATTEMPT_ISSUED) {
+        succeed(issue);
+    } else {
+        issue->error.code = ERROR_UNAVAILABLE;
+        release(issue);
+    }
+}
+
+static void note_signed(void *context, const struct error *error) {
+    struct issue *issue = context;
+    if (error == NULL) {
+        succeed(issue);
+        return;
+    }
+    issue->error = *error;
+    if (error->code == ERROR_UNKNOWN)
+        signer_attempt_status(issue->worker->signer, issue->arena, issue->attempt, &issue->outcome,
+                              &issue->signed_certificate, note_outcome, issue);
+    else
+        release(issue);
+}
+
+static bool collect_zones(struct issue *issue) {
+    size_t count = issue->order->authorization_count;
+    issue->zones = arena_alloc(issue->arena, count * sizeof *issue->zones);
+    issue->zone_count = 0;
+    for (size_t i = 0; issue->zones != NULL && i < count; i++) {
+        const char *zone = issue->order->authorizations[i].zone;
+        size_t k = 0;
+        while (k < issue->zone_count && strcmp(issue->zones[k], zone) != 0)
+            k++;
+        if (k == issue->zone_count)
+            issue->zones[issue->zone_count++] = zone;
+    }
+    return issue->zones != NULL;
+}
+
+static struct signer_evidence *make_evidence(const struct issue *issue) {
+    const struct store_order *order = issue->order;
+    const char *method = *order->customer == '\0' ? "dns-01" : "dns-delegation";
+    struct signer_evidence *evidence =
+        arena_alloc(issue->arena, order->authorization_count * sizeof *evidence);
+    for (size_t i = 0; evidence != NULL && i < order->authorization_count; i++)
+        evidence[i] = (struct signer_evidence){order->authorizations[i].name, issue->checked_at, method};
+    return evidence;
+}
+
+void issue_sign(struct issue *issue, issue_done *done, void *context) {
+    const struct store_order *order = issue->order;
+    bool has_profile = config_find_profile(issue->worker->config, order->profile) != NULL;
+    begin(issue, done, context);
+    struct signer_evidence *evidence = make_evidence(issue);
+    if (!has_profile || evidence == NULL || !collect_zones(issue)) {
+        error_set(&issue->error, has_profile ? ERROR_UNAVAILABLE : ERROR_REFUSED, "%s",
+                  has_profile ? "out of memory" : "the profile of the order does not exist any more");
+        release(issue);
+        return;
+    }
+    struct signer_certificate_request request = {
+        .attempt = issue->attempt,
+        .order = order->id,
+        .account = order->account,
+        .customer = order->customer,
+        .names = issue->names,
+        .name_count = order->authorization_count,
+        .zones = issue->zones,
+        .zone_count = issue->zone_count,
+        .spki = issue->spki,
+        .profile = order->profile,
+        .issuer = issue->issuer,
+        .not_before = issue->not_before,
+        .validity_seconds = issue->validity_seconds,
+        .claimed_at_ms = issue->claimed_at_ms,
+        .evidence = evidence,
+        .evidence_count = order->authorization_count,
+        .request_id = issue->request_id,
+    };
+    if (issue->evidence != NULL)
+        sha256(issue->evidence, strlen(issue->evidence), issue->evidence_sha256);
+    memcpy(request.evidence_sha256, issue->evidence_sha256, SHA256_BYTES);
+    signer_sign_certificate(issue->worker->signer, issue->arena, &request, &issue->signed_certificate,
+                            note_signed, issue);
+}
+
+/* --- record --- */
+
+static void commit(struct issue *issue);
+
+static void note_orphan_recorded(void *context, const struct error *error) {
+    struct issue *issue = context;
+    (void)error; /* the ledger has it: the fence brings it into Redis */
+    error_set(&issue->error, ERROR_REFUSED,
+              "The account or the zone changed while the certificate was made; it was revoked at once");
+    fail(issue, ISSUE_WITHDRAWN, &issue->error);
+}
+
+static void note_orphan_revoked(void *context, const struct error *error) {
+    struct issue *issue = context;
+    if (error != NULL) {
+        note_orphan_recorded(issue, error);
+        return;
+    }
+    issue->sequences[2] = issue->revocation.sequence;
+    issue->mark.count = 3;
+    store_revoke_certificate(issue->worker->store, issue->certificate.serial, issue->revocation.revoked_at,
+                             issue->revocation.reason, "recovery", &issue->mark, note_orphan_recorded, issue);
+}
+
+static void note_committed(void *context, const struct error *error) {
+    struct issue *issue = context;
+    if (error == NULL) {
+        issue->order->status = ORDER_VALID;
+        issue->order->serial = issue->certificate.serial;
+        succeed(issue);
+    } else if (error->code == ERROR_CONFLICT) {
+        log_event(LOG_LEVEL_WARNING, "revoking a certificate that could not be committed", "order",
+                  issue->order->id, "serial", issue->certificate.serial, "reason", error->message, NULL);
+        issue->revocation = (struct signer_revocation){
+            .issuer = issue->issuer, .reason = SUPERSEDED_AT_ONCE, .by = "recovery"};
+        memcpy(issue->revocation.serial, issue->signed_certificate.serial, SERIAL_BYTES);
+        signer_revoke(issue->worker->signer, &issue->revocation, note_orphan_revoked, issue);
+    } else if (error->code == ERROR_UNKNOWN && issue->commit_tries < 2) {
+        commit(issue); /* idempotent by the attempt */
+    } else {
+        issue->is_in_doubt = true;
+        succeed(issue);
+    }
+}
+
+static void commit(struct issue *issue) {
+    issue->commit_tries++;
+    store_commit_certificate(issue->worker->store, &issue->certificate, issue->attempt, &issue->mark,
+                             note_committed, issue);
+}
+
+void issue_record(struct issue *issue, issue_done *done, void *context) {
+    const struct signer_certificate *made = &issue->signed_certificate;
+    const struct store_order *order = issue->order;
+    char *serial = arena_alloc(issue->arena, SERIAL_HEX_MAX);
+    begin(issue, done, context);
+    if (issue->is_in_doubt || serial == NULL) {
+        issue->is_in_doubt = true; /* the ledger has the certificate: the fence rolls it forward */
+        succeed(issue);
+        return;
+    }
+    hex_encode(made->serial, SERIAL_BYTES, serial);
+    issue->certificate = (struct store_certificate){
+        .serial = serial,
+        .der = made->der,
+        .status = CERTIFICATE_VALID,
+        .order = order->id,
+        .account = order->account,
+        .customer = order->customer,
+        .profile = order->profile,
+        .issuer = issue->issuer,
+        .names = (const char **)(uintptr_t)issue->names,
+        .name_count = order->authorization_count,
+        .zones = issue->zones,
+        .zone_count = issue->zone_count,
+        .spki_sha256 = issue->spki_sha256,
+        .not_before = made->not_before,
+        .not_after = made->not_after,
+        .issued_at = time(NULL),
+        .request = order->request,
+        .replaced_by = "",
+    };
+    issue->sequences[0] = made->intent_sequence;
+    issue->sequences[1] = made->issued_sequence;
+    issue->mark = (struct store_ledger_mark){issue->worker->config->host_name, issue->sequences, 2};
+    commit(issue);
+}

@@ -1,0 +1,215 @@
+/* Reading and revoking certificates. What is another customer's, what is outside the key's zones and what
+ * does not exist look the same. */
+#include "internal.h"
+
+#include "originca/signer.h"
+
+struct certificates_state {
+    struct rest_call call;
+    struct store_zone zone;
+    struct rest_paging paging;
+    struct store_certificate_list list;
+    uint64_t total;
+    char serial[SERIAL_HEX_MAX];
+    struct store_certificate certificate;
+    struct signer_revocation revocation;
+    struct store_ledger_mark mark;
+};
+
+static enum step_result require_read(struct operation *operation) {
+    return rest_require(operation, API_KEY_CERTIFICATES_READ);
+}
+
+static enum step_result require_edit(struct operation *operation) {
+    return rest_require(operation, API_KEY_CERTIFICATES_EDIT);
+}
+
+/* --- list --- */
+
+static void note_zone(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct certificates_state *state = operation->state;
+    bool is_absent = error != NULL && error->code == ERROR_NOT_FOUND;
+    if (error != NULL && !is_absent) {
+        operation_fail(operation, error);
+    } else if (is_absent || state->zone.status == ZONE_DELETED ||
+               strcmp(state->zone.customer, state->call.key.customer) != 0 ||
+               !rest_may_use_zone(&state->call, state->zone.id)) {
+        rest_refuse(operation, 403, REST_NOT_AUTHORIZED, TEXT_NOT_AUTHORIZED);
+        operation_fail(operation, NULL);
+    } else {
+        operation_resume(operation);
+    }
+}
+
+static enum step_result find_zone(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    const char *id = http_query_parameter(operation->request, "zone_id");
+    if (id == NULL || strlen(id) != 32 || strspn(id, "0123456789abcdef") != 32)
+        return rest_refuse(operation, 400, REST_ZONE_NEEDED,
+                           "zone id needed to list, or fetch by serial number");
+    if (!rest_read_paging(operation, &state->paging))
+        return STEP_FAIL;
+    store_load_zone(operation->worker->store, operation->arena, id, &state->zone, note_zone, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result list(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    store_page_certificates(operation->worker->store, operation->arena, state->zone.id, state->paging.offset,
+                            state->paging.limit, &state->list, &state->total, rest_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_list(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    json_t *items = json_array();
+    for (size_t i = 0; i < state->list.count; i++) {
+        const struct store_certificate *certificate = &state->list.items[i];
+        json_t *json =
+            certificate->der.length == 0 ? NULL : rest_certificate_json(operation, certificate, NULL, false);
+        if (json != NULL)
+            json_array_append_new(items, json);
+    }
+    size_t count = json_array_size(items);
+    return rest_reply(operation, items, rest_result_info(&state->paging, count, state->total));
+}
+
+static const struct step list_steps[] = {REST_AUTHENTICATE,
+                                         {"require right", require_read},
+                                         {"find zone", find_zone},
+                                         {"list", list},
+                                         {"reply", reply_list}};
+static const struct operation_kind list_kind =
+    OPERATION_KIND("REST list certificates", list_steps, struct certificates_state, rest_fail);
+
+void rest_list_certificates(struct http_request *request) {
+    operation_start(request, &list_kind);
+}
+
+/* --- one --- */
+
+static enum step_result refuse_absent(struct operation *operation) {
+    return rest_refuse(operation, 404, REST_NOT_FOUND, TEXT_NOT_FOUND);
+}
+
+static bool is_visible(const struct certificates_state *state) {
+    const struct store_certificate *certificate = &state->certificate;
+    bool has_zone = state->call.key.zone_count == 0;
+    for (size_t i = 0; i < certificate->zone_count && !has_zone; i++)
+        has_zone = rest_may_use_zone(&state->call, certificate->zones[i]);
+    return has_zone && certificate->status != CERTIFICATE_VOID && certificate->der.length > 0 &&
+           strcmp(certificate->customer, state->call.key.customer) == 0;
+}
+
+static void note_loaded(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct certificates_state *state = operation->state;
+    if (error != NULL && error->code != ERROR_NOT_FOUND) {
+        operation_fail(operation, error);
+    } else if (error != NULL || !is_visible(state)) {
+        refuse_absent(operation);
+        operation_fail(operation, NULL);
+    } else {
+        operation_resume(operation);
+    }
+}
+
+static enum step_result load(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    uint8_t serial[SERIAL_BYTES];
+    if (!rest_check_format(operation))
+        return STEP_FAIL;
+    if (!serial_parse(operation->request->params[0], serial))
+        return refuse_absent(operation);
+    hex_encode(serial, sizeof serial, state->serial);
+    store_load_certificate(operation->worker->store, operation->arena, state->serial, &state->certificate,
+                           note_loaded, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_one(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    return rest_reply_certificate(operation, &state->certificate, NULL, false);
+}
+
+static const struct step get_steps[] = {
+    REST_AUTHENTICATE, {"require right", require_read}, {"load", load}, {"reply", reply_one}};
+static const struct operation_kind get_kind =
+    OPERATION_KIND("REST get certificate", get_steps, struct certificates_state, rest_fail);
+
+void rest_get_certificate(struct http_request *request) {
+    operation_start(request, &get_kind);
+}
+
+/* --- revoke: the ledger first, then Redis, as everywhere --- */
+
+static enum step_result check_revocable(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    const struct store_certificate *certificate = &state->certificate;
+    for (size_t i = 0; i < certificate->zone_count; i++)
+        if (!rest_may_use_zone(&state->call, certificate->zones[i]))
+            return rest_refuse(operation, 403, REST_NOT_AUTHORIZED, TEXT_NOT_AUTHORIZED);
+    if (certificate->status == CERTIFICATE_REVOKED)
+        return rest_refuse(operation, 400, REST_REVOKED_ALREADY, "Certificate already revoked");
+    return STEP_DONE;
+}
+
+static enum step_result record_in_ledger(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    const char *by = arena_printf(operation->arena, "api-key:%s", state->call.key.id);
+    state->revocation = (struct signer_revocation){
+        .issuer = state->certificate.issuer, .reason = 0, .by = by == NULL ? "api-key" : by};
+    if (!hex_decode(state->serial, state->revocation.serial, SERIAL_BYTES)) {
+        error_set(&operation->error, ERROR_INTERNAL, "a serial cannot be read back");
+        return STEP_FAIL;
+    }
+    signer_revoke(operation->worker->signer, &state->revocation, rest_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result record_in_store(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    state->mark =
+        (struct store_ledger_mark){operation->worker->config->host_name, &state->revocation.sequence, 1};
+    store_revoke_certificate(operation->worker->store, state->serial, state->revocation.revoked_at,
+                             state->revocation.reason, state->revocation.by, &state->mark, rest_done,
+                             operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_revoked(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    char id[SERIAL_DECIMAL_MAX] = "", text[TIME_TEXT_MAX];
+    (void)!rest_serial_text(state->serial, id);
+    time_format(state->revocation.revoked_at, text);
+    log_event(LOG_LEVEL_INFO, "certificate revoked", "request", operation->request->id, "serial",
+              state->serial, "customer", state->call.key.customer, "key", state->call.key.id, NULL);
+    return rest_reply(operation, json_pack("{s:s, s:s}", "id", id, "revoked_at", text), NULL);
+}
+
+static const struct step revoke_steps[] = {
+    REST_AUTHENTICATE,          {"require right", require_edit}, {"load", load},
+    {"check", check_revocable}, {"ledger", record_in_ledger},    {"record", record_in_store},
+    {"reply", reply_revoked}};
+static const struct operation_kind revoke_kind =
+    OPERATION_KIND("REST revoke certificate", revoke_steps, struct certificates_state, rest_fail);
+
+void rest_revoke_certificate(struct http_request *request) {
+    operation_start(request, &revoke_kind);
+}
+
+/* --- an operation on one certificate that names none --- */
+
+static enum step_result refuse_without_serial(struct operation *operation) {
+    return rest_refuse(operation, 400, REST_SERIAL_NEEDED,
+                       "serial number needed for a single-certificate operation");
+}
+
+static const struct step serial_steps[] = {REST_AUTHENTICATE, {"refuse", refuse_without_serial}};
+static const struct operation_kind serial_kind =
+    OPERATION_KIND("REST without serial", serial_steps, struct certificates_state, rest_fail);
+
+void rest_serial_needed(struct http_request *request) {
+    operation_start(request, &serial_kind);
+}
