@@ -84,6 +84,8 @@ static ldns_rr_list *collect_signatures(const ldns_rr_list *list, const ldns_rdf
 /* --- signatures --- */
 
 static bool fits_signature(const ldns_rr *key, const ldns_rr *signature) {
+    if (ldns_rr_rd_count(key) != 4) /* cut short; ldns ends the process where a field is not there */
+        return false;
     uint16_t flags = ldns_rdf2native_int16(ldns_rr_dnskey_flags(key));
     return (flags & KEY_ZONE) != 0 && (flags & KEY_REVOKED) == 0 &&
            ldns_rdf2native_int8(ldns_rr_dnskey_protocol(key)) == 3 &&

@@ -31,7 +31,7 @@ class Zone:
     name: str  # "" is the root
     group: str
     records: str = ""  # owners relative to the zone
-    tool: str = None  # who signs it: ldns, bind, knot; None: nobody
+    tool: str = None  # who signs it: ldns, bind, knot; online: knotd, each answer as it is asked; None: nobody
     algorithm: str = "ECDSAP256SHA256"
     denial: str = "nsec"  # nsec3, optout
     ds: str = "right"  # what the parent says: right, wrong, none
@@ -104,6 +104,17 @@ class Bind:
             os.replace(f"{file}.signed", file)
 
 
+def policies(zones):
+    """How knotd signs each zone."""
+    lines = ["policy:"]
+    for zone in zones:
+        lines += [f'  - id: "{zone.origin}"', f"    algorithm: {zone.algorithm}", "    manual: on",
+                  "    single-type-signing: on", f"    nsec3: {'off' if zone.denial == 'nsec' else 'on'}",
+                  "    nsec3-iterations: 0", "    nsec3-salt-length: 0",
+                  f"    nsec3-opt-out: {'on' if zone.denial == 'optout' else 'off'}"]
+    return lines
+
+
 class Knot:
     """Signs by itself when it loads a zone, and writes the signed zone back."""
 
@@ -114,14 +125,11 @@ class Knot:
     def configure(self, zones):
         (self.directory / "keys").mkdir(exist_ok=True)
         lines = ["server:", f'  rundir: "{self.directory}"', "  background-workers: 1", "database:",
-                 f'  storage: "{self.directory}/keys"', "log:", "  - target: stderr", "    any: info", "policy:"]
+                 f'  storage: "{self.directory}/keys"', "log:", "  - target: stderr", "    any: info",
+                 *policies(zones), "zone:"]
         for zone in zones:
-            lines += [f'  - id: "{zone.origin}"', f"    algorithm: {zone.algorithm}", "    manual: on",
-                      "    single-type-signing: on", f"    nsec3: {'off' if zone.denial == 'nsec' else 'on'}",
-                      "    nsec3-iterations: 0", "    nsec3-salt-length: 0",
-                      f"    nsec3-opt-out: {'on' if zone.denial == 'optout' else 'off'}"]
-        lines += ["zone:"]
-        for zone in zones:
+            if zone.tool == "online":
+                continue
             lines += [f'  - domain: "{zone.origin}"', f'    file: "{zone_file(self.directory, zone)}"',
                       "    dnssec-signing: on", f'    dnssec-policy: "{zone.origin}"', "    zonefile-sync: 0",
                       "    serial-policy: increment"]
@@ -158,10 +166,10 @@ class Tree:
         self.directory.mkdir(parents=True)
         knot = Knot(self.directory)
         tools = {"ldns": Ldns(self.directory), "bind": Bind(self.directory), "knot": knot}
-        knot.configure([zone for zone in zones if zone.tool == "knot"])
+        knot.configure([zone for zone in zones if zone.tool in ("knot", "online")])
         for zone in zones:
             if zone.tool:
-                zone.ds_text = tools[zone.tool].make_key(zone)
+                zone.ds_text = tools.get(zone.tool, knot).make_key(zone)
         for zone in zones:
             zone_file(self.directory, zone).write_text(self._text(zone))
         for name, tool in tools.items():
@@ -266,12 +274,20 @@ class Farm:
         return ["nsd", "-d", "-c", str(folder / "nsd.conf")]
 
     def _knot(self, folder, addresses, zones):
+        online = [zone for zone in zones if zone.tool == "online"]
+        keys = self.tree.directory / "keys" if online else folder
         lines = ["server:", f'  rundir: "{folder}"', "  background-workers: 1", "  udp-workers: 1", "  tcp-workers: 1",
                  f"  listen: [{', '.join(f'{address}@{self.port}' for address in addresses)}]", "database:",
-                 f'  storage: "{folder}"', "log:", "  - target: stderr", "    any: warning", "zone:"]
+                 f'  storage: "{keys}"', "log:", "  - target: stderr", "    any: warning"]
+        if online:
+            lines += [*policies(online), "mod-onlinesign:"]
+            for zone in online:
+                lines += [f'  - id: "{zone.origin}"', f'    policy: "{zone.origin}"']
+        lines += ["zone:"]
         for zone in zones:
             lines += [f'  - domain: "{zone.origin}"', f'    file: "{zone_file(self.tree.directory, zone)}"',
                       "    zonefile-sync: -1", "    journal-content: none"]
+            lines += [f"    module: mod-onlinesign/{zone.origin}"] if zone.tool == "online" else []
         (folder / "knot.conf").write_text("\n".join(lines) + "\n")
         return ["knotd", "-c", str(folder / "knot.conf")]
 

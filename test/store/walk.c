@@ -56,6 +56,10 @@ static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struc
     TRY(store_load_zone, f->arena, s->zone.id, &s->zone);
     TRY(store_zones_of_names, f->arena, s->customer.id, names, 2, found);
     TRY(store_list_zones, f->arena, NULL, NULL, 10, &zones);
+    const struct store_zone_filter page = {.customer = s->customer.id, .limit = 10};
+    uint64_t total;
+    TRY(store_page_zones, f->arena, &page, &zones, &total);
+    TRY(store_set_zone_ssl, f->arena, s->zone.id, "full", &s->zone);
     TRY(store_set_zone_paused, f->arena, s->zone.id, true, &s->zone);
     TRY(store_set_zone_paused, f->arena, s->zone.id, false, &s->zone);
     if (s->zone.id == NULL || s->zone.name == NULL)
@@ -94,6 +98,10 @@ static void walk_orders(struct fixture *f, bool must_succeed, struct sample *s) 
     TRY(store_create_order, &s->order, "{}");
     fill_order(f, s, ORDER_PENDING, 1);
     TRY(store_create_order, &s->order, "{}");
+    const char *winner;
+    TRY(store_create_order_once, f->arena, &s->order, "{}", SPKI_A, 60, &winner);
+    if (!must_succeed)
+        TRY(store_find_retry, f->arena, SPKI_A, &out);
     const struct store_authorization_change change = {.order_id = s->order.id,
                                                       .status = AUTHORIZATION_VALID,
                                                       .evidence = "{}",
@@ -140,7 +148,9 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_revoke_certificate, SERIAL_A, now_seconds(), 1, "admin", &mark);
     TRY(store_key_status, SPKI_A, &is_blocked, &is_account_key);
     const struct store_certificate_filter filter = {.status = -1, .limit = 10};
+    uint64_t total;
     TRY(store_list_certificates, f->arena, &filter, &list);
+    TRY(store_page_certificates, f->arena, s->zone.id, 0, 10, &list, &total);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         TRY(store_apply_ledger_record, "host", json_parse(f->arena, texts[i], strlen(texts[i]), &error), 60);
     TRY(store_load_ledger_state, f->arena, "host", &fence);
