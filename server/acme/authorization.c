@@ -9,8 +9,6 @@
 #include "originca/dnscheck.h"
 #include "originca/zones.h"
 
-#define CHALLENGE_TRIES 5
-
 struct authorization_state {
     struct acme_post post;
     struct store_order order;
@@ -138,7 +136,6 @@ static enum step_result record_check(struct operation *operation) {
     const struct dnscheck_finding *finding = &state->result->names[0];
     bool is_ok = state->result->verdict == DNSCHECK_OK && state->result->name_count == 1 &&
                  finding->verdict == DNSCHECK_OK;
-    bool is_last_try = state->order.authorizations[state->index].tries + 1 >= CHALLENGE_TRIES;
     const char *evidence = json_to_text(operation->arena, state->result->evidence);
     const char *problem =
         is_ok ? ""
@@ -147,9 +144,9 @@ static enum step_result record_check(struct operation *operation) {
     const struct store_authorization_change change = {
         .order_id = state->order.id,
         .index = state->index,
-        .status = is_ok         ? AUTHORIZATION_VALID
-                  : is_last_try ? AUTHORIZATION_INVALID
-                                : AUTHORIZATION_PENDING,
+        /* At once, as clients know it: they answer a challenge once and poll until it is no longer pending.
+         */
+        .status = is_ok ? AUTHORIZATION_VALID : AUTHORIZATION_INVALID,
         .error = problem == NULL ? "" : problem,
         .evidence = evidence == NULL ? "" : evidence,
         .checked_at = state->result->checked_at,

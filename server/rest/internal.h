@@ -7,6 +7,7 @@
 
 #include "originca/api_key.h"
 #include "originca/json.h"
+#include "originca/limits.h"
 #include "originca/log.h"
 #include "originca/operation.h"
 #include "originca/rest.h"
@@ -14,6 +15,7 @@
 
 /* Codes of the API this one is compatible with; clients look at some of them. */
 enum rest_code {
+    REST_RATE_LIMITED = 971,
     REST_API_ERROR = 1000,
     REST_NO_AUTHORIZATION = 1001,
     REST_BAD_REQUEST_TYPE = 1002,
@@ -76,6 +78,7 @@ struct rest_call {
     enum rest_auth_form form;
     struct store_api_key key; /* of the caller */
     unsigned rights;
+    struct limits limits;
     /* what a failure becomes; code 0 lets the error's code decide */
     unsigned status;
     enum rest_code code;
@@ -113,9 +116,15 @@ bool rest_read_paging(struct operation *operation, struct rest_paging *paging) M
 /* authenticate.c: steps that begin every call */
 enum step_result rest_read_credentials(struct operation *operation);
 enum step_result rest_check_credentials(struct operation *operation);
+/* limits.c */
+enum step_result rest_take_key_limit(struct operation *operation);
+enum step_result rest_take_order_limits(struct operation *operation, const char *const *names,
+                                        const struct store_zone *zones, size_t count);
+enum step_result rest_judge_limits(struct operation *operation);
 #define REST_AUTHENTICATE                                                                                    \
-    {"read credentials", rest_read_credentials}, {                                                           \
-        "check credentials", rest_check_credentials                                                          \
+    {"read credentials", rest_read_credentials}, {"check credentials", rest_check_credentials},              \
+        {"take limit of the key", rest_take_key_limit}, {                                                    \
+        "judge limit of the key", rest_judge_limits                                                          \
     }
 enum step_result rest_require(struct operation *operation, enum api_key_right right);
 bool rest_may_use_zone(const struct rest_call *call, const char *zone_id);

@@ -73,7 +73,7 @@ void rest_fail(struct operation *operation) {
     /* What broke inside is for the log; the client gets the request id to ask with. */
     if (call->status == 500)
         message = "API errors encountered: the server made a mistake; ask its operator with this request id";
-    if (call->status == 503 || call->retry_after != 0) {
+    if (call->status == 503 || call->status == 429 || call->retry_after != 0) {
         snprintf(status, sizeof status, "%u", call->retry_after != 0 ? call->retry_after : RETRY_SECONDS);
         http_reply_header(operation->request, "Retry-After", status);
     }

@@ -207,11 +207,11 @@ class Recorder:
         return [each for each in self.requests if each["method"] == method]
 
     def traffic(self):
-        """Every byte of every request, and what its base64 decodes to."""
+        """Every byte of every request, the same without line breaks in PEM, and what its base64 decodes to."""
         whole = b"\n".join(each["head"] + each["body"] for each in self.requests)
         decoded = b"".join(base64.b64decode(re.sub(rb"\\n|\s", b"", block) + b"==")
                            for block in re.findall(rb"-----BEGIN [A-Z ]+-----(.*?)-----END", whole, re.S))
-        return whole + b"\n" + decoded
+        return whole + b"\n" + re.sub(rb"\\n|\s", b"", whole) + b"\n" + decoded
 
     def answer(self, method, prefix, *answers):
         self.answers[(method, prefix)] = list(answers)

@@ -198,12 +198,8 @@ class Tree:
             lines += [f"{child.origin} IN NS {server}." for server in NAME_SERVERS[child.group]]
             lines += self._ds_lines(child)
             glued |= set(NAME_SERVERS[child.group])
-        lines += [f"{host}. IN A {HOSTS[host]}" for host in sorted(glued) if self._is_glue(zone, host)]
+        lines += [f"{host}. IN A {HOSTS[host]}" for host in sorted(glued) if is_below(host, zone.name)]
         return "\n".join(lines) + "\n" + zone.records.strip() + "\n"
-
-    def _is_glue(self, zone, host):
-        """Names in the zone, or below one of its cuts where the name servers themselves are."""
-        return is_below(host, zone.name)
 
     def anchor(self):
         return next(zone for zone in self.zones if zone.name == "").ds_text

@@ -755,3 +755,23 @@ def test_verified_tls_is_needed(sandbox):
     client.context = ssl.create_default_context()
     with pytest.raises(ssl.SSLError):
         client.call("GET", "/zones")
+
+
+def test_limits_are_told_by_code_and_time_and_a_retry_takes_none(tmp_path_factory):
+    from conftest import _started
+    sandbox = _started(tmp_path_factory, "limits", "--limits", "production", "--set", "limits.orders_per_customer=5",
+                       "--set", "limits.requests_per_key=40", "--set", "limits.failed_check_pause_seconds=5")
+    try:
+        api, csr, name = rest(sandbox), make_csr(), sandbox["ZONE"]
+        assert wait_until(lambda: api.create([name], csr).status == 200, 20, pause=5), "DNS is not served everywhere yet"
+        assert len({api.create([name], csr).result["id"] for _ in range(10)}) == 1
+        answers = [api.create([sandbox.name()]) for _ in range(5)]
+        assert [answer.status for answer in answers].count(200) <= 4
+        answers[-1].expect_error(429, 971, "orders of one customer")
+        assert int(answers[-1].headers["Retry-After"]) >= 1
+        for _ in range(40):
+            last = api.list(sandbox["ZONE_ID"])
+        last.expect_error(429, 971, "requests of one API key")
+        assert rest(sandbox, customer=2).list(sandbox["ZONE_2_ID"]).status == 200
+    finally:
+        sandbox.down()

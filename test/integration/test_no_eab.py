@@ -1,0 +1,118 @@
+"""Without external accounts (`--no-eab`): anybody registers, dns-01 proves the account, and the DNS check must hold as well."""
+
+import hashlib
+import time
+
+import pytest
+
+from acme_raw import AcmeClient, b64, make_csr, make_key
+from under_test import wait_until
+
+SANDBOX_OPTIONS = ("--no-eab", "--set", "dns.dns_share_ms=0")
+
+
+@pytest.fixture
+def client(own_sandbox):
+    client = AcmeClient(own_sandbox["DIRECTORY_URL"], own_sandbox["CA_BUNDLE"])
+    reply = client.post(client.directory["newAccount"], {"termsOfServiceAgreed": True}, with_jwk=True).expect(201)
+    client.kid = reply.headers["Location"]
+    yield client
+    client.close()
+
+
+def challenge_of(client, order, at=0):
+    authorization = client.post(order["authorizations"][at]).expect(200).json
+    return authorization, next(each for each in authorization["challenges"] if each["type"] == "dns-01")
+
+
+def text_for(client, challenge):
+    return b64(hashlib.sha256(f"{challenge['token']}.{client.key.thumbprint}".encode()).digest())
+
+
+def settle(client, url):
+    """The authorization when it is no longer pending."""
+    answer = {}
+
+    def is_over():
+        answer.update(client.post(url).expect(200).json)
+        return answer["status"] != "pending"
+
+    assert wait_until(is_over, 30, pause=0.3), answer
+    return answer
+
+
+def test_the_directory_says_so(own_sandbox):
+    client = AcmeClient(own_sandbox["DIRECTORY_URL"], own_sandbox["CA_BUNDLE"])
+    assert client.directory["meta"].get("externalAccountRequired", False) is False
+
+
+@pytest.mark.parametrize("prefix", ["www.", "*.", ""])
+def test_text_and_dns_together_prove_a_name(own_sandbox, client, prefix):
+    zone = own_sandbox.new_zone()
+    name = f"{prefix}{zone}"
+    order = client.new_order([name]).expect(201).json
+    assert order["status"] == "pending"
+    authorization, challenge = challenge_of(client, order)
+    assert authorization["status"] == "pending" and challenge["status"] == "pending"
+    if prefix == "www.":  # the text below it makes it a name of its own, which no DNS wildcard covers
+        own_sandbox.dns("proxy", name)
+    own_sandbox.dns("add-txt", f"_acme-challenge.{name.removeprefix('*.')}", text_for(client, challenge))
+    client.post(challenge["url"], {}).expect(200)
+    assert settle(client, order["authorizations"][0])["status"] == "valid"
+    done = client.finalize(order, make_csr(make_key("p256"), [name])).expect(200).json
+    assert done["status"] == "valid"
+
+
+def refused(own_sandbox, client, name, text=None):
+    """The problem of a challenge that does not hold."""
+    order = client.new_order([name]).expect(201).json
+    _, challenge = challenge_of(client, order)
+    if text:
+        own_sandbox.dns("add-txt", f"_acme-challenge.{name}", text(client, challenge))
+    client.post(challenge["url"], {}).expect(200)
+    authorization = settle(client, order["authorizations"][0])
+    assert authorization["status"] == "invalid", authorization
+    reply = client.finalize(order, make_csr(make_key("p256"), [name]))
+    assert reply.status == 403, reply.text
+    return next(each["error"] for each in authorization["challenges"] if each.get("error"))
+
+
+def test_without_text_nothing_is_proven(own_sandbox, client):
+    error = refused(own_sandbox, client, f"www.{own_sandbox.new_zone()}")
+    assert "TXT" in error["detail"], error
+
+
+def test_another_accounts_text_proves_nothing(own_sandbox, client):
+    stranger = AcmeClient(own_sandbox["DIRECTORY_URL"], own_sandbox["CA_BUNDLE"])
+    name = f"www.{own_sandbox.new_zone()}"
+    own_sandbox.dns("proxy", name)
+    error = refused(own_sandbox, client, name, lambda _, challenge: text_for(stranger, challenge))
+    assert "TXT" in error["detail"], error
+
+
+def test_text_does_not_help_a_gray_name(own_sandbox, client):
+    zone = own_sandbox.new_zone()
+    own_sandbox.dns("gray", f"www.{zone}")
+    error = refused(own_sandbox, client, f"www.{zone}", text_for)
+    assert "198.51.100.20" in error["detail"], error
+
+
+def test_text_does_not_help_a_zone_that_is_delegated_elsewhere(own_sandbox, client):
+    zone = own_sandbox.new_zone()
+    order = client.new_order([f"www.{zone}"]).expect(201).json
+    _, challenge = challenge_of(client, order)
+    own_sandbox.dns("add-txt", f"_acme-challenge.www.{zone}", text_for(client, challenge))
+    own_sandbox.dns("undelegate", zone)
+    client.post(challenge["url"], {}).expect(200)
+    assert settle(client, order["authorizations"][0])["status"] == "invalid"
+
+
+def test_a_name_on_no_zone_is_rejected(own_sandbox, client):
+    assert client.new_order([f"www.nobodys-{time.monotonic_ns()}.test"]).problem == "rejectedIdentifier"
+
+
+def test_finalize_before_the_proof_is_not_ready(own_sandbox, client):
+    name = f"www.{own_sandbox.new_zone()}"
+    order = client.new_order([name]).expect(201).json
+    assert client.finalize(order, make_csr(make_key("p256"), [name])).problem == "orderNotReady"
+    assert own_sandbox.certificates(name.removeprefix("www.")) == []

@@ -1,0 +1,160 @@
+"""originca-perspective as a program: its wire format, its limits, its options, its manual."""
+
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dns_farm import EDGE
+from perspective_kit import farms, files, perspectives, places  # noqa: F401: fixtures
+from perspective_kit import OURS, WAIT, Client, build, frame, read_frame
+from under_test import free_port_base
+
+
+def connect(files, remote, identity=None):
+    context = ssl.create_default_context(cafile=str(files.ca))
+    context.load_cert_chain(*map(str, identity or files.client))
+    raw = socket.create_connection(("127.0.0.1", remote.port), timeout=WAIT)
+    return context.wrap_socket(raw, server_hostname="localhost")
+
+
+def ask(**changes):
+    return {"version": 1, "id": 5, "deadline_ms": 2000, "caa_mode": "off", "caa_identities": [],
+            "edge_prefixes": EDGE, "zones": [{"name": "shop.test", "name_servers": OURS}],
+            "names": [{"name": "www.shop.test", "zone": 0}], **changes}
+
+
+def test_the_wire_format_is_what_the_document_says(files, places, perspectives):
+    remote = perspectives(places[1])
+    with connect(files, remote) as stream:
+        stream.sendall(frame(ask()))
+        answer = read_frame(stream)
+        assert answer["id"] == 5 and answer["version"] == 1
+        assert answer["zones"] == [{"verdict": "ok", "reason": "delegated", "secure": False}]
+        assert answer["names"] == [{"verdict": "ok", "reason": "proxied", "secure": False}]
+        stream.sendall(frame(ask(id=6, edge_prefixes=["198.51.100.0/24"])))
+        answer = read_frame(stream)
+        assert answer["names"][0]["reason"] == "gray" and "203.0.113.10" in answer["names"][0]["text"]
+
+
+def test_a_wrong_request_is_told_so_and_the_connection_stays(files, places, perspectives):
+    remote = perspectives(places[1])
+    with connect(files, remote) as stream:
+        stream.sendall(frame(ask(names=[{"name": "www.other.test", "zone": 0}])))
+        assert read_frame(stream)["error"] == "invalid"
+        stream.sendall(frame(ask(id=8)))
+        assert read_frame(stream)["id"] == 8
+
+
+@pytest.mark.parametrize("bytes_sent", [b"\xff\xff\xff\xff", b"\0\0\0\0", frame(b"no json"), frame({}),
+                                        struct.pack(">I", 70000) + b"[" * 70000], ids=range(5))
+def test_what_is_no_request_ends_the_connection(files, places, perspectives, bytes_sent):
+    remote = perspectives(places[1])
+    with connect(files, remote) as stream:
+        stream.sendall(bytes_sent)
+        try:
+            assert stream.recv(100) == b""
+        except ConnectionError:
+            pass
+    with connect(files, remote) as stream:
+        stream.sendall(frame(ask()))
+        assert read_frame(stream)["names"][0]["verdict"] == "ok"
+
+
+def test_slow_clients_are_cut_off(files, places, perspectives):
+    """A handshake that is never finished, a frame that is never whole, a connection without requests."""
+    remote = perspectives(places[1], "--handshake-timeout-ms", 300, "--frame-timeout-ms", 300, "--idle-timeout-ms", 900)
+    with socket.create_connection(("127.0.0.1", remote.port), timeout=WAIT) as raw:
+        assert raw.recv(100) == b""
+    remote.log.until("TLS handshake in time")
+    with connect(files, remote) as stream:
+        stream.sendall(frame(ask())[:50])
+        try:
+            assert stream.recv(100) == b""
+        except ConnectionError:
+            pass
+    remote.log.until("did not come whole in time")
+    with connect(files, remote) as stream:
+        try:
+            assert stream.recv(100) == b""
+        except ConnectionError:
+            pass
+    remote.log.until("reason=idle")
+
+
+def test_strangers_cannot_take_all_places(files, places, perspectives):
+    """Connections without a certificate make room for a client that has one."""
+    remote = perspectives(places[1], "--max-connections", 3, "--handshake-timeout-ms", 20000)
+    idlers = [socket.create_connection(("127.0.0.1", remote.port), timeout=WAIT) for _ in range(10)]
+    with connect(files, remote) as stream:
+        stream.sendall(frame(ask()))
+        assert read_frame(stream)["names"][0]["verdict"] == "ok"
+    for each in idlers:
+        each.close()
+
+
+def test_more_checks_than_allowed_are_answered_busy(files, places, perspectives):
+    there = places[1]
+    there.world.hook(lambda *_: [], 1)  # the root is silent: checks stay under way
+    remote = perspectives(there, "--max-checks", 2)
+    with connect(files, remote) as stream:
+        for number in (1, 2, 3):
+            stream.sendall(frame(ask(id=number, deadline_ms=1500)))
+        answers = [read_frame(stream) for _ in range(3)]
+    assert (answers[0]["id"], answers[0]["error"]) == (3, "busy")
+    assert {each["id"]: each["zones"][0]["verdict"] for each in answers[1:]} == {1: "failed", 2: "failed"}
+
+
+def test_new_certificates_are_taken_on_hangup(files, places, perspectives, tmp_path):
+    identity = tmp_path / "p.crt", tmp_path / "p.key"
+    for source, target in zip(files.other_name, identity):
+        target.write_bytes(source.read_bytes())
+    remote = perspectives(places[1], identity=identity)
+    with Client(files, places[0], [remote.entry]) as client:
+        assert client.check()["verdict"] == "failed"
+        for source, target in zip(files.server, identity):
+            target.write_bytes(source.read_bytes())
+        remote.process.send_signal(signal.SIGHUP)
+        remote.log.until("certificates read again")
+        remote.log.until("connected")
+        assert client.check()["verdict"] == "ok"
+
+
+def run_perspective(*options):
+    command = [build() / "perspective" / "originca-perspective", *options]
+    return subprocess.run([str(each) for each in command], capture_output=True, text=True, timeout=WAIT)
+
+
+def test_settings_come_from_the_file_and_the_command_line_wins(files, tmp_path):
+    path = tmp_path / "perspective.conf"
+    path.write_text(f"""listen = {{"127.0.0.1:{free_port_base(1)}"}}
+certificate_file = "{files.server[0]}"
+key_file = "{files.server[1]}"
+client_ca_file = "{files.ca}"
+root_hints_file = "{files.directory / 'hints'}"
+max_checks = 0
+""")
+    result = run_perspective("-c", path, "--check-config")
+    assert result.returncode == 2 and "max_checks" in result.stderr
+    assert run_perspective("-c", path, "--max-checks", 7, "--check-config").returncode == 0
+
+
+@pytest.mark.parametrize("options, said", [
+    ([], "listen: is required"), (["--listen", "nowhere"], "listen"), (["--bogus", "1"], "bogus"),
+    (["--dns-port", "70000"], "dns_port"), (["--dns-port", "1", "--dns-port", "2"], "twice"),
+    (["-c", "/nowhere.conf"], "cannot read"), (["extra"], "extra")])
+def test_wrong_options_are_told(options, said):
+    result = run_perspective(*options)
+    assert result.returncode == 2 and said in result.stderr
+
+
+def test_every_option_is_in_the_manual():
+    text = (Path(__file__).resolve().parents[2] / "doc" / "man" / "originca-perspective.8").read_text()
+    options = [line.split()[0][2:] for line in run_perspective("--help").stdout.splitlines()
+               if line.startswith("      --")]
+    assert len(options) > 20
+    assert [each for each in options if each.rstrip(",") not in text] == []
