@@ -453,6 +453,8 @@ static void judge(const struct dnscheck_request *request, const unsigned indexes
         if (!current.is_bent && current.ends_after == 0 && current.enemy != REAL_KEYS)
             MUST(is_proven == may_be_proven(indexes[i]) && result->names[i].verdict != DNSCHECK_FAILED);
     }
+    if (is_held && current.world.is_shop_signed) /* a signed zone cannot be passed off as unsigned */
+        MUST(result->zones[0].verdict != DNSCHECK_OK || result->zones[0].is_secure);
     if (is_held && result->zone_count > 1)
         MUST(result->zones[1].verdict != DNSCHECK_OK); /* elsewhere.test is signed, and others' */
     char *text = json_dumps(result->evidence, 0);
