@@ -15,7 +15,8 @@
 
 #include "originca/dnscheck.h"
 
-#define SETTLE_MS 400 /* until every silent check waits for its answer */
+#define SETTLE_MS 200 /* without a query sent, then every silent check waits for its answer */
+#define SETTLE_ROUNDS 150
 
 struct options {
     const char *hints, *anchor;
@@ -99,6 +100,14 @@ static void run_for(struct bench *bench, long milliseconds) {
     event_base_dispatch(bench->base);
 }
 
+static void settle(struct bench *bench) {
+    uint64_t before = UINT64_MAX;
+    for (int i = 0; i < SETTLE_ROUNDS && before != dnscheck_counters(bench->dnscheck)->queries; i++) {
+        before = dnscheck_counters(bench->dnscheck)->queries;
+        run_for(bench, SETTLE_MS);
+    }
+}
+
 static bool start_silent(struct bench *bench, double *bytes_each) {
     size_t before = mallinfo2().uordblks;
     for (unsigned i = 0; i < bench->options.silent; i++)
@@ -106,7 +115,7 @@ static bool start_silent(struct bench *bench, double *bytes_each) {
             return false;
     if (bench->options.silent == 0)
         return true;
-    run_for(bench, SETTLE_MS);
+    settle(bench);
     *bytes_each = (double)(mallinfo2().uordblks - before) / bench->options.silent;
     return true;
 }

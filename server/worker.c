@@ -15,6 +15,7 @@
 #include "originca/keys.h"
 #include "originca/log.h"
 #include "originca/names.h"
+#include "originca/perspective.h"
 #include "originca/rest.h"
 #include "originca/secrets.h"
 #include "originca/signer.h"
@@ -186,6 +187,7 @@ static bool set_up_services(struct worker_process *process, struct error *error)
     bytes_wipe(ticket_key, sizeof ticket_key);
     return process->tls != NULL && (worker->store = store_new(worker->base, config, error)) != NULL &&
            (worker->dnscheck = make_dnscheck(worker->base, config, error)) != NULL &&
+           (worker->perspectives = perspectives_new(worker->base, config, worker->dnscheck, error)) != NULL &&
            (worker->signer = signer_client_new(worker->base, config, worker->instance, error)) != NULL &&
            (process->fence = fence_new(worker, error)) != NULL &&
            (process->acme = acme_new(worker, error)) != NULL &&

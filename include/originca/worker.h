@@ -8,6 +8,7 @@
 
 struct store;
 struct dnscheck;
+struct perspectives;
 struct signer_client;
 struct metrics;
 struct secrets;
@@ -19,7 +20,8 @@ struct worker {
     struct event_base *base;
     const struct config *config;
     struct store *store;
-    struct dnscheck *dnscheck;
+    struct dnscheck *dnscheck;         /* this host's own view: sweeps, probes */
+    struct perspectives *perspectives; /* what issuance asks */
     struct signer_client *signer;
     struct metrics *metrics;
     const struct secrets *secrets;

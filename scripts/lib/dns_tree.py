@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from dns_query import soa_serial
-from processes import wait_until
+from processes import children, wait_until
 
 STABLE_TTL = 60
 CHANGING_TTL = 0  # customers' zones and delegations: a change counts at once, whatever somebody has asked before
@@ -183,6 +183,7 @@ class DnsTree:
     def commit(self):
         """Writes the tree as it is now and returns when every server serves it."""
         before = {group: (self.directory / group / "nsd.conf").read_text() for group in self._groups()}
+        answering = {group: self._answering(group) for group in self._groups()}
         self.tree["serial"] += 1
         self._save()
         for group in self._groups():
@@ -194,6 +195,14 @@ class DnsTree:
             self.processes.send_signal(f"nsd-{group}", signal.SIGHUP)
         for group in self._groups():
             self._wait_served(group)
+            # The processes with the former zones still answer until they have ended, beside the new ones.
+            if not wait_until(lambda: not answering[group] & self._answering(group), 15):
+                raise SystemExit(f"sandbox: nsd-{group} does not end the processes that have its former zones")
+
+    def _answering(self, group):
+        """NSD's serving processes: it forks new ones at each reload, below its main process."""
+        leader = self.processes.pid(f"nsd-{group}")
+        return {each for main in (children(leader) if leader else ()) for each in children(main)}
 
     # Changes; each is followed by commit()
 

@@ -135,7 +135,7 @@ class Runner:
             files = sorted(path for pattern in patterns for path in (ROOT / "test" / "integration").glob(pattern))
             status, text = self.run("integration tests", [
                 "/usr/bin/python3", "-m", "pytest", "-q", "-c", ROOT / "test/integration/pytest.ini", "--basetemp",
-                base, "--junitxml", report, *files], 1800, environment)
+                base, "--junitxml", report, *files], 3000, environment)
             self._read_report(report, status, text)
             # Fixtures end their sandboxes; this is for a run that was killed.
             for state in base.glob("*/sandbox.json"):

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "originca/dnscheck.h"
+#include "originca/perspective.h"
 #include "originca/zones.h"
 
 struct authorization_state {
@@ -121,8 +121,8 @@ static enum step_result check_dns(struct operation *operation) {
                            &operation->error))
         return STEP_FAIL;
     acme_describe_check(operation, &request);
-    if (dnscheck_start(operation->worker->dnscheck, operation->arena, &request, note_checked, operation,
-                       &operation->error) == NULL) {
+    if (perspectives_start(operation->worker->perspectives, operation->arena, &request, note_checked,
+                           operation, &operation->error) == NULL) {
         operation->error.code = ERROR_UNAVAILABLE;
         return STEP_FAIL;
     }

@@ -5,8 +5,8 @@
 #include <time.h>
 
 #include "originca/csr.h"
-#include "originca/dnscheck.h"
 #include "originca/issue.h"
+#include "originca/perspective.h"
 #include "originca/zones.h"
 
 #define NOT_BEFORE_BACK_S (2 * 86400 - 600)
@@ -166,8 +166,8 @@ static enum step_result recheck_dns(struct operation *operation) {
                            state->order.authorization_count, &request, &operation->error))
         return STEP_FAIL;
     acme_describe_check(operation, &request);
-    if (dnscheck_start(operation->worker->dnscheck, operation->arena, &request, note_rechecked, operation,
-                       &operation->error) == NULL) {
+    if (perspectives_start(operation->worker->perspectives, operation->arena, &request, note_rechecked,
+                           operation, &operation->error) == NULL) {
         operation->error.code = ERROR_UNAVAILABLE;
         return STEP_FAIL;
     }

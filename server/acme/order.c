@@ -3,9 +3,9 @@
 
 #include <time.h>
 
-#include "originca/dnscheck.h"
 #include "originca/limits.h"
 #include "originca/names.h"
+#include "originca/perspective.h"
 #include "originca/zones.h"
 
 struct order_state {
@@ -394,8 +394,8 @@ static enum step_result check_dns(struct operation *operation) {
                            state->order.authorization_count, &request, &operation->error))
         return STEP_FAIL;
     acme_describe_check(operation, &request);
-    if (dnscheck_start(operation->worker->dnscheck, operation->arena, &request, note_checked, operation,
-                       &operation->error) == NULL) {
+    if (perspectives_start(operation->worker->perspectives, operation->arena, &request, note_checked,
+                           operation, &operation->error) == NULL) {
         operation->error.code = ERROR_UNAVAILABLE;
         return STEP_FAIL;
     }

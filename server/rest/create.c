@@ -9,8 +9,8 @@
 #include <event2/event.h>
 
 #include "originca/csr.h"
-#include "originca/dnscheck.h"
 #include "originca/issue.h"
+#include "originca/perspective.h"
 #include "originca/zones.h"
 
 #define ORDER_LIFETIME_SECONDS 3600
@@ -255,8 +255,8 @@ static enum step_result check_dns(struct operation *operation) {
                            state->request.name_count, &request, &operation->error))
         return STEP_FAIL;
     request.method = "ca-delegation";
-    if (dnscheck_start(operation->worker->dnscheck, operation->arena, &request, note_checked, operation,
-                       &operation->error) == NULL) {
+    if (perspectives_start(operation->worker->perspectives, operation->arena, &request, note_checked,
+                           operation, &operation->error) == NULL) {
         operation->error.code = ERROR_UNAVAILABLE;
         return STEP_FAIL;
     }
