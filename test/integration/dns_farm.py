@@ -281,7 +281,7 @@ class Server:
 class Farm:
     """The sockets, once for all worlds: one UDP and one TCP listener for each address."""
 
-    ADDRESSES = [f"127.66.0.{last}" for last in range(1, 31)]
+    ADDRESSES = [f"127.66.0.{last}" for last in range(1, 31)] + ["::1"]
 
     def __init__(self):
         self.port = free_port_base(1)

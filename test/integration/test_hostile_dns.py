@@ -16,7 +16,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
-from dns_farm import EDGE, TYPE, Farm, Keys, World, Zone, name
+from dns_farm import EDGE, TYPE, Farm, Keys, Server, World, Zone, name
 from under_test import run
 
 DEADLINE_MS, TIMEOUT_MS, BUDGET, PER_NAME = 2500, 200, 60, 12
@@ -210,6 +210,19 @@ def eight_aliases_are_followed(world):
     for at in range(8):
         world.shop.add(f"alias{at}.shop.test. CNAME alias{at + 1}.shop.test.")
     world.shop.add("alias8.shop.test. A 203.0.113.3")
+
+
+@scenario("ok", "proxied")
+def a_name_server_with_an_ipv6_address_alone(world):
+    world.servers["::1"] = Server("::1", list(world.ns2.zones))
+    for zone in (world.tld, world.provider):
+        zone.remove("ns2.provider.test.", "A").add("ns2.provider.test. AAAA ::1")
+
+
+@scenario("ok", "proxied")
+def a_silent_ipv6_address_beside_a_good_ipv4_one(world):
+    for zone in (world.tld, world.provider):
+        zone.add("ns2.provider.test. AAAA ::1")
 
 
 # 2. Delegation
