@@ -215,15 +215,29 @@ static bool read_stat(pid_t pid, pid_t *parent, double *cpu_ms, long *resident_k
 }
 
 /* schedstat counts nanoseconds where stat counts ticks of 10 ms. */
+/* Nanoseconds where the kernel has them, of all threads: /proc/PID/schedstat is the first one's alone. */
 static double precise_cpu_ms(pid_t pid, double otherwise) {
-    char path[64];
-    unsigned long long nanoseconds;
-    snprintf(path, sizeof path, "/proc/%d/schedstat", (int)pid);
-    FILE *file = fopen(path, "re");
-    bool is_read = file != NULL && fscanf(file, "%llu", &nanoseconds) == 1;
-    if (file != NULL)
-        fclose(file);
-    return is_read ? (double)nanoseconds / 1e6 : otherwise;
+    char path[300];
+    double sum = 0;
+    bool is_read = false;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *tasks = opendir(path);
+    for (struct dirent *entry; tasks != NULL && (entry = readdir(tasks)) != NULL;) {
+        unsigned long long nanoseconds;
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", (int)pid, entry->d_name);
+        FILE *file = fopen(path, "re");
+        if (file != NULL && fscanf(file, "%llu", &nanoseconds) == 1) {
+            sum += (double)nanoseconds / 1e6;
+            is_read = true;
+        }
+        if (file != NULL)
+            fclose(file);
+    }
+    if (tasks != NULL)
+        closedir(tasks);
+    return is_read ? sum : otherwise;
 }
 
 static struct process_use children_of(pid_t supervisor) {

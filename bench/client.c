@@ -155,14 +155,16 @@ static bool read_reply(struct bench_connection *connection, struct arena *arena,
 
 bool bench_request(struct bench_connection *connection, struct arena *arena, const char *method,
                    const char *url, const char *body, struct bench_reply *reply, struct error *error) {
+    const char *headers = connection->target->headers != NULL ? connection->target->headers
+                                                              : "Content-Type: application/jose+json\r\n";
     char *request =
         body == NULL
             ? arena_printf(arena, "%s %s HTTP/1.1\r\nHost: %s:%s\r\nUser-Agent: originca-bench\r\n\r\n",
                            method, path_of(url), connection->target->host, connection->target->port)
             : arena_printf(arena,
-                           "%s %s HTTP/1.1\r\nHost: %s:%s\r\nUser-Agent: originca-bench\r\nContent-Type: "
-                           "application/jose+json\r\nContent-Length: %zu\r\n\r\n%s",
-                           method, path_of(url), connection->target->host, connection->target->port,
+                           "%s %s HTTP/1.1\r\nHost: %s:%s\r\nUser-Agent: originca-bench\r\n%s"
+                           "Content-Length: %zu\r\n\r\n%s",
+                           method, path_of(url), connection->target->host, connection->target->port, headers,
                            strlen(body), body);
     if (request == NULL || !send_all(connection, request, strlen(request)) ||
         !read_reply(connection, arena, strcmp(method, "HEAD") == 0, reply))
@@ -254,6 +256,12 @@ bool bench_target_init(struct bench_target *target, const char *directory_url, c
     arena_free(arena);
     free(connection);
     return target->new_order != NULL || error_set(error, ERROR_INVALID, "%s is no directory", directory_url);
+}
+
+bool bench_target_init_plain(struct bench_target *target, const char *url, const char *ca_bundle,
+                             const char *headers, struct error *error) {
+    *target = (struct bench_target){.ca_bundle = ca_bundle, .headers = headers};
+    return split_url(target, url) || error_set(error, ERROR_INVALID, "%s is no URL", url);
 }
 
 bool bench_account_init(struct bench_account *account, struct arena *arena, struct error *error) {

@@ -13,6 +13,7 @@ struct bench_target {
     char port[8];
     const char *ca_bundle;
     const char *directory_url;
+    const char *headers; /* of requests with a body, each line with its CRLF; NULL: those of ACME */
     /* from the directory */
     char *new_nonce, *new_account, *new_order;
 };
@@ -43,6 +44,9 @@ struct bench_reply {
 
 bool bench_target_init(struct bench_target *target, const char *directory_url, const char *ca_bundle,
                        struct error *error) MUST_CHECK;
+/* The host and port of a URL alone, for a server that has no directory. */
+bool bench_target_init_plain(struct bench_target *target, const char *url, const char *ca_bundle,
+                             const char *headers, struct error *error) MUST_CHECK;
 bool bench_account_init(struct bench_account *account, struct arena *arena, struct error *error) MUST_CHECK;
 /* Registers with external account binding where `kid` is not NULL; `hmac` is base64url. */
 bool bench_account_register(struct bench_connection *connection, struct bench_account *account,

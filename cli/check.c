@@ -148,6 +148,7 @@ int check_command(struct cli *cli) {
         return EXIT_USAGE;
     if (!run_check(&check))
         return EXIT_USAGE;
+    cli->error = (struct error){.code = ERROR_NONE}; /* the verdict is no error of ours */
     if (cli->as_json)
         print_json(check.result->evidence);
     else

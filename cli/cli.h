@@ -14,7 +14,9 @@ struct cli {
     const char *customer, *jwk_file, *status, *zone, *since, *reason, *expires_before, *limit;
     const char *kind, *name, *zones, *rights; /* key add */
     bool wants_all;
-    bool wants_walk; /* --explain */
+    bool wants_walk;               /* --explain */
+    const char *format, *interval; /* import, top */
+    bool is_dry_run, is_once;
     struct {
         const char *name_servers, *edge_prefixes, *root_hints, *dns_port, *trust_anchor, *caa_mode,
             *caa_identities, *account_uri, *txt, *deadline, *timeout, *max_queries;
@@ -46,6 +48,11 @@ void print_evidence(const struct cli *cli, const json_t *evidence, bool with_wal
 /* Aligned columns: `keys` are members of each item; lists are joined, everything else as text. */
 void print_table(const json_t *items, const char *const *titles, const char *const *keys, size_t columns);
 const char *json_text(const json_t *json, const char *key); /* "" where absent */
+
+/* Their files say what they do. */
+int admin_import(struct cli *cli);
+int admin_search(struct cli *cli);
+int admin_top(struct cli *cli);
 
 /* check.c: `originca check NAME... --name-servers a,b` */
 int check_command(struct cli *cli);

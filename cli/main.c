@@ -70,6 +70,10 @@ enum {
     OPTION_DEADLINE,
     OPTION_TIMEOUT,
     OPTION_MAX_QUERIES,
+    OPTION_FORMAT,
+    OPTION_INTERVAL,
+    OPTION_DRY_RUN,
+    OPTION_ONCE,
     OPTION_VERSION,
     OPTION_HELP
 };
@@ -103,6 +107,10 @@ static const struct option options[] = {
     {"deadline-ms", required_argument, NULL, OPTION_DEADLINE},
     {"query-timeout-ms", required_argument, NULL, OPTION_TIMEOUT},
     {"max-queries", required_argument, NULL, OPTION_MAX_QUERIES},
+    {"format", required_argument, NULL, OPTION_FORMAT},
+    {"interval", required_argument, NULL, OPTION_INTERVAL},
+    {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
+    {"once", no_argument, NULL, OPTION_ONCE},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
     {0},
@@ -125,6 +133,8 @@ static bool take_option(struct cli *cli, int option, const char *value) {
                        {OPTION_NAME, &cli->name},
                        {OPTION_ZONES, &cli->zones},
                        {OPTION_RIGHTS, &cli->rights},
+                       {OPTION_FORMAT, &cli->format},
+                       {OPTION_INTERVAL, &cli->interval},
                        {OPTION_NAME_SERVERS, &cli->check.name_servers},
                        {OPTION_EDGE_PREFIX, &cli->check.edge_prefixes},
                        {OPTION_ROOT_HINTS, &cli->check.root_hints},
@@ -148,6 +158,10 @@ static bool take_option(struct cli *cli, int option, const char *value) {
         cli->wants_all = true;
     else if (option == OPTION_EXPLAIN)
         cli->wants_walk = true;
+    else if (option == OPTION_DRY_RUN)
+        cli->is_dry_run = true;
+    else if (option == OPTION_ONCE)
+        cli->is_once = true;
     else
         return false;
     return true;

@@ -8,10 +8,11 @@ import ipaddress
 import json
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from dns_query import soa_serial
-from processes import children, wait_until
+from processes import wait_until
 
 STABLE_TTL = 60
 CHANGING_TTL = 0  # customers' zones and delegations: a change counts at once, whatever somebody has asked before
@@ -20,6 +21,7 @@ ROOT_SERVERS = {"a.root": NET + "1", "b.root": NET + "2"}
 TLD_SERVERS = {"a.nic.test": NET + "3", "b.nic.test": NET + "4"}
 FOREIGN_SERVERS = {"ns1.elsewhere.test": NET + "61", "ns2.elsewhere.test": NET + "62"}
 FIRST_PROVIDER = 11
+SETTLED_ANSWERS = 24
 GRAY = {"A": ["198.51.100.20"], "AAAA": ["2001:db8:9a9::20"]}
 PROVIDER_POOL = [f"ns{number}.provider.test" for number in range(1, 9)]
 
@@ -183,7 +185,6 @@ class DnsTree:
     def commit(self):
         """Writes the tree as it is now and returns when every server serves it."""
         before = {group: (self.directory / group / "nsd.conf").read_text() for group in self._groups()}
-        answering = {group: self._answering(group) for group in self._groups()}
         self.tree["serial"] += 1
         self._save()
         for group in self._groups():
@@ -195,14 +196,20 @@ class DnsTree:
             self.processes.send_signal(f"nsd-{group}", signal.SIGHUP)
         for group in self._groups():
             self._wait_served(group)
-            # The processes with the former zones still answer until they have ended, beside the new ones.
-            if not wait_until(lambda: not answering[group] & self._answering(group), 15):
-                raise SystemExit(f"sandbox: nsd-{group} does not end the processes that have its former zones")
+            self._wait_settled(group)
 
-    def _answering(self, group):
-        """NSD's serving processes: it forks new ones at each reload, below its main process."""
-        leader = self.processes.pid(f"nsd-{group}")
-        return {each for main in (children(leader) if leader else ()) for each in children(main)}
+    def _wait_settled(self, group):
+        """NSD's processes with the former zones answer beside the new ones until they have ended; both read the same
+        socket, so many answers in a row from new ones mean that only those are left."""
+        zone = self.zones(group)[0]
+        wanted, in_a_row = SETTLED_ANSWERS, 0
+        deadline = time.monotonic() + 15
+        while in_a_row < wanted:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"sandbox: nsd-{group} goes on answering with its former zones")
+            are_new = all(soa_serial(address, self.port, zone or ".") == self.tree["serial"]
+                          for address in self.addresses(group).values())
+            in_a_row = in_a_row + 1 if are_new else 0
 
     # Changes; each is followed by commit()
 

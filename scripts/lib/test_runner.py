@@ -192,6 +192,8 @@ class Runner:
     def smoke(self, directory):
         self.check("bench smoke (release build)", [ROOT / "scripts" / "bench", "--smoke"], 300,
                    {"ORIGINCA_BUILD": str(directory)})
+        self.check("bench-rest smoke (release build)", [ROOT / "scripts" / "bench-rest", "--smoke"], 300,
+                   {"ORIGINCA_BUILD": str(directory)})
         self.check("bench-dns smoke (release build)", [ROOT / "scripts" / "bench-dns", "--smoke"], 120,
                    {"ORIGINCA_BUILD": str(directory)})
 
