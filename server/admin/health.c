@@ -115,7 +115,7 @@ static enum step_result reply_stats(struct operation *operation) {
     json_t *json = json_pack(
         "{s:I, s:I, s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I}", "customers", (json_int_t)stats->customers,
         "zones", (json_int_t)stats->zones, "zones_by_status",
-        count_by(stats->zones_by_status, 5, zone_status), "accounts", (json_int_t)stats->accounts, "orders",
+        count_by(stats->zones_by_status, 4, zone_status), "accounts", (json_int_t)stats->accounts, "orders",
         (json_int_t)stats->orders, "orders_by_status", count_by(stats->orders_by_status, 6, order_status),
         "certificates", (json_int_t)stats->certificates, "certificates_revoked",
         (json_int_t)stats->certificates_revoked, "certificates_expiring_7d",
