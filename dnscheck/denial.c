@@ -7,6 +7,7 @@
 
 #define ITERATIONS_MAX 150 /* RFC 9276 3.2: more is refused */
 #define PROOFS_MAX 16
+#define SHA1_BYTES 20
 
 struct proofs {
     const ldns_rr *items[PROOFS_MAX];
@@ -28,10 +29,6 @@ static bool ends_zone(const ldns_rr *nsec) {
            has_type(nsec, LDNS_RR_TYPE_DNAME);
 }
 
-static bool is_complete(const ldns_rr *rr) {
-    return ldns_rr_rd_count(rr) >= (ldns_rr_get_type(rr) == LDNS_RR_TYPE_NSEC3 ? 5u : 1u);
-}
-
 /* RFC 5155 8.2: NSEC3 records are used together where their parameters are the same. */
 static bool is_same_kind(const ldns_rr *a, const ldns_rr *b) {
     if (ldns_rr_get_type(a) != ldns_rr_get_type(b))
@@ -40,6 +37,18 @@ static bool is_same_kind(const ldns_rr *a, const ldns_rr *b) {
            (ldns_nsec3_algorithm(a) == ldns_nsec3_algorithm(b) &&
             ldns_nsec3_iterations(a) == ldns_nsec3_iterations(b) &&
             ldns_rdf_compare(ldns_nsec3_salt(a), ldns_nsec3_salt(b)) == 0);
+}
+
+/* A zone's owner signs what he likes; ldns asserts the shape of what it is given (RFC 4034 4.1, RFC
+ * 5155 3.2). */
+static bool is_well_formed(const ldns_rr *rr) {
+    if (ldns_rr_get_type(rr) == LDNS_RR_TYPE_NSEC)
+        return ldns_rr_rd_count(rr) >= 1 && ldns_rdf_get_type(ldns_rr_rdf(rr, 0)) == LDNS_RDF_TYPE_DNAME;
+    if (ldns_rr_rd_count(rr) < 5 ||
+        /* without the bitmap where no type is there */ ldns_nsec3_algorithm(rr) != LDNS_SHA1)
+        return false;
+    const ldns_rdf *next = ldns_nsec3_next_owner(rr);
+    return next != NULL && ldns_rdf_size(next) == SHA1_BYTES + 1 && ldns_rdf_data(next)[0] == SHA1_BYTES;
 }
 
 static const char *gather(const struct trust *trust, const ldns_pkt *packet, struct proofs *proofs) {
@@ -52,7 +61,7 @@ static const char *gather(const struct trust *trust, const ldns_pkt *packet, str
         if ((type != LDNS_RR_TYPE_NSEC && type != LDNS_RR_TYPE_NSEC3) ||
             !(ldns_dname_is_subdomain(ldns_rr_owner(rr), proofs->zone) ||
               ldns_dname_compare(ldns_rr_owner(rr), proofs->zone) == 0) ||
-            !is_complete(rr) || (proofs->count > 0 && !is_same_kind(proofs->items[0], rr)))
+            !is_well_formed(rr) || (proofs->count > 0 && !is_same_kind(proofs->items[0], rr)))
             continue;
         if (type == LDNS_RR_TYPE_NSEC3 && ldns_nsec3_iterations(rr) > ITERATIONS_MAX)
             return "NSEC3 with too many iterations";
