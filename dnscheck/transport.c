@@ -514,7 +514,7 @@ static void on_shared_answer(evutil_socket_t fd, short what, void *context) {
 /* True where another check's answer is taken or awaited. */
 static bool join(struct query *query) {
     struct dnscheck *dnscheck = query->job->dnscheck;
-    if (!query->options.is_shared)
+    if (!query->options.is_shared || dnscheck->settings.share_ms == 0)
         return false;
     struct shared_answer *shared = share_get(dnscheck->share, &query->servers, query->name, query->type);
     query->shared = shared;

@@ -8,7 +8,7 @@ import threading
 from under_test import children, run, wait_until
 
 SANDBOX_OPTIONS = ("--set", "dns.zone_pending_interval_seconds=1", "--set", "dns.zone_sweep_interval_seconds=1",
-                   "--set", "dns.zone_moved_after=3", "--set", "dns.moved_zone_certificates=withdraw", "--workers", "1")
+                   "--set", "dns.zone_moved_after=3", "--set", "dns.moved_zone_certificates=withdraw", "--set", "dns.dns_share_ms=200", "--workers", "1")
 
 
 def status(sandbox, zone):
