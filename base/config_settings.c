@@ -164,8 +164,9 @@ const struct setting config_settings[] = {
            "how often an active or moved zone is checked"),
     NUMBER("dns", zone_moved_after, "3", 1, 100,
            "definite negatives in a row that make an active zone moved"),
-    NUMBER("dns", dns_share_ms, "0", 0, 10000,
-           "how long a parent's answer stands for other checks, which also await it together; 0: each asks"),
+    NUMBER("dns", dns_share_ms, "200", 0, 10000,
+           "how long a parent's referral stands for other checks, which also await its answer together; 0: "
+           "each asks"),
     NUMBER("dns", zone_checks_per_second, "50", 1, 10000, "bound on periodic checks of zones, a host"),
     STRING("dns", moved_zone_certificates, "keep",
            "certificates of a zone that moved away: `keep` them valid at the edge, or `withdraw` them while "

@@ -20,7 +20,7 @@
 
 struct options {
     const char *hints, *anchor;
-    unsigned port, zones, count, concurrency, silent, cache, deadline_ms;
+    unsigned port, zones, count, concurrency, silent, cache, deadline_ms, query_timeout_ms, share_ms;
 };
 
 struct bench {
@@ -156,12 +156,23 @@ static bool run(struct bench *bench) {
 }
 
 static bool parse_options(int argc, char **argv, struct options *options) {
-    static const struct option table[] = {
-        {"root-hints", 1, NULL, 'h'}, {"trust-anchor", 1, NULL, 'a'}, {"port", 1, NULL, 'p'},
-        {"zones", 1, NULL, 'z'},      {"count", 1, NULL, 'n'},        {"concurrency", 1, NULL, 'c'},
-        {"silent", 1, NULL, 's'},     {"cache", 1, NULL, 'r'},        {0}};
-    *options =
-        (struct options){.zones = 1, .count = 1000, .concurrency = 1, .cache = 10000, .deadline_ms = 60000};
+    static const struct option table[] = {{"root-hints", 1, NULL, 'h'},
+                                          {"trust-anchor", 1, NULL, 'a'},
+                                          {"port", 1, NULL, 'p'},
+                                          {"zones", 1, NULL, 'z'},
+                                          {"count", 1, NULL, 'n'},
+                                          {"concurrency", 1, NULL, 'c'},
+                                          {"silent", 1, NULL, 's'},
+                                          {"cache", 1, NULL, 'r'},
+                                          {"share-ms", 1, NULL, 'm'},
+                                          {"query-timeout-ms", 1, NULL, 't'},
+                                          {0}};
+    *options = (struct options){.zones = 1,
+                                .count = 1000,
+                                .concurrency = 1,
+                                .cache = 10000,
+                                .deadline_ms = 60000,
+                                .query_timeout_ms = 60000};
     for (int option; (option = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         unsigned number = optarg == NULL ? 0 : (unsigned)strtoul(optarg, NULL, 10);
         if (option == 'h')
@@ -180,6 +191,10 @@ static bool parse_options(int argc, char **argv, struct options *options) {
             options->silent = number;
         else if (option == 'r')
             options->cache = number;
+        else if (option == 't')
+            options->query_timeout_ms = number;
+        else if (option == 'm')
+            options->share_ms = number;
         else
             return false;
     }
@@ -192,10 +207,11 @@ int main(int argc, char **argv) {
     struct bench bench = {0};
     struct error error;
     if (!parse_options(argc, argv, &bench.options)) {
-        fputs("Usage: bench-dns-check --root-hints FILE --port N [--trust-anchor FILE] [--zones N] [--count "
-              "N]\n"
-              "       [--concurrency N] [--silent N] [--cache ENTRIES]\n",
-              stderr);
+        fputs(
+            "Usage: bench-dns-check --root-hints FILE --port N [--trust-anchor FILE] [--zones N] [--count "
+            "N]\n"
+            "       [--concurrency N] [--silent N] [--cache ENTRIES] [--share-ms N] [--query-timeout-ms N]\n",
+            stderr);
         return 2;
     }
     const struct dnscheck_settings settings = {.trust_anchor_file = bench.options.anchor,
@@ -204,14 +220,15 @@ int main(int argc, char **argv) {
                                                .edge_prefixes = &edge,
                                                .edge_prefix_count = 1,
                                                .deadline_ms = bench.options.deadline_ms,
-                                               .query_timeout_ms = bench.options.deadline_ms,
+                                               .query_timeout_ms = bench.options.query_timeout_ms,
                                                .max_queries = 100,
                                                .tries = 2,
                                                .max_cname = 8,
                                                .referral_cache_entries = bench.options.cache,
                                                .referral_max_ttl = 300,
                                                .max_concurrent_checks = 100000,
-                                               .max_per_server = 200};
+                                               .max_per_server = 200,
+                                               .share_ms = bench.options.share_ms};
     bench.base = event_base_new();
     bench.dnscheck = bench.base == NULL ? NULL : dnscheck_new(bench.base, &settings, &error);
     bool is_good = bench.dnscheck != NULL && run(&bench);

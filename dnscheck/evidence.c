@@ -8,14 +8,12 @@
 static void name_server(const struct dns_server *server, const char *transport, char out[400]) {
     char address[INET6_ADDRSTRLEN] = "?";
     unsigned port = 0;
-    if (server->address.ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&server->address;
-        inet_ntop(AF_INET, &v4->sin_addr, address, sizeof address);
-        port = ntohs(v4->sin_port);
-    } else if (server->address.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&server->address;
-        inet_ntop(AF_INET6, &v6->sin6_addr, address, sizeof address);
-        port = ntohs(v6->sin6_port);
+    if (server->address.any.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &server->address.v4.sin_addr, address, sizeof address);
+        port = ntohs(server->address.v4.sin_port);
+    } else if (server->address.any.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &server->address.v6.sin6_addr, address, sizeof address);
+        port = ntohs(server->address.v6.sin6_port);
     }
     snprintf(out, 400, "%s/%s:%u %s", server->name, address, port, transport);
 }

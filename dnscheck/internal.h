@@ -12,8 +12,11 @@
 #define EVIDENCE_QUERIES_MAX 60
 
 struct dns_server { /* one address of a name server */
-    struct sockaddr_storage address;
-    socklen_t length;
+    union { /* a sockaddr_storage is four times as large, and a pending check holds many */
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address;
     const char *name; /* of the name server; lives as long as the list */
 };
 
@@ -70,7 +73,7 @@ struct shared_answer {
     TAILQ_HEAD(, query) followers;
     uint8_t *wire; /* the last answer */
     size_t length;
-    int64_t answered_ms;
+    int64_t stands_from_ms; /* 0: for those alone who waited for it */
     struct dns_server server;
     char server_name[DNS_NAME_MAX];
 };
@@ -80,7 +83,9 @@ void share_table_free(struct share_table *table);
 struct shared_answer *share_get(struct share_table *table, const struct server_list *servers,
                                 const char *name, uint16_t type);
 void share_release(struct shared_answer *answer);
-void share_keep(struct shared_answer *answer, struct bytes wire, const struct dns_server *server);
+/* False: out of memory. */
+bool share_keep(struct shared_answer *answer, const struct dns_message *message,
+                const struct dns_server *server) MUST_CHECK;
 
 struct query_options {
     bool is_shared;       /* may be answered together with other checks' (dns_share_ms) */

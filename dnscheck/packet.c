@@ -36,6 +36,8 @@ const char *dns_rcode_name(uint16_t rcode, char out[16]) {
 }
 
 static bool put_name(uint8_t *out, size_t *at, const char *name) {
+    if (strchr(name, '\\') != NULL) /* no host has such a name: only a hostile zone leads there */
+        return false;
     uint8_t coins[(DNS_NAME_MAX + 7) / 8]; /* one a character */
     size_t tossed = 0;
     random_bytes(coins, sizeof coins);
@@ -95,18 +97,32 @@ bool dns_matches(const uint8_t *query, size_t query_length, const uint8_t *answe
            memcmp(query + 12, answer + 12, question) == 0;
 }
 
+/* What would read as more or other labels than there are is escaped (RFC 1035 5.1). ldns's own function
+ * prints character by character. */
 static const char *name_of(struct arena *arena, const ldns_rdf *rdf) {
-    char *text = rdf == NULL ? NULL : ldns_rdf2str(rdf);
-    char *copy = text == NULL ? NULL : arena_strdup(arena, text);
-    free(text);
-    if (copy == NULL)
+    char text[LDNS_MAX_DOMAINLEN * 4 + 1];
+    size_t length = 0, size = rdf == NULL ? 0 : ldns_rdf_size(rdf);
+    const uint8_t *wire = rdf == NULL ? NULL : ldns_rdf_data(rdf);
+    if (size == 0 || size > LDNS_MAX_DOMAINLEN)
         return NULL;
-    size_t length = strlen(copy);
-    if (length > 0 && copy[length - 1] == '.')
-        copy[length - 1] = '\0';
-    for (char *p = copy; *p != '\0'; p++)
-        *p = (char)tolower((unsigned char)*p);
-    return copy;
+    for (size_t at = 0; wire[at] != 0;) {
+        size_t end = at + 1 + wire[at];
+        if (end >= size)
+            return NULL;
+        if (length > 0)
+            text[length++] = '.';
+        for (at++; at < end; at++) {
+            uint8_t byte = wire[at];
+            if (byte <= ' ' || byte > '~')
+                length += (size_t)sprintf(text + length, "\\%03u", byte);
+            else {
+                if (strchr(".\\\"();@$", byte) != NULL)
+                    text[length++] = '\\';
+                text[length++] = (char)tolower(byte);
+            }
+        }
+    }
+    return arena_strndup(arena, text, length);
 }
 
 static bool take_text(struct arena *arena, const ldns_rr *rr, struct bytes *out) {
@@ -230,5 +246,10 @@ const struct dns_record *dns_find(const struct dns_message *message, int section
 }
 
 bool dns_is_below(const char *name, const char *zone) {
-    return *zone == '\0' || name_is_below(name, zone);
+    size_t length = strlen(name), zone_length = strlen(zone);
+    if (zone_length == 0)
+        return true;
+    /* An escaped dot is inside a label: "x\.shop.test" is one below "test", not below "shop.test". */
+    bool is_inside_label = length >= zone_length + 2 && name[length - zone_length - 2] == '\\';
+    return !is_inside_label && name_is_below(name, zone);
 }

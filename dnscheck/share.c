@@ -1,4 +1,5 @@
-/* Answers that checks share: what many ask at once is asked once, and stands for a moment. A fixed number of
+/* Answers that checks share: what many ask at once is asked once, and a yes stands for a moment. A no is for
+ * those alone who waited for it: whoever mended DNS and tries again is asked for anew. A fixed number of
  * places; the one whose users are gone longest makes room. */
 #include "internal.h"
 
@@ -19,8 +20,6 @@ struct share_table *share_table_new(void) {
     if (table == NULL)
         return NULL;
     random_bytes(&table->seed, sizeof table->seed);
-    for (size_t i = 0; i < PLACES; i++)
-        TAILQ_INIT(&table->places[i].followers);
     return table;
 }
 
@@ -39,10 +38,9 @@ static uint64_t mix(uint64_t hash, const void *data, size_t length) {
 static uint64_t hash_servers(uint64_t seed, const struct server_list *servers) {
     uint64_t sum = 0; /* the same set in another order is the same */
     for (size_t i = 0; i < servers->count; i++) {
-        const struct sockaddr_storage *address = &servers->items[i].address;
-        sum += address->ss_family == AF_INET
-                   ? mix(seed, &((const struct sockaddr_in *)address)->sin_addr, 4)
-                   : mix(seed, &((const struct sockaddr_in6 *)address)->sin6_addr, 16);
+        const struct dns_server *server = &servers->items[i];
+        sum += server->address.any.sa_family == AF_INET ? mix(seed, &server->address.v4.sin_addr, 4)
+                                                        : mix(seed, &server->address.v6.sin6_addr, 16);
     }
     return sum;
 }
@@ -62,15 +60,16 @@ struct shared_answer *share_get(struct share_table *table, const struct server_l
             place->users++;
             return place;
         }
-        if (is_free(place) && (oldest == NULL || place->answered_ms < oldest->answered_ms))
+        if (is_free(place) && (oldest == NULL || place->stands_from_ms < oldest->stands_from_ms))
             oldest = place;
     }
     if (oldest == NULL)
         return NULL;
     free(oldest->wire);
     oldest->wire = NULL;
-    oldest->answered_ms = 0;
+    oldest->stands_from_ms = 0;
     oldest->leader = NULL;
+    TAILQ_INIT(&oldest->followers);
     oldest->type = type;
     oldest->servers = group;
     strcpy(oldest->name, name);
@@ -82,16 +81,28 @@ void share_release(struct shared_answer *answer) {
     answer->users--;
 }
 
-void share_keep(struct shared_answer *answer, struct bytes wire, const struct dns_server *server) {
-    uint8_t *copy = malloc(wire.length == 0 ? 1 : wire.length);
+static bool is_yes(const struct dns_message *message) {
+    if (message->rcode != DNS_NOERROR)
+        return false;
+    for (size_t i = 0; i < message->count; i++)
+        if (message->records[i].section == DNS_ANSWER ||
+            (message->records[i].section == DNS_AUTHORITY && message->records[i].type == DNS_NS))
+            return true;
+    return false;
+}
+
+bool share_keep(struct shared_answer *answer, const struct dns_message *message,
+                const struct dns_server *server) {
+    uint8_t *copy = malloc(message->wire.length);
     if (copy == NULL)
-        return;
-    memcpy(copy, wire.data, wire.length);
+        return false;
+    memcpy(copy, message->wire.data, message->wire.length);
     free(answer->wire);
     answer->wire = copy;
-    answer->length = wire.length;
-    answer->answered_ms = clock_monotonic_ms();
+    answer->length = message->wire.length;
+    answer->stands_from_ms = is_yes(message) ? clock_monotonic_ms() : 0;
     answer->server = *server;
     snprintf(answer->server_name, sizeof answer->server_name, "%s", server->name);
     answer->server.name = answer->server_name;
+    return true;
 }

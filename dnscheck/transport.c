@@ -80,12 +80,12 @@ void server_table_free(struct server_table *table) {
 }
 
 static struct server_state *find_state(struct server_table *table, const struct dns_server *server) {
-    uint8_t key[19] = {(uint8_t)server->address.ss_family};
+    uint8_t key[19] = {(uint8_t)server->address.any.sa_family};
     uint32_t hash = 2166136261u;
-    if (server->address.ss_family == AF_INET)
-        memcpy(key + 1, &((const struct sockaddr_in *)&server->address)->sin_addr, 4);
+    if (server->address.any.sa_family == AF_INET)
+        memcpy(key + 1, &server->address.v4.sin_addr, 4);
     else
-        memcpy(key + 1, &((const struct sockaddr_in6 *)&server->address)->sin6_addr, 16);
+        memcpy(key + 1, &server->address.v6.sin6_addr, 16);
     for (size_t i = 0; i < sizeof key; i++)
         hash = (hash ^ key[i]) * 16777619u;
     struct server_state **place = &table->buckets[hash % SERVER_BUCKETS];
@@ -190,12 +190,11 @@ static void leave_shared(struct query *query, const struct dns_message *message,
     if (shared->leader == query) {
         struct query *follower;
         shared->leader = NULL;
-        if (message != NULL)
-            share_keep(shared, message->wire, query->server);
+        bool is_kept = message != NULL && share_keep(shared, message, query->server);
         while ((follower = TAILQ_FIRST(&shared->followers)) != NULL) {
             TAILQ_REMOVE(&shared->followers, follower, follower_entry);
             follower->is_follower = false;
-            if (message != NULL) {
+            if (is_kept) {
                 call_later(follower, on_shared_answer);
             } else if (is_exhausted) {
                 follower->last_failure = query->last_failure;
@@ -275,10 +274,12 @@ static bool start_attempt(struct query *query, enum query_step step) {
     int type = step == STEP_TCP ? SOCK_STREAM : SOCK_DGRAM;
     query->fd = query->wire_length == 0
                     ? -1
-                    : socket(query->server->address.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+                    : socket(query->server->address.any.sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (query->fd < 0)
         return false;
-    int outcome = connect(query->fd, (const struct sockaddr *)&query->server->address, query->server->length);
+    socklen_t length = query->server->address.any.sa_family == AF_INET ? sizeof query->server->address.v4
+                                                                       : sizeof query->server->address.v6;
+    int outcome = connect(query->fd, &query->server->address.any, length);
     if (outcome != 0 && errno != EINPROGRESS)
         return false;
     dnscheck->counters.queries++;
@@ -525,7 +526,8 @@ static bool join(struct query *query) {
         TAILQ_INSERT_TAIL(&shared->followers, query, follower_entry);
         return true;
     }
-    if (shared->wire != NULL && clock_monotonic_ms() - shared->answered_ms < dnscheck->settings.share_ms) {
+    if (shared->stands_from_ms != 0 &&
+        clock_monotonic_ms() - shared->stands_from_ms < dnscheck->settings.share_ms) {
         call_later(query, on_shared_answer);
         return true;
     }

@@ -42,17 +42,13 @@ static void add_address(struct cut *cut, const char *server, int family, const u
     struct dns_server *out = &cut->addresses.items[cut->addresses.count++];
     *out = (struct dns_server){.name = server};
     if (family == AF_INET) {
-        struct sockaddr_in *v4 = (struct sockaddr_in *)&out->address;
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons(port);
-        memcpy(&v4->sin_addr, bytes, 4);
-        out->length = sizeof *v4;
+        out->address.v4.sin_family = AF_INET;
+        out->address.v4.sin_port = htons(port);
+        memcpy(&out->address.v4.sin_addr, bytes, 4);
     } else {
-        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&out->address;
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons(port);
-        memcpy(&v6->sin6_addr, bytes, 16);
-        out->length = sizeof *v6;
+        out->address.v6.sin6_family = AF_INET6;
+        out->address.v6.sin6_port = htons(port);
+        memcpy(&out->address.v6.sin6_addr, bytes, 16);
     }
 }
 

@@ -86,7 +86,7 @@ struct dnscheck_settings {
     uint32_t deadline_ms, query_timeout_ms, max_queries, tries, max_cname;
     uint32_t referral_cache_entries, referral_max_ttl;
     uint32_t max_concurrent_checks, max_per_server;
-    uint32_t share_ms; /* how long a parent's answer stands for other checks */
+    uint32_t share_ms; /* how long a parent's referral stands for other checks; 0: each asks */
 };
 
 struct dnscheck_counters {

@@ -352,8 +352,8 @@ void transport_cancel_all(struct dnscheck_job *job) {
 }
 
 static uint8_t address_of(const struct dns_server *server) {
-    const uint8_t *bytes = (const uint8_t *)&((const struct sockaddr_in *)&server->address)->sin_addr;
-    return server->address.ss_family == AF_INET ? bytes[3] : 0;
+    const uint8_t *bytes = (const uint8_t *)&server->address.v4.sin_addr;
+    return server->address.any.sa_family == AF_INET ? bytes[3] : 0;
 }
 
 static struct dns_message *make_message(const struct query *query, const struct dns_server *server) {

@@ -1,0 +1,90 @@
+"""Checks of one zone at once ask its parent once; a referral stands for a moment, a denial for nobody who comes later."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from dns_farm import Farm, World, Zone
+from under_test import run
+
+CHECKS = 300
+AT_THE_PARENT = (2, 3)
+
+
+@pytest.fixture(scope="module")
+def farm():
+    farm = Farm()
+    yield farm
+    farm.close()
+
+
+@pytest.fixture
+def world(farm):
+    farm.world = World()
+    farm.world.tld.add("z0.test. NS ns1.provider.test.").add("z0.test. NS ns2.provider.test.")
+    zone = Zone("z0.test.", """
+        z0.test. NS ns1.provider.test.
+        z0.test. NS ns2.provider.test.
+        www.z0.test. A 203.0.113.10""")
+    for server in (farm.world.ns1, farm.world.ns2):
+        server.zones.append(zone)
+    return farm.world
+
+
+def run_checks(farm, directory, count, at_once, share_ms):
+    """Checks of www.z0.test on one event loop; how many proved it."""
+    (directory / "hints").write_text(". 3600 NS a.root.\na.root. 3600 A 127.66.0.1\n")
+    result = run([Path(os.environ["ORIGINCA_BUILD"]) / "bench" / "bench-dns-check", "--root-hints", directory / "hints",
+                  "--port", farm.port, "--count", count, "--concurrency", at_once, "--share-ms", share_ms,
+                  "--query-timeout-ms", 1000], check=False,
+                 timeout=120)
+    return json.loads(result.stdout)["good"]
+
+
+def asked(world, question, *servers):
+    return sum(each[:2] == question for server in world.at(*servers) for each in server.asked)
+
+
+def delay(seconds):
+    return lambda query, wire, transport, server: [seconds, server.resolve(query).to_wire()]
+
+
+def test_checks_at_once_ask_the_parent_once(farm, world, tmp_path):
+    assert run_checks(farm, tmp_path, CHECKS, CHECKS, 200) == CHECKS
+    assert asked(world, ("z0.test.", "NS"), *AT_THE_PARENT) == 1
+    assert asked(world, ("test.", "NS"), 1) == 1
+    assert asked(world, ("www.z0.test.", "A"), 11, 12) >= CHECKS  # the zone's own answers are nobody else's
+
+
+def test_checks_that_come_while_the_parent_thinks_wait_with_the_first(farm, world, tmp_path):
+    for server in world.at(*AT_THE_PARENT):
+        server.hooks.append(delay(0.3))
+    assert run_checks(farm, tmp_path, CHECKS, CHECKS, 1) == CHECKS
+    assert asked(world, ("z0.test.", "NS"), *AT_THE_PARENT) == 1
+
+
+def test_a_referral_stands_for_the_checks_that_follow(farm, world, tmp_path):
+    assert run_checks(farm, tmp_path, 10, 1, 10000) == 10
+    assert asked(world, ("z0.test.", "NS"), *AT_THE_PARENT) == 1
+
+
+def test_without_sharing_each_check_asks(farm, world, tmp_path):
+    assert run_checks(farm, tmp_path, 10, 5, 0) == 10
+    assert asked(world, ("z0.test.", "NS"), *AT_THE_PARENT) == 10
+
+
+def test_a_denial_serves_only_those_who_waited_for_it(farm, world, tmp_path):
+    world.tld.remove("z0.test.")
+    assert run_checks(farm, tmp_path, CHECKS, CHECKS, 10000) == 0
+    assert asked(world, ("z0.test.", "NS"), *AT_THE_PARENT) == 1
+    assert run_checks(farm, tmp_path, 10, 1, 10000) == 0
+    assert asked(world, ("z0.test.", "NS"), *AT_THE_PARENT) == 1 + 10
+
+
+def test_silent_parents_fail_all_who_wait_and_are_asked_for_one_of_them(farm, world, tmp_path):
+    for server in world.at(*AT_THE_PARENT):
+        server.hooks.append(lambda query, wire, transport, server: [b"\0" * 12])  # three of them, and TCP is next
+    assert run_checks(farm, tmp_path, CHECKS, CHECKS, 200) == 0
+    assert asked(world, ("z0.test.", "NS"), *AT_THE_PARENT) < CHECKS
