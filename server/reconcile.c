@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "originca/dnscheck.h"
 #include "originca/json.h"
@@ -18,6 +19,7 @@
 #define ATTEMPTS_MAX 64
 #define PASS_SECONDS 2 /* fence.c runs a pass so often */
 #define ZONE_LEASE_SECONDS 60
+#define ZONE_PASSES_MAX 10 /* at once */
 #define SWEEP_ENTRIES 200
 #define SWEEP_INTERVAL_MS 5000
 #define CLAIM_GRACE_MS 2000
@@ -29,14 +31,18 @@ struct attempts_part {
     enum signer_attempt_outcome outcome;
 };
 
-struct zones_part {
+/* Zones that were due together. Silent name servers hold a pass until the deadline of their check; the next
+ * passes go on meanwhile. */
+struct zones_pass { /* in its own arena */
+    TAILQ_ENTRY(zones_pass) entry;
+    struct reconciler *reconciler;
     struct arena *arena;
     struct store_zone_list list;
     size_t pending;
 };
 
-struct zone_job { /* in the part's arena */
-    struct reconciler *reconciler;
+struct zone_job { /* in the pass's arena */
+    struct zones_pass *pass;
     const struct store_zone *zone;
     struct store_zone after;
 };
@@ -44,7 +50,8 @@ struct zone_job { /* in the part's arena */
 struct reconciler {
     struct worker *worker;
     struct attempts_part attempts;
-    struct zones_part zones;
+    TAILQ_HEAD(, zones_pass) zone_passes;
+    size_t zone_pass_count;
     bool is_sweeping;
     uint64_t swept;
     int64_t swept_ms;
@@ -121,11 +128,15 @@ static void start_attempts(struct reconciler *reconciler) {
 
 /* --- zones --- */
 
-static void end_zone(struct reconciler *reconciler) {
-    if (--reconciler->zones.pending > 0)
-        return;
-    arena_free(reconciler->zones.arena);
-    reconciler->zones.arena = NULL;
+static void end_pass(struct zones_pass *pass) {
+    TAILQ_REMOVE(&pass->reconciler->zone_passes, pass, entry);
+    pass->reconciler->zone_pass_count--;
+    arena_free(pass->arena);
+}
+
+static void end_zone(struct zones_pass *pass) {
+    if (--pass->pending == 0)
+        end_pass(pass);
 }
 
 static void note_zone_recorded(void *context, const struct error *error) {
@@ -137,13 +148,13 @@ static void note_zone_recorded(void *context, const struct error *error) {
         log_event(LOG_LEVEL_INFO, "zone status changed", "zone", job->zone->name, "customer",
                   job->zone->customer, "from", store_zone_status_name(job->zone->status), "to",
                   store_zone_status_name(job->after.status), "reason", job->after.reason, NULL);
-    end_zone(job->reconciler);
+    end_zone(job->pass);
 }
 
 static void note_zone_checked(void *context, const struct dnscheck_result *result) {
     struct zone_job *job = context;
-    struct reconciler *reconciler = job->reconciler;
-    struct arena *arena = reconciler->zones.arena;
+    struct reconciler *reconciler = job->pass->reconciler;
+    struct arena *arena = job->pass->arena;
     const struct dnscheck_finding *finding = &result->zones[0];
     char *evidence = json_to_text(arena, result->evidence);
     const struct store_zone_check check = {
@@ -159,33 +170,41 @@ static void note_zone_checked(void *context, const struct dnscheck_result *resul
     store_record_zone_check(reconciler->worker->store, arena, &check, &job->after, note_zone_recorded, job);
 }
 
-static bool start_zone(struct reconciler *reconciler, const struct store_zone *zone) {
-    struct zone_job *job = arena_alloc(reconciler->zones.arena, sizeof *job);
+static bool start_zone(struct zones_pass *pass, const struct store_zone *zone) {
+    struct zone_job *job = arena_alloc(pass->arena, sizeof *job);
     const struct dnscheck_zone asked = {zone->name, zone->name_servers, zone->name_server_count};
     const struct dnscheck_request request = {.zones = &asked, .zone_count = 1};
     if (job == NULL)
         return false;
-    *job = (struct zone_job){.reconciler = reconciler, .zone = zone};
-    return dnscheck_start(reconciler->worker->dnscheck, reconciler->zones.arena, &request, note_zone_checked,
-                          job, NULL) != NULL;
+    *job = (struct zone_job){.pass = pass, .zone = zone};
+    return dnscheck_start(pass->reconciler->worker->dnscheck, pass->arena, &request, note_zone_checked, job,
+                          NULL) != NULL;
 }
 
 static void note_due_zones(void *context, const struct error *error) {
-    struct reconciler *reconciler = context;
-    struct zones_part *part = &reconciler->zones;
-    part->pending = 1; /* ours, until all are started */
-    for (size_t i = 0; error == NULL && i < part->list.count; i++)
-        if (start_zone(reconciler, &part->list.items[i]))
-            part->pending++;
-    end_zone(reconciler);
+    struct zones_pass *pass = context;
+    pass->pending = 1; /* ours, until all are started */
+    for (size_t i = 0; error == NULL && i < pass->list.count; i++)
+        if (start_zone(pass, &pass->list.items[i]))
+            pass->pending++;
+    end_zone(pass);
 }
 
 static void start_zones(struct reconciler *reconciler) {
-    if (reconciler->zones.arena != NULL || (reconciler->zones.arena = arena_new(0)) == NULL)
+    if (reconciler->zone_pass_count >= ZONE_PASSES_MAX)
         return;
-    store_due_zones(reconciler->worker->store, reconciler->zones.arena,
+    struct arena *arena = arena_new(0);
+    struct zones_pass *pass = arena == NULL ? NULL : arena_alloc(arena, sizeof *pass);
+    if (pass == NULL) {
+        arena_free(arena);
+        return;
+    }
+    *pass = (struct zones_pass){.reconciler = reconciler, .arena = arena};
+    TAILQ_INSERT_TAIL(&reconciler->zone_passes, pass, entry);
+    reconciler->zone_pass_count++;
+    store_due_zones(reconciler->worker->store, arena,
                     PASS_SECONDS * reconciler->worker->config->zone_checks_per_second, ZONE_LEASE_SECONDS,
-                    &reconciler->zones.list, note_due_zones, reconciler);
+                    &pass->list, note_due_zones, pass);
 }
 
 /* --- sweep --- */
@@ -217,6 +236,7 @@ struct reconciler *reconciler_new(struct worker *worker, struct error *error) {
         return NULL;
     }
     reconciler->worker = worker;
+    TAILQ_INIT(&reconciler->zone_passes);
     reconciler->released = metrics_counter(worker->metrics, "originca_attempts_released_total",
                                            "Unfinished attempts whose order went back to ready");
     reconciler->zone_checks =
@@ -228,6 +248,7 @@ void reconciler_free(struct reconciler *reconciler) {
     if (reconciler == NULL)
         return;
     arena_free(reconciler->attempts.arena);
-    arena_free(reconciler->zones.arena);
+    while (!TAILQ_EMPTY(&reconciler->zone_passes))
+        end_pass(TAILQ_FIRST(&reconciler->zone_passes));
     free(reconciler);
 }

@@ -7,5 +7,5 @@ struct reconciler;
 
 struct reconciler *reconciler_new(struct worker *worker, struct error *error);
 void reconciler_free(struct reconciler *reconciler);
-/* Starts what is due; does nothing while the former round still runs. */
+/* Starts what is due, within bounds on what runs at once. */
 void reconciler_run(struct reconciler *reconciler);
