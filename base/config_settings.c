@@ -167,7 +167,7 @@ const struct setting config_settings[] = {
     NUMBER("dns", dns_share_ms, "200", 0, 10000,
            "how long a parent's referral stands for other checks, which also await its answer together; 0: "
            "each asks"),
-    NUMBER("dns", zone_checks_per_second, "50", 1, 10000, "bound on periodic checks of zones, a host"),
+    NUMBER("dns", zone_checks_per_second, "200", 1, 10000, "bound on periodic checks of zones, a host"),
     STRING("dns", moved_zone_certificates, "keep",
            "certificates of a zone that moved away: `keep` them valid at the edge, or `withdraw` them while "
            "it is away"),

@@ -2,7 +2,7 @@
 -- after `moved_after` definite negatives in a row; whoever becomes active takes the name from another customer's zone.
 -- keys: zone:<id>, zone-name:<name>, zones:<status>, zones-due, edge-events, edge-sequence
 -- arguments: id, is_ok, is_definite_no, reason, evidence, checked_at, moved_after, seconds to the next check of a pending
---   zone, of another zone, whether certificates of a moved zone leave the edges
+--   zone, of another zone, whether certificates of a moved zone leave the edges, periodic checks a second
 -- result: ok, id, fields | notfound
 -- uses: common, zone, edge
 local id, is_ok, is_no, reason, evidence = ARGV[1], ARGV[2] == '1', ARGV[3] == '1', ARGV[4], ARGV[5]
@@ -42,8 +42,11 @@ end
 if status ~= 'paused' then
   local pause = tonumber(ARGV[9])
   if status == 'pending' then
-    -- A zone that was added lately is looked at often; one that nobody delegates, ever more rarely.
-    pause = math.min(pause, math.max(tonumber(ARGV[8]), math.floor((now - tonumber(zone.created or now)) / 60)))
+    -- As often as wanted while the rate allows it for all that are pending; beyond that, those that were added lately
+    -- come first, and one that nobody delegates comes ever more rarely, down to its fair share.
+    local fair = redis.call('ZCARD', 'zones:pending') / (tonumber(ARGV[11]) * 0.8)
+    local by_age = (now - tonumber(zone.created or now)) / 60
+    pause = math.min(pause, math.max(tonumber(ARGV[8]), math.floor(math.min(fair, by_age))))
   end
   redis.call('ZADD', 'zones-due', now + pause, id)
 end

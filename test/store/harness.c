@@ -30,6 +30,7 @@ void config_defaults(struct config *config, const char *socket) {
         .moved_zone_certificates = "keep",
         .zone_sweep_interval_seconds = 3600,
         .zone_moved_after = 3,
+        .zone_checks_per_second = 200,
     };
 }
 

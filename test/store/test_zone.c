@@ -233,6 +233,28 @@ static void due_zones_are_leased_to_one_caller(void **state) {
     assert_in_range(next, now_seconds() + 3200, now_seconds() + 4000);
 }
 
+static void pending_zones_are_checked_as_often_as_the_rate_allows(void **state) {
+    struct fixture *f = *state;
+    struct store_customer a;
+    struct store_zone fresh, old, other;
+    assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
+    make_zone(f, "fresh.test", a.id, &fresh);
+    make_zone(f, "old.test", a.id, &old);
+    ask_number(f, "HSET zone:%s created %lld", old.id, (long long)now_seconds() - 86400);
+    record(f, &old, false, true, now_seconds());
+    long long next = ask_number(f, "ZSCORE zones-due %s", old.id);
+    assert_in_range(next, now_seconds() + 18, now_seconds() + 20);
+    for (int i = 0; i < 78; i++)
+        make_zone(f, arena_printf(f->arena, "zone%d.test", i), a.id, &other);
+    f->config.zone_checks_per_second = 1; /* 80 zones, 0.8 a second */
+    record(f, &old, false, true, now_seconds() + 1);
+    next = ask_number(f, "ZSCORE zones-due %s", old.id);
+    assert_in_range(next, now_seconds() + 98, now_seconds() + 100);
+    record(f, &fresh, false, true, now_seconds() + 1);
+    next = ask_number(f, "ZSCORE zones-due %s", fresh.id);
+    assert_in_range(next, now_seconds() + 18, now_seconds() + 20);
+}
+
 static void zones_page_by_customer(void **state) {
     struct fixture *f = *state;
     struct store_customer a, b;
@@ -263,6 +285,7 @@ int main(void) {
         test_case(name_belongs_to_the_zone_of_its_longest_suffix),
         test_case(deleted_zone_is_gone_and_its_open_orders_are_invalid),
         test_case(due_zones_are_leased_to_one_caller),
+        test_case(pending_zones_are_checked_as_often_as_the_rate_allows),
         test_case(zones_page_by_customer),
     };
     return cmocka_run_group_tests(tests, start_group, end_group);
