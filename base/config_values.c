@@ -132,6 +132,26 @@ bool config_parse_prefix(const char *text, struct config_prefix *out, struct err
     return true;
 }
 
+static bool prefix_holds_address(const struct config_prefix *prefix, int family, const uint8_t *address) {
+    unsigned whole = prefix->bits / 8, rest = prefix->bits % 8;
+    if (prefix->family != family || memcmp(prefix->bytes, address, whole) != 0)
+        return false;
+    return rest == 0 || ((prefix->bytes[whole] ^ address[whole]) & (0xFF << (8 - rest) & 0xFF)) == 0;
+}
+
+bool config_prefixes_hold_address(const struct config_prefix *prefixes, size_t count, int family,
+                                  const uint8_t *address) {
+    static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+    if (family == AF_INET6 && memcmp(address, mapped, sizeof mapped) == 0) {
+        family = AF_INET;
+        address += sizeof mapped;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (prefix_holds_address(&prefixes[i], family, address))
+            return true;
+    return false;
+}
+
 static bool set_strings(struct config_strings *strings, const char *const *words, size_t count,
                         struct error *error) {
     strings->items = calloc(count + 1, sizeof *strings->items);

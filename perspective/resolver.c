@@ -75,23 +75,9 @@ static void fail_name(struct name_view *view, const char *what, const char *fail
            "The resolver did not say the %s of %s: %s", what, view->asked, failure);
 }
 
-static bool is_in_prefix(const struct config_prefix *prefix, int family, const uint8_t *address) {
-    unsigned whole = prefix->bits / 8, rest = prefix->bits % 8;
-    if (prefix->family != family || memcmp(prefix->bytes, address, whole) != 0)
-        return false;
-    return rest == 0 || ((prefix->bytes[whole] ^ address[whole]) & (0xFF << (8 - rest) & 0xFF)) == 0;
-}
-
 static bool is_on_edge(const struct resolver *resolver, int family, const uint8_t *address) {
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-    if (family == AF_INET6 && memcmp(address, mapped, sizeof mapped) == 0) {
-        family = AF_INET;
-        address += sizeof mapped;
-    }
-    for (size_t i = 0; i < resolver->settings.edge_prefix_count; i++)
-        if (is_in_prefix(&resolver->settings.edge_prefixes[i], family, address))
-            return true;
-    return false;
+    return config_prefixes_hold_address(resolver->settings.edge_prefixes,
+                                        resolver->settings.edge_prefix_count, family, address);
 }
 
 /* The owner of the records after the aliases in the answer; NULL: more aliases than are followed. */

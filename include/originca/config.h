@@ -26,6 +26,10 @@ struct config_prefix { /* a CIDR block */
 };
 /* "203.0.113.0/24"; ERROR_INVALID says what is wrong. */
 bool config_parse_prefix(const char *text, struct config_prefix *out, struct error *error) MUST_CHECK;
+/* Is the address, 4 bytes of AF_INET or 16 of AF_INET6, inside one of the blocks? ::ffff:a.b.c.d (RFC 4291
+ * 2.5.5.2) is the IPv4 address a.b.c.d here: only IPv4 blocks hold it. */
+bool config_prefixes_hold_address(const struct config_prefix *prefixes, size_t count, int family,
+                                  const uint8_t *address) MUST_CHECK;
 
 /* "127.0.0.1:443", "[::1]:443" or "unix:/path". */
 bool config_parse_address(const char *text, struct config_address *out, struct error *error) MUST_CHECK;

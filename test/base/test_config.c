@@ -193,6 +193,89 @@ static void signer_settings_are_compared(void **state) {
     config_free(c);
 }
 
+static bool prefix_holds(const char *prefix_text, const char *address_text) {
+    struct config_prefix prefix;
+    struct error error;
+    uint8_t address[16] = {0};
+    int family = strchr(address_text, ':') != NULL ? AF_INET6 : AF_INET;
+    assert_true(config_parse_prefix(prefix_text, &prefix, &error));
+    assert_int_equal(inet_pton(family, address_text, address), 1);
+    return config_prefixes_hold_address(&prefix, 1, family, address);
+}
+
+static void prefixes_hold_the_addresses_that_share_their_bits(void **state) {
+    (void)state;
+    static const struct {
+        const char *prefix, *address;
+        bool is_held;
+    } cases[] = {
+        {"203.0.113.0/24", "203.0.113.0", true},
+        {"203.0.113.0/24", "203.0.113.255", true},
+        {"203.0.113.0/24", "203.0.112.255", false},
+        {"203.0.113.0/24", "203.0.114.0", false},
+        {"198.51.100.64/27", "198.51.100.64", true},
+        {"198.51.100.64/27", "198.51.100.95", true},
+        {"198.51.100.64/27", "198.51.100.96", false},
+        {"198.51.100.64/27", "198.51.100.63", false},
+        {"128.0.0.0/1", "255.0.0.1", true},
+        {"128.0.0.0/1", "127.255.255.255", false},
+        {"203.0.113.8/31", "203.0.113.9", true},
+        {"203.0.113.8/31", "203.0.113.10", false},
+        {"203.0.113.8/32", "203.0.113.8", true},
+        {"203.0.113.8/32", "203.0.113.9", false},
+        {"0.0.0.0/0", "192.0.2.1", true},
+        {"2001:db8::/32", "2001:db8:ffff::1", true},
+        {"2001:db8::/32", "2001:db9::1", false},
+        {"2001:db8:8000::/33", "2001:db8:8000::", true},
+        {"2001:db8:8000::/33", "2001:db8:7fff::1", false},
+        {"2001:db8::2/127", "2001:db8::3", true},
+        {"2001:db8::2/127", "2001:db8::4", false},
+        {"2001:db8::2/128", "2001:db8::2", true},
+        {"2001:db8::2/128", "2001:db8::3", false},
+        {"::/0", "2001:db8::1", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        if (prefix_holds(cases[i].prefix, cases[i].address) != cases[i].is_held)
+            fail_msg("%s and %s: expected %d", cases[i].prefix, cases[i].address, cases[i].is_held);
+}
+
+static void a_prefix_holds_no_address_of_the_other_family(void **state) {
+    (void)state;
+    assert_false(prefix_holds("0.0.0.0/0", "2001:db8::1"));
+    assert_false(prefix_holds("::/0", "192.0.2.1"));
+    /* the same bytes */
+    assert_false(prefix_holds("32.1.13.184/32", "2001:db8::"));
+    assert_false(prefix_holds("2001:db8::/32", "32.1.13.184"));
+}
+
+static void a_mapped_address_is_the_ipv4_address(void **state) {
+    (void)state;
+    assert_true(prefix_holds("203.0.113.0/24", "::ffff:203.0.113.7"));
+    assert_false(prefix_holds("203.0.113.0/24", "::ffff:203.0.114.7"));
+    assert_true(prefix_holds("0.0.0.0/0", "::ffff:192.0.2.1"));
+    assert_false(prefix_holds("::/0", "::ffff:203.0.113.7"));
+    assert_false(prefix_holds("::ffff:0:0/96", "::ffff:203.0.113.7"));
+    /* the deprecated IPv4-compatible form and NAT64 are no mapped addresses */
+    assert_false(prefix_holds("203.0.113.0/24", "::203.0.113.7"));
+    assert_false(prefix_holds("203.0.113.0/24", "64:ff9b::203.0.113.7"));
+    assert_true(prefix_holds("::/96", "::203.0.113.7"));
+}
+
+static void any_one_of_the_prefixes_is_enough(void **state) {
+    (void)state;
+    struct config_prefix prefixes[3];
+    struct error error;
+    static const uint8_t first[4] = {192, 0, 2, 9}, last[4] = {203, 0, 113, 9}, none[4] = {198, 51, 100, 9};
+    assert_true(config_parse_prefix("192.0.2.0/24", &prefixes[0], &error));
+    assert_true(config_parse_prefix("2001:db8::/32", &prefixes[1], &error));
+    assert_true(config_parse_prefix("203.0.113.0/24", &prefixes[2], &error));
+    assert_true(config_prefixes_hold_address(prefixes, 3, AF_INET, first));
+    assert_true(config_prefixes_hold_address(prefixes, 3, AF_INET, last));
+    assert_false(config_prefixes_hold_address(prefixes, 3, AF_INET, none));
+    assert_false(config_prefixes_hold_address(prefixes, 2, AF_INET, last));
+    assert_false(config_prefixes_hold_address(NULL, 0, AF_INET, first));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_file_gives_values_and_defaults),
@@ -202,6 +285,10 @@ int main(void) {
         cmocka_unit_test(missing_file_is_an_error),
         cmocka_unit_test(secret_files_lose_their_newline_and_are_bounded),
         cmocka_unit_test(signer_settings_are_compared),
+        cmocka_unit_test(prefixes_hold_the_addresses_that_share_their_bits),
+        cmocka_unit_test(a_prefix_holds_no_address_of_the_other_family),
+        cmocka_unit_test(a_mapped_address_is_the_ipv4_address),
+        cmocka_unit_test(any_one_of_the_prefixes_is_enough),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
