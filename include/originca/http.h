@@ -109,5 +109,3 @@ void http_server_drain(struct http_server *server, uint32_t idle_ms, void (*drai
 const struct http_counters *http_server_counters(const struct http_server *server);
 /* Closes everything at once. Requests in progress are kept until their handlers reply. */
 void http_server_free(struct http_server *server);
-/* Swaps the credentials for new connections (SIGHUP); the caller keeps ownership of both. */
-void http_server_set_tls(struct http_server *server, struct http_tls *tls);

@@ -31,7 +31,7 @@ bool limits_for_order(struct arena *arena, const struct config *config, const ch
 bool limits_for_key(struct arena *arena, const struct config *config, const char *key_id,
                     struct limits *out) MUST_CHECK;
 /* Which limit it was, and what to do. */
-const char *limits_text(struct arena *arena, const struct config *config, const struct limits *limits);
+const char *limits_text(struct arena *arena, const struct limits *limits);
 /* After a check: names whose check failed wait, names that are good do not any more. */
 void limits_note_checks(struct worker *worker, struct arena *arena, const char *orderer,
                         const char *const *names, const bool *has_failed, size_t count, store_done *done,

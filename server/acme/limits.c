@@ -8,8 +8,7 @@ enum step_result acme_judge_limits(struct operation *operation, const struct lim
     if (limits->outcome.exceeded == 0)
         return STEP_DONE;
     acme_post_of(operation)->retry_after = limits->outcome.retry_after_seconds;
-    return acme_refuse(operation, 429, "rateLimited", "%s",
-                       limits_text(operation->arena, operation->worker->config, limits));
+    return acme_refuse(operation, 429, "rateLimited", "%s", limits_text(operation->arena, limits));
 }
 
 enum step_result acme_take_limits(struct operation *operation, bool is_built, struct limits *limits) {

@@ -34,7 +34,6 @@ static void release(struct http_connection *connection) {
         event_free(connection->on_deadline);
     if (connection->session != NULL)
         gnutls_deinit(connection->session);
-    http_tls_free(connection->tls);
     if (connection->out != NULL)
         evbuffer_free(connection->out);
     close(connection->fd);
@@ -457,11 +456,8 @@ void http_connection_new(struct http_server *server, int fd, const struct sockad
     connection->on_readable = event_new(server->base, fd, EV_READ | EV_PERSIST, on_readable, connection);
     connection->on_writable = event_new(server->base, fd, EV_WRITE, on_writable, connection);
     connection->on_deadline = evtimer_new(server->base, on_deadline, connection);
-    if (server->tls != NULL) {
-        http_tls_hold(server->tls);
-        connection->tls = server->tls;
+    if (server->tls != NULL)
         connection->session = http_tls_start(server->tls, fd);
-    }
     bool is_made = connection->out != NULL && connection->on_readable != NULL &&
                    connection->on_writable != NULL && connection->on_deadline != NULL &&
                    (server->tls == NULL || connection->session != NULL);

@@ -54,7 +54,6 @@ struct http_connection {
     TAILQ_ENTRY(http_connection) entry;
     int fd;
     enum connection_state state;
-    struct http_tls *tls; /* a reference */
     gnutls_session_t session;
     struct event *on_readable, *on_writable, *on_deadline;
     char *in; /* bytes read and not parsed; freed while empty */
@@ -75,7 +74,7 @@ struct http_server {
     struct event_base *base;
     int fd, spare_fd;
     struct event *on_connection, *on_drained;
-    struct http_tls *tls;
+    struct http_tls *tls; /* a reference; outlives every connection */
     const struct http_service *services;
     size_t service_count;
     struct http_limits limits;

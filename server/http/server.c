@@ -154,12 +154,6 @@ const struct http_counters *http_server_counters(const struct http_server *serve
     return &server->counters;
 }
 
-void http_server_set_tls(struct http_server *server, struct http_tls *tls) {
-    http_tls_hold(tls);
-    http_tls_free(server->tls);
-    server->tls = tls;
-}
-
 void http_server_free(struct http_server *server) {
     if (server == NULL)
         return;

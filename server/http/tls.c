@@ -1,5 +1,5 @@
-/* TLS by GnuTLS: server credentials that sessions share and hold a reference to, so a reload never pulls them
- * away. */
+/* TLS by GnuTLS: credentials that listeners share. A server holds a reference until its last session has
+ * ended, however early the caller frees its own. */
 #include "internal.h"
 
 #include <stdlib.h>

@@ -91,11 +91,10 @@ bool limits_for_key(struct arena *arena, const struct config *config, const char
            add(out, REQUESTS, key_id, 1, config->requests_per_key, config->requests_window_seconds);
 }
 
-const char *limits_text(struct arena *arena, const struct config *config, const struct limits *limits) {
+const char *limits_text(struct arena *arena, const struct limits *limits) {
     const struct store_limit *limit = &limits->items[limits->outcome.exceeded - 1];
     uint32_t wait = limits->outcome.retry_after_seconds;
     const char *text;
-    (void)config;
     if (strcmp(limit->kind, FAILED) == 0)
         text = arena_printf(arena, "The last check of %s failed; correct it, and try again in %u seconds",
                             strchr(limit->subject, ':') + 1, wait);

@@ -36,5 +36,5 @@ enum step_result rest_judge_limits(struct operation *operation) {
     call->retry_after = call->limits.outcome.retry_after_seconds;
     return rest_refuse(operation, 429, REST_RATE_LIMITED,
                        "Please wait and consider throttling your request speed: %s",
-                       limits_text(operation->arena, operation->worker->config, &call->limits));
+                       limits_text(operation->arena, &call->limits));
 }
