@@ -7,15 +7,14 @@
  * this program uses. */
 #include <dirent.h>
 #include <getopt.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "client.h"
+#include "load.h"
 
 enum step_kind { STEP_CONNECT, STEP_NEW_ORDER, STEP_FINALIZE, STEP_CERTIFICATE, STEP_WHOLE, STEP_KINDS };
 static const char *const step_names[STEP_KINDS] = {"connect", "newOrder", "finalize", "certificate", "whole"};
@@ -47,12 +46,6 @@ struct runner {
     char first_error[ERROR_MESSAGE_MAX];
 };
 
-static double now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
 static void add_sample(struct samples *samples, double value) {
     if (samples->count == samples->capacity) {
         samples->capacity = samples->capacity == 0 ? 1024 : samples->capacity * 2;
@@ -65,22 +58,11 @@ static void add_sample(struct samples *samples, double value) {
 
 /* A CSR for the names, base64url, signed by the one key of this run. */
 static char *make_csr(struct arena *arena, gnutls_x509_privkey_t key, char **names, unsigned count) {
-    gnutls_x509_crq_t request;
     gnutls_datum_t der;
-    gnutls_x509_crq_init(&request);
-    gnutls_x509_crq_set_version(request, 0);
-    gnutls_x509_crq_set_key(request, key);
-    for (unsigned i = 0; i < count; i++)
-        gnutls_x509_crq_set_subject_alt_name(request, GNUTLS_SAN_DNSNAME, names[i],
-                                             (unsigned)strlen(names[i]),
-                                             i == 0 ? GNUTLS_FSAN_SET : GNUTLS_FSAN_APPEND);
-    char *text = NULL;
-    if (gnutls_x509_crq_sign2(request, key, GNUTLS_DIG_SHA256, 0) >= 0 &&
-        gnutls_x509_crq_export2(request, GNUTLS_X509_FMT_DER, &der) >= 0) {
-        text = base64url_encode(arena, der.data, der.size);
-        gnutls_free(der.data);
-    }
-    gnutls_x509_crq_deinit(request);
+    if (!load_make_csr(key, names, count, GNUTLS_X509_FMT_DER, &der))
+        return NULL;
+    char *text = base64url_encode(arena, der.data, der.size);
+    gnutls_free(der.data);
     return text;
 }
 
@@ -105,10 +87,10 @@ static bool post_expecting(struct bench_connection *connection, struct arena *ar
                            const struct bench_account *account, const char *url, const char *payload,
                            unsigned status, struct bench_reply *reply, struct samples *samples,
                            struct error *error) {
-    double started = now_ms();
+    double started = load_now_ms();
     if (!bench_post(connection, arena, account, url, payload, reply, error))
         return false;
-    add_sample(samples, now_ms() - started);
+    add_sample(samples, load_now_ms() - started);
     return reply->status == status ||
            error_set(error, ERROR_REFUSED, "%s: %u %.300s", url, reply->status, reply->body);
 }
@@ -142,45 +124,40 @@ static bool ensure_connected(struct runner *runner, struct bench_connection *con
                              struct error *error) {
     if (connection->session != NULL)
         return true;
-    double started = now_ms();
+    double started = load_now_ms();
     if (!bench_connect(connection, &runner->load->target, error))
         return false;
-    add_sample(&runner->samples[STEP_CONNECT], now_ms() - started);
+    add_sample(&runner->samples[STEP_CONNECT], load_now_ms() - started);
     return true;
 }
 
 static void *run(void *argument) {
     struct runner *runner = argument;
     struct load *load = runner->load;
-    struct bench_connection *connection = calloc(1, sizeof *connection);
+    struct bench_connection *connection = bench_connection_new();
     if (connection == NULL)
         abort();
-    connection->fd = -1;
     for (;;) {
         unsigned serial = atomic_fetch_add(&load->started, 1);
         if (serial >= load->options.count)
             break;
         struct error error = {0};
         struct arena *arena = arena_new(0);
-        double started = now_ms();
+        double started = load_now_ms();
         if (ensure_connected(runner, connection, &error) &&
             issue_one(runner, connection, arena, serial, &error)) {
-            add_sample(&runner->samples[STEP_WHOLE], now_ms() - started);
+            add_sample(&runner->samples[STEP_WHOLE], load_now_ms() - started);
             atomic_fetch_add(&load->succeeded, 1);
         } else {
             if (atomic_fetch_add(&load->failed, 1) == 0)
                 snprintf(runner->first_error, sizeof runner->first_error, "%s", error.message);
             bench_disconnect(connection);
         }
-        if (!load->options.reuse_connection && connection->session != NULL)
+        if (!load->options.reuse_connection)
             bench_disconnect(connection);
         arena_free(arena);
     }
-    if (connection->session != NULL)
-        bench_disconnect(connection);
-    if (connection->credentials != NULL)
-        gnutls_certificate_free_credentials(connection->credentials);
-    free(connection);
+    bench_connection_free(connection);
     return NULL;
 }
 
@@ -214,8 +191,8 @@ static bool read_stat(pid_t pid, pid_t *parent, double *cpu_ms, long *resident_k
     return true;
 }
 
-/* schedstat counts nanoseconds where stat counts ticks of 10 ms. */
-/* Nanoseconds where the kernel has them, of all threads: /proc/PID/schedstat is the first one's alone. */
+/* Nanoseconds where the kernel has them, not ticks of 10 ms, of all threads: /proc/PID/schedstat is the first
+ * one's alone. */
 static double precise_cpu_ms(pid_t pid, double otherwise) {
     char path[300];
     double sum = 0;
@@ -268,23 +245,11 @@ static struct process_use one_process(pid_t pid) {
 
 /* --- report --- */
 
-static int compare(const void *a, const void *b) {
-    double left = *(const double *)a, right = *(const double *)b;
-    return left < right ? -1 : left > right;
-}
-
-static double percentile(const struct samples *samples, double share) {
-    if (samples->count == 0)
-        return 0;
-    size_t at = (size_t)(share * (double)(samples->count - 1) + 0.5);
-    return samples->values[at];
-}
-
 static void merge(struct samples *all, const struct runner *runners, unsigned count, int kind) {
     for (unsigned i = 0; i < count; i++)
         for (size_t k = 0; k < runners[i].samples[kind].count; k++)
             add_sample(all, runners[i].samples[kind].values[k]);
-    qsort(all->values, all->count, sizeof *all->values, compare);
+    load_sort(all->values, all->count);
 }
 
 static json_t *report_steps(const struct runner *runners, const struct options *options) {
@@ -295,8 +260,10 @@ static json_t *report_steps(const struct runner *runners, const struct options *
     for (int kind = 0; kind < STEP_KINDS; kind++) {
         struct samples all = {0};
         merge(&all, runners, options->concurrency, kind);
-        double p[] = {percentile(&all, 0.5), percentile(&all, 0.9), percentile(&all, 0.99),
-                      percentile(&all, 0.999), percentile(&all, 1)};
+        static const double shares[] = {0.5, 0.9, 0.99, 0.999, 1};
+        double p[5];
+        for (size_t i = 0; i < 5; i++)
+            p[i] = load_percentile(all.values, all.count, shares[i]);
         if (!options->as_json)
             printf("%-12s %8zu %9.2f %9.2f %9.2f %9.2f %9.2f\n", step_names[kind], all.count, p[0], p[1],
                    p[2], p[3], p[4]);
@@ -350,37 +317,28 @@ static bool make_key(struct load *load, struct error *error) {
 }
 
 static bool register_accounts(struct load *load, struct arena *arena, struct error *error) {
-    struct bench_connection *connection = calloc(1, sizeof *connection);
+    struct bench_connection *connection = bench_connection_new();
     bool is_good = connection != NULL && bench_connect(connection, &load->target, error);
     load->accounts = calloc(load->options.accounts, sizeof *load->accounts);
     for (unsigned i = 0; is_good && load->accounts != NULL && i < load->options.accounts; i++)
         is_good = bench_account_init(&load->accounts[i], arena, error) &&
                   bench_account_register(connection, &load->accounts[i], arena, load->options.kid,
                                          load->options.hmac, error);
-    if (connection != NULL) {
-        bench_disconnect(connection);
-        gnutls_certificate_free_credentials(connection->credentials);
-    }
-    free(connection);
+    bench_connection_free(connection);
     return is_good && load->accounts != NULL;
 }
 
 static int measure(struct load *load) {
     struct runner *runners = calloc(load->options.concurrency, sizeof *runners);
-    pthread_t *threads = calloc(load->options.concurrency, sizeof *threads);
-    if (runners == NULL || threads == NULL)
+    double wall_ms;
+    if (runners == NULL)
         return 1;
     struct process_use server_before = children_of(load->options.server_pid),
                        redis_before = one_process(load->options.redis_pid);
-    double started = now_ms();
-    for (unsigned i = 0; i < load->options.concurrency; i++) {
-        runners[i] = (struct runner){.load = load, .number = i};
-        if (pthread_create(&threads[i], NULL, run, &runners[i]) != 0)
-            return 1;
-    }
     for (unsigned i = 0; i < load->options.concurrency; i++)
-        pthread_join(threads[i], NULL);
-    double wall_ms = now_ms() - started;
+        runners[i] = (struct runner){.load = load, .number = i};
+    if (!load_run_threads(run, runners, sizeof *runners, load->options.concurrency, &wall_ms))
+        return 1;
     struct process_use server = children_of(load->options.server_pid),
                        redis = one_process(load->options.redis_pid);
     long growth = server.resident_kb - server_before.resident_kb;

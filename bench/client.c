@@ -49,6 +49,22 @@ static int open_socket(const struct bench_target *target) {
     return fd;
 }
 
+struct bench_connection *bench_connection_new(void) {
+    struct bench_connection *connection = calloc(1, sizeof *connection);
+    if (connection != NULL)
+        connection->fd = -1;
+    return connection;
+}
+
+void bench_connection_free(struct bench_connection *connection) {
+    if (connection == NULL)
+        return;
+    bench_disconnect(connection);
+    if (connection->credentials != NULL)
+        gnutls_certificate_free_credentials(connection->credentials);
+    free(connection);
+}
+
 bool bench_connect(struct bench_connection *connection, const struct bench_target *target,
                    struct error *error) {
     struct timeval timeout = {.tv_sec = 30};
@@ -238,7 +254,7 @@ static char *take_url(const json_t *directory, const char *key) {
 
 bool bench_target_init(struct bench_target *target, const char *directory_url, const char *ca_bundle,
                        struct error *error) {
-    struct bench_connection *connection = calloc(1, sizeof *connection);
+    struct bench_connection *connection = bench_connection_new();
     struct arena *arena = arena_new(0);
     struct bench_reply reply = {0};
     *target = (struct bench_target){.ca_bundle = ca_bundle, .directory_url = directory_url};
@@ -251,10 +267,8 @@ bool bench_target_init(struct bench_target *target, const char *directory_url, c
         target->new_account = take_url(directory, "newAccount");
         target->new_order = take_url(directory, "newOrder");
     }
-    if (connection != NULL && connection->session != NULL)
-        bench_disconnect(connection);
+    bench_connection_free(connection);
     arena_free(arena);
-    free(connection);
     return target->new_order != NULL || error_set(error, ERROR_INVALID, "%s is no directory", directory_url);
 }
 

@@ -53,6 +53,9 @@ bool bench_account_register(struct bench_connection *connection, struct bench_ac
                             struct arena *arena, const char *kid, const char *hmac,
                             struct error *error) MUST_CHECK;
 
+/* Not connected. NULL: out of memory. */
+struct bench_connection *bench_connection_new(void);
+void bench_connection_free(struct bench_connection *connection);
 bool bench_connect(struct bench_connection *connection, const struct bench_target *target,
                    struct error *error) MUST_CHECK;
 void bench_disconnect(struct bench_connection *connection);

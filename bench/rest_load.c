@@ -5,14 +5,13 @@
  * file: making them is not part of what is measured. Whose CPU was used is for the caller to read from /proc.
  */
 #include <getopt.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "client.h"
+#include "load.h"
 
 struct options {
     const char *url, *ca_bundle, *header, *csrs, *zone, *write_to;
@@ -30,34 +29,14 @@ struct load {
 
 struct runner {
     struct load *load;
-    struct bench_connection connection;
+    struct bench_connection *connection;
     char first_error[ERROR_MESSAGE_MAX];
 };
-
-static double now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
 
 /* --- making requests --- */
 
 /* All by one key: making keys is the client's business. Each has a name of its own, because originca takes
  * the same create twice as one. */
-static char *make_csr(gnutls_x509_privkey_t key, const char *name) {
-    gnutls_x509_crq_t request;
-    gnutls_datum_t pem = {0};
-    gnutls_x509_crq_init(&request);
-    bool is_made = gnutls_x509_crq_set_version(request, 0) >= 0 &&
-                   gnutls_x509_crq_set_key(request, key) >= 0 &&
-                   gnutls_x509_crq_set_subject_alt_name(request, GNUTLS_SAN_DNSNAME, name,
-                                                        (unsigned)strlen(name), GNUTLS_FSAN_SET) >= 0 &&
-                   gnutls_x509_crq_sign2(request, key, GNUTLS_DIG_SHA256, 0) >= 0 &&
-                   gnutls_x509_crq_export2(request, GNUTLS_X509_FMT_PEM, &pem) >= 0;
-    gnutls_x509_crq_deinit(request);
-    return is_made ? (char *)pem.data : NULL;
-}
-
 static bool write_csrs(const struct options *options, struct error *error) {
     gnutls_x509_privkey_t key;
     gnutls_x509_privkey_init(&key);
@@ -65,12 +44,12 @@ static bool write_csrs(const struct options *options, struct error *error) {
     bool is_good = gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA,
                                                 GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0) >= 0;
     for (unsigned i = 0; is_good && i < options->count; i++) {
-        char name[300];
-        snprintf(name, sizeof name, "r%u.%s", i, options->zone);
-        char *csr = make_csr(key, name);
-        is_good =
-            csr != NULL && json_array_append_new(all, json_pack("{s:s, s:s}", "name", name, "csr", csr)) == 0;
-        gnutls_free(csr);
+        char text[300], *name = text;
+        gnutls_datum_t csr = {0};
+        snprintf(text, sizeof text, "r%u.%s", i, options->zone);
+        is_good = load_make_csr(key, &name, 1, GNUTLS_X509_FMT_PEM, &csr) &&
+                  json_array_append_new(all, json_pack("{s:s, s:s}", "name", name, "csr", csr.data)) == 0;
+        gnutls_free(csr.data);
     }
     is_good = is_good && json_dump_file(all, options->write_to, JSON_COMPACT) == 0;
     json_decref(all);
@@ -109,7 +88,7 @@ static bool read_bodies(struct load *load, struct error *error) {
 
 static bool issue_one(struct runner *runner, struct arena *arena, unsigned serial, struct error *error) {
     struct load *load = runner->load;
-    struct bench_connection *connection = &runner->connection;
+    struct bench_connection *connection = runner->connection;
     struct bench_reply reply;
     if (connection->session == NULL && !bench_connect(connection, &load->target, error))
         return false;
@@ -126,55 +105,42 @@ static void *run(void *argument) {
     while ((serial = atomic_fetch_add(&load->started, 1)) < load->options.count) {
         struct error error = {0};
         struct arena *arena = arena_new(0);
-        double started = now_ms();
+        double started = load_now_ms();
         bool is_issued = issue_one(runner, arena, serial, &error);
-        load->latencies[serial] = now_ms() - started;
+        load->latencies[serial] = load_now_ms() - started;
         if (!is_issued && atomic_fetch_add(&load->failed, 1) == 0)
             snprintf(runner->first_error, sizeof runner->first_error, "%s", error.message);
         if (!is_issued || !load->options.reuse_connection)
-            bench_disconnect(&runner->connection);
+            bench_disconnect(runner->connection);
         arena_free(arena);
     }
-    bench_disconnect(&runner->connection);
-    if (runner->connection.credentials != NULL)
-        gnutls_certificate_free_credentials(runner->connection.credentials);
+    bench_disconnect(runner->connection);
     return NULL;
-}
-
-static int compare(const void *a, const void *b) {
-    double left = *(const double *)a, right = *(const double *)b;
-    return left < right ? -1 : left > right;
-}
-
-static double percentile(const struct load *load, double share) {
-    return load->latencies[(size_t)(share * (load->options.count - 1) + 0.5)];
 }
 
 static int measure(struct load *load) {
     unsigned count = load->options.concurrency, done = load->options.count;
     struct runner *runners = calloc(count, sizeof *runners);
-    pthread_t *threads = calloc(count, sizeof *threads);
-    if (runners == NULL || threads == NULL)
-        return 1;
-    double started = now_ms();
-    for (unsigned i = 0; i < count; i++) {
+    double wall_ms = 0;
+    bool is_run = runners != NULL;
+    for (unsigned i = 0; is_run && i < count; i++) {
         runners[i].load = load;
-        runners[i].connection.fd = -1;
-        if (pthread_create(&threads[i], NULL, run, &runners[i]) != 0)
-            return 1;
+        runners[i].connection = bench_connection_new();
+        is_run = runners[i].connection != NULL;
     }
-    for (unsigned i = 0; i < count; i++)
-        pthread_join(threads[i], NULL);
-    double wall_ms = now_ms() - started;
-    for (unsigned i = 0; i < count; i++)
+    is_run = is_run && load_run_threads(run, runners, sizeof *runners, count, &wall_ms);
+    for (unsigned i = 0; runners != NULL && i < count; i++) {
         if (runners[i].first_error[0] != '\0')
             fprintf(stderr, "rest-load: first failure: %s\n", runners[i].first_error);
-    qsort(load->latencies, done, sizeof *load->latencies, compare);
-    printf("{\"issued\": %u, \"failed\": %u, \"per_second\": %.2f, \"p50_ms\": %.3f, \"p99_ms\": %.3f}\n",
-           done - load->failed, load->failed, (done - load->failed) * 1e3 / wall_ms, percentile(load, 0.5),
-           percentile(load, 0.99));
-    free(threads);
+        bench_connection_free(runners[i].connection);
+    }
     free(runners);
+    if (!is_run)
+        return 1;
+    load_sort(load->latencies, done);
+    printf("{\"issued\": %u, \"failed\": %u, \"per_second\": %.2f, \"p50_ms\": %.3f, \"p99_ms\": %.3f}\n",
+           done - load->failed, load->failed, (done - load->failed) * 1e3 / wall_ms,
+           load_percentile(load->latencies, done, 0.5), load_percentile(load->latencies, done, 0.99));
     return load->failed == 0 ? 0 : 1;
 }
 

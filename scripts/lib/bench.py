@@ -5,17 +5,10 @@ Both are measured in the same run on the same machine, as CPU time: the server's
 
 import argparse
 import json
-import os
 import re
-import shutil
 import socket
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
-from box import Sandbox
-from builds import build_directory
+from measuring import passing_box, run_program, start_benchmark
 
 # A round of acme-load: connect, HEAD newNonce, and three signed requests (newOrder, finalize, certificate).
 SIGNED_REQUESTS = 3
@@ -50,37 +43,18 @@ class Bench:
                    customer["eab"]["hmac"], "--zone", next(iter(customer["zones"])), "--server-pid",
                    box.processes.pid("server"), "--redis-pid", box.processes.pid("redis"), "--json"]
         command += [part for name, value in settings.items() for part in (f"--{name}", value)]
-        result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=900)
-        if result.returncode:
-            raise SystemExit(f"bench: acme-load failed:\n{result.stdout[-2000:]}{result.stderr}\n"
-                             f"{box.processes.log_tail('server')}")
-        return json.loads(result.stdout)
+        return json.loads(run_program(command, 900, explain=lambda: box.processes.log_tail("server")))
 
     def parts(self, box):
         command = [self.programs / "bench-parts", "--certificate", box.directory / "tls" / "server.pem", "--key",
                    box.directory / "tls" / "server-key.pem", "--redis-socket", box.redis_socket, "--redis-pid",
                    box.processes.pid("redis"), "--module", box.pkcs11_module, "--pin-file", box.directory / "pin",
                    "--token", box.TOKEN, "--directory", box.directory, "--rounds", 200 if self.options.smoke else 2000]
-        result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300,
-                                env={**os.environ, **box.token_environment})
-        if result.returncode:
-            raise SystemExit(f"bench: bench-parts failed: {result.stderr}")
-        return json.loads(result.stdout)
+        return json.loads(run_program(command, 300, box.token_environment))
 
     def with_box(self, workers, use):
-        directory = Path(tempfile.mkdtemp(prefix="originca-bench-"))
-        box = Sandbox(directory / "box")
-        try:
-            sys.stdout, out = open(os.devnull, "w"), sys.stdout
-            try:
-                box.up({"port_base": self.options.port_base, "workers": workers})
-            finally:
-                sys.stdout = out
+        with passing_box({"port_base": self.options.port_base, "workers": workers}) as box:
             return use(box)
-        finally:
-            if box.state:
-                box.down(False)
-            shutil.rmtree(directory, ignore_errors=True)
 
     def cost(self, box):
         """One issuance against its parts; counts are this run's own."""
@@ -148,14 +122,8 @@ def main():
     parser.add_argument("--names", type=int, default=1, help="names in an order (1)")
     parser.add_argument("--key", default="p256", choices=["p256", "p384", "rsa2048", "rsa4096"])
     parser.add_argument("--port-base", type=int, default=9700, help="ports of the sandbox it measures (9700)")
-    parser.add_argument("--smoke", action="store_true", help="a short run: does everything work?")
-    options = parser.parse_args()
-    if options.smoke:
-        options.count = 100
-    os.environ["PATH"] += ":/usr/sbin:/sbin"
-    directory = build_directory()
-    os.environ["ORIGINCA_BUILD"] = str(directory)
-    Bench(directory / "bench", options).run()
+    options, programs = start_benchmark(parser, {"count": 100})
+    Bench(programs, options).run()
 
 
 if __name__ == "__main__":

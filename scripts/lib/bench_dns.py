@@ -5,16 +5,12 @@ and beside a thousand zones whose name servers are silent; the memory of a check
 
 import argparse
 import json
-import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
-from builds import build_directory
 from dns_query import soa_serial
+from measuring import passing_directory, run_program, start_benchmark
 from processes import Processes, wait_until
 
 NET = "127.69.0."
@@ -103,10 +99,7 @@ class Bench:
         if tree.is_signed:
             command += ["--trust-anchor", tree.directory / "anchor"]
         command += [part for name, value in arguments.items() for part in (f"--{name}", value)]
-        result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
-        if result.returncode:
-            raise SystemExit(f"bench-dns: bench-dns-check failed: {result.stdout}{result.stderr}")
-        return json.loads(result.stdout)
+        return json.loads(run_program(command, 300))
 
     def throughput(self, tree):
         kind = "signed" if tree.is_signed else "unsigned"
@@ -165,16 +158,9 @@ def main():
     parser.add_argument("--zones", type=int, default=100, help="zones that are checked in turn (100)")
     parser.add_argument("--silent", type=int, default=1000, help="zones whose name servers are silent (1000)")
     parser.add_argument("--port", type=int, default=9790, help="port of the name servers on 127.69.0.x (9790)")
-    parser.add_argument("--smoke", action="store_true", help="a short run: does everything work?")
-    options = parser.parse_args()
-    if options.smoke:
-        options.count, options.zones, options.silent = 200, 10, 100
-    os.environ["PATH"] += ":/usr/sbin:/sbin"
-    directory = Path(tempfile.mkdtemp(prefix="originca-bench-"))
-    try:
-        Bench(build_directory() / "bench" / "bench-dns-check", options, options.port).run(directory)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    options, programs = start_benchmark(parser, {"count": 200, "zones": 10, "silent": 100})
+    with passing_directory() as directory:
+        Bench(programs / "bench-dns-check", options, options.port).run(directory)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from bench import Bench, dns_queries, redis_scripts
-from builds import build_directory
+from measuring import run_program, start_benchmark
 from processes import Processes, children, wait_until
 
 CFSSL_CONFIG = {"signing": {"default": {"expiry": "2160h", "usages": ["digital signature", "server auth"]}}}
@@ -79,11 +79,7 @@ class RestBench(Bench):
                        at)
 
     def rest_load(self, *arguments):
-        result = subprocess.run([str(part) for part in (self.programs / "rest-load", *arguments)], capture_output=True,
-                                text=True, timeout=900)
-        if result.returncode:
-            raise SystemExit(f"bench-rest: rest-load failed:\n{result.stdout[-2000:]}{result.stderr}")
-        return result.stdout
+        return run_program([self.programs / "rest-load", *arguments], 900)
 
     def send(self, box, pids, which, *arguments):
         """One slice of the requests, and what it cost the processes."""
@@ -170,14 +166,8 @@ def main():
     parser.add_argument("--count", type=int, default=2000, help="certificates of one measurement (2000)")
     parser.add_argument("--concurrency", type=int, default=8, help="client connections (8)")
     parser.add_argument("--port-base", type=int, default=9740, help="ports of the sandbox and cfssl (9740)")
-    parser.add_argument("--smoke", action="store_true", help="a short run: does everything work?")
-    options = parser.parse_args()
-    if options.smoke:
-        options.count = 100
-    os.environ["PATH"] += ":/usr/sbin:/sbin"
-    directory = build_directory()
-    os.environ["ORIGINCA_BUILD"] = str(directory)
-    RestBench(directory / "bench", options).run()
+    options, programs = start_benchmark(parser, {"count": 100})
+    RestBench(programs, options).run()
 
 
 if __name__ == "__main__":

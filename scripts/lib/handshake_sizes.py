@@ -5,16 +5,12 @@ TLS 1.2, no session ticket, X25519 for the key exchange, the leaf alone: what an
 import argparse
 import os
 import re
-import shutil
 import socket
 import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
-from box import Sandbox
-from builds import build_directory
+from measuring import passing_box, prepare
 
 SETTINGS = ["-tls1_2", "-no_ticket", "-groups", "X25519:P-256:P-384"]
 KINDS = [("P-256 leaf, ECC issuer", "ecdsa", 256, "origin-ecc"), ("P-384 leaf, ECC issuer", "ecdsa", 384, "origin-ecc"),
@@ -65,30 +61,17 @@ def measure(program, api_url, ca_file, key, hostname, directory):
 
 
 def with_sandbox(build, port_base, profile):
-    directory = Path(tempfile.mkdtemp(prefix="originca-handshake-"))
-    box = Sandbox(directory / "box")
-    try:
-        sys.stdout, out = open(os.devnull, "w"), sys.stdout
-        try:
-            box.up({"port_base": port_base, "set": [f"rest.rest_profile={profile}"]})
-        finally:
-            sys.stdout = out
+    with passing_box({"port_base": port_base, "set": [f"rest.rest_profile={profile}"]}) as box:
         env = box.environment()
         return measure(build / "cli" / "originca", env["API_URL"], env["CA_BUNDLE"], env["API_KEY"],
-                       f"www.{env['ZONE']}", directory)
-    finally:
-        if box.state:
-            box.down(False)
-        shutil.rmtree(directory, ignore_errors=True)
+                       f"www.{env['ZONE']}", box.directory)
 
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/handshake-sizes", description=__doc__.splitlines()[0])
     parser.add_argument("--port-base", type=int, default=9650, help="ports of the sandbox it starts (9650)")
     options = parser.parse_args()
-    os.environ["PATH"] += ":/usr/sbin:/sbin"
-    build = build_directory()
-    os.environ["ORIGINCA_BUILD"] = str(build)
+    build = prepare()
     print(f"TLS handshake read by openssl s_client {' '.join(SETTINGS)}, one name:\n")
     print(f"{'certificate':28} {'profile':8} {'DER bytes':>9} {'bytes read':>10}")
     for profile in ("compact", "origin", "classic"):
