@@ -159,7 +159,8 @@ static bool set_number(const struct option_row *row, const char *word, uint32_t 
     return true;
 }
 
-static bool set_lists(const struct given *given, struct options *out) {
+/* Takes the words of client_names out of `given`. */
+static bool set_lists(struct given *given, struct options *out) {
     struct error error;
     out->listen = calloc(LIST_MAX, sizeof *out->listen);
     out->client_names.items = calloc(LIST_MAX, sizeof *out->client_names.items);
@@ -170,14 +171,14 @@ static bool set_lists(const struct given *given, struct options *out) {
             fprintf(stderr, "originca-perspective: listen: %s\n", error.message);
             return false;
         }
-    for (size_t i = 0; i < given->count[ROW_CLIENT_NAMES]; i++)
-        if ((out->client_names.items[out->client_names.count++] =
-                 strdup(given->words[ROW_CLIENT_NAMES][i])) == NULL)
-            return false;
+    for (size_t i = 0; i < given->count[ROW_CLIENT_NAMES]; i++) {
+        out->client_names.items[out->client_names.count++] = given->words[ROW_CLIENT_NAMES][i];
+        given->words[ROW_CLIENT_NAMES][i] = NULL;
+    }
     return true;
 }
 
-static bool set_values(const struct given *given, struct options *out) {
+static bool set_values(struct given *given, struct options *out) {
     bool is_good = set_lists(given, out);
     for (size_t i = 0; i < ROWS; i++) {
         const struct option_row *row = &rows[i];
@@ -186,7 +187,7 @@ static bool set_values(const struct given *given, struct options *out) {
         if (row->kind == LIST || word == NULL)
             continue;
         if (row->kind == TEXT)
-            *(char **)place = strdup(word);
+            is_good = (*(char **)place = strdup(word)) != NULL && is_good;
         else
             is_good = set_number(row, word, place) && is_good;
     }

@@ -81,6 +81,7 @@ class Files:
         self.strange_server = self.stranger.issue("strange-server", "localhost", server)
         self.strange_client = self.stranger.issue("strange-client", "ca.provider.test", client)
         self.expired_client = self.authority.issue("expired-client", "ca.provider.test", client, days=-1)
+        self.other_client = self.authority.issue("other-client", "other.provider.test", client)
         (directory / "hints").write_text(". 3600 NS a.root.\na.root. 3600 A 127.66.0.1\n")
 
 

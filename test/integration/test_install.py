@@ -51,6 +51,25 @@ def test_the_settings_in_the_documentation_are_those_of_the_program(tree):
     assert written[re.search("^## ", written, re.M).start():].strip() == printed.strip()
 
 
+@pytest.mark.parametrize(("library", "package", "is_warned_of"), [
+    ("2.1.12-stable", "2.1.12-stable-8", True),
+    ("2.1.12-stable", "2.1.12-stable-8+deb12u1", False),
+    ("2.1.12-stable", "2.1.12-stable-8+deb12u2", False),
+    ("2.1.12-stable", "2.1.12-stable-10", True),  # another release of Debian: its corrections have other numbers
+    ("2.1.12-stable", "", True),
+    ("2.1.13-stable", "2.1.13-stable-1", False)])
+def test_the_build_warns_of_a_libevent_without_security_corrections(tmp_path, library, package, is_warned_of):
+    query = tmp_path / "dpkg-query"
+    query.write_text(f"#!/bin/sh\nprintf '%s' '{package}'\n")
+    query.chmod(0o755)
+    (tmp_path / "libevent_core.pc").write_text(f"Name: libevent_core\nDescription: events\nVersion: {library}\n"
+                                               "Libs: -levent_core\n")
+    said = run(["meson", "setup", tmp_path / "build", ROOT, "-Dtests=false"],
+               {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PKG_CONFIG_PATH": tmp_path}, timeout=120).stdout
+    assert f"libevent_core found: YES {library}" in said
+    assert ("may lack security corrections" in said) == is_warned_of, said
+
+
 def test_every_route_of_the_admin_api_is_documented():
     source = (ROOT / "server" / "admin" / "service.c").read_text()
     text = (ROOT / "doc" / "admin-api.md").read_text()

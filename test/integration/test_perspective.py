@@ -254,15 +254,47 @@ def test_a_client_without_our_certificate_is_refused(files, places, perspectives
         assert client.check()["verdict"] == "ok"
 
 
-def test_a_client_without_any_certificate_is_refused(files, places, perspectives):
-    remote = perspectives(places[1])
+def speak_at_once(files, remote, identity):
+    """Sends a frame in one piece with the end of the handshake; the first bytes of the answer, b"" where there is none."""
     context = ssl.create_default_context(cafile=str(files.ca))
-    with socket.create_connection(("127.0.0.1", remote.port), timeout=WAIT) as raw, pytest.raises(OSError):
-        with context.wrap_socket(raw, server_hostname="localhost") as stream:  # TLS 1.3 refuses after the handshake
-            stream.sendall(struct.pack(">I", 2) + b"{}")
-            assert stream.recv(1) == b""
-            raise ConnectionError("it was ended")
-    assert places[1].world.queries == 0
+    if identity:
+        context.load_cert_chain(*map(str, identity))
+    received, unsent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    stream = context.wrap_bio(received, unsent, server_hostname="localhost")
+
+    def until_it_wants_no_more(action, *arguments):
+        while True:
+            try:
+                return action(*arguments)
+            except ssl.SSLWantReadError:
+                if unsent.pending:
+                    raw.sendall(unsent.read())
+                piece = raw.recv(65536)
+                if not piece:
+                    return b""
+                received.write(piece)
+
+    with socket.create_connection(("127.0.0.1", remote.port), timeout=WAIT) as raw:
+        until_it_wants_no_more(stream.do_handshake)
+        stream.write(frame({"version": 1, "id": 5}))
+        try:
+            return until_it_wants_no_more(stream.read, 4)
+        except (ssl.SSLError, ConnectionError):
+            return b""
+
+
+@pytest.mark.parametrize("identity, reason", [
+    (None, "Certificate is required"), ("strange_client", "issuer is unknown"), ("expired_client", "uses expired"),
+    ("server", "intended purpose"), ("other_client", "not welcome")])
+def test_a_client_is_refused_before_its_request_is_read(files, places, perspectives, identity, reason):
+    """Without a certificate, with one of another CA, an expired one, one without the client's purpose, another name."""
+    remote = perspectives(places[1], "--client-names", "ca.provider.test")
+    assert speak_at_once(files, remote, identity and getattr(files, identity)) == b""
+    remote.log.until(reason)
+    assert not any(words in "".join(remote.log.seen) for words in ("event=connected", "request"))
+    assert speak_at_once(files, remote, files.client) != b"", "it answers a client with a good certificate"
+    remote.log.until("event=connected")
+    remote.log.until("a request is not answered")
 
 
 def test_only_named_clients_are_welcome(files, places, perspectives):
