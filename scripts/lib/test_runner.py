@@ -179,7 +179,7 @@ class Runner:
             self.results.add(failures=["fuzz: no targets were built"])
 
     def checks(self):
-        sources = sorted(str(path) for folder in ("base", "rules", "store", "dnscheck", "server", "cli", "edge", "bench",
+        sources = sorted(str(path) for folder in ("base", "rules", "store", "dnscheck", "perspective", "server", "cli", "bench",
                                                   "include", "test") for path in (ROOT / folder).rglob("*.[ch]")
                          if "node_modules" not in path.parts)
         self.check("clang-format", ["clang-format", "--dry-run", "-Werror", *sources], 120)
