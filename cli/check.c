@@ -102,7 +102,10 @@ static bool run_check(struct check *check) {
         return false;
     for (size_t i = 0; i < name_count; i++)
         names[i] = (struct dnscheck_name){.name = check->names[i], .txt_value = cli->check.txt};
-    const struct dnscheck_zone zone = {zone_name, check->servers, check->server_count};
+    char parent[NAME_MAX_BYTES + 1] = "";
+    if (cli->check.foreign_parent != NULL && !name_check_host(cli->check.foreign_parent, parent, &cli->error))
+        return false;
+    const struct dnscheck_zone zone = {zone_name, check->servers, check->server_count, parent};
     const struct dnscheck_request request = {.zones = &zone,
                                              .zone_count = 1,
                                              .names = names,

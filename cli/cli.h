@@ -19,7 +19,7 @@ struct cli {
     bool is_dry_run, is_once;
     struct {
         const char *name_servers, *edge_prefixes, *root_hints, *dns_port, *trust_anchor, *caa_mode,
-            *caa_identities, *account_uri, *txt, *deadline, *timeout, *max_queries;
+            *caa_identities, *foreign_parent, *account_uri, *txt, *deadline, *timeout, *max_queries;
     } check;
     const char *operands[OPERANDS_MAX];
     size_t operand_count;

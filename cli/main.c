@@ -21,7 +21,8 @@ static void print_help(FILE *out) {
         "servers\n"
         "                 that the provider assigned to you, are the names on its edge?\n"
         "                 --zone Z  --edge-prefixes P,Q  --explain  --trust-anchor FILE  --root-hints FILE\n"
-        "                 --caa-mode named|strict --caa-identities D  --account-uri U  (see originca(1))\n\n",
+        "                 --caa-mode named|strict --caa-identities D  --foreign-parent Z  (see "
+        "originca(1))\n\n",
         out);
     customer_print_help(out);
     for (size_t i = 0; i < admin_command_count; i++) {
@@ -61,6 +62,7 @@ enum {
     OPTION_TRUST_ANCHOR,
     OPTION_CAA_MODE,
     OPTION_CAA_IDENTITY,
+    OPTION_FOREIGN_PARENT,
     OPTION_KIND,
     OPTION_NAME,
     OPTION_ZONES,
@@ -98,6 +100,7 @@ static const struct option options[] = {
     {"trust-anchor", required_argument, NULL, OPTION_TRUST_ANCHOR},
     {"caa-mode", required_argument, NULL, OPTION_CAA_MODE},
     {"caa-identities", required_argument, NULL, OPTION_CAA_IDENTITY},
+    {"foreign-parent", required_argument, NULL, OPTION_FOREIGN_PARENT},
     {"kind", required_argument, NULL, OPTION_KIND},
     {"name", required_argument, NULL, OPTION_NAME},
     {"zones", required_argument, NULL, OPTION_ZONES},
@@ -142,6 +145,7 @@ static bool take_option(struct cli *cli, int option, const char *value) {
                        {OPTION_TRUST_ANCHOR, &cli->check.trust_anchor},
                        {OPTION_CAA_MODE, &cli->check.caa_mode},
                        {OPTION_CAA_IDENTITY, &cli->check.caa_identities},
+                       {OPTION_FOREIGN_PARENT, &cli->check.foreign_parent},
                        {OPTION_ACCOUNT_URI, &cli->check.account_uri},
                        {OPTION_TXT, &cli->check.txt},
                        {OPTION_DEADLINE, &cli->check.deadline},

@@ -168,10 +168,11 @@ static void end(struct climb *climb, const char *failure) {
 
 static void on_records(void *context, const struct lookup_result *result) {
     struct climb *climb = context;
-    if (result->failure != NULL || result->is_chain_too_long || result->has_too_many) {
+    if (result->failure != NULL || result->is_chain_too_long || result->has_too_many || result->is_subzone) {
         end(climb, result->failure != NULL     ? result->failure
                    : result->is_chain_too_long ? "too many aliases"
-                                               : "too many records");
+                   : result->has_too_many      ? "too many records"
+                                               : "a further zone is delegated there");
         return;
     }
     if (result->count > 0) {

@@ -10,6 +10,8 @@
 
 #define SCRATCH_BYTES (32u * 1024 * 1024)
 #define QUERIES_PER_NAME 12
+#define HOSTS_PER_CHECK 40 /* referrals in the cache need no query: the budget of queries is no bound */
+#define HOSTS_PER_NAME 4
 #define SIGNATURES_PER_CHECK 100
 #define SIGNATURES_PER_NAME 40 /* NSEC3: three for each label that is not there, asked for NS and for CAA */
 #define HASHES_PER_CHECK 1000
@@ -189,7 +191,10 @@ static bool copy_request(struct dnscheck_job *job, const struct dnscheck_request
         job->zones[i].zone.name_servers =
             copy_names(job->scratch, zone->name_servers, zone->name_server_count);
         job->zones[i].zone.name_server_count = zone->name_server_count;
-        if (job->zones[i].zone.name == NULL || job->zones[i].zone.name_servers == NULL)
+        job->zones[i].zone.foreign_parent =
+            arena_strdup(job->scratch, zone->foreign_parent == NULL ? "" : zone->foreign_parent);
+        if (job->zones[i].zone.name == NULL || job->zones[i].zone.name_servers == NULL ||
+            job->zones[i].zone.foreign_parent == NULL)
             return false;
     }
     for (size_t i = 0; i < request->name_count; i++) {
@@ -230,6 +235,7 @@ struct dnscheck_job *dnscheck_start(struct dnscheck *dnscheck, struct arena *are
     job->context = context;
     job->started_ms = clock_monotonic_ms();
     job->max_queries = dnscheck->settings.max_queries + QUERIES_PER_NAME * (uint32_t)request->name_count;
+    job->hosts_left = HOSTS_PER_CHECK + HOSTS_PER_NAME * (uint32_t)request->name_count;
     job->signatures = (struct dnssec_budget){
         .now = (time_t)(clock_wall_ms() / 1000),
         .signatures_left = SIGNATURES_PER_CHECK + SIGNATURES_PER_NAME * (unsigned)request->name_count,

@@ -167,6 +167,13 @@ static void on_cut(void *context, struct cut *cut, bool is_nxdomain, const char 
     struct zone_check *zone = context;
     if (zone->is_decided)
         return;
+    if (failure == walk_hidden) {
+        check_decide_zone(zone, DNSCHECK_FAILED, "hidden",
+                          "The name servers of %s, another customer's zone, have %s as well and show no "
+                          "delegation of it; ask the provider for name servers that they do not share",
+                          zone->zone.foreign_parent, zone->zone.name);
+        return;
+    }
     if (cut == NULL) {
         check_decide_zone(zone, DNSCHECK_FAILED, is_bogus(failure) ? "bogus" : "walk-failed",
                           "The delegation of %s cannot be found: %s; try again later", zone->zone.name,

@@ -9,6 +9,8 @@
 #define PROOFS_MAX 16
 #define SHA1_BYTES 20
 
+static const char no_delegation[] = "the proof says that there is no delegation";
+
 struct proofs {
     const ldns_rr *items[PROOFS_MAX];
     size_t count;
@@ -128,12 +130,14 @@ static ldns_rdf *star_of(const ldns_rdf *encloser) {
 
 /* --- no such type at a name that is there --- */
 
-static const char *judge_match(const ldns_rr *proof, ldns_rr_type type, const ldns_rdf *zone,
-                               const ldns_rdf *name) {
+static const char *judge_match(const ldns_rr *proof, ldns_rr_type type) {
     if (has_type(proof, type) || has_type(proof, LDNS_RR_TYPE_CNAME))
         return "the proof of absence says that the type is there";
-    if (type == LDNS_RR_TYPE_DS && has_type(proof, LDNS_RR_TYPE_SOA) && ldns_dname_compare(zone, name) == 0)
+    if (type == LDNS_RR_TYPE_DS && has_type(proof, LDNS_RR_TYPE_SOA))
         return "the proof that there is no DS is the child's own";
+    if (type == LDNS_RR_TYPE_DS && !has_type(proof, LDNS_RR_TYPE_NS))
+        return no_delegation; /* RFC 6840 4.4: else any name of a signed zone could be made an unsigned zone
+                               */
     if (type != LDNS_RR_TYPE_DS && has_type(proof, LDNS_RR_TYPE_NS) && !has_type(proof, LDNS_RR_TYPE_SOA))
         return "the proof of absence is the parent's side of a delegation";
     return NULL;
@@ -155,29 +159,35 @@ static unsigned common_labels(const ldns_rdf *a, const ldns_rdf *b) {
     return count;
 }
 
+/* Labels of the closest name above that is there, by the record that covers the name. */
+static unsigned labels_of_encloser(const ldns_rdf *name, const ldns_rr *cover) {
+    unsigned by_owner = common_labels(name, ldns_rr_owner(cover));
+    unsigned by_next = common_labels(name, ldns_rr_rdf(cover, 0));
+    return by_owner > by_next ? by_owner : by_next;
+}
+
 static const char *nsec_absence(struct proofs *proofs, const ldns_rdf *name, ldns_rr_type type,
                                 bool is_nxdomain) {
     const ldns_rr *match = find(proofs, name, true);
     if (match != NULL)
-        return is_nxdomain ? "the proof says that the name is there"
-                           : judge_match(match, type, proofs->zone, name);
+        return is_nxdomain ? "the proof says that the name is there" : judge_match(match, type);
     const ldns_rr *cover = find(proofs, name, false);
     if (cover == NULL)
         return "no proof of absence is about the name";
     const ldns_rdf *owner = ldns_rr_owner(cover), *next = ldns_rr_rdf(cover, 0);
     if (ends_zone(cover) && ldns_dname_is_subdomain(name, owner))
         return "the proof of absence is the parent's side of a delegation";
+    if (type == LDNS_RR_TYPE_DS && !is_nxdomain)
+        return no_delegation;
     if (ldns_dname_is_subdomain(next, name)) /* an empty non-terminal: it is there, and has nothing */
         return is_nxdomain ? "the proof says that there are names below" : NULL;
-    unsigned by_owner = common_labels(name, owner), by_next = common_labels(name, next);
-    ldns_rdf *encloser = tail(name, by_owner > by_next ? by_owner : by_next);
+    ldns_rdf *encloser = tail(name, labels_of_encloser(name, cover));
     ldns_rdf *star = encloser == NULL ? NULL : star_of(encloser);
     const char *reason = "out of memory";
     if (star != NULL) {
         const ldns_rr *at_star = find(proofs, star, true);
         if (at_star != NULL)
-            reason = is_nxdomain ? "the proof says that a wildcard is there"
-                                 : judge_match(at_star, type, proofs->zone, star);
+            reason = is_nxdomain ? "the proof says that a wildcard is there" : judge_match(at_star, type);
         else
             reason = find(proofs, star, false) == NULL ? "no proof of absence is about the wildcard"
                      : is_nxdomain                     ? NULL
@@ -202,8 +212,7 @@ static const char *nsec3_star(struct proofs *proofs, const ldns_rdf *encloser, l
                      ? NULL
                      : "no proof of absence is about the wildcard";
     else
-        reason = at_star != NULL ? judge_match(at_star, type, proofs->zone, star)
-                                 : "no proof of absence is about the name";
+        reason = at_star != NULL ? judge_match(at_star, type) : "no proof of absence is about the name";
     ldns_rdf_deep_free(star);
     return reason;
 }
@@ -213,8 +222,7 @@ static const char *nsec3_absence(struct proofs *proofs, const ldns_rdf *name, ld
                                  bool is_nxdomain, bool *is_opt_out) {
     const ldns_rr *match = find(proofs, name, true);
     if (match != NULL)
-        return is_nxdomain ? "the proof says that the name is there"
-                           : judge_match(match, type, proofs->zone, name);
+        return is_nxdomain ? "the proof says that the name is there" : judge_match(match, type);
     unsigned own = ldns_dname_label_count(name), zone = ldns_dname_label_count(proofs->zone);
     for (unsigned labels = own - 1; own > zone && labels >= zone && proofs->reason == NULL; labels--) {
         ldns_rdf *encloser = tail(name, labels), *closer = tail(name, labels + 1);
@@ -229,6 +237,8 @@ static const char *nsec3_absence(struct proofs *proofs, const ldns_rdf *name, ld
                 reason = "no proof of absence is about the name";
             else if (ldns_nsec3_optout(cover))
                 *is_opt_out = true; /* nothing signed is there; something unsigned may be */
+            else if (type == LDNS_RR_TYPE_DS && !is_nxdomain)
+                reason = no_delegation;
             else
                 reason = nsec3_star(proofs, encloser, type, is_nxdomain);
         }
@@ -267,6 +277,8 @@ const char *denial_check_wildcard(const struct trust *trust, const ldns_rdf *zon
         return proofs.reason != NULL
                    ? proofs.reason
                    : "a wildcard answers, but it is not proven that the name itself is absent";
+    if (!proofs.is_nsec3 && labels_of_encloser(name, cover) > labels)
+        return "a wildcard answers although a closer name is there"; /* RFC 4592 3.3.1 */
     *is_opt_out = proofs.is_nsec3 && ldns_nsec3_optout(cover);
     return NULL;
 }

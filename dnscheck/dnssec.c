@@ -10,6 +10,9 @@
 
 #define KEYS_MAX 24 /* of one zone; more is no zone but an attack */
 #define SIGNATURES_MAX 12
+#define WRONG_MAX 20         /* signatures of one check; more is no accident but work that is made for us */
+#define EXPONENT_BYTES_MAX 8 /* of RSA keys: with long ones a verification costs what a signature does */
+#define MODULUS_BYTES_MAX 512
 #define KEY_ZONE 0x0100
 #define KEY_REVOKED 0x0080
 
@@ -83,14 +86,27 @@ static ldns_rr_list *collect_signatures(const ldns_rr_list *list, const ldns_rdf
 
 /* --- signatures --- */
 
+/* RFC 3110 2: the exponent's length in one byte, or zero and two bytes; exponent; modulus. */
+static bool is_costly_rsa(const ldns_rr *key, uint8_t algorithm) {
+    static const uint8_t rsa[] = {5, 7, 8, 10};
+    const ldns_rdf *rdf = ldns_rr_dnskey_key(key);
+    size_t size = rdf == NULL ? 0 : ldns_rdf_size(rdf);
+    const uint8_t *data = size == 0 ? NULL : ldns_rdf_data(rdf);
+    if (memchr(rsa, algorithm, sizeof rsa) == NULL)
+        return false;
+    return size < 1 || data[0] == 0 || data[0] > EXPONENT_BYTES_MAX ||
+           size > 1u + data[0] + MODULUS_BYTES_MAX;
+}
+
 static bool fits_signature(const ldns_rr *key, const ldns_rr *signature) {
     if (ldns_rr_rd_count(key) != 4) /* cut short; ldns ends the process where a field is not there */
         return false;
     uint16_t flags = ldns_rdf2native_int16(ldns_rr_dnskey_flags(key));
+    uint8_t algorithm = ldns_rdf2native_int8(ldns_rr_dnskey_algorithm(key));
     return (flags & KEY_ZONE) != 0 && (flags & KEY_REVOKED) == 0 &&
            ldns_rdf2native_int8(ldns_rr_dnskey_protocol(key)) == 3 &&
-           ldns_rdf2native_int8(ldns_rr_dnskey_algorithm(key)) ==
-               ldns_rdf2native_int8(ldns_rr_rrsig_algorithm(signature)) &&
+           algorithm == ldns_rdf2native_int8(ldns_rr_rrsig_algorithm(signature)) &&
+           !is_costly_rsa(key, algorithm) &&
            ldns_calc_keytag(key) == ldns_rdf2native_int16(ldns_rr_rrsig_keytag(signature));
 }
 
@@ -128,7 +144,7 @@ const char *dnssec_verify(const ldns_rr_list *keys, const ldns_rdf *zone, struct
             ldns_rr *key = ldns_rr_list_rr(keys, k);
             if (!fits_signature(key, signature))
                 continue;
-            if (budget->signatures_left == 0) {
+            if (budget->signatures_left == 0 || budget->wrong_signatures == WRONG_MAX) {
                 reason = "there are more signatures than a check verifies";
                 break;
             }
@@ -137,8 +153,10 @@ const char *dnssec_verify(const ldns_rr_list *keys, const ldns_rdf *zone, struct
             is_good = status == LDNS_STATUS_OK;
             if (is_good)
                 *labels = ldns_rdf2native_int8(ldns_rr_rrsig_labels(signature));
-            else
+            else {
+                budget->wrong_signatures++;
                 reason = explain(status);
+            }
         }
     }
     ldns_rr_list_free(set);
@@ -215,8 +233,11 @@ int dnssec_judge_ds(struct arena *arena, const struct trust *parent, struct dnss
     if (!parent->is_secure)
         return 0;
     if (dns_find(message, DNS_ANSWER, child, DNS_DS, NULL) == NULL) {
-        *failure = dnssec_check_absence(arena, parent, budget, message, child, DNS_DS,
-                                        message->rcode == DNS_NXDOMAIN, &is_opt_out);
+        bool is_nxdomain = message->rcode == DNS_NXDOMAIN;
+        *failure =
+            dnssec_check_absence(arena, parent, budget, message, child, DNS_DS, is_nxdomain, &is_opt_out);
+        if (*failure == NULL && is_nxdomain) /* somebody else made the referral */
+            *failure = say(arena, "the parent proves that there is no delegation", child, DNS_DS);
         return *failure == NULL ? 0 : -1;
     }
     *failure = dnssec_check_set(arena, parent, budget, message, DNS_ANSWER, child, DNS_DS, &is_opt_out);

@@ -22,7 +22,7 @@ void trust_release(struct trust *trust);
 /* How many signatures may still be verified: colliding key tags must not make a check expensive (KeyTrap). */
 struct dnssec_budget {
     time_t now;
-    unsigned signatures_left;
+    unsigned signatures_left, wrong_signatures;
     unsigned hashes_left; /* of NSEC3 names (CVE-2023-50868) */
 };
 

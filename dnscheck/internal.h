@@ -12,7 +12,7 @@
 #define EVIDENCE_QUERIES_MAX 60
 
 struct dns_server { /* one address of a name server */
-    union { /* a sockaddr_storage is four times as large, and a pending check holds many */
+    union {         /* a sockaddr_storage is four times as large, and a pending check holds many */
         struct sockaddr any;
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
@@ -88,8 +88,9 @@ bool share_keep(struct shared_answer *answer, const struct dns_message *message,
                 const struct dns_server *server) MUST_CHECK;
 
 struct query_options {
-    bool is_shared;       /* may be answered together with other checks' (dns_share_ms) */
-    bool takes_any_rcode; /* SERVFAIL, REFUSED and the like are answers too (a lame server is to be named) */
+    bool is_shared; /* may be answered together with other checks' (dns_share_ms) */
+    /* SERVFAIL, REFUSED and the like are answers too (a lame server is to be named), never shared ones. */
+    bool takes_any_rcode;
 };
 
 /* Asks the servers in turn, starting at a random one, until one answers. The answer lives in the job's
@@ -113,16 +114,22 @@ void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uin
 /* The deepest zone cut at or above `name`, in the job's memory. `cut` NULL: the walk failed, `failure` says
  * why; `nxdomain` tells that the name does not exist. */
 typedef void walk_done(void *context, struct cut *cut, bool is_nxdomain, const char *failure);
+/* The failure of a delegation below another customer's zone whose servers have the zone as well. */
+extern const char walk_hidden[];
 enum walk_kind {
     WALK_CACHED,     /* whatever the cache knows */
     WALK_DELEGATION, /* a cut of exactly this name is asked of its parent, and is not validated yet */
     WALK_FIRST_CUT,  /* stops at the first cut below the start, whose it is does not matter */
+    WALK_TARGET,     /* from a zone to where the target of an alias lies */
 };
 bool walk_find_cut(struct dnscheck_job *job, const char *name, enum walk_kind kind, unsigned depth,
                    walk_done *done, void *context) MUST_CHECK;
 /* Is there a further cut between `start` and the name, or at it? The first one, unvalidated, or `start`. */
 bool walk_find_cut_below(struct dnscheck_job *job, struct cut *start, const char *name, walk_done *done,
                          void *context) MUST_CHECK;
+/* The deepest cut at or above a name of the zone `from`, validated; that zone's own where there is none. */
+bool walk_find_cut_of_target(struct dnscheck_job *job, const struct cut *from, const char *name,
+                             walk_done *done, void *context) MUST_CHECK;
 /* Fills in addresses of the cut's servers that have none. */
 typedef void addresses_done(void *context, struct cut *cut, const char *failure);
 bool walk_complete_addresses(struct dnscheck_job *job, struct cut *cut, unsigned depth, addresses_done *done,
@@ -208,6 +215,8 @@ struct dnscheck_job {
     struct event *deadline, *starter;
     int64_t started_ms;
     uint32_t queries, max_queries;
+    struct target *targets; /* of aliases, inside their zone: lookup.c */
+    uint32_t hosts_left;    /* name servers whose addresses may still be looked for */
     struct zone_check *zones;
     size_t zone_count;
     struct name_check *names;

@@ -13,12 +13,17 @@ struct lookup {
     char name[DNS_NAME_MAX];
     uint16_t type;
     unsigned hops;
+    const struct dns_message *message; /* the last answer; may hold what stands behind an alias too */
+    const char *server;
+    bool is_behind_alias;        /* in that answer */
+    struct lookup *next_waiting; /* for the same target */
     bool is_secure;
     lookup_done *done;
     void *context;
 };
 
 static void ask(struct lookup *lookup);
+static void take_answer(struct lookup *lookup);
 
 static void finish(struct lookup *lookup, struct lookup_result *result) {
     result->final_name = lookup->name;
@@ -40,6 +45,10 @@ static void on_target_cut(void *context, struct cut *cut, bool is_nxdomain, cons
     if (is_nxdomain) {
         struct lookup_result result = {.is_nxdomain = true};
         finish(lookup, &result);
+        return;
+    }
+    if (strcmp(cut->name, lookup->cut->name) == 0) {
+        take_answer(lookup);
         return;
     }
     lookup->cut = cut;
@@ -110,43 +119,89 @@ static enum alias follow_dname(struct lookup *lookup, const struct dns_message *
 static enum alias follow_cname(struct lookup *lookup, const struct dns_message *message,
                                const char **failure) {
     const struct dns_record *alias = dns_find(message, DNS_ANSWER, lookup->name, DNS_CNAME, NULL);
-    if (alias == NULL || strlen(alias->target) >= DNS_NAME_MAX)
+    if (alias == NULL)
         return ALIAS_NONE;
-    *failure = check_set(lookup, message, lookup->name, DNS_CNAME);
+    *failure = strlen(alias->target) >= DNS_NAME_MAX ? "an alias leads to a name that is too long"
+                                                     : check_set(lookup, message, lookup->name, DNS_CNAME);
     if (*failure != NULL)
         return ALIAS_BROKEN;
     strcpy(lookup->name, alias->target);
     return ALIAS_FOLLOWED;
 }
 
-/* Follows the aliases of this answer as far as they stay in the zone. */
-static enum alias follow_chain(struct lookup *lookup, const struct dns_message *message,
-                               const char **failure) {
-    enum alias outcome = ALIAS_NONE;
-    while (lookup->hops <= lookup->job->dnscheck->settings.max_cname &&
-           dns_is_below(lookup->name, lookup->cut->name)) {
-        enum alias step = follow_dname(lookup, message, failure);
-        if (step == ALIAS_NONE)
-            step = follow_cname(lookup, message, failure);
-        if (step == ALIAS_BROKEN)
-            return ALIAS_BROKEN;
-        if (step == ALIAS_NONE)
-            break;
-        lookup->hops++;
-        outcome = ALIAS_FOLLOWED;
+/* Where a target inside a zone lies. Asked once a check: A, AAAA and CAA of many names may lead there. */
+struct target {
+    struct target *next;
+    const char *zone, *name;
+    bool is_known, is_nxdomain;
+    struct cut *cut;
+    const char *failure;
+    struct lookup *waiting;
+};
+
+static void on_inner_cut(void *context, struct cut *cut, bool is_nxdomain, const char *failure) {
+    struct target *target = context;
+    target->is_known = true;
+    target->is_nxdomain = is_nxdomain;
+    target->cut = cut;
+    target->failure = failure;
+    for (struct lookup *lookup = target->waiting, *next; lookup != NULL; lookup = next) {
+        next = lookup->next_waiting;
+        on_target_cut(lookup, cut, is_nxdomain, failure);
     }
-    return outcome;
+}
+
+static struct target *find_asked(const struct lookup *lookup) {
+    struct target *target = lookup->job->targets;
+    while (target != NULL &&
+           (strcmp(target->name, lookup->name) != 0 || strcmp(target->zone, lookup->cut->name) != 0))
+        target = target->next;
+    return target;
+}
+
+static bool ask_target(struct lookup *lookup) {
+    struct dnscheck_job *job = lookup->job;
+    struct target *target = arena_alloc(job->scratch, sizeof *target);
+    if (target == NULL)
+        return false;
+    *target = (struct target){.next = job->targets,
+                              .zone = lookup->cut->name,
+                              .name = arena_strdup(job->scratch, lookup->name),
+                              .waiting = lookup};
+    if (target->name == NULL)
+        return false;
+    job->targets = target;
+    return walk_find_cut_of_target(job, lookup->cut, target->name, on_inner_cut, target);
+}
+
+/* A target inside the zone may lie below a further cut: its server may have that zone too, and add to the
+ * answer what only the zone below can say. */
+static void find_target(struct lookup *lookup) {
+    bool is_inside = dns_is_below(lookup->name, lookup->cut->name), is_started = true;
+    struct target *target = is_inside ? find_asked(lookup) : NULL;
+    lookup->next_waiting = NULL;
+    if (target != NULL && target->is_known) {
+        on_target_cut(lookup, target->cut, target->is_nxdomain, target->failure);
+    } else if (target != NULL) {
+        lookup->next_waiting = target->waiting;
+        target->waiting = lookup;
+    } else if (is_inside) {
+        is_started = ask_target(lookup);
+    } else {
+        is_started = walk_find_cut(lookup->job, lookup->name, WALK_CACHED, 0, on_target_cut, lookup);
+    }
+    if (!is_started)
+        fail(lookup, "out of memory");
 }
 
 /* --- answers --- */
 
-static bool take_records(struct lookup *lookup, const struct dns_message *message,
-                         struct lookup_result *result) {
+static bool take_records(struct lookup *lookup, struct lookup_result *result) {
     result->records = arena_alloc(lookup->job->scratch, RECORDS_TAKEN * sizeof *result->records);
     if (result->records == NULL)
         return false;
     for (const struct dns_record *record = NULL;
-         (record = dns_find(message, DNS_ANSWER, lookup->name, lookup->type, record)) != NULL;) {
+         (record = dns_find(lookup->message, DNS_ANSWER, lookup->name, lookup->type, record)) != NULL;) {
         result->has_too_many = result->count == RECORDS_TAKEN;
         if (result->has_too_many)
             break;
@@ -167,39 +222,39 @@ static const char *find_subzone(const struct lookup *lookup, const struct dns_me
     return NULL;
 }
 
-static void take_answer(struct lookup *lookup, const struct dns_message *message,
-                        struct lookup_result *result) {
+static void take_answer(struct lookup *lookup) {
+    const struct dns_message *message = lookup->message;
     const char *failure = NULL;
-    enum alias alias = follow_chain(lookup, message, &failure);
-    if (alias == ALIAS_BROKEN) {
+    struct lookup_result result = {.server = lookup->server};
+    enum alias alias = follow_dname(lookup, message, &failure);
+    if (alias == ALIAS_NONE)
+        alias = follow_cname(lookup, message, &failure);
+    if (alias == ALIAS_FOLLOWED) {
+        lookup->is_behind_alias = true;
+        result.is_chain_too_long = ++lookup->hops > lookup->job->dnscheck->settings.max_cname;
+        if (result.is_chain_too_long)
+            finish(lookup, &result);
+        else
+            find_target(lookup);
+        return;
+    }
+    if (alias == ALIAS_NONE && !take_records(lookup, &result))
+        failure = "out of memory";
+    if (failure != NULL) {
         fail(lookup, failure);
         return;
     }
-    if (lookup->hops > lookup->job->dnscheck->settings.max_cname) {
-        result->is_chain_too_long = true;
-        finish(lookup, result);
-        return;
-    }
-    if (!dns_is_below(lookup->name, lookup->cut->name)) {
-        if (!walk_find_cut(lookup->job, lookup->name, WALK_CACHED, 0, on_target_cut, lookup))
-            fail(lookup, "out of memory");
-        return;
-    }
-    if (!take_records(lookup, message, result)) {
-        fail(lookup, "out of memory");
-        return;
-    }
-    if (result->count == 0 && alias == ALIAS_FOLLOWED) {
+    if (result.count == 0 && lookup->is_behind_alias) {
         ask(lookup); /* the server gave the alias alone */
         return;
     }
-    result->is_nxdomain = result->count == 0 && message->rcode == DNS_NXDOMAIN;
-    failure = result->count > 0 ? check_set(lookup, message, lookup->name, lookup->type)
-                                : check_absence(lookup, message, result->is_nxdomain);
+    result.is_nxdomain = result.count == 0 && message->rcode == DNS_NXDOMAIN;
+    failure = result.count > 0 ? check_set(lookup, message, lookup->name, lookup->type)
+                               : check_absence(lookup, message, result.is_nxdomain);
     if (failure != NULL)
         fail(lookup, failure);
     else
-        finish(lookup, result);
+        finish(lookup, &result);
 }
 
 static void on_answer(void *context, const struct dns_message *message, const struct dns_server *server,
@@ -210,7 +265,9 @@ static void on_answer(void *context, const struct dns_message *message, const st
         fail(lookup, failure);
         return;
     }
-    result.server = server->name;
+    lookup->message = message;
+    lookup->server = result.server = server->name;
+    lookup->is_behind_alias = false;
     result.subzone = message->is_authoritative ? NULL : find_subzone(lookup, message);
     result.is_subzone = result.subzone != NULL;
     if (result.is_subzone)
@@ -218,7 +275,7 @@ static void on_answer(void *context, const struct dns_message *message, const st
     else if (!message->is_authoritative)
         fail(lookup, "a name server does not answer for its zone (lame)");
     else
-        take_answer(lookup, message, &result);
+        take_answer(lookup);
 }
 
 static void ask(struct lookup *lookup) {

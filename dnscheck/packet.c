@@ -193,22 +193,55 @@ static bool take_record(struct arena *arena, const ldns_rr *rr, enum dns_section
     return is_good;
 }
 
-static size_t take_section(struct arena *arena, const ldns_rr_list *list, enum dns_section section,
-                           struct dns_record *out, size_t room) {
-    size_t used = 0;
-    for (size_t i = 0; i < ldns_rr_list_rr_count(list) && used < room; i++) {
+/* False where a record cannot be taken: passed over, it would count as absent. */
+static bool take_section(struct arena *arena, const ldns_rr_list *list, enum dns_section section,
+                         struct dns_message *message) {
+    for (size_t i = 0; i < ldns_rr_list_rr_count(list); i++) {
         const ldns_rr *rr = ldns_rr_list_rr(list, i);
-        if (ldns_rr_get_class(rr) == LDNS_RR_CLASS_IN && ldns_rr_get_type(rr) != LDNS_RR_TYPE_OPT &&
-            take_record(arena, rr, section, &out[used]))
-            used++;
+        if (ldns_rr_get_class(rr) != LDNS_RR_CLASS_IN || ldns_rr_get_type(rr) == LDNS_RR_TYPE_OPT)
+            continue;
+        if (!take_record(arena, rr, section, &message->records[message->count]))
+            return false;
+        message->count++;
     }
-    return used;
+    return true;
+}
+
+static size_t skip_name(const uint8_t *wire, size_t length, size_t at) {
+    while (at < length && wire[at] != 0 && wire[at] < 0x40)
+        at += 1u + wire[at];
+    return at + (at < length && wire[at] != 0 ? 2 : 1); /* a pointer, or the end */
+}
+
+static unsigned number_at(const uint8_t *wire, size_t at) {
+    return (unsigned)wire[at] << 8 | wire[at + 1];
+}
+
+/* Before ldns sees it: records within bounds, and no TSIG among them. Nobody asked for one, and ldns loses
+ * the memory of all but the last. */
+static bool is_fit_for_ldns(const uint8_t *wire, size_t length) {
+    if (length < 12)
+        return false;
+    unsigned questions = number_at(wire, 4);
+    unsigned records = number_at(wire, 6) + number_at(wire, 8) + number_at(wire, 10);
+    size_t at = 12;
+    if (records > RECORDS_MAX + 1) /* one may be OPT */
+        return false;
+    for (unsigned i = 0; i < questions && at < length; i++)
+        at = skip_name(wire, length, at) + 4;
+    for (unsigned i = 0; i < records; i++) {
+        at = skip_name(wire, length, at);
+        if (at + 10 > length || number_at(wire, at) == LDNS_RR_TYPE_TSIG)
+            return false;
+        at += 10 + number_at(wire, at + 8);
+    }
+    return at <= length;
 }
 
 struct dns_message *dns_parse(struct arena *arena, const uint8_t *wire, size_t length) {
     ldns_pkt *packet = NULL;
     struct dns_message *message = NULL;
-    if (length < 12 || ldns_wire2pkt(&packet, wire, length) != LDNS_STATUS_OK)
+    if (!is_fit_for_ldns(wire, length) || ldns_wire2pkt(&packet, wire, length) != LDNS_STATUS_OK)
         return NULL;
     const ldns_rr_list *sections[] = {ldns_pkt_answer(packet), ldns_pkt_authority(packet),
                                       ldns_pkt_additional(packet)};
@@ -222,18 +255,18 @@ struct dns_message *dns_parse(struct arena *arena, const uint8_t *wire, size_t l
     message = arena_alloc(arena, sizeof *message);
     struct dns_record *records = arena_alloc(arena, (total + 1) * sizeof *records);
     uint8_t *copy = arena_copy(arena, wire, length);
-    if (message != NULL && records != NULL && copy != NULL) {
+    bool is_good = message != NULL && records != NULL && copy != NULL;
+    if (is_good) {
         message->wire = (struct bytes){copy, length};
         message->rcode = (uint16_t)(ldns_pkt_get_rcode(packet) | ldns_pkt_edns_extended_rcode(packet) << 4);
         message->is_authoritative = ldns_pkt_aa(packet);
         message->is_truncated = ldns_pkt_tc(packet);
         message->records = records;
-        for (size_t i = 0; i < 3; i++)
-            message->count += take_section(arena, sections[i], (enum dns_section)i, records + message->count,
-                                           total - message->count);
+        for (size_t i = 0; is_good && i < 3; i++)
+            is_good = take_section(arena, sections[i], (enum dns_section)i, message);
     }
     ldns_pkt_free(packet);
-    return records == NULL || copy == NULL ? NULL : message;
+    return is_good ? message : NULL;
 }
 
 const struct dns_record *dns_find(const struct dns_message *message, int section, const char *owner,

@@ -12,28 +12,10 @@ static struct zone_check *zone_of(const struct name_check *name) {
     return &name->job->zones[name->name.zone];
 }
 
-static bool is_in_prefix(const struct config_prefix *prefix, int family, const uint8_t *address) {
-    if (prefix->family != family)
-        return false;
-    unsigned whole = prefix->bits / 8, rest = prefix->bits % 8;
-    if (memcmp(prefix->bytes, address, whole) != 0)
-        return false;
-    return rest == 0 || ((prefix->bytes[whole] ^ address[whole]) & (0xFF << (8 - rest) & 0xFF)) == 0;
-}
-
 static bool is_on_edge(const struct dnscheck *dnscheck, const struct dns_record *record) {
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-    int family = record->type == DNS_A ? AF_INET : AF_INET6;
-    const uint8_t *address = record->address;
-    /* ::ffff:a.b.c.d is the IPv4 address, whatever the record's type says. */
-    if (family == AF_INET6 && memcmp(address, mapped, sizeof mapped) == 0) {
-        family = AF_INET;
-        address += sizeof mapped;
-    }
-    for (size_t i = 0; i < dnscheck->settings.edge_prefix_count; i++)
-        if (is_in_prefix(&dnscheck->settings.edge_prefixes[i], family, address))
-            return true;
-    return false;
+    return config_prefixes_hold_address(dnscheck->settings.edge_prefixes,
+                                        dnscheck->settings.edge_prefix_count,
+                                        record->type == DNS_A ? AF_INET : AF_INET6, record->address);
 }
 
 static void ask(struct name_check *name, const char *host);
@@ -91,6 +73,11 @@ static void prove(struct name_check *name) {
 
 /* --- addresses --- */
 
+/* The random label that finds a wildcard tells nobody anything. */
+static const char *told(const struct name_check *name) {
+    return name->tried_wildcard ? name->asked : name->name.name;
+}
+
 static bool refuse_chain(struct name_check *name, const struct lookup_result *result) {
     if (result->is_subzone)
         check_decide_name(
@@ -99,14 +86,14 @@ static bool refuse_chain(struct name_check *name, const struct lookup_result *re
             name->name.name, result->subzone, zone_of(name)->zone.name, result->subzone);
     else if (result->is_chain_too_long)
         check_decide_name(name, DNSCHECK_REFUSED, "cname-chain",
-                          "%s leads through more than %u aliases; point it at the edge directly", name->asked,
+                          "%s leads through more than %u aliases; point it at the edge directly", told(name),
                           name->job->dnscheck->settings.max_cname);
     else if (result->has_too_many)
         check_decide_name(name, DNSCHECK_REFUSED, "too-many-addresses",
-                          "%s has more addresses than are looked at; leave a few", name->asked);
+                          "%s has more addresses than are looked at; leave a few", told(name));
     else if (result->failure != NULL)
         check_decide_name(name, DNSCHECK_FAILED, is_bogus(result->failure) ? "bogus" : "lookup-failed",
-                          "The addresses of %s cannot be asked: %s; try again later", name->asked,
+                          "The addresses of %s cannot be asked: %s; try again later", told(name),
                           result->failure);
     return name->is_decided;
 }
@@ -121,14 +108,28 @@ static bool refuse_gray(struct name_check *name, const struct lookup_result *res
         check_decide_name(name, DNSCHECK_REFUSED, "gray",
                           "%s points to %s (seen at %s), which is not an address of the edge; turn its proxy "
                           "on, or leave the name out",
-                          name->asked, address, result->server);
+                          told(name), address, result->server);
         return true;
     }
     return false;
 }
 
-static void judge(struct name_check *name) {
+static void refuse_absent(struct name_check *name, const char *target) {
     bool is_nxdomain = name->results[0].is_nxdomain && name->results[1].is_nxdomain;
+    const char *reason = is_nxdomain ? "does-not-exist" : "no-address";
+    const char *what = is_nxdomain ? "does not exist in DNS" : "has no address in DNS";
+    if (target != NULL)
+        check_decide_name(name, DNSCHECK_REFUSED, reason, "%s leads to %s, which %s; point it at the edge",
+                          told(name), target, what);
+    else
+        check_decide_name(name, DNSCHECK_REFUSED, reason, "%s %s; make a proxied record for it first",
+                          told(name), what);
+}
+
+static void judge(struct name_check *name) {
+    const char *target = name->results[0].final_name; /* of an alias */
+    if (target != NULL && strcmp(target, name->asked) == 0)
+        target = NULL;
     for (size_t i = 0; i < 2; i++)
         if (refuse_chain(name, &name->results[i]))
             return;
@@ -139,17 +140,14 @@ static void judge(struct name_check *name) {
         prove(name);
         return;
     }
-    if (name_is_wildcard(name->name.name) && !name->tried_wildcard) {
+    if (name_is_wildcard(name->name.name) && !name->tried_wildcard && target == NULL) {
         /* No wildcard in DNS: the certificate's wildcard is for names made one by one, so its base must be
          * ours. */
         name->tried_wildcard = true;
         ask(name, name_base(name->name.name));
         return;
     }
-    check_decide_name(name, DNSCHECK_REFUSED, is_nxdomain ? "does-not-exist" : "no-address",
-                      is_nxdomain ? "%s does not exist in DNS; make a proxied record for it first"
-                                  : "%s has no address in DNS; make a proxied record for it first",
-                      name->asked);
+    refuse_absent(name, target);
 }
 
 static void on_addresses(struct name_check *name, size_t which, const struct lookup_result *result) {

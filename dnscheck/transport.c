@@ -92,15 +92,18 @@ static struct server_state *find_state(struct server_table *table, const struct 
     for (struct server_state *state = *place; state != NULL; state = state->next)
         if (memcmp(state->key, key, sizeof key) == 0)
             return state;
-    /* Idle strangers at the head of the chain make room, so the table is bounded by what is in use. */
+    /* Idle strangers of the chain make room, so the table is bounded by what is in use. */
     int64_t now = clock_monotonic_ms();
-    struct server_state *state = *place;
-    if (state != NULL && state->in_flight == 0 && TAILQ_EMPTY(&state->waiting) &&
-        state->avoid_until_ms < now) {
-        *place = state->next;
-        free(state);
+    for (struct server_state **at = place; *at != NULL;) {
+        struct server_state *idle = *at;
+        if (idle->in_flight == 0 && TAILQ_EMPTY(&idle->waiting) && idle->avoid_until_ms < now) {
+            *at = idle->next;
+            free(idle);
+        } else {
+            at = &idle->next;
+        }
     }
-    state = calloc(1, sizeof *state);
+    struct server_state *state = calloc(1, sizeof *state);
     if (state == NULL)
         return NULL;
     memcpy(state->key, key, sizeof key);
@@ -295,9 +298,14 @@ static bool start_attempt(struct query *query, enum query_step step) {
     return query->event != NULL;
 }
 
+/* The place at the server stays the query's own: who waits for one has theirs when this is over. */
 static void retry_same(struct query *query, enum query_step step, const char *why) {
+    struct server_state *state = query->state;
     note(query, NULL, why);
+    query->state = NULL;
     end_attempt(query);
+    query->waits_for = state;
+    query->has_place = true;
     if (query->job->queries >= query->job->max_queries || !start_attempt(query, step)) {
         query->last_failure = why;
         end_attempt(query);
@@ -515,7 +523,7 @@ static void on_shared_answer(evutil_socket_t fd, short what, void *context) {
 /* True where another check's answer is taken or awaited. */
 static bool join(struct query *query) {
     struct dnscheck *dnscheck = query->job->dnscheck;
-    if (!query->options.is_shared || dnscheck->settings.share_ms == 0)
+    if (!query->options.is_shared || query->options.takes_any_rcode || dnscheck->settings.share_ms == 0)
         return false;
     struct shared_answer *shared = share_get(dnscheck->share, &query->servers, query->name, query->type);
     query->shared = shared;

@@ -10,6 +10,8 @@
 
 #define DEPTH_MAX 5 /* name servers whose names need name servers whose names ... */
 
+const char walk_hidden[] = "no delegation is shown";
+
 struct walk {
     struct dnscheck_job *job;
     char name[DNS_NAME_MAX];
@@ -17,8 +19,10 @@ struct walk {
     size_t labels; /* below the cut that the next query asks for */
     unsigned depth;
     enum walk_kind kind;
+    const char *foreign_parent; /* of dnscheck_zone; "": none */
     bool is_relaxed; /* a server fell over a shortened name: the whole one is asked for (RFC 9156 3) */
-    uint32_t ttl;    /* of the cut */
+    const struct dns_message *own_answer; /* of the child's own servers, while the parent's word is awaited */
+    uint32_t ttl;                         /* of the cut */
     walk_done *done;
     void *context;
 };
@@ -99,7 +103,7 @@ static void take_cut(struct walk *walk, const struct dns_message *message, enum 
     walk->labels = 1;
     walk->is_relaxed = false;
     walk->ttl = ttl;
-    if (dnscheck->anchors == NULL)
+    if (dnscheck->anchors == NULL && walk->kind != WALK_FIRST_CUT)
         referral_cache_put(dnscheck->cache, cut, ttl);
     if (walk->kind == WALK_FIRST_CUT)
         end(walk, false, NULL);
@@ -150,17 +154,58 @@ static bool relax(struct walk *walk) {
     return true;
 }
 
-static const char *check_absence(struct walk *walk, const struct dns_message *message, bool is_nxdomain) {
+static const char *check_absence(struct walk *walk, const struct dns_message *message, uint16_t type,
+                                 bool is_nxdomain) {
     bool is_opt_out;
     if (walk->cut->trust == NULL)
         return NULL;
     const char *reason = dnssec_check_absence(walk->job->scratch, walk->cut->trust, &walk->job->signatures,
-                                              message, child_of(walk), DNS_NS, is_nxdomain, &is_opt_out);
+                                              message, child_of(walk), type, is_nxdomain, &is_opt_out);
     return reason == NULL ? NULL : bogus(walk->job, reason);
 }
 
 static void end(struct walk *walk, bool is_nxdomain, const char *failure) {
     walk->done(walk->context, failure == NULL ? walk->cut : NULL, failure == NULL && is_nxdomain, failure);
+}
+
+/* Never below "", which says that there is none. */
+static bool is_strictly_below(const char *name, const char *zone) {
+    return *zone != '\0' && strcmp(name, zone) != 0 && dns_is_below(name, zone);
+}
+
+static bool ask(struct walk *walk, uint16_t type, query_done *done) {
+    static const struct query_options shared = {.is_shared = true};
+    bool is_zones_own = walk->kind == WALK_FIRST_CUT || walk->kind == WALK_TARGET;
+    return transport_query(walk->job, &walk->cut->addresses, child_of(walk), type,
+                           is_zones_own ? NULL : &shared, done, walk);
+}
+
+static void on_parents_word(void *context, const struct dns_message *message, const struct dns_server *server,
+                            const char *failure) {
+    struct walk *walk = context;
+    const char *child = child_of(walk);
+    (void)server;
+    if (message == NULL || dns_find(message, DNS_ANSWER, child, DNS_CNAME, NULL) != NULL ||
+        dns_find(message, DNS_AUTHORITY, child, DNS_SOA, NULL) != NULL)
+        end(walk, false, failure);
+    else if (message->rcode == DNS_NXDOMAIN)
+        end(walk, false, check_absence(walk, message, DNS_DS, true));
+    else
+        take_cut(walk, walk->own_answer, DNS_ANSWER, child);
+}
+
+/* Parent and child on one server, which answers as the child and says nothing of a delegation: anybody can
+ * have a zone there that the owner of the parent knows nothing of. DS is the parent's to answer (RFC 4035
+ * 3.1.4.1): where that says that there is no such name, or an alias, or where the child answers even this,
+ * nothing is delegated. NSD finds the name by the child and says NODATA: only DNSSEC tells there. */
+static void take_own_answer(struct walk *walk, const struct dns_message *message) {
+    walk->own_answer = message;
+    if (is_strictly_below(child_of(walk), walk->foreign_parent))
+        end(walk, false, walk_hidden);
+    else if (walk->kind == WALK_FIRST_CUT) /* a zone that nobody delegated stands in the way as well */
+        take_cut(walk, message, DNS_ANSWER, child_of(walk));
+    else if (!ask(walk, DNS_DS, on_parents_word))
+        end(walk, false, "out of memory");
 }
 
 static void on_answer(void *context, const struct dns_message *message, const struct dns_server *server,
@@ -176,12 +221,13 @@ static void on_answer(void *context, const struct dns_message *message, const st
     const struct dns_record *referral = find_referral(walk, message);
     bool is_alias =
         message->is_authoritative && dns_find(message, DNS_ANSWER, child, DNS_CNAME, NULL) != NULL;
-    if (message->rcode == DNS_NXDOMAIN && !is_alias) { /* with an alias it is about the target (RFC 6604 3) */
+    /* With an alias it is about the target (RFC 6604 3). */
+    if (message->rcode == DNS_NXDOMAIN && message->is_authoritative && !is_alias) {
         if (!relax(walk))
-            end(walk, true, check_absence(walk, message, true));
+            end(walk, true, check_absence(walk, message, DNS_NS, true));
     } else if (message->is_authoritative && dns_find(message, DNS_ANSWER, child, DNS_NS, NULL) != NULL) {
-        take_cut(walk, message, DNS_ANSWER, child);
-    } else if (referral != NULL && !message->is_authoritative) {
+        take_own_answer(walk, message);
+    } else if (referral != NULL && !message->is_authoritative && message->rcode == DNS_NOERROR) {
         take_cut(walk, message, DNS_AUTHORITY, referral->owner);
     } else if (!message->is_authoritative) {
         if (!relax(walk))
@@ -189,7 +235,7 @@ static void on_answer(void *context, const struct dns_message *message, const st
     } else if (is_alias) {
         end(walk, false, NULL); /* no cut here, and nothing below */
     } else {
-        failure = check_absence(walk, message, false);
+        failure = check_absence(walk, message, DNS_NS, false);
         if (failure != NULL || strcmp(child, walk->name) == 0) {
             end(walk, false, failure);
             return;
@@ -219,7 +265,6 @@ static void on_trust(void *context, const char *failure) {
 }
 
 static void step(struct walk *walk) {
-    static const struct query_options shared = {.is_shared = true};
     struct dnscheck_job *job = walk->job;
     bool has_arrived = strcmp(walk->cut->name, walk->name) == 0, is_started;
     if (has_arrived && walk->kind == WALK_DELEGATION) {
@@ -234,18 +279,26 @@ static void step(struct walk *walk) {
     } else if (walk->cut->addresses.count == 0) {
         is_started = walk_complete_addresses(job, walk->cut, walk->depth + 1, on_addresses, walk);
     } else {
-        is_started = transport_query(job, &walk->cut->addresses, child_of(walk), DNS_NS,
-                                     walk->kind == WALK_FIRST_CUT ? NULL : &shared, on_answer, walk);
+        is_started = ask(walk, DNS_NS, on_answer);
     }
     if (!is_started)
         end(walk, false, "out of memory");
 }
 
-static const struct cut *find_start(struct dnscheck_job *job, const char *name, bool asks_parent) {
+static const char *foreign_parent_of(const struct dnscheck_job *job, const char *zone) {
+    for (size_t i = 0; i < job->zone_count; i++)
+        if (strcmp(job->zones[i].zone.name, zone) == 0)
+            return job->zones[i].zone.foreign_parent;
+    return "";
+}
+
+/* What is cached below another customer's zone may have come without a referral. */
+static const struct cut *find_start(struct dnscheck_job *job, const char *name, bool asks_parent,
+                                    const char *foreign_parent) {
     struct dnscheck *dnscheck = job->dnscheck;
     for (const char *suffix = name;; suffix += 1) {
-        const struct cut *cut =
-            asks_parent && suffix == name ? NULL : referral_cache_find(dnscheck->cache, suffix);
+        bool is_passed = (asks_parent && suffix == name) || is_strictly_below(suffix, foreign_parent);
+        const struct cut *cut = is_passed ? NULL : referral_cache_find(dnscheck->cache, suffix);
         if (cut != NULL) {
             dnscheck->counters.cache_hits++;
             return cut;
@@ -262,7 +315,7 @@ static const struct cut *find_start(struct dnscheck_job *job, const char *name, 
 }
 
 static bool start(struct dnscheck_job *job, struct cut *cut, const char *name, enum walk_kind kind,
-                  unsigned depth, walk_done *done, void *context) {
+                  const char *foreign_parent, unsigned depth, walk_done *done, void *context) {
     struct walk *walk = arena_alloc(job->scratch, sizeof *walk);
     if (walk == NULL || cut == NULL || strlen(name) >= sizeof walk->name)
         return false;
@@ -271,12 +324,15 @@ static bool start(struct dnscheck_job *job, struct cut *cut, const char *name, e
                           .labels = 1,
                           .depth = depth,
                           .kind = kind,
+                          .foreign_parent = foreign_parent,
                           .ttl = job->dnscheck->settings.referral_max_ttl,
                           .done = done,
                           .context = context};
     strcpy(walk->name, name);
     if (depth > DEPTH_MAX)
         end(walk, false, "name servers that need each other's addresses");
+    else if (strchr(name, '\\') != NULL) /* only a hostile zone leads there */
+        end(walk, false, "a name that no host has");
     else
         step(walk);
     return true;
@@ -284,13 +340,20 @@ static bool start(struct dnscheck_job *job, struct cut *cut, const char *name, e
 
 bool walk_find_cut(struct dnscheck_job *job, const char *name, enum walk_kind kind, unsigned depth,
                    walk_done *done, void *context) {
-    struct cut *cut = copy_to_scratch(job, find_start(job, name, kind == WALK_DELEGATION));
-    return start(job, cut, name, kind, depth, done, context);
+    bool asks_parent = kind == WALK_DELEGATION;
+    const char *foreign_parent = asks_parent ? foreign_parent_of(job, name) : "";
+    struct cut *cut = copy_to_scratch(job, find_start(job, name, asks_parent, foreign_parent));
+    return start(job, cut, name, kind, foreign_parent, depth, done, context);
 }
 
 bool walk_find_cut_below(struct dnscheck_job *job, struct cut *from, const char *name, walk_done *done,
                          void *context) {
-    return start(job, from, name, WALK_FIRST_CUT, 0, done, context);
+    return start(job, from, name, WALK_FIRST_CUT, "", 0, done, context);
+}
+
+bool walk_find_cut_of_target(struct dnscheck_job *job, const struct cut *from, const char *name,
+                             walk_done *done, void *context) {
+    return start(job, copy_to_scratch(job, from), name, WALK_TARGET, "", 0, done, context);
 }
 
 /* --- addresses of name servers without glue --- */
@@ -369,6 +432,11 @@ static void complete_next(struct completion *completion) {
             use_host(completion, known);
             continue;
         }
+        if (job->hosts_left == 0) {
+            completion->failure = "more name servers without addresses than a check looks for";
+            break;
+        }
+        job->hosts_left--;
         completion->host = (struct cut){.server_count = 0};
         snprintf(completion->host.name, sizeof completion->host.name, "@%.252s", server);
         completion->ttl = job->dnscheck->settings.referral_max_ttl;

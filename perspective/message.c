@@ -47,10 +47,13 @@ static json_t *list_prefixes(const struct message_request *request) {
 uint8_t *message_write_request(const struct message_request *request, size_t *length) {
     const struct dnscheck_request *check = &request->check;
     json_t *zones = json_array(), *names = json_array();
-    for (size_t i = 0; i < check->zone_count; i++)
-        json_array_append_new(
-            zones, json_pack("{s:s, s:o}", "name", check->zones[i].name, "name_servers",
-                             list_strings(check->zones[i].name_servers, check->zones[i].name_server_count)));
+    for (size_t i = 0; i < check->zone_count; i++) {
+        const struct dnscheck_zone *zone = &check->zones[i];
+        bool has_parent = zone->foreign_parent != NULL && *zone->foreign_parent != '\0';
+        json_array_append_new(zones, json_pack("{s:s, s:o, s:s*}", "name", zone->name, "name_servers",
+                                               list_strings(zone->name_servers, zone->name_server_count),
+                                               "foreign_parent", has_parent ? zone->foreign_parent : NULL));
+    }
     for (size_t i = 0; i < check->name_count; i++)
         json_array_append_new(names,
                               json_pack("{s:s, s:I, s:s*}", "name", check->names[i].name, "zone",

@@ -68,6 +68,10 @@ static bool take_zones(struct arena *arena, const json_t *root, struct dnscheck_
             return false;
         if (zones[i].name_server_count == 0)
             return error_set(error, ERROR_INVALID, "a zone needs its name servers");
+        const json_t *parent = json_object_get(item, "foreign_parent");
+        zones[i].foreign_parent = parent == NULL ? "" : take_host(arena, parent, false, error);
+        if (zones[i].foreign_parent == NULL)
+            return false;
     }
     check->zones = zones;
     check->zone_count = json_array_size(list);

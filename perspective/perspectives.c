@@ -184,8 +184,10 @@ static bool copy_request(struct perspective_job *job, const struct dnscheck_requ
         const char **servers = arena_alloc(arena, (zone->name_server_count + 1) * sizeof *servers);
         for (size_t j = 0; servers != NULL && j < zone->name_server_count; j++)
             is_good = (servers[j] = arena_strdup(arena, zone->name_servers[j])) != NULL && is_good;
-        zones[i] = (struct dnscheck_zone){arena_strdup(arena, zone->name), servers, zone->name_server_count};
-        is_good = is_good && servers != NULL && zones[i].name != NULL;
+        const char *parent = zone->foreign_parent == NULL ? "" : zone->foreign_parent;
+        zones[i] = (struct dnscheck_zone){arena_strdup(arena, zone->name), servers, zone->name_server_count,
+                                          arena_strdup(arena, parent)};
+        is_good = is_good && servers != NULL && zones[i].name != NULL && zones[i].foreign_parent != NULL;
     }
     for (size_t i = 0; is_good && i < request->name_count; i++) {
         const char *txt = request->names[i].txt_value;

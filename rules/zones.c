@@ -97,8 +97,8 @@ bool zones_build_check(struct arena *arena, const struct store_zone *zones, cons
                              names[i]);
         size_t at = find_zone(check_zones, zone_count, zones[i].name);
         if (at == zone_count)
-            check_zones[zone_count++] =
-                (struct dnscheck_zone){zones[i].name, zones[i].name_servers, zones[i].name_server_count};
+            check_zones[zone_count++] = (struct dnscheck_zone){
+                zones[i].name, zones[i].name_servers, zones[i].name_server_count, zones[i].foreign_parent};
         check_names[i] = (struct dnscheck_name){
             .name = names[i], .zone = at, .txt_value = txt_values == NULL ? NULL : txt_values[i]};
     }

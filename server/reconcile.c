@@ -172,7 +172,8 @@ static void note_zone_checked(void *context, const struct dnscheck_result *resul
 
 static bool start_zone(struct zones_pass *pass, const struct store_zone *zone) {
     struct zone_job *job = arena_alloc(pass->arena, sizeof *job);
-    const struct dnscheck_zone asked = {zone->name, zone->name_servers, zone->name_server_count};
+    const struct dnscheck_zone asked = {zone->name, zone->name_servers, zone->name_server_count,
+                                        zone->foreign_parent};
     const struct dnscheck_request request = {.zones = &asked, .zone_count = 1};
     if (job == NULL)
         return false;

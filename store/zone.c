@@ -19,6 +19,7 @@ bool zone_read(struct arena *arena, const struct redisReply *id, const struct re
         {"reason", FIELD_TEXT, offsetof(struct store_zone, reason), NULL},
         {"evidence", FIELD_TEXT, offsetof(struct store_zone, evidence), NULL},
         {"resumes", FIELD_TEXT, offsetof(struct store_zone, resumes), NULL},
+        {"foreign_parent", FIELD_TEXT, offsetof(struct store_zone, foreign_parent), NULL},
         {"ssl", FIELD_TEXT, offsetof(struct store_zone, ssl_mode), NULL},
         {"ssl_changed", FIELD_TIME, offsetof(struct store_zone, ssl_changed_at), NULL},
     };

@@ -23,6 +23,9 @@ struct dnscheck_zone {
     const char *name;                /* canonical */
     const char *const *name_servers; /* assigned, canonical, without final dot */
     size_t name_server_count;
+    /* Another customer's zone above, NULL or "": below it only a referral shows a delegation. Its servers may
+     * have our zone as well, given to them by the customer who asks, and answer as if it were delegated. */
+    const char *foreign_parent;
 };
 
 struct dnscheck_name {

@@ -120,6 +120,8 @@ struct store_zone {
     const char *reason;                          /* of the last check, a sentence; "" */
     const char *evidence;                        /* JSON text of the last check; "" */
     const char *resumes;                         /* of a paused zone: the status that it goes on with; "" */
+    /* The closest active zone above, where that is another customer's; "". Not in pages of zones. */
+    const char *foreign_parent;
     const char *ssl_mode; /* "off", "flexible", "full", "strict"; "" where it was never set */
     time_t ssl_changed_at;
 };

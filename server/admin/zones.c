@@ -62,7 +62,7 @@ static void note_checked(void *context, const struct dnscheck_result *result) {
 static enum step_result check_dns(struct operation *operation) {
     struct zone_state *state = operation->state;
     const struct dnscheck_zone asked = {state->zone.name, state->zone.name_servers,
-                                        state->zone.name_server_count};
+                                        state->zone.name_server_count, state->zone.foreign_parent};
     const struct dnscheck_request request = {.zones = &asked, .zone_count = 1};
     if (dnscheck_start(operation->worker->dnscheck, operation->arena, &request, note_checked, operation,
                        &operation->error) == NULL)

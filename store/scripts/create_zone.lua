@@ -31,4 +31,4 @@ redis.call('ZADD', 'zones:pending', micros, id)
 redis.call('ZADD', 'customer-zones:' .. customer, micros, id)
 redis.call('ZADD', 'zones-due', now, id)
 local _, flat = load_hash('zone:' .. id)
-return {'ok', id, flat}
+return {'ok', id, add_foreign_parent(flat, name, customer)}

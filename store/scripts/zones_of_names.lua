@@ -2,7 +2,7 @@
 -- keys: zone-name:<suffix>, zone:<id>
 -- arguments: customer or '', then for each name the number of its suffixes and these, longest first
 -- result: ok, {number of the zone in the list that follows, or 0, for each name}, {id, fields} ...
--- uses: common
+-- uses: common, zone
 local holder = ARGV[1] ~= '' and ARGV[1] or 'active'
 local FIELDS = {'name', 'customer', 'status', 'servers', 'created', 'activated', 'checked', 'negatives', 'reason'}
 local numbers, seen, reply, cache = {}, {}, {'ok', false}, {}
@@ -17,14 +17,14 @@ while i <= #ARGV do
     if id then break end
   end
   if id and not seen[id] then
-    local flat = {}
-    for k, value in ipairs(redis.call('HMGET', 'zone:' .. id, unpack(FIELDS))) do
+    local flat, values = {}, redis.call('HMGET', 'zone:' .. id, unpack(FIELDS))
+    for k, value in ipairs(values) do
       if value then
         flat[#flat + 1] = FIELDS[k]
         flat[#flat + 1] = value
       end
     end
-    reply[#reply + 1] = {id, flat}
+    reply[#reply + 1] = {id, add_foreign_parent(flat, values[1] or '', values[2])}
     seen[id] = #reply - 2
   end
   numbers[#numbers + 1] = id and seen[id] or 0

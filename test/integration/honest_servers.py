@@ -35,6 +35,7 @@ class Zone:
     algorithm: str = "ECDSAP256SHA256"
     denial: str = "nsec"  # nsec3, optout
     ds: str = "right"  # what the parent says: right, wrong, none
+    is_delegated: bool = True  # by its parent; the servers have the zone in any case
     shift: int = 0  # seconds by which the signatures' validity lies beside today
     key: object = None
     ds_text: str = ""
@@ -193,7 +194,7 @@ class Tree:
         lines += [f"@ IN NS {server}." for server in servers]
         glued = set(servers)
         for child in self.zones:
-            if child is zone or self.parent_of(child) is not zone:
+            if child is zone or self.parent_of(child) is not zone or not child.is_delegated:
                 continue
             lines += [f"{child.origin} IN NS {server}." for server in NAME_SERVERS[child.group]]
             lines += self._ds_lines(child)
@@ -212,7 +213,7 @@ class Farm:
     """`together`: one process answers for all zones at all addresses, as small hosters do it."""
 
     def __init__(self, program, tree, together=False):
-        self.tree, self.port = tree, free_port_base(len(GROUPS) + 1)
+        self.program, self.tree, self.port = program, tree, free_port_base(len(GROUPS) + 1)
         self.directory = Path(tempfile.mkdtemp(prefix="oca-dns-"))  # short: control sockets lie in it
         self.processes = Processes(self.directory, self.directory)
         self.groups = {"all": sum(GROUPS.values(), [])} if together else GROUPS

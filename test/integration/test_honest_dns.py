@@ -108,7 +108,9 @@ def signed_zones():
         denial, tool = kind.split("-")
         zones += [Zone(kind, "tld", tool=tool, denial=denial),
                   Zone(f"plain.{kind}", "provider", "www A 203.0.113.10"),
-                  Zone(f"signed.{kind}", "provider", "www A 203.0.113.10", tool, denial=denial),
+                  Zone(f"signed.{kind}", "provider", 'www A 203.0.113.10\ntaken TXT "no delegation"', tool, denial=denial),
+                  Zone(f"stray.signed.{kind}", "provider", "www A 203.0.113.10", is_delegated=False),
+                  Zone(f"taken.signed.{kind}", "provider", "www A 203.0.113.10", is_delegated=False),
                   Zone(f"kid.signed.{kind}", "provider", "www A 203.0.113.10", tool, denial=denial),
                   Zone(f"kid.plain.{kind}", "provider", "www A 203.0.113.10", tool, denial=denial, ds="none"),
                   Zone(f"deep.er.{kind}", "provider", "www A 203.0.113.10", tool, denial=denial)]
@@ -129,6 +131,7 @@ def plain_zones():
             Zone("provider.test", "provider", "edge A 203.0.113.1\nx.shops A 203.0.113.3"),
             Zone("foreign.test", "foreign", "gray A 198.51.100.20"), Zone("plain.test", "provider", "edge A 203.0.113.2"),
             Zone("shop.test", "provider", FEATURES), Zone("kid.shop.test", "provider", "www A 203.0.113.10"),
+            Zone("stray.shop.test", "provider", "www A 203.0.113.10", is_delegated=False),
             Zone("elsewhere.test", "foreign", "www A 203.0.113.10")]
 
 
@@ -314,6 +317,17 @@ def test_a_zone_with_other_name_servers_is_refused_also_where_all_is_signed(farm
 # What must not be believed
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_zone_on_the_servers_of_a_signed_zone_above_that_does_not_delegate_it_is_no(farm, kind):
+    """Anybody may have been given a zone there; the owner of the zone above proves that it is none of his. NSD does not say that the
+    name does not exist, but has no proof of a delegation either; but opt-out proves nothing (RFC 5155 6)."""
+    if "optout" in kind and farm.program == "nsd":
+        pytest.skip("NSD says NODATA, and opt-out leaves open whether that is a delegation")
+    for zone in (f"stray.signed.{kind}", f"taken.signed.{kind}"):
+        result = check(farm, zone, f"www.{zone}")
+        assert result.zone in (("refused", "not-delegated", False), ("failed", "bogus", False)), result
+
+
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_zone_whose_ds_names_another_key_is_bogus(farm, tool):
     result = check(farm, f"wrong-ds-{tool}.test", f"www.wrong-ds-{tool}.test")
@@ -376,6 +390,13 @@ def test_a_zone_below_a_zone_has_to_be_checked_by_itself(plain_farm):
     assert list(result.names.values()) == [("refused", "sub-zone", False)], result
     result = check(plain_farm, "kid.shop.test", "www.kid.shop.test", anchor="")
     assert (result.zone, *result.names.values()) == (("ok", "delegated", False), ("ok", "proxied", False)), result
+
+
+@pytest.mark.parametrize("plain_farm", [layout for layout in LAYOUTS if not layout.id.startswith("nsd")], indirect=True)
+def test_a_zone_on_the_servers_of_a_zone_above_that_does_not_delegate_it_is_refused(plain_farm):
+    """NSD says NODATA where it should say NXDOMAIN: without DNSSEC nobody can tell that from a delegation."""
+    result = check(plain_farm, "stray.shop.test", "www.stray.shop.test", anchor="")
+    assert result.zone == ("refused", "not-delegated", False), result
 
 
 def test_a_zone_with_another_operator_is_refused(plain_farm):

@@ -4,6 +4,7 @@ and says what the check must conclude. `originca check` runs the check that the 
 No scenario may take longer than the deadline, or send more queries than the budget."""
 
 import json
+import math
 import os
 import random
 import struct
@@ -15,6 +16,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from dns_farm import EDGE, TYPE, Farm, Keys, Server, World, Zone, name
 from under_test import run
@@ -63,7 +65,7 @@ def check(farm, world, directory, names=("www.shop.test",), zone="shop.test", se
 
 def scenario(verdict, reason, world=None, **options):
     """Registers a scenario: `world` are the arguments of World, `options` those of check; `secure` asks for a
-    validated (True) or unvalidated (False) name."""
+    validated (True) or unvalidated (False) name, `says` for words in the text."""
 
     def register(function):
         SCENARIOS.append(pytest.param(function, verdict, reason, world or {}, options, id=function.__name__))
@@ -1303,12 +1305,344 @@ def dnssec_many_wrong_signatures_end_within_the_budget(world):
     world.hook(edit(stuff, kinds=["A", "AAAA", "NS"]))
 
 
+# 8. Cuts that are not there, and zones below zones
+
+
+def below(world, *lasts, origin="deep.shop.test.", address="203.0.113.9", keys=None):
+    """A zone below shop.test on the given servers; whether shop.test delegates it is another matter."""
+    zone = Zone(origin, f"""{origin} NS ns1.provider.test.
+        {origin} NS ns2.provider.test.
+        {origin} A {address}
+        www.{origin} A {address}""", keys)
+    for server in world.at(*lasts):
+        server.zones.append(zone)
+    return zone
+
+
+def refer(origin, *servers):
+    """An unsigned referral, as somebody on the path would forge it."""
+
+    def change(answer, query):
+        answer.rcode, answer.is_authoritative, answer.answer, answer.additional = dns.rcode.NOERROR, False, [], []
+        answer.authority = [record(origin, "NS", *servers)]
+
+    return edit(change, kinds=["NS"], names=[origin])
+
+
+OUR_PAIR = ("ns1.provider.test.", "ns2.provider.test.")
+DEEP = {"zone": "deep.shop.test", "names": ("www.deep.shop.test",)}
+
+
+@scenario("refused", "not-delegated", says="shop.test answers for it", **DEEP)
+def a_zone_below_anothers_on_his_servers_is_not_delegated_by_being_there(world):
+    below(world, 11, 12)
+
+
+@scenario("refused", "not-delegated", zone="kid.deep.shop.test", names=("www.kid.deep.shop.test",))
+def a_zone_two_below_anothers_is_not_delegated_by_its_parent_being_there(world):
+    deep = below(world, 11, 12)
+    for server in OUR_PAIR:
+        deep.add(f"kid.deep.shop.test. NS {server}")
+    below(world, 11, 12, origin="kid.deep.shop.test.")
+
+
+@scenario("refused", "not-delegated", **DEEP)
+def a_zone_below_anothers_where_he_has_a_wildcard_alias(world):
+    world.shop.add("*.shop.test. CNAME www.shop.test.")
+    below(world, 11, 12)
+
+
+@scenario("refused", "not-delegated", **DEEP)
+def a_zone_below_anothers_that_answers_in_the_parents_place(world):
+    world.shop.add('deep.shop.test. TXT "not a delegation"')
+    deep = below(world, 11, 12)
+
+    def answer_itself(answer, query):
+        answer.rcode, answer.authority = dns.rcode.NOERROR, [deep.get(deep.origin, TYPE("SOA"))]
+
+    world.hook(edit(answer_itself, kinds=["DS"]))
+
+
+@signed("refused", "not-delegated", **DEEP)
+def dnssec_a_zone_below_anothers_on_his_servers_is_not_delegated_by_being_there(world):
+    below(world, 11, 12)
+
+
+@signed("failed", "bogus", **DEEP)
+def dnssec_a_zone_below_anothers_at_a_name_that_has_other_records(world):
+    world.shop.add('deep.shop.test. TXT "not a delegation"')
+    below(world, 11, 12)
+
+
+@signed("failed", "bogus", says="no delegation", zone="ghost.test", names=("www.ghost.test",))
+def dnssec_a_forged_delegation_of_a_name_that_is_proven_absent(world):
+    world.hook(refer("ghost.test.", *OUR_PAIR), 2, 3)
+    below(world, 11, 12, origin="ghost.test.")
+
+
+@signed("failed", "bogus", says="no delegation", zone="plain.test", names=("www.plain.test",))
+def dnssec_a_forged_delegation_of_a_name_that_is_no_cut(world):
+    world.tld.add("plain.test. A 203.0.113.9")
+    world.hook(refer("plain.test.", *OUR_PAIR), 2, 3)
+    below(world, 11, 12, origin="plain.test.")
+
+
+@signed("failed", "bogus", says="no delegation", zone="ghost.test", names=("www.ghost.test",))
+def dnssec_a_forged_delegation_below_a_wildcard(world):
+    world.tld.add('*.test. TXT "anything"')
+    world.hook(refer("ghost.test.", *OUR_PAIR), 2, 3)
+    below(world, 11, 12, origin="ghost.test.")
+
+
+@signed("failed", "bogus", says="no delegation", zone="ent.test", names=("www.ent.test",))
+def dnssec_a_forged_delegation_of_an_empty_non_terminal(world):
+    world.tld.add('x.ent.test. TXT "anything"')
+    world.hook(refer("ent.test.", *OUR_PAIR), 2, 3)
+    below(world, 11, 12, origin="ent.test.")
+
+
+@signed("failed", "bogus", names=("alias.shop.test",))
+def dnssec_a_forged_cut_at_the_target_of_an_alias(world):
+    world.shop.add("alias.shop.test. CNAME edge.provider.test.")
+    world.provider.add("edge.provider.test. A 192.0.2.1")
+    world.hook(refer("edge.provider.test.", "ns1.foreign.test."))
+    world.at(21)[0].zones.append(Zone("edge.provider.test.", "edge.provider.test. A 203.0.113.9"))
+
+
+@signed("ok", "proxied", secure=True, names=("alias.shop.test",))
+def dnssec_an_alias_into_a_signed_zone_below_on_the_same_servers(world):
+    keys = Keys()
+    for server in OUR_PAIR:
+        world.shop.add(f"deep.shop.test. NS {server}")
+    world.shop.add(f"deep.shop.test. DS {keys.ds('deep.shop.test.')}").add("alias.shop.test. CNAME www.deep.shop.test.")
+    deep = below(world, 11, 12, keys=keys)
+    world.hook(edit(lambda answer, query: answer.put(answer.answer, deep.get(name("www.deep.shop.test."), TYPE("A")), deep),
+                    kinds=["A"], names=["alias.shop.test."]))
+
+
+@signed("ok", "proxied", secure=False, names=("alias.shop.test",))
+def dnssec_an_alias_into_an_unsigned_zone_below_on_the_same_servers(world):
+    for server in OUR_PAIR:
+        world.shop.add(f"deep.shop.test. NS {server}")
+    world.shop.add("alias.shop.test. CNAME www.deep.shop.test.")
+    deep = below(world, 11, 12)
+    world.hook(edit(lambda answer, query: answer.answer.append(deep.get(name("www.deep.shop.test."), TYPE("A"))),
+                    kinds=["A"], names=["alias.shop.test."]))
+
+
+@scenario("refused", "gray", names=("alias.shop.test",))
+def an_alias_into_a_zone_below_is_asked_for_where_that_is_delegated(world):
+    """What the provider's server adds to its answer is the zone below's to say."""
+    world.shop.add("deep.shop.test. NS ns1.foreign.test.").add("alias.shop.test. CNAME www.deep.shop.test.")
+    below(world, 21, address="192.0.2.1")
+    world.hook(edit(lambda answer, query: answer.answer.append(record("www.deep.shop.test.", "A", "203.0.113.9")),
+                    kinds=["A"], names=["alias.shop.test."]))
+
+
+@scenario("ok", "proxied", names=("alias.shop.test",))
+def an_alias_into_a_zone_below_that_is_elsewhere(world):
+    world.shop.add("deep.shop.test. NS ns1.foreign.test.").add("alias.shop.test. CNAME www.deep.shop.test.")
+    below(world, 21)
+
+
+@scenario("refused", "caa-refused", names=("alias.shop.test",), caa="strict")
+def caa_behind_an_alias_into_a_zone_below(world):
+    world.shop.add("deep.shop.test. NS ns1.foreign.test.").add("alias.shop.test. CNAME www.deep.shop.test.")
+    below(world, 21).add('www.deep.shop.test. CAA 0 issue "letsencrypt.org"')
+
+
+@signed("failed", "bogus", names=("a.b.shop.test",))
+def dnssec_a_wildcard_answer_although_a_closer_name_is_there(world):
+    """Nothing is at a.b.shop.test, and no wildcard above b.shop.test can make it (RFC 4592 3.3.1)."""
+    world.shop.add("*.shop.test. A 203.0.113.8").add('b.shop.test. TXT "here"')
+
+    def expand(answer, query):
+        source = world.shop.get(name("*.shop.test."), TYPE("A"))
+        answer.rcode, answer.answer, answer.authority = dns.rcode.NOERROR, [], []
+        answer.put(answer.answer, dns.rrset.from_rdata(query.question[0].name, 60, *list(source)), world.shop,
+                   world.shop.signature(source))
+        answer.put(answer.authority, world.shop.nsec_for(query.question[0].name), world.shop)
+
+    def alias(answer, query):
+        answer.rcode, answer.answer, answer.authority = dns.rcode.NOERROR, [], []
+        answer.answer.append(record("a.b.shop.test.", "CNAME", "www.shop.test."))
+
+    world.hook(edit(expand, kinds=["A"], names=["a.b.shop.test."]))
+    world.hook(edit(alias, kinds=["NS"], names=["a.b.shop.test."]))
+
+
+@scenario("ok", "proxied", names=tuple(f"n{at}.shop.test" for at in range(20)), caa="strict")
+def twenty_names_behind_one_chain_of_aliases_are_within_the_budget(world):
+    world.shop.add("*.shop.test. CNAME a1.shop.test.")
+    for at in range(1, 5):
+        world.shop.add(f"a{at}.shop.test. CNAME a{at + 1}.shop.test.")
+    world.shop.add("a5.shop.test. A 203.0.113.3")
+
+
+# 9. Odd names, odd records, other shapes
+
+
+@scenario("refused", "delegated-elsewhere")
+def a_name_server_with_a_dot_inside_a_label(world):
+    world.tld.remove("shop.test.", "NS").add(r"shop.test. NS ns1\.provider.test.")
+
+
+@scenario("refused", "partly-delegated")
+def a_name_server_with_a_dot_inside_a_label_beside_ours(world):
+    world.tld.add(r"shop.test. NS ns2\.provider.test.")
+
+
+@scenario("refused", "foreign-in-zone")
+def the_zone_names_a_name_server_with_a_dot_inside_a_label(world):
+    world.shop.add(r"shop.test. NS ns1\.provider.test.")
+
+
+@scenario("refused", "partly-delegated")
+def a_name_server_with_an_escaped_letter_and_a_backslash(world):
+    world.tld.add(r"shop.test. NS \\ns1.provider.test.").add(r"shop.test. NS ns1.provider.test\000.")
+
+
+@scenario("failed", "lookup-failed", says="no host has", names=("alias.shop.test",))
+def an_alias_to_a_name_with_a_dot_inside_a_label(world):
+    """It is one label below test., not www.shop.test."""
+    world.shop.add(r"alias.shop.test. CNAME www\.shop.test.")
+
+
+@scenario("failed", "lookup-failed", says="no host has", names=("alias.shop.test",))
+def an_alias_to_a_name_with_a_dot_in_a_label_and_its_address_beside(world):
+    """The forged part of the answer is about a name of test., for which shop.test's server does not speak."""
+    world.shop.add(r"alias.shop.test. CNAME www\.shop.test.")
+    world.hook(edit(lambda answer, query: answer.answer.append(record(r"www\.shop.test.", "A", "203.0.113.9")),
+                    kinds=["A", "AAAA"], names=["alias.shop.test."]))
+
+
+@scenario("failed", "lookup-failed", says="no host has", names=("alias.shop.test",))
+def an_alias_to_a_name_with_a_backslash(world):
+    world.shop.add(r"alias.shop.test. CNAME www\\.shop.test.")
+
+
+@scenario("failed", "lookup-failed", says="no host has", names=("x.old.shop.test",))
+def a_dname_to_a_name_with_a_dot_inside_a_label(world):
+    world.shop.add(r"old.shop.test. DNAME new\.shop.test.")
+
+
+@scenario("failed", "walk-failed")
+def the_parent_denies_without_authority(world):
+    def deny(answer, query):
+        answer.rcode, answer.is_authoritative, answer.answer, answer.authority = dns.rcode.NXDOMAIN, False, [], []
+
+    world.hook(edit(deny, names=["shop.test."]), 2, 3)
+
+
+@scenario("refused", "does-not-exist", names=("*.shop.test",))
+def a_wildcard_that_is_an_alias_to_nothing(world):
+    """DNS has a wildcard, so it is what counts, and not the base."""
+    world.shop.add("*.shop.test. CNAME gone.foreign.test.")
+
+
+@scenario("failed", "lookup-failed", says="malformed")
+def a_hundred_transaction_signatures_that_nobody_asked_for(world):
+    """ldns loses the memory of all but the last; the sanitizers would tell."""
+    one = b"\0" + struct.pack(">HHIH", 250, 255, 0, 17) + b"\0" + bytes(16)
+    world.hook(reply(lambda honest, wire: [honest[:10] + struct.pack(">H", honest[11] + 100) + honest[12:] + one * 100],
+                     kinds=["A", "AAAA"]))
+
+
+@scenario("failed", "caa-failed", caa="strict")
+def caa_that_has_no_form_is_not_absent(world):
+    shapeless = dns.rdata.GenericRdata(dns.rdataclass.IN, TYPE("CAA"), b"\0\0letsencrypt.org")
+
+    def change(answer, query):
+        answer.answer = [dns.rrset.from_rdata("www.shop.test.", 60, shapeless)]
+        answer.authority = []
+
+    world.hook(edit(change, kinds=["CAA"], names=["www.shop.test."]))
+
+
+@scenario("failed", "no-address", says="more name servers")
+def an_ns_bomb_out_of_the_referral_cache_ends_without_filling_the_memory(world):
+    """Once the referrals are known no query is needed to go on: 15 to the power of the depth."""
+    an_ns_bomb_ends_within_the_budget(world)
+
+
+@scenario("ok", "proxied", servers=",".join(f"ns{at}.provider.test" for at in range(1, 14)))
+def thirteen_name_servers(world):
+    for at in range(1, 14):
+        world.provider.remove(f"ns{at}.provider.test.")
+        for zone in (world.tld, world.provider):
+            zone.remove(f"ns{at}.provider.test.").add(f"ns{at}.provider.test. A 127.66.0.{11 + at % 2}")
+        for zone, owner in ((world.tld, "shop.test."), (world.shop, "shop.test.")):
+            zone.add(f"{owner} NS ns{at}.provider.test.")
+
+
+@signed("ok", "proxied", secure=False)
+def dnssec_ds_of_an_unknown_digest_is_insecure(world):
+    tag = world.keys["shop.test."].ds("shop.test.").split()[0]
+    world.tld.remove("shop.test.", "DS").add(f"shop.test. DS {tag} 13 99 {'ab' * 32}")
+
+
+@signed("ok", "proxied", secure=True)
+def dnssec_an_algorithm_is_rolled_over(world):
+    """Both algorithms sign, the parent names both keys, and the old one's signatures are a day old."""
+    old, new = Keys("RSASHA256"), world.keys["shop.test."]
+    world.shop.add(f"shop.test. DNSKEY {old.dnskey.to_text()}")
+    world.tld.add(f"shop.test. DS {old.ds('shop.test.')}")
+
+    def both(answer, query):
+        for rrset in [each for each in answer.answer if each.rdtype != TYPE("RRSIG")]:
+            stale = old.sign(rrset, world.shop.origin, int(time.time()) - 90000, int(time.time()) - 3600)
+            answer.answer.insert(0, dns.rrset.from_rdata(rrset.name, 60, stale))
+
+    world.hook(edit(both, names=["shop.test.", "www.shop.test."], kinds=["A", "AAAA", "NS", "DNSKEY"]))
+    assert new is not old
+
+
+@signed("failed", "no-address")
+def dnssec_a_name_server_that_no_host_can_be_called(world):
+    world.tld.remove("provider.test.", "NS").remove("ns1.provider.test.").remove("ns2.provider.test.")
+    world.tld.add(r"provider.test. NS ns\.provider.test.")
+
+
+def costly_rsa():
+    """An RSA key whose public exponent is as long as OpenSSL takes it: to verify costs what to sign costs."""
+    private = rsa.generate_private_key(65537, 2048).private_numbers()
+    phi, e = (private.p - 1) * (private.q - 1), (1 << 80) + 1
+    while math.gcd(e, phi) != 1:
+        e += 2
+    d = pow(e, -1, phi)
+    return rsa.RSAPrivateNumbers(private.p, private.q, d, d % (private.p - 1), d % (private.q - 1), private.iqmp,
+                                 rsa.RSAPublicNumbers(e, private.public_numbers.n)).private_key()
+
+
+@signed("failed", "bogus", algorithm="RSASHA256")
+def dnssec_keys_that_are_costly_to_verify_with_are_no_keys(world):
+    keys = world.keys["shop.test."]
+    keys.private = costly_rsa()
+    keys.dnskey = dns.dnssec.make_dnskey(keys.private.public_key(), "RSASHA256", flags=257)
+    world.shop.remove("shop.test.", "DNSKEY").add(f"shop.test. DNSKEY {keys.dnskey.to_text()}")
+    world.tld.remove("shop.test.", "DS").add(f"shop.test. DS {keys.ds('shop.test.')}")
+
+
+@signed("failed", "bogus", says="more signatures than a check verifies", names=("only4.shop.test",))
+def dnssec_many_wrong_proofs_end_within_the_budget(world):
+    world.shop.add("only4.shop.test. A 203.0.113.5")
+
+    def stuff(answer, query):
+        made = world.shop.signature(world.shop.nsec(name("www.shop.test.")))
+        answer.authority = []
+        for at in range(25):
+            answer.authority.append(record(f"n{at}.shop.test.", "NSEC", "o.shop.test. A"))
+            answer.authority.append(dns.rrset.from_rdata(f"n{at}.shop.test.", 60, made))
+
+    world.hook(edit(stuff, kinds=["AAAA"]))
+
+
 @pytest.mark.parametrize("bend, verdict, reason, arguments, options", SCENARIOS)
 def test_scenario(farm, tmp_path, bend, verdict, reason, arguments, options):
     world = World(**arguments)
     bend(world)
     options = dict(options)
-    secure = options.pop("secure", None)
+    secure, says = options.pop("secure", None), options.pop("says", "")
     found, why, result = check(farm, world, tmp_path, **options)
     words = json.dumps(result, indent=1)
     assert found == verdict, words
@@ -1317,7 +1651,7 @@ def test_scenario(farm, tmp_path, bend, verdict, reason, arguments, options):
         assert result["names"][-1]["secure"] is secure, words
     if found != "ok":
         texts = [each["text"] for each in result["zones"] + result["names"] if each["verdict"] == found]
-        assert all(len(text) > 20 for text in texts), texts
+        assert all(len(text) > 20 and says in text for text in texts), texts
     assert world.queries <= BUDGET + PER_NAME * len(options.get("names", (1,))) + 5
 
 

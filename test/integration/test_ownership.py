@@ -141,3 +141,24 @@ def test_certbot_tells_its_user_what_to_change(sandbox, tmp_path, verb):
     assert refused.returncode != 0
     expected = ["198.51.100.20"] if verb == "gray" else sandbox.admin.get(f"zones/{zone}")["name_servers"]
     assert any(each in certbot.said(refused) for each in expected), certbot.said(refused)
+
+
+def test_a_zone_below_another_customers_is_not_proven_by_servers_that_have_both(sandbox):
+    """The servers answer for the zone below whether it is delegated or not: anybody could add one."""
+    above = sandbox.new_zone()
+    below = f"login.{above}"
+    sandbox.admin.post("zones", {"name": below, "customer": sandbox["CUSTOMER_2"]})
+    sandbox.dns("delegate", below)
+    shown = sandbox.admin.post(f"zones/{below}/check")
+    assert shown["status"] == "pending" and "show no delegation" in shown["reason"], shown
+    _, text = refused(sandbox, sandbox.client(2), [f"www.{below}"], "dns")
+    assert above in text and "show no delegation" in text, text
+
+
+def test_a_customers_own_zone_below_his_zone_is_proven_by_servers_that_have_both(sandbox, client):
+    above = sandbox.new_zone()
+    below = f"shop.{above}"
+    sandbox.admin.post("zones", {"name": below, "customer": sandbox["CUSTOMER"]})
+    sandbox.dns("delegate", below)
+    sandbox.check_zone(below, "active")
+    client.issue([f"www.{below}", f"www.{above}"])

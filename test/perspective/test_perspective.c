@@ -174,7 +174,8 @@ static void impossible_lengths_end_it(void **state) {
 /* --- messages --- */
 
 static const char *const servers[] = {"ns1.provider.test", "ns2.provider.test"};
-static const struct dnscheck_zone zone = {"shop.test", servers, 2};
+static const struct dnscheck_zone asked_zones[] = {{"shop.test", servers, 2, "above.test"},
+                                                   {"blog.test", servers, 1, NULL}};
 static const struct dnscheck_name names[] = {{"www.shop.test", 0, NULL}, {"*.shop.test", 0, "token"}};
 
 static void a_request_arrives_as_it_was_sent(void **state) {
@@ -182,8 +183,8 @@ static void a_request_arrives_as_it_was_sent(void **state) {
     struct arena *arena = arena_new(0);
     struct config_prefix prefixes[2];
     struct message_request read, request = {.id = 7,
-                                            .check = {.zones = &zone,
-                                                      .zone_count = 1,
+                                            .check = {.zones = asked_zones,
+                                                      .zone_count = 2,
                                                       .names = names,
                                                       .name_count = 2,
                                                       .deadline_ms = 4500,
@@ -205,6 +206,8 @@ static void a_request_arrives_as_it_was_sent(void **state) {
     assert_int_equal(read.check.deadline_ms, 4500);
     assert_string_equal(read.check.zones[0].name, "shop.test");
     assert_string_equal(read.check.zones[0].name_servers[1], "ns2.provider.test");
+    assert_string_equal(read.check.zones[0].foreign_parent, "above.test");
+    assert_string_equal(read.check.zones[1].foreign_parent, "");
     assert_string_equal(read.check.names[1].name, "*.shop.test");
     assert_string_equal(read.check.names[1].txt_value, "token");
     assert_null(read.check.names[0].txt_value);
@@ -244,6 +247,9 @@ static void requests_that_are_none_are_refused(void **state) {
         HEAD ZONES "\"names\":[]}",
         HEAD PREFIXES "\"zones\":[],\"names\":[]}",
         HEAD PREFIXES "\"zones\":[{\"name\":\"shop.test\",\"name_servers\":[]}],\"names\":[]}",
+        HEAD PREFIXES
+        "\"zones\":[{\"name\":\"shop.test\",\"name_servers\":[\"ns1.test\"],\"foreign_parent\":7}],"
+        "\"names\":[]}",
         HEAD ZONES PREFIXES "\"method\":\"http-01\",\"names\":[]}",
         HEAD ZONES PREFIXES "\"names\":[],\"names\":[]}",
     };

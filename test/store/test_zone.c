@@ -233,6 +233,43 @@ static void due_zones_are_leased_to_one_caller(void **state) {
     assert_in_range(next, now_seconds() + 3200, now_seconds() + 4000);
 }
 
+/* However the zone is loaded for a check. */
+static const char *foreign_parent_of(struct fixture *f, const struct store_zone *zone) {
+    struct store_zone found, of_name;
+    struct store_zone_list due;
+    const char *name = arena_printf(f->arena, "www.%s", zone->name);
+    assert_ok(CALL(f, store_find_zone, f->arena, zone->name, zone->customer, &found));
+    assert_ok(CALL(f, store_zones_of_names, f->arena, zone->customer, &name, 1, &of_name));
+    assert_string_equal(of_name.name, zone->name);
+    assert_string_equal(of_name.foreign_parent, found.foreign_parent);
+    ask_number(f, "ZADD zones-due 1 %s", zone->id);
+    assert_ok(CALL(f, store_due_zones, f->arena, 1, 60, &due));
+    assert_string_equal(due.items[0].id, zone->id);
+    assert_string_equal(due.items[0].foreign_parent, found.foreign_parent);
+    return found.foreign_parent;
+}
+
+static void the_closest_active_zone_above_is_foreign_where_another_customer_has_it(void **state) {
+    struct fixture *f = *state;
+    struct store_customer a, b;
+    struct store_zone above, below, between, own;
+    assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
+    assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
+    make_zone(f, "shop.test", a.id, &above);
+    make_zone(f, "x.y.shop.test", b.id, &below);
+    make_zone(f, "own.shop.test", a.id, &own);
+    assert_string_equal(foreign_parent_of(f, &below), ""); /* nobody has proven the one above */
+    record(f, &above, true, false, now_seconds());
+    assert_string_equal(foreign_parent_of(f, &below), "shop.test");
+    assert_string_equal(foreign_parent_of(f, &own), "");
+    assert_string_equal(foreign_parent_of(f, &above), "");
+    make_zone(f, "y.shop.test", b.id, &between);
+    assert_string_equal(between.foreign_parent, "shop.test"); /* as created */
+    assert_string_equal(foreign_parent_of(f, &below), "shop.test");
+    record(f, &between, true, false, now_seconds());
+    assert_string_equal(foreign_parent_of(f, &below), "");
+}
+
 static void pending_zones_are_checked_as_often_as_the_rate_allows(void **state) {
     struct fixture *f = *state;
     struct store_customer a;
@@ -285,6 +322,7 @@ int main(void) {
         test_case(name_belongs_to_the_zone_of_its_longest_suffix),
         test_case(deleted_zone_is_gone_and_its_open_orders_are_invalid),
         test_case(due_zones_are_leased_to_one_caller),
+        test_case(the_closest_active_zone_above_is_foreign_where_another_customer_has_it),
         test_case(pending_zones_are_checked_as_often_as_the_rate_allows),
         test_case(zones_page_by_customer),
     };

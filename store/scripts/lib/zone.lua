@@ -5,6 +5,23 @@ local function move_zone(id, from, to, score)
   redis.call('HSET', 'zone:' .. id, 'status', to)
 end
 
+-- A zone's fields for a reply, and with them the closest active zone above it where that is another customer's.
+local function add_foreign_parent(flat, name, customer)
+  local above = string.match(name, '%.(.+)$')
+  while above do
+    local id = redis.call('HGET', 'zone-name:' .. above, 'active')
+    if id then
+      if redis.call('HGET', 'zone:' .. id, 'customer') ~= customer then
+        flat[#flat + 1] = 'foreign_parent'
+        flat[#flat + 1] = above
+      end
+      break
+    end
+    above = string.match(above, '%.(.+)$')
+  end
+  return flat
+end
+
 -- nil, or why nothing may be issued for these zones (ids with blanks between) to that customer ('' is anybody).
 local function zones_problem(zones, customer)
   for id in string.gmatch(zones, '%S+') do
