@@ -67,7 +67,7 @@ struct share_table;
 struct shared_answer {
     char name[DNS_NAME_MAX];
     uint16_t type;
-    uint64_t servers; /* a hash of the set that is asked */
+    uint64_t servers; /* a hash of the set that is asked, and of the zone it is asked for */
     unsigned users;   /* queries that lead, follow or are about to read */
     struct query *leader;
     TAILQ_HEAD(, query) followers;
@@ -79,9 +79,9 @@ struct shared_answer {
 };
 struct share_table *share_table_new(void);
 void share_table_free(struct share_table *table);
-/* The place of that question to those servers, one more user; NULL: none is free. */
+/* The place of that question to those servers of that zone (NULL: any), one more user; NULL: none is free. */
 struct shared_answer *share_get(struct share_table *table, const struct server_list *servers,
-                                const char *name, uint16_t type);
+                                const char *zone, const char *name, uint16_t type);
 void share_release(struct shared_answer *answer);
 /* False: out of memory. */
 bool share_keep(struct shared_answer *answer, const struct dns_message *message,
@@ -91,6 +91,9 @@ struct query_options {
     bool is_shared; /* may be answered together with other checks' (dns_share_ms) */
     /* SERVFAIL, REFUSED and the like are answers too (a lame server is to be named), never shared ones. */
     bool takes_any_rcode;
+    /* The one whose servers are asked: an answer without authority that is no referral below it is none, and
+     * the next server is asked. NULL: not looked at. As long as the job lives. */
+    const char *zone;
 };
 
 /* Asks the servers in turn, starting at a random one, until one answers. The answer lives in the job's

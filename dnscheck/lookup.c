@@ -278,9 +278,14 @@ static void on_answer(void *context, const struct dns_message *message, const st
         take_answer(lookup);
 }
 
+static bool start_query(struct lookup *lookup) {
+    const struct query_options options = {.zone = lookup->cut->name};
+    return transport_query(lookup->job, &lookup->cut->addresses, lookup->name, lookup->type, &options,
+                           on_answer, lookup);
+}
+
 static void ask(struct lookup *lookup) {
-    if (!transport_query(lookup->job, &lookup->cut->addresses, lookup->name, lookup->type, NULL, on_answer,
-                         lookup))
+    if (!start_query(lookup))
         fail(lookup, "out of memory");
 }
 
@@ -292,5 +297,5 @@ bool lookup_start(struct dnscheck_job *job, const struct cut *cut, const char *n
     *lookup = (struct lookup){
         .job = job, .cut = cut, .type = type, .is_secure = true, .done = done, .context = context};
     strcpy(lookup->name, name);
-    return transport_query(job, &cut->addresses, name, type, NULL, on_answer, lookup);
+    return start_query(lookup);
 }

@@ -56,8 +56,10 @@ static bool is_free(const struct shared_answer *place) {
 }
 
 struct shared_answer *share_get(struct share_table *table, const struct server_list *servers,
-                                const char *name, uint16_t type) {
+                                const char *zone, const char *name, uint16_t type) {
     uint64_t group = hash_servers(table->seed, servers);
+    if (zone != NULL) /* what is lame for one is a referral for another above */
+        group = mix(group, zone, strlen(zone) + 1);
     uint64_t hash = mix(mix(table->seed ^ group, name, strlen(name)), &type, sizeof type);
     struct shared_answer *oldest = NULL;
     for (size_t i = 0; i < PROBES; i++) {

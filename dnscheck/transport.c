@@ -37,6 +37,7 @@ struct query {
     uint8_t wire[DNS_QUERY_MAX + 2]; /* two bytes of length in front, for TCP */
     size_t wire_length;
     unsigned mismatches;
+    bool without_edns; /* the server refused it, over TCP it would again */
     int64_t started_ms;
     uint8_t *stream; /* TCP: what has come */
     size_t stream_length;
@@ -254,6 +255,7 @@ static bool start_attempt(struct query *query, enum query_step step) {
     uint16_t id;
     query->step = step;
     query->mismatches = 0;
+    query->without_edns = step == STEP_UDP_PLAIN || (step == STEP_TCP && query->without_edns);
     query->is_sent = false;
     query->started_ms = clock_monotonic_ms();
     query->state = find_state(dnscheck->servers, query->server);
@@ -270,8 +272,8 @@ static bool start_attempt(struct query *query, enum query_step step) {
         event_free(query->event);
     query->event = NULL;
     random_bytes(&id, sizeof id);
-    query->wire_length = dns_build_query(query->wire + 2, id, query->name, query->type,
-                                         step != STEP_UDP_PLAIN, dnscheck->anchors != NULL);
+    query->wire_length = dns_build_query(query->wire + 2, id, query->name, query->type, !query->without_edns,
+                                         dnscheck->anchors != NULL);
     query->wire[0] = (uint8_t)(query->wire_length >> 8);
     query->wire[1] = (uint8_t)query->wire_length;
     int type = step == STEP_TCP ? SOCK_STREAM : SOCK_DGRAM;
@@ -313,6 +315,20 @@ static void retry_same(struct query *query, enum query_step step, const char *wh
     }
 }
 
+/* A server that is named for the zone and does not have it. */
+static bool is_lame(const struct query *query, const struct dns_message *message) {
+    if (query->options.zone == NULL || message->is_authoritative)
+        return false;
+    for (size_t i = 0; i < message->count; i++) {
+        const struct dns_record *record = &message->records[i];
+        if (record->section == DNS_AUTHORITY && record->type == DNS_NS &&
+            strcmp(record->owner, query->options.zone) != 0 &&
+            dns_is_below(record->owner, query->options.zone) && dns_is_below(query->name, record->owner))
+            return false;
+    }
+    return true;
+}
+
 static bool is_usable(const struct query *query, const struct dns_message *message) {
     return message->rcode == DNS_NOERROR || message->rcode == DNS_NXDOMAIN || query->options.takes_any_rcode;
 }
@@ -339,15 +355,16 @@ static void take_answer(struct query *query, const uint8_t *wire, size_t length)
     }
     query->state->failures = 0;
     query->state->avoid_until_ms = 0;
-    if (is_usable(query, message)) {
-        note(query, message, NULL);
+    note(query, message, NULL);
+    bool is_answer = is_usable(query, message);
+    if (is_answer && !is_lame(query, message)) {
         finish(query, message, NULL);
         return;
     }
-    note(query, message, NULL);
-    query->last_failure = message->rcode == DNS_SERVFAIL  ? "servfail"
-                          : message->rcode == DNS_REFUSED ? "refused"
-                                                          : "error answer";
+    query->last_failure = is_answer ? "a name server does not answer for its zone (lame)"
+                          : message->rcode == DNS_SERVFAIL ? "servfail"
+                          : message->rcode == DNS_REFUSED  ? "refused"
+                                                           : "error answer";
     end_attempt(query);
     next_attempt(query);
 }
@@ -525,7 +542,8 @@ static bool join(struct query *query) {
     struct dnscheck *dnscheck = query->job->dnscheck;
     if (!query->options.is_shared || query->options.takes_any_rcode || dnscheck->settings.share_ms == 0)
         return false;
-    struct shared_answer *shared = share_get(dnscheck->share, &query->servers, query->name, query->type);
+    struct shared_answer *shared =
+        share_get(dnscheck->share, &query->servers, query->options.zone, query->name, query->type);
     query->shared = shared;
     if (shared == NULL)
         return false;

@@ -6,8 +6,6 @@
 
 #define ROOT_TRUST_MAX_S 3600
 
-static const struct query_options shared = {.is_shared = true};
-
 struct chain {
     struct dnscheck_job *job;
     const struct cut *parent;
@@ -85,7 +83,8 @@ static void on_keys(void *context, const struct dns_message *message, const stru
 }
 
 static void ask_keys(struct chain *chain) {
-    if (!transport_query(chain->job, &chain->child->addresses, chain->child->name, DNS_DNSKEY, &shared,
+    const struct query_options options = {.is_shared = true, .zone = chain->child->name};
+    if (!transport_query(chain->job, &chain->child->addresses, chain->child->name, DNS_DNSKEY, &options,
                          on_keys, chain))
         fail(chain, "out of memory");
 }
@@ -144,5 +143,6 @@ bool trust_establish(struct dnscheck_job *job, const struct cut *parent, struct 
         succeed(chain, trust_new(child->name, false));
         return true;
     }
-    return transport_query(job, &parent->addresses, child->name, DNS_DS, &shared, on_ds, chain);
+    const struct query_options options = {.is_shared = true, .zone = parent->name};
+    return transport_query(job, &parent->addresses, child->name, DNS_DS, &options, on_ds, chain);
 }

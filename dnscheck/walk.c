@@ -174,10 +174,9 @@ static bool is_strictly_below(const char *name, const char *zone) {
 }
 
 static bool ask(struct walk *walk, uint16_t type, query_done *done) {
-    static const struct query_options shared = {.is_shared = true};
     bool is_zones_own = walk->kind == WALK_FIRST_CUT || walk->kind == WALK_TARGET;
-    return transport_query(walk->job, &walk->cut->addresses, child_of(walk), type,
-                           is_zones_own ? NULL : &shared, done, walk);
+    const struct query_options options = {.is_shared = !is_zones_own, .zone = walk->cut->name};
+    return transport_query(walk->job, &walk->cut->addresses, child_of(walk), type, &options, done, walk);
 }
 
 static void on_parents_word(void *context, const struct dns_message *message, const struct dns_server *server,

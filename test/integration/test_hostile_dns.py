@@ -34,7 +34,7 @@ def farm():
 
 
 def check(farm, world, directory, names=("www.shop.test",), zone="shop.test", servers=OURS, caa=None, anchor=False,
-          account=None, txt=None, budget=BUDGET):
+          account=None, txt=None, budget=BUDGET, foreign_parent=None):
     """(verdict, reason, whole result)"""
     farm.world = world
     hints = directory / "hints"
@@ -48,6 +48,8 @@ def check(farm, world, directory, names=("www.shop.test",), zone="shop.test", se
         command += ["--account-uri", account]
     if txt:
         command += ["--txt", txt]
+    if foreign_parent:
+        command += ["--foreign-parent", foreign_parent]
     if anchor:
         (directory / "anchor").write_text(anchor if isinstance(anchor, str) else world.anchor())
         command += ["--trust-anchor", directory / "anchor"]
@@ -182,6 +184,52 @@ def a_zone_below_a_zone(world):
         www.deep.shop.test. A 203.0.113.9""")
     for server in world.at(11, 12):
         server.zones.append(deep)
+
+
+def add_deep(world, *lasts, is_delegated=True, name_servers=("ns1.provider.test.", "ns2.provider.test.")):
+    """deep.shop.test on servers of that number; shop.test has names there whether it delegates it or not."""
+    if is_delegated:
+        for each in name_servers:
+            world.shop.add(f"deep.shop.test. NS {each}")
+    else:
+        world.shop.add("deep.shop.test. A 203.0.113.9")
+    deep = Zone("deep.shop.test.", "www.deep.shop.test. A 203.0.113.9\n" +
+                "\n".join(f"deep.shop.test. NS {each}" for each in name_servers))
+    for server in world.at(*lasts):
+        server.zones.append(deep)
+
+
+DEEP = {"zone": "deep.shop.test", "names": ("www.deep.shop.test",)}
+
+
+@scenario("failed", "hidden", foreign_parent="shop.test", **DEEP)
+def a_zone_below_another_customers_on_servers_that_have_both(world):
+    add_deep(world, 11, 12, is_delegated=False)
+
+
+@scenario("failed", "hidden", foreign_parent="shop.test", **DEEP)
+def one_of_the_servers_of_another_customers_zone_has_the_zone_below_too(world):
+    world.ns2.listens = False
+    add_deep(world, 11, is_delegated=False)
+
+
+@scenario("refused", "not-delegated", foreign_parent="shop.test", servers="ns3.provider.test", **DEEP)
+def a_zone_below_another_customers_that_its_servers_do_not_have(world):
+    add_deep(world, 13, is_delegated=False, name_servers=("ns3.provider.test.",))
+
+
+@scenario("ok", "proxied", foreign_parent="shop.test", servers="ns3.provider.test", **DEEP)
+def a_zone_below_another_customers_that_is_delegated_by_a_referral(world):
+    add_deep(world, 13, name_servers=("ns3.provider.test.",))
+
+
+@scenario("failed", "hidden", foreign_parent="shop.test", zone="a.deep.shop.test", servers="ns3.provider.test",
+          names=("www.a.deep.shop.test",))
+def a_referral_by_a_zone_that_nobody_delegated_below_another_customers(world):
+    add_deep(world, 11, 12, is_delegated=False)
+    world.ns1.zones[-1].add("a.deep.shop.test. NS ns3.provider.test.")
+    world.at(13)[0].zones.append(Zone("a.deep.shop.test.", """a.deep.shop.test. NS ns3.provider.test.
+        www.a.deep.shop.test. A 203.0.113.9"""))
 
 
 @scenario("ok", "proxied")
@@ -858,6 +906,39 @@ def a_server_that_refuses_edns(world):
         return [wire[:2] + b"\x80\x01\x00\x00\x00\x00\x00\x00\x00\x00"]
 
     world.hook(no_edns)
+
+
+@scenario("ok", "proxied")
+def a_server_that_refuses_edns_and_truncates(world):
+    def no_edns(query, wire, transport, server):
+        if query.edns >= 0:
+            return [wire[:2] + b"\x80\x01\x00\x00\x00\x00\x00\x00\x00\x00"]
+        if transport == "tcp":
+            return None
+        answer = server.resolve(query)
+        answer.is_truncated, answer.answer, answer.authority, answer.additional = True, [], [], []
+        return [answer.to_wire()]
+
+    world.hook(no_edns)
+
+
+@pytest.mark.parametrize("lame", [2, 3])
+@pytest.mark.parametrize("is_upward", [True, False], ids=["upward-referral", "without-authority"])
+def test_one_lame_server_of_the_parents_two_does_not_matter(farm, tmp_path, lame, is_upward):
+    """It answers politely, but has no authority: the other one is asked. Which comes first is chance."""
+    def answer_politely(query, wire, transport, server):
+        answer = server.resolve(query)
+        answer.is_authoritative, answer.answer, answer.authority, answer.additional = False, [], [], []
+        if is_upward:
+            answer.authority.append(server_of_the_root.get(name("."), TYPE("NS")))
+        return [answer.to_wire()]
+
+    for _ in range(4):
+        world = World()
+        server_of_the_root = world.root
+        world.at(lame)[0].hooks.append(answer_politely)
+        verdict, reason, found = check(farm, world, tmp_path)
+        assert (verdict, reason) == ("ok", "proxied"), found
 
 
 @scenario("ok", "proxied")
