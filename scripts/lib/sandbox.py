@@ -61,13 +61,20 @@ def parse_arguments():
     up.add_argument("--set", action="append", metavar="SECTION.KEY=VALUE", help="any other setting (repeatable)")
     down = verbs.add_parser("down", parents=[common], help="end what was started and remove the folder")
     down.add_argument("--keep", action="store_true", help="keep the folder: `up` continues with it")
-    dns = verbs.add_parser("dns", parents=[common], help="change the DNS tree; returns when it is served")
+    dns = verbs.add_parser("dns", parents=[common], help="change the DNS tree; returns when it is served", add_help=False,
+                           allow_abbrev=False)
+    dns.add_argument("--help", action="help", help="show this help message and exit")
     dns.add_argument("change", choices=["proxy", "gray", "cname", "delegate", "undelegate", "add-txt", "del-txt"])
     dns.add_argument("name")
     dns.add_argument("value", nargs="?", help="text of add-txt and del-txt, target of cname, name servers (a,b) of "
                                               "delegate instead of the assigned ones")
     verbs.add_parser("status", parents=[common], help="print what runs")
-    return parser, parser.parse_args()
+    arguments, others = parser.parse_known_args()
+    if arguments.verb == "dns" and arguments.value is None and len(others) == 1:
+        arguments.value = others.pop()  # one token in 64 begins with "-"
+    if others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    return parser, arguments
 
 
 def given_options(parser, arguments):
