@@ -45,7 +45,7 @@ static uint64_t hash_server(uint64_t seed, const struct dns_server *server) {
 }
 
 static uint64_t hash_servers(uint64_t seed, const struct server_list *servers) {
-    uint64_t sum = 0; /* the same set in another order is the same */
+    uint64_t sum = seed; /* the same set in another order is the same */
     for (size_t i = 0; i < servers->count; i++)
         sum += hash_server(seed, &servers->items[i]);
     return sum;
