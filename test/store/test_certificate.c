@@ -192,7 +192,7 @@ static void list_filters_combine(void **state) {
         assert_ok(CALL(f, store_claim_order, f->arena, owner->order.id, attempt, 1, SPKI_B, SPKI_A, &order));
         struct store_certificate certificate =
             new_certificate(owner, arena_printf(f->arena, "0%d23456789abcdef0123456789abcdef", i), SPKI_A);
-        certificate.not_after = now_seconds() + (i - 1) * 86400;
+        certificate.not_after = now_seconds() + (i - 1) * 86400 + 1800;
         assert_ok(CALL(f, store_commit_certificate, &certificate, attempt, NULL));
     }
     assert_ok(CALL(f, store_revoke_certificate, "0323456789abcdef0123456789abcdef", now_seconds(), 0, "admin",
