@@ -1,12 +1,9 @@
 """RFC 8555 7.4: orders: names, times, profiles, the list of an account's orders, and DNS that does not answer."""
 
-import contextlib
 import datetime
 import json
-import os
 import re
 import secrets
-import signal
 import time
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from acme_kit import shared, issued  # noqa: F401: fixtures
 from acme_kit import EXTENSIONS, MALFORMED, refused
 from acme_raw import make_csr, make_key, unb64
+from under_test import silent_name_servers
 from verify import load_chain, verify_certificate
 
 PAGE = 5
@@ -361,23 +359,6 @@ def test_a_cursor_that_was_not_given_out_breaks_nothing(shared, issued, query):
 
 
 # --- Retry-After ---
-
-@contextlib.contextmanager
-def silent_name_servers(sandbox):
-    """The provider's name servers stop answering, as after an outage."""
-    parent = sandbox.processes.pid("nsd-provider")
-    found, waiting = [], [parent]
-    while waiting:
-        found.append(waiting.pop())
-        waiting += [int(pid) for pid in Path(f"/proc/{found[-1]}/task/{found[-1]}/children").read_text().split()]
-    try:
-        for pid in found:
-            os.kill(pid, signal.SIGSTOP)
-        yield
-    finally:
-        for pid in found:
-            os.kill(pid, signal.SIGCONT)
-
 
 def test_a_dns_failure_is_told_apart_and_says_when_to_try_again(own_sandbox):
     client, zone = own_sandbox.client(), own_sandbox.new_zone()

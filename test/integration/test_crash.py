@@ -15,24 +15,12 @@ import time
 import pytest
 
 from acme_raw import make_csr, make_key
-from under_test import wait_until
+from under_test import stopped, wait_until
 from verify import der_of, load_chain
 
 SANDBOX_OPTIONS = ("--workers", "4")
 BROKEN = (OSError, ssl.SSLError, http.client.HTTPException)
 SETTLED = 60  # seconds in which recovery must have decided about every order
-
-
-@contextlib.contextmanager
-def stopped(*pids):
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 class Issuance:

@@ -1,12 +1,10 @@
 """A zone's life by DNS alone: pending -> active -> moved -> active; never by failures; and many orders share a parent's
 answer."""
 
-import os
-import signal
 import threading
 import time
 
-from under_test import children, run, wait_until
+from under_test import run, silent_name_servers, wait_until
 
 SANDBOX_OPTIONS = ("--set", "dns.zone_pending_interval_seconds=1", "--set", "dns.zone_sweep_interval_seconds=1",
                    "--set", "dns.zone_moved_after=3", "--set", "dns.moved_zone_certificates=withdraw",
@@ -51,18 +49,10 @@ def test_a_zone_that_leaves_moves_only_after_repeated_negatives_and_comes_back(o
 def test_failures_never_move_a_zone(own_sandbox):
     """Its name servers are silent: that proves nothing about who owns it."""
     zone = own_sandbox.new_zone()
-    leader = own_sandbox.processes.pid("nsd-provider")
-    servers = [leader, *children(leader)]
-    servers += [each for child in servers[1:] for each in children(child)]
-    for pid in servers:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with silent_name_servers(own_sandbox):
         assert wait_until(lambda: "not answer" in own_sandbox.admin.get(f"zones/{zone}")["reason"], 60, pause=0.5)
         assert status(own_sandbox, zone) == "active"
         assert own_sandbox.admin.get(f"zones/{zone}").get("negatives", 0) == 0
-    finally:
-        for pid in servers:
-            os.kill(pid, signal.SIGCONT)
     assert wait_until(lambda: "delegated to" in own_sandbox.admin.get(f"zones/{zone}")["reason"], 60, pause=0.5)
 
 

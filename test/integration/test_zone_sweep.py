@@ -1,9 +1,6 @@
 """The sweep of zones while some of them have silent name servers."""
 
-import os
-import signal
-
-from under_test import children, wait_until
+from under_test import silent_name_servers, wait_until
 
 SANDBOX_OPTIONS = ("--set", "dns.zone_pending_interval_seconds=1", "--set", "dns.zone_sweep_interval_seconds=1",
                    "--set", "dns.dns_deadline_ms=90000", "--set", "dns.dns_query_timeout_ms=45000", "--workers", "1")
@@ -11,12 +8,7 @@ SANDBOX_OPTIONS = ("--set", "dns.zone_pending_interval_seconds=1", "--set", "dns
 
 def test_silent_name_servers_hold_up_only_their_own_zones(own_sandbox):
     own_sandbox.new_zone()
-    leader = own_sandbox.processes.pid("nsd-provider")
-    servers = [leader, *children(leader)]
-    servers += [each for child in servers[1:] for each in children(child)]
-    for pid in servers:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with silent_name_servers(own_sandbox):
         def pending():
             return sum(value for name, value in own_sandbox.admin.metrics().items()
                        if name.startswith("originca_dns_checks_in_progress"))
@@ -31,6 +23,3 @@ def test_silent_name_servers_hold_up_only_their_own_zones(own_sandbox):
 
         assert wait_until(is_checked_again, 30, pause=0.2), checked
         assert pending() >= 1
-    finally:
-        for pid in servers:
-            os.kill(pid, signal.SIGCONT)

@@ -1,10 +1,12 @@
 """A sandbox as the tests hold it: its settings, its admin API, its DNS, its processes."""
 
+import contextlib
 import itertools
 import json
 import os
 import secrets
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -45,6 +47,27 @@ def free_port_base(count=3):
         except OSError:
             continue
     raise RuntimeError("no free ports found")
+
+
+@contextlib.contextmanager
+def stopped(*pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def silent_name_servers(sandbox):
+    """The provider's name servers do not answer, as in an outage."""
+    found, waiting = [], [sandbox.processes.pid("nsd-provider")]
+    while waiting:
+        found.append(waiting.pop())
+        waiting += children(found[-1])
+    return stopped(*found)
 
 
 class _bound:
