@@ -7,7 +7,6 @@ import pty
 import re
 import secrets
 import select
-import signal
 import subprocess
 import time
 
@@ -338,7 +337,7 @@ def test_top_counts_every_event_once_whatever_look_it_falls_between(sandbox, she
                 if all(count > 0.5 for count in counts.values()):
                     break
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.communicate(timeout=30)
     client.close()
     assert counts["certificates"] == pytest.approx(1, abs=0.1) and counts["replies_2xx"] > 0.5, counts
@@ -381,7 +380,7 @@ def screens(command, environment, count, in_terminal):
     while time.monotonic() < deadline and len(re.findall(rb"originca  20|\"time\"", output)) < count:
         if select.select([reader], [], [], 1)[0]:
             output += os.read(reader, 65536)
-    process.send_signal(signal.SIGINT)
+    process.terminate()
     process.wait(30)
     os.close(reader)
     return output.decode(errors="replace")
