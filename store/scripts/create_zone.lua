@@ -1,5 +1,6 @@
--- Adds a zone, pending, with the first set of name servers that no other customer's zone of that name has.
--- keys: customer:<id>, zone:<id>, zone-name:<name>, zones, zones:pending, customer-zones:<customer>, zones-due
+-- Adds a zone, pending, with the first set of name servers that no other customer's zone of that name has; where it
+-- can be, one that shares none with another customer's zone above, whose servers could not show its delegation.
+-- keys: customer:<id>, zone:<id>, zone-name:<name or what is above>, zones, zones:pending, customer-zones:<customer>, zones-due
 -- arguments: id, name, customer, then the candidate sets, each its names with blanks between
 -- result: ok, id, fields | conflict, message, id, fields (of the one that exists) | notfound | limit
 -- uses: common, zone
@@ -16,9 +17,19 @@ local taken = {}
 for holder, zone in pairs(by_name) do
   if holder ~= 'active' then taken[redis.call('HGET', 'zone:' .. zone, 'servers') or ''] = true end
 end
+local above = {}
+local _, parent = find_foreign_parent(name, customer)
+if parent then
+  for server in string.gmatch(redis.call('HGET', 'zone:' .. parent, 'servers'), '%S+') do above[server] = true end
+end
 local servers
 for i = 4, #ARGV do
-  if not taken[ARGV[i]] then servers = ARGV[i] break end
+  local is_shared = false
+  for server in string.gmatch(ARGV[i], '%S+') do is_shared = is_shared or above[server] end
+  if not taken[ARGV[i]] then
+    servers = (is_shared and servers) or ARGV[i]
+    if not is_shared then break end
+  end
 end
 if not servers then
   return {'limit', 'every set of name servers is assigned to other customers\' zones of this name'}

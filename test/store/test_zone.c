@@ -37,6 +37,27 @@ static void customers_sharing_a_name_get_different_servers(void **state) {
     assert_code(CALL(f, store_create_zone, f->arena, "x.test", "nobody", &two_sets, &again), ERROR_NOT_FOUND);
 }
 
+static void zone_below_another_customers_shares_no_server_with_it_where_that_can_be(void **state) {
+    static const char *const apart[] = {"ns1.p.test", "ns4.p.test", "ns3.p.test",
+                                        "ns4.p.test", "ns5.p.test", "ns6.p.test"};
+    static const struct store_zone_candidates sets = {apart, 2, 3}, shared_sets = {apart, 2, 1};
+    struct fixture *f = *state;
+    struct store_customer a, b;
+    struct store_zone above, below;
+    assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
+    assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
+    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", a.id, &two_sets, &above));
+    assert_ok(CALL(f, store_create_zone, f->arena, "one.shop.test", b.id, &sets, &below));
+    assert_string_equal(below.name_servers[0], "ns1.p.test"); /* nobody has proven the one above */
+    record(f, &above, true, false, now_seconds());
+    assert_ok(CALL(f, store_create_zone, f->arena, "two.shop.test", b.id, &sets, &below));
+    assert_string_equal(below.name_servers[0], "ns3.p.test");
+    assert_ok(CALL(f, store_create_zone, f->arena, "three.shop.test", a.id, &sets, &below));
+    assert_string_equal(below.name_servers[0], "ns1.p.test");
+    assert_ok(CALL(f, store_create_zone, f->arena, "four.shop.test", b.id, &shared_sets, &below));
+    assert_string_equal(below.name_servers[0], "ns1.p.test"); /* there is no other */
+}
+
 static void zone_is_found_by_id_name_and_customer(void **state) {
     struct fixture *f = *state;
     struct store_customer a, b;
@@ -314,6 +335,7 @@ static void zones_page_by_customer(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_case(customers_sharing_a_name_get_different_servers),
+        test_case(zone_below_another_customers_shares_no_server_with_it_where_that_can_be),
         test_case(zone_is_found_by_id_name_and_customer),
         test_case(status_follows_the_checks),
         test_case(repeated_check_counts_once),

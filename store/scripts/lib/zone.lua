@@ -5,19 +5,26 @@ local function move_zone(id, from, to, score)
   redis.call('HSET', 'zone:' .. id, 'status', to)
 end
 
--- A zone's fields for a reply, and with them the closest active zone above it where that is another customer's.
-local function add_foreign_parent(flat, name, customer)
+-- Name and id of the closest active zone above, where it is another customer's.
+local function find_foreign_parent(name, customer)
   local above = string.match(name, '%.(.+)$')
   while above do
     local id = redis.call('HGET', 'zone-name:' .. above, 'active')
     if id then
-      if redis.call('HGET', 'zone:' .. id, 'customer') ~= customer then
-        flat[#flat + 1] = 'foreign_parent'
-        flat[#flat + 1] = above
-      end
-      break
+      if redis.call('HGET', 'zone:' .. id, 'customer') == customer then return nil end
+      return above, id
     end
     above = string.match(above, '%.(.+)$')
+  end
+  return nil
+end
+
+-- A zone's fields for a reply, and with them that zone's name.
+local function add_foreign_parent(flat, name, customer)
+  local above = find_foreign_parent(name, customer)
+  if above then
+    flat[#flat + 1] = 'foreign_parent'
+    flat[#flat + 1] = above
   end
   return flat
 end
