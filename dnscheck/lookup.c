@@ -210,18 +210,6 @@ static bool take_records(struct lookup *lookup, struct lookup_result *result) {
     return true;
 }
 
-/* A referral to below the zone we asked: the name belongs to a further cut. */
-static const char *find_subzone(const struct lookup *lookup, const struct dns_message *message) {
-    for (size_t i = 0; i < message->count; i++) {
-        const struct dns_record *record = &message->records[i];
-        if (record->section == DNS_AUTHORITY && record->type == DNS_NS &&
-            strcmp(record->owner, lookup->cut->name) != 0 && dns_is_below(record->owner, lookup->cut->name) &&
-            dns_is_below(lookup->name, record->owner))
-            return record->owner;
-    }
-    return NULL;
-}
-
 static void take_answer(struct lookup *lookup) {
     const struct dns_message *message = lookup->message;
     const char *failure = NULL;
@@ -268,14 +256,18 @@ static void on_answer(void *context, const struct dns_message *message, const st
     lookup->message = message;
     lookup->server = result.server = server->name;
     lookup->is_behind_alias = false;
-    result.subzone = message->is_authoritative ? NULL : find_subzone(lookup, message);
-    result.is_subzone = result.subzone != NULL;
-    if (result.is_subzone)
+    /* To below the zone we asked: the name belongs to a further cut. */
+    const struct dns_record *referral =
+        message->is_authoritative ? NULL : dns_find_referral(message, lookup->cut->name, lookup->name);
+    if (referral != NULL) {
+        result.subzone = referral->owner;
+        result.is_subzone = true;
         finish(lookup, &result);
-    else if (!message->is_authoritative)
+    } else if (!message->is_authoritative) {
         fail(lookup, "a name server does not answer for its zone (lame)");
-    else
+    } else {
         take_answer(lookup);
+    }
 }
 
 static bool start_query(struct lookup *lookup) {

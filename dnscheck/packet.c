@@ -298,6 +298,17 @@ const struct dns_record *dns_find(const struct dns_message *message, int section
     return NULL;
 }
 
+const struct dns_record *dns_find_referral(const struct dns_message *message, const char *zone,
+                                           const char *name) {
+    for (size_t i = 0; i < message->count; i++) {
+        const struct dns_record *record = &message->records[i];
+        if (record->section == DNS_AUTHORITY && record->type == DNS_NS && strcmp(record->owner, zone) != 0 &&
+            dns_is_below(record->owner, zone) && dns_is_below(name, record->owner))
+            return record;
+    }
+    return NULL;
+}
+
 bool dns_is_below(const char *name, const char *zone) {
     size_t length = strlen(name), zone_length = strlen(zone);
     if (zone_length == 0)

@@ -71,5 +71,9 @@ const char *dns_rcode_name(uint16_t rcode, char out[16]);
 /* The record of that owner, type and section after `after` (NULL: the first). */
 const struct dns_record *dns_find(const struct dns_message *message, int section, const char *owner,
                                   uint16_t type, const struct dns_record *after);
+/* The first NS record of a referral to where `name` is: in the authority section, of an owner below the zone
+ * whose servers were asked, above the name or at it. */
+const struct dns_record *dns_find_referral(const struct dns_message *message, const char *zone,
+                                           const char *name);
 /* Is `name` the zone or below it? Everything is below the root "". */
 bool dns_is_below(const char *name, const char *zone);

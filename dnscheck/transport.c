@@ -317,16 +317,9 @@ static void retry_same(struct query *query, enum query_step step, const char *wh
 
 /* A server that is named for the zone and does not have it. */
 static bool is_lame(const struct query *query, const struct dns_message *message) {
-    if (query->options.zone == NULL || message->is_authoritative)
-        return false;
-    for (size_t i = 0; i < message->count; i++) {
-        const struct dns_record *record = &message->records[i];
-        if (record->section == DNS_AUTHORITY && record->type == DNS_NS &&
-            strcmp(record->owner, query->options.zone) != 0 &&
-            dns_is_below(record->owner, query->options.zone) && dns_is_below(query->name, record->owner))
-            return false;
-    }
-    return true;
+    const char *zone = query->options.zone;
+    return zone != NULL && !message->is_authoritative &&
+           dns_find_referral(message, zone, query->name) == NULL;
 }
 
 static bool is_usable(const struct query *query, const struct dns_message *message) {

@@ -130,20 +130,6 @@ static const char *child_of(const struct walk *walk) {
     return walk->name;
 }
 
-/* The closest referral: an NS set in the authority section, below the cut that was asked, above or at the
- * name. */
-static const struct dns_record *find_referral(const struct walk *walk, const struct dns_message *message) {
-    for (size_t i = 0; i < message->count; i++) {
-        const struct dns_record *record = &message->records[i];
-        if (record->section == DNS_AUTHORITY && record->type == DNS_NS &&
-            strcmp(record->owner, walk->cut->name) != 0 &&
-            (*walk->cut->name == '\0' || dns_is_below(record->owner, walk->cut->name)) &&
-            dns_is_below(walk->name, record->owner))
-            return record;
-    }
-    return NULL;
-}
-
 /* Broken servers deny empty non-terminals or choke on NS questions: asked for the whole name they do better.
  */
 static bool relax(struct walk *walk) {
@@ -217,7 +203,7 @@ static void on_answer(void *context, const struct dns_message *message, const st
         return;
     }
     const char *child = child_of(walk);
-    const struct dns_record *referral = find_referral(walk, message);
+    const struct dns_record *referral = dns_find_referral(message, walk->cut->name, walk->name);
     bool is_alias =
         message->is_authoritative && dns_find(message, DNS_ANSWER, child, DNS_CNAME, NULL) != NULL;
     /* With an alias it is about the target (RFC 6604 3). */
