@@ -135,9 +135,9 @@ static const char *judge_match(const ldns_rr *proof, ldns_rr_type type) {
         return "the proof of absence says that the type is there";
     if (type == LDNS_RR_TYPE_DS && has_type(proof, LDNS_RR_TYPE_SOA))
         return "the proof that there is no DS is the child's own";
+    /* RFC 6840 4.4: else any name of a signed zone could be made an unsigned zone. */
     if (type == LDNS_RR_TYPE_DS && !has_type(proof, LDNS_RR_TYPE_NS))
-        return no_delegation; /* RFC 6840 4.4: else any name of a signed zone could be made an unsigned zone
-                               */
+        return no_delegation;
     if (type != LDNS_RR_TYPE_DS && has_type(proof, LDNS_RR_TYPE_NS) && !has_type(proof, LDNS_RR_TYPE_SOA))
         return "the proof of absence is the parent's side of a delegation";
     return NULL;

@@ -11,8 +11,9 @@
 #define ADDRESSES_MAX 32
 #define EVIDENCE_QUERIES_MAX 60
 
-struct dns_server { /* one address of a name server */
-    union {         /* a sockaddr_storage is four times as large, and a pending check holds many */
+/* One address of a name server. A sockaddr_storage is four times as large, and a pending check holds many. */
+struct dns_server {
+    union {
         struct sockaddr any;
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
