@@ -49,9 +49,12 @@ static void set_ready(struct fence *fence, bool is_ready, const char *reason) {
     bool has_changed = worker->is_ready != is_ready || strcmp(worker->not_ready_reason, reason) != 0;
     worker->is_ready = is_ready;
     snprintf(worker->not_ready_reason, sizeof worker->not_ready_reason, "%s", reason);
-    if (has_changed)
-        log_event(is_ready ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, is_ready ? "serving" : "not serving",
-                  "reason", is_ready ? NULL : reason, NULL);
+    if (!has_changed)
+        return;
+    log_event(is_ready ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, is_ready ? "serving" : "not serving", "reason",
+              is_ready ? NULL : reason, NULL);
+    if (worker->publish_metrics != NULL)
+        worker->publish_metrics(worker); /* alarms hang on originca_worker_ready */
 }
 
 static void end_pass(struct fence *fence) {

@@ -14,7 +14,7 @@
 
 #define READ_PIECE 16384
 #define LINGER_MS 2000
-#define LINGER_BYTES (256 * 1024)
+#define LINGER_BYTES (4 * 1024 * 1024)
 #define RECORD_MAX 16384
 #define EMPTY_LINES_MAX 2
 

@@ -299,7 +299,8 @@ def random_kill(sandbox):
     """True where something was there to be killed. Redis has nobody but us to start it again."""
     victim = random.choices(["worker", "signer", "redis"], [5, 1, 4])[0]
     if victim == "redis":
-        restart_redis(sandbox)
+        sandbox.kill(sandbox.processes.pid("redis"))
+        sandbox.start_redis()
         return True
     pid = sandbox.signer() if victim == "signer" else random.choice(sandbox.workers() or [None])
     if pid is None:

@@ -1012,10 +1012,12 @@ def test_a_longer_body_in_chunks_is_refused_at_the_limit(sandbox, listener, text
         assert wire.end() == b""
 
 
-def test_a_client_that_sends_its_whole_body_first_still_reads_the_refusal(sandbox):
+@pytest.mark.parametrize("length", [3 * BODY_LIMIT, 50 * BODY_LIMIT])
+@pytest.mark.parametrize("listener", LISTENERS)
+def test_a_client_that_sends_its_whole_body_first_still_reads_the_refusal(sandbox, listener, length):
     """Closing on unread bytes would reset the connection under the reply."""
-    with Wire(sandbox, "http") as wire:
-        wire.send(request("POST", POST["http"], f"Content-Length: {3 * BODY_LIMIT}") + "a" * 3 * BODY_LIMIT)
+    with Wire(sandbox, listener) as wire:
+        wire.send(request("POST", POST[listener], f"Content-Length: {length}") + "a" * length)
         assert wire.reply().status == 413
         assert wire.end() == b""
 

@@ -1,6 +1,7 @@
 """A sandbox as the tests hold it: its settings, its admin API, its DNS, its processes."""
 
 import contextlib
+import http.client
 import itertools
 import json
 import os
@@ -215,18 +216,28 @@ class SandboxUnderTest:
             os.kill(pid, 9)
             assert wait_end(pid, started, 10)
 
+    def readiness_of_workers(self):
+        """{worker: does it serve}; {} while nobody answers."""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            family = "originca_worker_ready"
+            return {name: value == 1 for name, value in self.admin.metrics().items() if name.startswith(family)}
+        return {}
+
     def kill_redis(self):
+        """Back when the workers know; one that was stopped or killed meanwhile is not waited for."""
         self.kill(self.processes.pid("redis"))
+        wait_until(lambda: not any(self.readiness_of_workers().values()), 2)
 
     def start_redis(self):
         self.processes.start("redis", ["redis-server", str(self.directory / "redis.conf")])
 
     def wait_ready(self, seconds=60):
+        """Until every worker serves: each comes back from an outage by its own pauses."""
         answers = []
 
         def is_ready():
             answers[:] = self.admin.readiness()
-            return answers[0]
+            return answers[0] and all(self.readiness_of_workers().values())
 
         assert wait_until(is_ready, seconds), f"not ready: {answers}\n{self.log_text()[-4000:]}"
 
