@@ -33,6 +33,7 @@ struct cut {
     size_t server_count;
     struct server_list addresses; /* names point into `servers` */
     bool has_more_servers;        /* than fit here: nobody can say that they are all assigned */
+    bool is_own_answer;           /* the servers of `parent` have this zone too and spoke as its own */
     struct trust *trust;          /* NULL: not validated (yet); a job's or the cache's reference */
     const struct cut *parent;     /* whose servers gave it; only in a job's memory */
 };

@@ -63,6 +63,14 @@ static bool has_address(const struct cut *cut, const char *server) {
     return false;
 }
 
+/* All its name servers lie in it, and nobody has said where they are. */
+static bool lacks_glue(const struct cut *cut) {
+    for (size_t i = 0; i < cut->server_count; i++)
+        if (!dns_is_below(cut->servers[i], cut->name))
+            return false;
+    return cut->addresses.count == 0;
+}
+
 /* Glue counts only for names below the zone that gives it: a server may speak for its own part of the tree
  * alone. */
 static void take_glue(struct walk *walk, struct cut *cut, const struct dns_message *message) {
@@ -77,6 +85,12 @@ static void take_glue(struct walk *walk, struct cut *cut, const struct dns_messa
                             walk->job->dnscheck->settings.port);
         }
     }
+}
+
+/* Without glue a zone is found by those alone who delegate it: what is cached does not know them. */
+static void keep_referral(const struct walk *walk) {
+    if (!lacks_glue(walk->cut))
+        referral_cache_put(walk->job->dnscheck->cache, walk->cut, walk->ttl);
 }
 
 static void take_cut(struct walk *walk, const struct dns_message *message, enum dns_section section,
@@ -98,13 +112,14 @@ static void take_cut(struct walk *walk, const struct dns_message *message, enum 
         ttl = record->ttl < ttl ? record->ttl : ttl;
     }
     take_glue(walk, cut, message);
+    cut->is_own_answer = section == DNS_ANSWER;
     cut->parent = walk->cut;
     walk->cut = cut;
     walk->labels = 1;
     walk->is_relaxed = false;
     walk->ttl = ttl;
     if (dnscheck->anchors == NULL && walk->kind != WALK_FIRST_CUT)
-        referral_cache_put(dnscheck->cache, cut, ttl);
+        keep_referral(walk);
     if (walk->kind == WALK_FIRST_CUT)
         end(walk, false, NULL);
     else
@@ -245,7 +260,7 @@ static void on_trust(void *context, const char *failure) {
         return;
     }
     if (walk->cut->parent != NULL)
-        referral_cache_put(walk->job->dnscheck->cache, walk->cut, walk->ttl);
+        keep_referral(walk);
     step(walk);
 }
 
@@ -348,6 +363,7 @@ struct completion {
     struct cut *cut;
     size_t next;
     unsigned depth, pending;
+    bool lacks_glue;
     struct cut host; /* what is found of the current server, kept in the cache as "@host" */
     uint32_t ttl;
     const char *failure;
@@ -386,20 +402,36 @@ static void on_host_address(void *context, const struct lookup_result *result) {
     complete_next(completion);
 }
 
-static void on_host_cut(void *context, struct cut *cut, bool is_nxdomain, const char *failure) {
-    struct completion *completion = context;
+static void ask_for_host(struct completion *completion, const struct cut *cut) {
     struct dnscheck_job *job = completion->job;
     const char *host = completion->cut->servers[completion->next];
+    completion->pending = 2;
+    if (!lookup_start(job, cut, host, DNS_A, on_host_address, completion) ||
+        !lookup_start(job, cut, host, DNS_AAAA, on_host_address, completion))
+        completion->done(completion->context, NULL, "out of memory");
+}
+
+static void on_host_cut(void *context, struct cut *cut, bool is_nxdomain, const char *failure) {
+    struct completion *completion = context;
     if (cut == NULL || is_nxdomain || cut->addresses.count == 0) {
         completion->failure = failure != NULL ? failure : "a name server's name does not exist";
         completion->next++;
         complete_next(completion);
         return;
     }
-    completion->pending = 2;
-    if (!lookup_start(job, cut, host, DNS_A, on_host_address, completion) ||
-        !lookup_start(job, cut, host, DNS_AAAA, on_host_address, completion))
+    ask_for_host(completion, cut);
+}
+
+/* A server that answers for parent and child alike need not add addresses to the child's NS set: it is asked.
+ */
+static void ask_parent_for_host(struct completion *completion) {
+    struct cut *cut = arena_copy(completion->job->scratch, completion->cut, sizeof *cut);
+    if (cut == NULL) {
         completion->done(completion->context, NULL, "out of memory");
+        return;
+    }
+    cut->addresses = completion->cut->parent->addresses;
+    ask_for_host(completion, cut);
 }
 
 static void complete_next(struct completion *completion) {
@@ -417,6 +449,10 @@ static void complete_next(struct completion *completion) {
             use_host(completion, known);
             continue;
         }
+        if (completion->lacks_glue && !cut->is_own_answer) {
+            completion->failure = "name servers inside their own zone, for which the zone above has no glue";
+            break;
+        }
         if (job->hosts_left == 0) {
             completion->failure = "more name servers without addresses than a check looks for";
             break;
@@ -425,7 +461,9 @@ static void complete_next(struct completion *completion) {
         completion->host = (struct cut){.server_count = 0};
         snprintf(completion->host.name, sizeof completion->host.name, "@%.252s", server);
         completion->ttl = job->dnscheck->settings.referral_max_ttl;
-        if (!walk_find_cut(job, server, WALK_CACHED, completion->depth, on_host_cut, completion))
+        if (completion->lacks_glue)
+            ask_parent_for_host(completion);
+        else if (!walk_find_cut(job, server, WALK_CACHED, completion->depth, on_host_cut, completion))
             completion->done(completion->context, NULL, "out of memory");
         return;
     }
@@ -440,6 +478,7 @@ bool walk_complete_addresses(struct dnscheck_job *job, struct cut *cut, unsigned
     completion->job = job;
     completion->cut = cut;
     completion->depth = depth;
+    completion->lacks_glue = lacks_glue(cut);
     completion->done = done;
     completion->context = context;
     complete_next(completion);

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from builds import ROOT, configure
@@ -73,12 +74,15 @@ class Runner:
             text = output.read()
         if status == 124:
             text += f"\nkilled after {seconds} s\n"
-        print(f"    {'ok' if status == 0 else f'exit {status}'}, {time.monotonic() - started:.0f} s", flush=True)
+        end = "ok" if status == 0 else f"exit {status}"
+        print(f"    {title}: {end}, {time.monotonic() - started:.0f} s", flush=True)
         return status, text
 
     def check(self, title, command, seconds, environment=None, directory=ROOT):
         """A step that counts as one test."""
-        status, text = self.run(title, command, seconds, environment, directory)
+        return self.judge(title, *self.run(title, command, seconds, environment, directory))
+
+    def judge(self, title, status, text):
         if status:
             print(tail(text))
         self.results.add(passed=status == 0, failures=[title] if status else [])
@@ -167,14 +171,20 @@ class Runner:
         seconds = 3 if self.options.quick else 15
         targets = sorted(path for path in directory.glob("test/*/fuzz_*") if path.is_file()
                          and os.access(path, os.X_OK))
-        for target in targets:
+
+        def run(target):
             what = target.name.removeprefix("fuzz_")
-            corpus = ROOT / "test" / target.parent.name / f"corpus_{what}"
+            title, corpus = f"fuzz {target.parent.name} {what}", ROOT / "test" / target.parent.name / f"corpus_{what}"
             with tempfile.TemporaryDirectory(prefix="originca-fuzz-") as found:
-                self.check(f"fuzz {target.parent.name} {what}", [
+                return title, *self.run(title, [
                     target, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=0",
                     f"-artifact_prefix={found}/", found, *([corpus] if corpus.is_dir() else [])],
                     seconds + 120, self.sanitizer_environment())
+
+        # Each keeps one core busy for a fixed time.
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            for title, status, text in pool.map(run, targets):
+                self.judge(title, status, text)
         if not targets:
             self.results.add(failures=["fuzz: no targets were built"])
 

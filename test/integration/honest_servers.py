@@ -36,6 +36,7 @@ class Zone:
     denial: str = "nsec"  # nsec3, optout
     ds: str = "right"  # what the parent says: right, wrong, none
     is_delegated: bool = True  # by its parent; the servers have the zone in any case
+    is_vanity: bool = False  # its name servers, those of the group, have names inside it
     shift: int = 0  # seconds by which the signatures' validity lies beside today
     key: object = None
     ds_text: str = ""
@@ -43,6 +44,12 @@ class Zone:
     @property
     def origin(self):
         return self.name + "."
+
+    @property
+    def hosts(self):
+        """{name server: address}"""
+        names = NAME_SERVERS[self.group]
+        return {f"ns{at}.{self.name}" if self.is_vanity else name: HOSTS[name] for at, name in enumerate(names, 1)}
 
 
 def is_below(name, zone):
@@ -188,18 +195,18 @@ class Tree:
         return [f"{zone.origin} IN DS 4711 13 2 {'5a' * 32}"]
 
     def _text(self, zone):
-        servers = NAME_SERVERS[zone.group]
+        servers = list(zone.hosts)
         lines = [f"$ORIGIN {zone.origin}", "$TTL 60",
                  f"@ IN SOA {servers[0]}. hostmaster.{servers[0]}. {SERIAL} 3600 600 86400 60"]
         lines += [f"@ IN NS {server}." for server in servers]
-        glued = set(servers)
+        glued = dict(zone.hosts)
         for child in self.zones:
             if child is zone or self.parent_of(child) is not zone or not child.is_delegated:
                 continue
-            lines += [f"{child.origin} IN NS {server}." for server in NAME_SERVERS[child.group]]
+            lines += [f"{child.origin} IN NS {server}." for server in child.hosts]
             lines += self._ds_lines(child)
-            glued |= set(NAME_SERVERS[child.group])
-        lines += [f"{host}. IN A {HOSTS[host]}" for host in sorted(glued) if is_below(host, zone.name)]
+            glued |= child.hosts
+        lines += [f"{host}. IN A {glued[host]}" for host in sorted(glued) if is_below(host, zone.name)]
         return "\n".join(lines) + "\n" + zone.records.strip() + "\n"
 
     def anchor(self):
@@ -210,13 +217,15 @@ class Tree:
 
 
 class Farm:
-    """`together`: one process answers for all zones at all addresses, as small hosters do it."""
+    """`together`: one process answers for all zones at all addresses, as small hosters do it, and says no more than it
+    must where it has a setting for that."""
 
     def __init__(self, program, tree, together=False):
         self.program, self.tree, self.port = program, tree, free_port_base(len(GROUPS) + 1)
         self.directory = Path(tempfile.mkdtemp(prefix="oca-dns-"))  # short: control sockets lie in it
         self.processes = Processes(self.directory, self.directory)
         self.groups = {"all": sum(GROUPS.values(), [])} if together else GROUPS
+        self._is_terse = "yes" if together else "no"
         self.relay = None
         start = {"nsd": self._nsd, "knot": self._knot, "bind": self._bind}[program]
         try:
@@ -264,7 +273,8 @@ class Farm:
         lines = ["server:", *[f"  ip-address: {address}@{self.port}" for address in addresses], "  server-count: 1",
                  '  username: ""', f'  zonesdir: "{self.tree.directory}"', '  database: ""', '  pidfile: ""',
                  f'  zonelistfile: "{folder}/zone.list"', f'  xfrdfile: "{folder}/xfrd.state"', f'  xfrdir: "{folder}"',
-                 "  rrl-ratelimit: 0", "  reuseport: no", "remote-control:", "  control-enable: no"]
+                 "  rrl-ratelimit: 0", "  reuseport: no", f"  minimal-responses: {self._is_terse}", "remote-control:",
+                 "  control-enable: no"]
         for zone in zones:
             lines += ["zone:", f'  name: "{zone.origin}"', f'  zonefile: "{zone_file(self.tree.directory, zone)}"']
         (folder / "nsd.conf").write_text("\n".join(lines) + "\n")
@@ -297,7 +307,7 @@ class Farm:
                  "  listen-on-v6 { none; };", "  pid-file none;", "  lock-file none;",
                  f'  session-keyfile "{folder}/session.key";', "  recursion no;", "  dnssec-validation no;",
                  "  notify no;", "  check-integrity no;", "  empty-zones-enable no;", "  zone-statistics none;",
-                 "};", "controls { };"]
+                 f"  minimal-responses {self._is_terse};", "};", "controls { };"]
         for zone in zones:
             lines.append(f'zone "{zone.origin}" {{ type primary; file "{zone_file(self.tree.directory, zone)}"; }};')
         (folder / "named.conf").write_text("\n".join(lines) + "\n")

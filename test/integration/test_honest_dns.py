@@ -132,6 +132,7 @@ def plain_zones():
             Zone("foreign.test", "foreign", "gray A 198.51.100.20"), Zone("plain.test", "provider", "edge A 203.0.113.2"),
             Zone("shop.test", "provider", FEATURES), Zone("kid.shop.test", "provider", "www A 203.0.113.10"),
             Zone("stray.shop.test", "provider", "www A 203.0.113.10", is_delegated=False),
+            Zone("vanity.shop.test", "provider", "www A 203.0.113.10", is_vanity=True),
             Zone("elsewhere.test", "foreign", "www A 203.0.113.10")]
 
 
@@ -401,6 +402,13 @@ def test_a_zone_on_the_servers_of_a_zone_above_that_does_not_delegate_it_is_refu
     """NSD says NODATA where it should say NXDOMAIN: without DNSSEC nobody can tell that from a delegation."""
     result = check(plain_farm, "stray.shop.test", "www.stray.shop.test", anchor="")
     assert result.zone == ("refused", "not-delegated", False), result
+
+
+def test_a_zone_whose_name_servers_lie_in_it_beside_its_parent_is_found(plain_farm):
+    """All three add the addresses to its NS set, also where they say no more than they must."""
+    result = check(plain_farm, "vanity.shop.test", "www.vanity.shop.test", anchor="",
+                   servers="ns1.vanity.shop.test,ns2.vanity.shop.test")
+    assert (result.zone, *result.names.values()) == (("ok", "delegated", False), ("ok", "proxied", False)), result
 
 
 def test_a_zone_with_another_operator_is_refused(plain_farm):

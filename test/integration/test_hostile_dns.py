@@ -239,6 +239,58 @@ def glueless_name_servers(world):
     world.at(21)[0].zones.append(world.provider)
 
 
+def add_vanity(world):
+    """deep.shop.test names servers inside itself; its parent's servers have it too, and no answer has the addresses."""
+    add_deep(world, 11, 12, name_servers=("ns1.deep.shop.test.", "ns2.deep.shop.test."))
+    for at in (1, 2):
+        for zone in (world.shop, world.ns1.zones[-1]):
+            zone.add(f"ns{at}.deep.shop.test. A 127.66.0.1{at}")
+
+
+VANITY = {**DEEP, "servers": "ns1.deep.shop.test,ns2.deep.shop.test"}
+
+
+@scenario("ok", "proxied", **VANITY)
+def name_servers_inside_a_zone_that_its_parents_servers_have_too(world):
+    add_vanity(world)
+
+
+@scenario("ok", "proxied", zone="a.deep.shop.test", names=("www.a.deep.shop.test",))
+def a_zone_below_one_with_name_servers_inside_itself(world):
+    add_vanity(world)
+    world.ns1.zones[-1].add("a.deep.shop.test. NS ns1.provider.test.").add("a.deep.shop.test. NS ns2.provider.test.")
+    below = Zone("a.deep.shop.test.", """a.deep.shop.test. NS ns1.provider.test.
+        a.deep.shop.test. NS ns2.provider.test.
+        www.a.deep.shop.test. A 203.0.113.9""")
+    for server in world.at(11, 12):
+        server.zones.append(below)
+
+
+@scenario("failed", "no-address", **VANITY)
+def name_servers_inside_a_zone_that_have_no_address_there(world):
+    add_vanity(world)
+    for at in (1, 2):
+        world.ns1.zones[-1].remove(f"ns{at}.deep.shop.test.")
+
+
+@signed("ok", "proxied", secure=False, **VANITY)
+def name_servers_inside_an_unsigned_zone_below_a_signed_one(world):
+    add_vanity(world)
+
+
+@scenario("failed", "no-address", servers="ns1.shop.test", says="has no glue")
+def a_delegation_without_glue(world):
+    world.tld.remove("shop.test.", "NS").add("shop.test. NS ns1.shop.test.")
+    world.shop.remove("shop.test.", "NS").add("shop.test. NS ns1.shop.test.").add("ns1.shop.test. A 127.66.0.11")
+
+
+@scenario("ok", "proxied", servers="ns1.shop.test,ns1.provider.test")
+def one_name_server_without_glue_is_found_by_the_other(world):
+    world.tld.remove("shop.test.", "NS").add("shop.test. NS ns1.shop.test.").add("shop.test. NS ns1.provider.test.")
+    world.shop.remove("shop.test.", "NS").add("shop.test. NS ns1.shop.test.").add("shop.test. NS ns1.provider.test.")
+    world.shop.add("ns1.shop.test. A 127.66.0.12")
+
+
 @scenario("ok", "proxied", names=("alias.shop.test",))
 def cname_inside_the_zone(world):
     world.shop.add("alias.shop.test. CNAME www.shop.test.")
