@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define PERSPECTIVE_FORMS "local, udp://ADDRESS:PORT, tls://HOST:PORT[#NAME] or unix:/PATH[#NAME]"
@@ -111,9 +112,18 @@ static void check_disagreements(const struct config *config, size_t remote_count
                         remote_count);
 }
 
+/* However it is written, and whatever the certificate's name. */
+static bool is_same_place(const struct config_perspective *a, const struct config_perspective *b) {
+    if (a->kind != b->kind || a->address.length != b->address.length)
+        return false;
+    if (a->kind == CONFIG_PERSPECTIVE_LOCAL || a->address.length != 0)
+        return memcmp(&a->address.address, &b->address.address, a->address.length) == 0;
+    return strcasecmp(a->host, b->host) == 0 && a->port == b->port;
+}
+
 void config_check_perspectives(const struct config *config, struct config_complaints *complaints) {
     const struct config_strings *entries = &config->perspectives;
-    struct config_perspective entry;
+    struct config_perspective entry, other;
     struct error error;
     size_t local_count = 0;
     bool needs_tls = false;
@@ -130,7 +140,7 @@ void config_check_perspectives(const struct config *config, struct config_compla
             needs_tls || entry.kind == CONFIG_PERSPECTIVE_TLS || entry.kind == CONFIG_PERSPECTIVE_UNIX;
         /* One view that counts twice would be no quorum. */
         for (size_t j = 0; j < i; j++)
-            if (strcmp(entries->items[i], entries->items[j]) == 0)
+            if (config_parse_perspective(entries->items[j], &other, &error) && is_same_place(&entry, &other))
                 config_complain(complaints, 0, "dns", "perspectives", "names \"%s\" twice",
                                 entries->items[i]);
     }

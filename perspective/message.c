@@ -9,6 +9,7 @@
 #include "message_internal.h"
 
 #define TEXT_SENT_MAX 600
+#define VALUES_MAX 100000
 
 static const char *const caa_words[] = {"off", "named", "strict"};
 
@@ -97,9 +98,21 @@ uint8_t *message_write_reply(const struct message_reply *reply, size_t *length) 
 
 /* --- common to reading --- */
 
+/* Values are what a document in memory costs; no message has nearly as many. */
+static bool has_few_values(struct bytes payload) {
+    size_t count = 0;
+    for (size_t i = 0; i < payload.length; i++)
+        count += payload.data[i] == ',' || payload.data[i] == '[' || payload.data[i] == '{';
+    return count <= VALUES_MAX;
+}
+
 json_t *message_parse(struct arena *arena, struct bytes payload, uint64_t *id, struct error *error) {
-    json_t *root = json_parse(arena, payload.data, payload.length, error);
     *id = 0;
+    if (!has_few_values(payload)) {
+        error_set(error, ERROR_INVALID, "the message has more than %d values", VALUES_MAX);
+        return NULL;
+    }
+    json_t *root = json_parse(arena, payload.data, payload.length, error);
     if (root == NULL)
         return NULL;
     const json_t *version = json_object_get(root, "version"), *number = json_object_get(root, "id");

@@ -28,8 +28,9 @@ struct message_reply {
 /* A whole frame, head included, malloc'd; NULL: out of memory or too long. */
 uint8_t *message_write_request(const struct message_request *request, size_t *length);
 uint8_t *message_write_reply(const struct message_reply *reply, size_t *length);
-/* Names must be as the check wants them. What is read lives in the arena. Where the error is about the
- * content, out->id is already set (0 where it could not be read). */
+/* Names must be as the check wants them. What is read lives in the arena, the document itself does not: JSON
+ * takes a hundred times its length, and checks last. Where the error is about the content, out->id is already
+ * set (0 where it could not be read). */
 bool message_read_request(struct arena *arena, struct bytes payload, struct message_request *out,
                           struct error *error) MUST_CHECK;
 bool message_read_reply(struct arena *arena, struct bytes payload, struct message_reply *out,

@@ -51,6 +51,16 @@ static bool take_hosts(struct arena *arena, const json_t *list, const char *cons
     return true;
 }
 
+static bool take_text(struct arena *arena, const json_t *object, const char *key, const char **out,
+                      struct error *error) {
+    const char *text;
+    *out = NULL;
+    if (!json_get_optional_string(object, key, &text, error))
+        return false;
+    return text == NULL || (*out = arena_strdup(arena, text)) != NULL ||
+           error_set(error, ERROR_INTERNAL, "out of memory");
+}
+
 static bool take_zones(struct arena *arena, const json_t *root, struct dnscheck_request *check,
                        struct error *error) {
     const json_t *list, *servers;
@@ -91,7 +101,7 @@ static bool take_names(struct arena *arena, const json_t *root, struct dnscheck_
         const json_t *item = json_array_get(list, i);
         names[i].name = take_host(arena, json_object_get(item, "name"), true, error);
         if (names[i].name == NULL || !message_take_number(item, "zone", &zone, error) ||
-            !json_get_optional_string(item, "txt", &names[i].txt_value, error))
+            !take_text(arena, item, "txt", &names[i].txt_value, error))
             return false;
         names[i].zone = zone;
         if (zone >= check->zone_count || !name_is_below(name_base(names[i].name), check->zones[zone].name) ||
@@ -137,16 +147,15 @@ static bool take_method(const json_t *root, struct dnscheck_request *check, stru
            error_set(error, ERROR_INVALID, "the method is none of ca-delegation, dns-01");
 }
 
-bool message_read_request(struct arena *arena, struct bytes payload, struct message_request *out,
-                          struct error *error) {
+static bool read_request(struct arena *arena, struct arena *document, struct bytes payload,
+                         struct message_request *out, struct error *error) {
     const json_t *identities;
-    *out = (struct message_request){.id = 0};
-    const json_t *root = message_parse(arena, payload, &out->id, error);
+    const json_t *root = message_parse(document, payload, &out->id, error);
     const char *mode = root == NULL ? NULL : json_get_string(root, "caa_mode", error);
     struct dnscheck_request *check = &out->check;
     if (mode == NULL || !message_take_caa_mode(mode, &out->caa_mode, error) ||
         !message_take_number(root, "deadline_ms", &check->deadline_ms, error) ||
-        !json_get_optional_string(root, "account_uri", &check->account_uri, error) ||
+        !take_text(arena, root, "account_uri", &check->account_uri, error) ||
         !take_method(root, check, error) ||
         !message_take_list(root, "caa_identities", IDENTITIES_MAX, &identities, error) ||
         !take_hosts(arena, identities, &out->caa_identities, &out->caa_identity_count, error) ||
@@ -155,6 +164,16 @@ bool message_read_request(struct arena *arena, struct bytes payload, struct mess
         return false;
     return check->account_uri == NULL || strlen(check->account_uri) <= ACCOUNT_URI_MAX ||
            error_set(error, ERROR_INVALID, "account_uri is too long");
+}
+
+bool message_read_request(struct arena *arena, struct bytes payload, struct message_request *out,
+                          struct error *error) {
+    *out = (struct message_request){.id = 0};
+    struct arena *document = arena_new(0);
+    bool is_read = document != NULL ? read_request(arena, document, payload, out, error)
+                                    : error_set(error, ERROR_INTERNAL, "out of memory");
+    arena_free(document);
+    return is_read;
 }
 
 /* --- a reply --- */
@@ -211,10 +230,9 @@ static bool take_findings(struct arena *arena, const json_t *root, const char *k
     return true;
 }
 
-bool message_read_reply(struct arena *arena, struct bytes payload, struct message_reply *out,
-                        struct error *error) {
-    *out = (struct message_reply){.id = 0};
-    const json_t *root = message_parse(arena, payload, &out->id, error);
+static bool read_reply(struct arena *arena, struct arena *document, struct bytes payload,
+                       struct message_reply *out, struct error *error) {
+    const json_t *root = message_parse(document, payload, &out->id, error);
     if (root == NULL)
         return false;
     if (json_object_get(root, "error") != NULL) {
@@ -229,4 +247,14 @@ bool message_read_reply(struct arena *arena, struct bytes payload, struct messag
            take_findings(arena, root, "names", NAMES_MAX, &out->names, &out->name_count, error) &&
            message_take_number(root, "queries", &out->queries, error) &&
            message_take_number(root, "duration_ms", &out->duration_ms, error);
+}
+
+bool message_read_reply(struct arena *arena, struct bytes payload, struct message_reply *out,
+                        struct error *error) {
+    *out = (struct message_reply){.id = 0};
+    struct arena *document = arena_new(0);
+    bool is_read = document != NULL ? read_reply(arena, document, payload, out, error)
+                                    : error_set(error, ERROR_INTERNAL, "out of memory");
+    arena_free(document);
+    return is_read;
 }

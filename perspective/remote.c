@@ -16,6 +16,8 @@
 #define PAUSE_LAST_MS 10000
 #define SENDINGS_MAX 2 /* a check asked twice does no harm; a perspective that dies of it should be left */
 #define REPLY_BYTES_MAX (8u * 1024 * 1024)
+#define REFUSED_WITHIN_MS 2000 /* a connection that was opened and is not wanted ends sooner */
+#define REQUESTS_UNSENT_MAX (4u * 1024 * 1024)
 
 struct remote {
     struct event_base *base;
@@ -27,8 +29,10 @@ struct remote {
     struct event *retry;
     uint32_t pause_ms;
     unsigned attempts;  /* to connect, for choosing one of several addresses */
-    bool has_answered;  /* this connection has brought a reply */
+    bool is_good;       /* this connection has brought a reply, or stood without being asked */
     bool is_known_down; /* said in the log; calls fail at once while it is not connected */
+    size_t owed;        /* replies that this connection has still to bring, forgotten calls' included */
+    int64_t opened_ms;  /* 0: it is not open */
     int64_t heard_ms;   /* when it last said something */
     char failure[256];  /* of the last attempt */
     TAILQ_HEAD(, remote_call) calls;
@@ -67,11 +71,13 @@ static void settle_calls(struct remote *remote, bool may_retry) {
 }
 
 static void lose(struct remote *remote, const char *why) {
-    bool was_good = remote->has_answered;
+    bool was_good = remote->is_good;
     snprintf(remote->failure, sizeof remote->failure, "%s", why);
     stream_free(remote->stream);
     remote->stream = NULL;
-    remote->has_answered = false;
+    remote->is_good = false;
+    remote->owed = 0;
+    remote->opened_ms = 0;
     if (!remote->is_known_down && !was_good)
         log_event(LOG_LEVEL_WARNING, "a perspective cannot be reached", "perspective", remote->entry.text,
                   "reason", why, NULL);
@@ -90,24 +96,42 @@ static void lose(struct remote *remote, const char *why) {
     }
 }
 
+/* What it does is no reason for a second sending or a quick reconnect. */
+static void distrust(struct remote *remote, const char *why) {
+    remote->is_good = false;
+    lose(remote, why);
+}
+
 static void send_call(struct remote *remote, struct remote_call *call) {
+    if (stream_unsent(remote->stream) > REQUESTS_UNSENT_MAX) {
+        finish(remote, call, NULL, "it leaves requests unread");
+        return;
+    }
     call->sent_ms = clock_monotonic_ms();
     call->sendings++;
-    if (!stream_send(remote->stream, call->frame, call->length))
+    if (stream_send(remote->stream, call->frame, call->length))
+        remote->owed++;
+    else
         finish(remote, call, NULL, "out of memory");
 }
 
 static void on_opened(void *context) {
     struct remote *remote = context;
     struct remote_call *next;
+    remote->opened_ms = clock_monotonic_ms();
     for (struct remote_call *call = TAILQ_FIRST(&remote->calls); call != NULL; call = next) {
         next = TAILQ_NEXT(call, entry);
         send_call(remote, call);
     }
 }
 
+/* One that nothing was asked of is closed for that alone: it is not away. */
 static void on_closed(void *context, const char *why) {
-    lose(context, why);
+    struct remote *remote = context;
+    if (remote->opened_ms != 0 && remote->owed == 0 &&
+        clock_monotonic_ms() - remote->opened_ms >= REFUSED_WITHIN_MS)
+        remote->is_good = true;
+    lose(remote, why);
 }
 
 static struct remote_call *find_call(struct remote *remote, uint64_t id) {
@@ -119,49 +143,54 @@ static struct remote_call *find_call(struct remote *remote, uint64_t id) {
     return NULL; /* nobody waits for it any more */
 }
 
-static void take_reply(struct remote *remote, struct remote_call *call, const struct message_reply *reply) {
+/* Into the call's arena goes only what is as large as was asked for. */
+static void take_reply(struct remote *remote, struct remote_call *call, struct bytes payload,
+                       struct message_reply *reply) {
+    struct error error;
     if (reply->error != NULL) {
         char why[256];
         snprintf(why, sizeof why, "%s: %.200s", reply->error, reply->error_text);
         finish(remote, call, NULL, why);
     } else if (reply->zone_count != call->zone_count || reply->name_count != call->name_count) {
         finish(remote, call, NULL, "its reply is about other names");
+    } else if (!message_read_reply(call->arena, payload, reply, &error)) {
+        finish(remote, call, NULL, "out of memory");
     } else {
         finish(remote, call, reply, NULL);
     }
 }
 
 static void note_good(struct remote *remote) {
-    if (!remote->has_answered)
+    if (!remote->is_good)
         log_event(LOG_LEVEL_INFO, "a perspective answers", "perspective", remote->entry.text, NULL);
-    remote->has_answered = true;
+    remote->is_good = true;
     remote->is_known_down = false;
     remote->pause_ms = PAUSE_FIRST_MS;
 }
 
 static void on_frame(void *context, struct bytes payload) {
     struct remote *remote = context;
-    struct arena *scratch = arena_new(REPLY_BYTES_MAX);
     struct message_reply reply;
     struct error error;
     remote->heard_ms = clock_monotonic_ms();
+    if (remote->owed == 0) {
+        distrust(remote, "it answers what nobody asked");
+        return;
+    }
+    struct arena *scratch = arena_new(REPLY_BYTES_MAX);
     if (scratch == NULL || !message_read_reply(scratch, payload, &reply, &error)) {
         char why[256];
         snprintf(why, sizeof why, "a reply that cannot be read: %.200s",
                  scratch == NULL ? "out of memory" : error.message);
         arena_free(scratch);
-        remote->has_answered = false; /* what it sends is garbage: no second sending, no quick reconnect */
-        lose(remote, why);
+        distrust(remote, why);
         return;
     }
+    remote->owed--;
     note_good(remote);
     struct remote_call *call = find_call(remote, reply.id);
-    if (call != NULL && reply.error == NULL && message_read_reply(call->arena, payload, &reply, &error))
-        take_reply(remote, call, &reply);
-    else if (call != NULL && reply.error != NULL)
-        take_reply(remote, call, &reply);
-    else if (call != NULL)
-        finish(remote, call, NULL, "out of memory");
+    if (call != NULL)
+        take_reply(remote, call, payload, &reply);
     arena_free(scratch);
 }
 
@@ -271,7 +300,6 @@ void remote_forget(struct remote *remote, struct remote_call *call, bool is_late
     call->is_pending = false;
     bool is_silent = call->sent_ms != 0 && remote->heard_ms < call->sent_ms;
     if (is_late && is_silent && remote->stream != NULL && stream_is_open(remote->stream)) {
-        remote->has_answered = false;
-        lose(remote, "it is silent");
+        distrust(remote, "it is silent");
     }
 }

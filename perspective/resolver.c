@@ -20,7 +20,7 @@ struct name_view {
     const char *asked;
     unsigned pending;
     size_t address_count;
-    bool is_decided, tried_base, does_not_exist;
+    bool is_decided, tried_base, does_not_exist, is_alias;
 };
 
 struct zone_view {
@@ -135,7 +135,7 @@ static void prove(struct name_view *view) {
 static void judge_addresses(struct name_view *view) {
     if (view->address_count > 0) {
         prove(view);
-    } else if (name_is_wildcard(view->name->name) && !view->tried_base) {
+    } else if (name_is_wildcard(view->name->name) && !view->tried_base && !view->is_alias) {
         view->tried_base = true; /* no wildcard in DNS: its base must be on the edge, as in the check */
         view->asked = name_base(view->name->name);
         ask_addresses(view);
@@ -160,8 +160,15 @@ static void take_addresses(struct name_view *view, uint16_t type, const struct d
         return;
     view->does_not_exist = message->rcode == DNS_NXDOMAIN;
     const char *owner = follow_aliases(message, view->asked);
+    if (owner == NULL) {
+        view->is_decided = true;
+        decide(view->job, view->finding, DNSCHECK_REFUSED, "cname-chain",
+               "The resolver sees more than %d aliases of %s", ALIASES_MAX - 1, view->asked);
+        return;
+    }
+    view->is_alias = view->is_alias || strcmp(owner, view->asked) != 0;
     for (const struct dns_record *record = NULL;
-         owner != NULL && (record = dns_find(message, DNS_ANSWER, owner, type, record)) != NULL;) {
+         (record = dns_find(message, DNS_ANSWER, owner, type, record)) != NULL;) {
         view->address_count++;
         if (is_on_edge(view->job->resolver, family, record->address))
             continue;

@@ -20,6 +20,7 @@
 
 #define ACCEPT_PAUSE_MS 100
 #define CHECK_ARENA_BYTES (16u * 1024 * 1024)
+#define REPLIES_UNSENT_MAX (1024u * 1024)
 
 struct connection;
 
@@ -250,7 +251,8 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     const struct stream_settings settings = {.max_frame = options->max_frame_bytes,
                                              .handshake_ms = options->handshake_timeout_ms,
                                              .frame_ms = options->frame_timeout_ms,
-                                             .write_ms = options->write_timeout_ms};
+                                             .write_ms = options->write_timeout_ms,
+                                             .max_unsent = REPLIES_UNSENT_MAX};
     int one = 1;
     char peer[96];
     describe_peer(address, peer);

@@ -1,4 +1,5 @@
-/* The state of one connection: connecting, handshake, open, closed; one timer for its nearest deadline. */
+/* The state of one connection: connecting, handshake, open, closed; one timer for its nearest deadline and
+ * for reading on. */
 #include "stream.h"
 
 #include <errno.h>
@@ -31,6 +32,8 @@ struct stream {
     struct frame_reader in;
     struct evbuffer *out;
     bool is_resending; /* GnuTLS holds a record that the socket did not take */
+    bool has_more;     /* to read; the socket may not tell of it */
+    bool is_paused;    /* reading, until the other side takes what it is owed */
     bool is_finishing, is_running, is_freed;
     int64_t handshake_until_ms, frame_until_ms, write_until_ms; /* 0: does not wait */
     struct stream_peer peer;
@@ -79,7 +82,7 @@ static void fail_tls(struct stream *stream, int outcome) {
 
 static void arm_timer(struct stream *stream) {
     const int64_t waits[] = {stream->handshake_until_ms, stream->frame_until_ms, stream->write_until_ms};
-    int64_t next = INT64_MAX;
+    int64_t next = stream->has_more ? 0 : INT64_MAX;
     for (size_t i = 0; i < 3; i++)
         if (waits[i] != 0 && waits[i] < next)
             next = waits[i];
@@ -101,7 +104,32 @@ static void want_write(struct stream *stream, bool wants) {
         event_del(stream->writable);
 }
 
+/* A frame that has begun has its time, but not while we do not read. */
+static void watch_frame(struct stream *stream) {
+    if (!frame_reader_is_inside(&stream->in) || stream->is_paused)
+        stream->frame_until_ms = 0;
+    else if (stream->frame_until_ms == 0)
+        stream->frame_until_ms = clock_monotonic_ms() + stream->settings.frame_ms;
+}
+
 /* --- sending --- */
+
+static bool has_too_much_unsent(const struct stream *stream) {
+    return stream->settings.max_unsent > 0 && evbuffer_get_length(stream->out) > stream->settings.max_unsent;
+}
+
+static void pause_reading(struct stream *stream) {
+    stream->is_paused = true;
+    event_del(stream->readable);
+    watch_frame(stream);
+}
+
+static void resume_reading(struct stream *stream) {
+    stream->is_paused = false;
+    stream->has_more = true;
+    event_add(stream->readable, NULL);
+    watch_frame(stream);
+}
 
 static void flush(struct stream *stream) {
     while (evbuffer_get_length(stream->out) > 0) {
@@ -124,6 +152,8 @@ static void flush(struct stream *stream) {
         stream->is_resending = false;
         evbuffer_drain(stream->out, (size_t)sent);
         stream->write_until_ms = clock_monotonic_ms() + stream->settings.write_ms;
+        if (stream->is_paused && !stream->is_finishing && !has_too_much_unsent(stream))
+            resume_reading(stream);
     }
     stream->write_until_ms = 0;
     want_write(stream, false);
@@ -164,8 +194,9 @@ void stream_finish(struct stream *stream) {
 
 /* --- receiving --- */
 
-static void hand_out_frames(struct stream *stream) {
+static bool hand_out_frames(struct stream *stream) {
     struct bytes payload;
+    bool has_any = false;
     while (stream->state == OPEN && !stream->is_freed && !stream->is_finishing) {
         enum frame_outcome outcome = frame_reader_next(&stream->in, &payload);
         if (outcome == FRAME_IMPOSSIBLE)
@@ -174,18 +205,21 @@ static void hand_out_frames(struct stream *stream) {
             break;
         stream->frame_until_ms = 0;
         stream->events.frame(stream->context, payload);
+        has_any = true;
     }
-    if (!frame_reader_is_inside(&stream->in))
-        stream->frame_until_ms = 0;
-    else if (stream->frame_until_ms == 0)
-        stream->frame_until_ms = clock_monotonic_ms() + stream->settings.frame_ms;
+    watch_frame(stream);
+    return has_any;
 }
 
 static void receive(struct stream *stream) {
     uint8_t bytes[RECORD_BYTES];
     for (unsigned i = 0; i < RECORDS_PER_TURN; i++) {
-        if (stream->state != OPEN || stream->is_freed || stream->is_finishing)
+        if (stream->state != OPEN || stream->is_freed || stream->is_finishing || stream->is_paused)
             return;
+        if (has_too_much_unsent(stream)) {
+            pause_reading(stream);
+            return;
+        }
         ssize_t got = gnutls_record_recv(stream->session, bytes, sizeof bytes);
         if (got == GNUTLS_E_AGAIN) {
             if (gnutls_record_get_direction(stream->session) == 1)
@@ -206,9 +240,10 @@ static void receive(struct stream *stream) {
             fail(stream, "out of memory");
             return;
         }
-        hand_out_frames(stream);
+        if (hand_out_frames(stream))
+            break; /* a record may hold a thousand */
     }
-    event_active(stream->readable, EV_READ, 0); /* GnuTLS may hold more than the socket tells of */
+    stream->has_more = true; /* GnuTLS may hold more than the socket tells of */
 }
 
 /* --- opening --- */
@@ -220,7 +255,7 @@ static void shake_hands(struct stream *stream) {
         return;
     }
     if (outcome < 0 && !gnutls_error_is_fatal(outcome)) {
-        event_active(stream->readable, EV_READ, 0);
+        stream->has_more = true;
         return;
     }
     if (outcome < 0) {
@@ -239,7 +274,7 @@ static void shake_hands(struct stream *stream) {
     if (has_output)
         stream->write_until_ms = clock_monotonic_ms() + stream->settings.write_ms;
     want_write(stream, has_output);
-    event_active(stream->readable, EV_READ, 0); /* frames may have come with the handshake's last bytes */
+    stream->has_more = true; /* frames may have come with the handshake's last bytes */
 }
 
 static void finish_connecting(struct stream *stream) {
@@ -264,10 +299,8 @@ static void end_turn(struct stream *stream) {
         arm_timer(stream);
 }
 
-static void on_io(evutil_socket_t fd, short what, void *context) {
-    (void)fd;
-    struct stream *stream = context;
-    stream->is_running = true;
+static void take_turn(struct stream *stream, short what) {
+    stream->has_more = false;
     if (stream->state == CONNECTING) {
         finish_connecting(stream);
     } else if (stream->state == HANDSHAKE) {
@@ -277,8 +310,18 @@ static void on_io(evutil_socket_t fd, short what, void *context) {
             flush(stream);
         receive(stream);
     }
+}
+
+static void on_io(evutil_socket_t fd, short what, void *context) {
+    (void)fd;
+    struct stream *stream = context;
+    stream->is_running = true;
+    take_turn(stream, what);
     end_turn(stream);
 }
+
+/* The next turn comes by the timer, too: an event that is made active from within one runs before sockets and
+ * timers are looked at, so who sends without end would be all that the loop ever sees. */
 
 static void on_timer(evutil_socket_t fd, short what, void *context) {
     (void)fd;
@@ -294,6 +337,8 @@ static void on_timer(evutil_socket_t fd, short what, void *context) {
         fail(stream, "a frame did not come whole in time");
     else if (stream->write_until_ms != 0 && stream->write_until_ms <= now && stream->state == OPEN)
         fail(stream, "it does not take what is sent");
+    else if (stream->has_more)
+        take_turn(stream, EV_READ);
     end_turn(stream);
 }
 
@@ -339,6 +384,10 @@ void stream_free(struct stream *stream) {
 
 bool stream_is_open(const struct stream *stream) {
     return stream->state == OPEN;
+}
+
+size_t stream_unsent(const struct stream *stream) {
+    return evbuffer_get_length(stream->out);
 }
 
 const char *stream_peer_name(const struct stream *stream) {

@@ -18,6 +18,7 @@ struct stream_settings {
     uint32_t handshake_ms; /* connecting included */
     uint32_t frame_ms;     /* from a frame's first byte to its last */
     uint32_t write_ms;     /* without progress */
+    size_t max_unsent;     /* while more waits to be sent, nothing is read; 0: reads on */
 };
 
 /* All run from the loop. After `closed` the stream does nothing more; the owner frees it, there or later. The
@@ -41,6 +42,7 @@ bool stream_send(struct stream *stream, const void *frame, size_t length) MUST_C
 void stream_finish(struct stream *stream);
 void stream_free(struct stream *stream);
 bool stream_is_open(const struct stream *stream);
+size_t stream_unsent(const struct stream *stream); /* bytes that the other side has not taken */
 /* The first DNS name of the other side's certificate, or its common name; "" where it has none. */
 const char *stream_peer_name(const struct stream *stream);
 /* Is the other side's certificate for that host name? */

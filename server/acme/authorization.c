@@ -117,6 +117,10 @@ static enum step_result check_dns(struct operation *operation) {
     }
     sha256(key_authorization, strlen(key_authorization), digest);
     const char *value = base64url_encode(operation->arena, digest, sizeof digest);
+    if (value == NULL) { /* a check without it asks for no TXT record */
+        error_set(&operation->error, ERROR_INTERNAL, "out of memory");
+        return STEP_FAIL;
+    }
     if (!zones_build_check(operation->arena, &state->zone, &subject->name, &value, 1, &request,
                            &operation->error))
         return STEP_FAIL;
@@ -133,9 +137,12 @@ static enum step_result record_check(struct operation *operation) {
     struct authorization_state *state = operation->state;
     if (state->result == NULL)
         return STEP_DONE;
+    if (state->result->name_count != 1) {
+        error_set(&operation->error, ERROR_INTERNAL, "out of memory");
+        return STEP_FAIL;
+    }
     const struct dnscheck_finding *finding = &state->result->names[0];
-    bool is_ok = state->result->verdict == DNSCHECK_OK && state->result->name_count == 1 &&
-                 finding->verdict == DNSCHECK_OK;
+    bool is_ok = state->result->verdict == DNSCHECK_OK && finding->verdict == DNSCHECK_OK;
     const char *evidence = json_to_text(operation->arena, state->result->evidence);
     const char *problem =
         is_ok ? ""

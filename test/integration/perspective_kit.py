@@ -79,6 +79,7 @@ class Files:
         self.client = self.authority.issue("client", "ca.provider.test", client)
         self.other_name = self.authority.issue("other-name", "elsewhere.test", server)
         self.strange_server = self.stranger.issue("strange-server", "localhost", server)
+        self.expired_server = self.authority.issue("expired-server", "localhost", server, days=-1)
         self.strange_client = self.stranger.issue("strange-client", "ca.provider.test", client)
         self.expired_client = self.authority.issue("expired-client", "ca.provider.test", client, days=-1)
         self.other_client = self.authority.issue("other-client", "other.provider.test", client)
@@ -275,14 +276,19 @@ def perspectives(files, places):
 class Peer:
     """A TLS server with a good certificate that does with each connection what a test wants."""
 
-    def __init__(self, files, behave, speaks_tls=True):
+    def __init__(self, files, behave, speaks_tls=True, path=None):
         self.behave, self.speaks_tls, self.connections = behave, speaks_tls, 0
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(*map(str, files.server))
         self.context.load_verify_locations(str(files.ca))
         self.context.verify_mode = ssl.CERT_REQUIRED
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.entry = f"tls://localhost:{self.socket.getsockname()[1]}"
+        if path:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.bind(str(path))
+            self.socket.listen()
+        else:
+            self.socket = socket.create_server(("127.0.0.1", 0))
+        self.entry = f"unix:{path}" if path else f"tls://localhost:{self.socket.getsockname()[1]}"
         self.is_over = threading.Event()
 
     def __enter__(self):

@@ -185,6 +185,39 @@ def test_a_resolver_is_asked_for_txt_and_wildcards(files, places):
         assert client.check("*.shop.test", txt="token")["verdict"] == "ok"
 
 
+class Wildcard(dict):
+    """Answers for any name that has none of its own."""
+
+    def __init__(self, answers, everything_else):
+        super().__init__(answers)
+        self.everything_else = everything_else
+
+    def get(self, key, default=None):
+        return super().get(key, self.everything_else if key[0].endswith(".shop.test") else default)
+
+
+def test_a_wildcard_that_is_an_alias_to_nothing_is_a_wildcard(files, places):
+    """As in the check: the base is asked for only where DNS has no wildcard."""
+    here, there, *_ = places
+    base = {**GOOD, ("shop.test", "A"): [("A", "203.0.113.10")], ("shop.test", "AAAA"): []}
+    server, entry = resolver_farm(there, Wildcard(base, [("CNAME", "gone.elsewhere.test.")]))
+    with Client(files, here, [entry]) as client:
+        answer = client.check("*.shop.test")
+    assert views(answer) == {"local": ("ok", "proxied"), entry: ("refused", "no-address")}
+
+
+@pytest.mark.parametrize("length, expected", [(10, ("refused", "gray")), (40, ("refused", "cname-chain"))])
+def test_what_lies_behind_too_many_aliases_is_not_absent(files, places, length, expected):
+    """One family leads through them to an address that is not the edge's, the other is fine."""
+    here, there, *_ = places
+    chain = [("CNAME", f"a{i}.shop.test.") for i in range(length)]
+    server, entry = resolver_farm(there, {**GOOD, ("www.shop.test", "A"): [*chain, ("A", "198.51.100.1")],
+                                          ("www.shop.test", "AAAA"): [("AAAA", "2001:db8:ed9e::1")]})
+    with Client(files, here, [entry]) as client:
+        answer = client.check()
+    assert views(answer)[entry] == expected
+
+
 def test_strangers_answers_are_not_the_resolvers(files, places):
     """Wrong ids, questions and letter case do not count; the query goes to TCP and gets the truth."""
     here, there, *_ = places
@@ -307,9 +340,9 @@ def test_only_named_clients_are_welcome(files, places, perspectives):
         assert client.check()["verdict"] == "failed"
 
 
-@pytest.mark.parametrize("which", ["strange_server", "other_name", "client"])
+@pytest.mark.parametrize("which", ["strange_server", "other_name", "client", "expired_server"])
 def test_a_perspective_with_a_wrong_certificate_is_not_believed(files, places, perspectives, which):
-    """Of another CA, for another name, without the server's purpose."""
+    """Of another CA, for another name, without the server's purpose, expired."""
     here, there, *_ = places
     remote = perspectives(there, identity=getattr(files, which))
     with Client(files, here, [remote.entry]) as client:
@@ -324,6 +357,19 @@ def test_the_name_after_the_hash_is_what_the_certificate_must_be_for(files, plac
     remote = perspectives(there, identity=files.other_name)
     with Client(files, here, [f"tls://127.0.0.1:{remote.port}#elsewhere.test"]) as client:
         assert client.check()["verdict"] == "ok"
+
+
+def test_tls_1_2_is_spoken_by_neither_side(files, places, perspectives):
+    peer = Peer(files, replies(lambda asked: frame(good_reply(asked))))
+    peer.context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with peer, Client(files, places[0], [peer.entry]) as client:
+        assert client.check()["verdict"] == "failed"
+    context = ssl.create_default_context(cafile=str(files.ca))
+    context.load_cert_chain(*map(str, files.client))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with socket.create_connection(("127.0.0.1", perspectives(places[1]).port), timeout=WAIT) as raw:
+        with pytest.raises(ssl.SSLError):
+            context.wrap_socket(raw, server_hostname="localhost")
 
 
 # Peers that misbehave
@@ -350,7 +396,14 @@ def hangs_up(stream, peer):
     read_frame(stream)
 
 
+def floods(stream, peer):
+    reply = frame({"version": 1, "id": 99999, "error": "busy", "text": "later"}) * 10000
+    while not peer.is_over.is_set():
+        stream.sendall(reply)
+
+
 NASTY = {
+    "floods": floods,
     "silent": silent,
     "reads-only": reads_and_says_nothing,
     "drips": drips,
@@ -408,6 +461,29 @@ def test_a_good_peer_of_the_test_is_believed(files, places):
             for _ in range(5):
                 assert client.check()["verdict"] == "ok"
             assert peer.connections == 1, "the connection is kept"
+
+
+def test_a_peer_that_answers_unasked_is_not_trusted_for_it(files, places):
+    """It would be connected to again at once, for ever."""
+    def behave(stream, peer):
+        stream.sendall(frame(good_reply({"id": 99999, "names": []})))
+
+    with Peer(files, behave) as peer, Client(files, places[0], [peer.entry]) as client:
+        assert finding(client.check())[:2] == ("failed", "quorum")
+        peer.is_over.wait(2)
+        assert 1 < peer.connections < 10
+
+
+def test_a_peer_that_takes_nothing_is_sent_no_more(files, places, tmp_path):
+    """Requests that it leaves unread do not pile up here."""
+    gone = [f"{i:03}-{'x' * 59}.{'y' * 63}.{'z' * 63}.gone.test" for i in range(200)]
+    peer = Peer(files, silent, path=tmp_path / "peer")
+    with peer, Client(files, places[0], [peer.entry], perspective_timeout_ms=5000) as client:
+        for _ in range(120):  # of 50,000 bytes each
+            client.send(*gone, zone="gone.test")
+        for _ in range(120):
+            assert client.take()["verdict"] == "refused"
+        assert texts(client.check())[peer.entry] == "it leaves requests unread"
 
 
 def test_replies_may_come_in_any_order(files, places):
@@ -478,6 +554,16 @@ def test_an_absent_perspective_fails_fast_and_is_found_when_it_comes(files, plac
         remote = perspectives(there, address=f"127.0.0.1:{port}")
         client.log.until("cannot be reached")
         remote.log.until("connected")
+        assert client.check()["verdict"] == "ok"
+
+
+def test_a_connection_that_ended_for_idleness_is_no_outage(files, places, perspectives):
+    """Nobody asked anything over it: the next check must find the perspective, not a pause before connecting."""
+    here, there, *_ = places
+    remote = perspectives(there, "--idle-timeout-ms", 2500)
+    with Client(files, here, [remote.entry]) as client:
+        remote.log.until("reason=idle")
+        assert "the connection to a perspective ended" in client.log.next()
         assert client.check()["verdict"] == "ok"
 
 

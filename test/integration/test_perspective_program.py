@@ -1,10 +1,12 @@
 """originca-perspective as a program: its wire format, its limits, its options, its manual."""
 
+import re
 import signal
 import socket
 import ssl
 import struct
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,12 @@ from under_test import free_port_base
 def connect(files, remote, identity=None):
     context = ssl.create_default_context(cafile=str(files.ca))
     context.load_cert_chain(*map(str, identity or files.client))
-    raw = socket.create_connection(("127.0.0.1", remote.port), timeout=WAIT)
+    if remote.address.startswith("unix:"):
+        raw = socket.socket(socket.AF_UNIX)
+        raw.settimeout(WAIT)
+        raw.connect(remote.address.removeprefix("unix:"))
+    else:
+        raw = socket.create_connection(("127.0.0.1", remote.port), timeout=WAIT)
     return context.wrap_socket(raw, server_hostname="localhost")
 
 
@@ -97,6 +104,58 @@ def test_strangers_cannot_take_all_places(files, places, perspectives):
         each.close()
 
 
+def test_a_client_that_sends_without_end_does_not_keep_others_waiting(files, places, perspectives):
+    remote = perspectives(places[1])
+    requests = frame({"version": 1, "id": 1, "more": "x" * 60000}) * 100
+    greedy = connect(files, remote)
+
+    def flood():
+        try:
+            while True:
+                greedy.sendall(requests)
+        except (OSError, ValueError):
+            pass
+
+    thread = threading.Thread(target=flood, daemon=True)
+    thread.start()
+    remote.log.until("a request is not answered")
+    with connect(files, remote) as stream:
+        stream.sendall(frame(ask(deadline_ms=20000)))
+        assert read_frame(stream)["names"][0]["verdict"] == "ok"
+    greedy.close()
+    thread.join(WAIT)
+
+
+def test_who_takes_no_replies_is_not_read_from(files, places, perspectives, tmp_path):
+    """Else its replies pile up. Once it takes them it gets them all."""
+    count = 100
+    remote = perspectives(places[1], "--max-checks", count, "--write-timeout-ms", 60000,
+                          address=f"unix:{tmp_path}/p.sock")
+    names = [{"name": f"{i:03}-{'x' * 50}.{'y' * 60}.gone.test", "zone": 0} for i in range(1000)]
+    zones = [{"name": "gone.test", "name_servers": OURS}]
+    requests = b"".join(frame(ask(id=i + 1, names=names, zones=zones)) for i in range(count))
+    with connect(files, remote) as stream:
+        unsent = memoryview(requests)
+
+        def send_until_it_does_not_take_it(seconds):
+            nonlocal unsent
+            stream.settimeout(seconds)
+            try:
+                while unsent:
+                    unsent = unsent[stream.send(unsent[:16384]):]
+            except TimeoutError:
+                pass
+            stream.settimeout(WAIT)
+
+        send_until_it_does_not_take_it(3)
+        assert len(unsent) > len(requests) / 2, "it read on"
+        ids = set()
+        while len(ids) < count:
+            ids.add(read_frame(stream)["id"])
+            send_until_it_does_not_take_it(0.01)
+    assert ids == set(range(1, count + 1))
+
+
 def test_more_checks_than_allowed_are_answered_busy(files, places, perspectives):
     there = places[1]
     there.world.hook(lambda *_: [], 1)  # the root is silent: checks stay under way
@@ -141,6 +200,19 @@ max_checks = 0
     result = run_perspective("-c", path, "--check-config")
     assert result.returncode == 2 and "max_checks" in result.stderr
     assert run_perspective("-c", path, "--max-checks", 7, "--check-config").returncode == 0
+
+
+@pytest.mark.parametrize("first, second", [
+    ("tls://localhost:1", "tls://localhost:1"), ("tls://localhost:1", "tls://LOCALHOST:01"),
+    ("tls://localhost:1", "tls://localhost:1#b.test"), ("udp://127.0.0.1:53", "udp://127.0.0.1:053"),
+    ("tls://[::1]:1", "tls://[0::1]:1")])
+def test_a_place_that_stands_twice_is_refused(files, places, first, second):
+    """However it is written: it would count twice."""
+    client = Client(files, places[0], [first, second, "tls://localhost:2", "udp://127.0.0.2:53"])
+    program = build() / "test" / "perspective" / "perspective-client"
+    result = subprocess.run([program, client.path], input="", capture_output=True, text=True, timeout=WAIT)
+    assert result.returncode != 0
+    assert set(re.findall('names "(.*)" twice', result.stderr)) == {second}
 
 
 @pytest.mark.parametrize("options, said", [

@@ -265,6 +265,72 @@ static void requests_that_are_none_are_refused(void **state) {
     arena_free(arena);
 }
 
+/* What the JSON of messages takes, now and at most. */
+static size_t json_bytes, json_bytes_most;
+
+static void *count_alloc(size_t size) {
+    size_t *block = malloc(size + 16);
+    *block = size;
+    json_bytes += size;
+    json_bytes_most = json_bytes > json_bytes_most ? json_bytes : json_bytes_most;
+    return (char *)block + 16;
+}
+
+static void count_free(void *place) {
+    if (place == NULL)
+        return;
+    size_t *block = (size_t *)(void *)((char *)place - 16);
+    json_bytes -= *block;
+    free(block);
+}
+
+/* `head` without its closing brace, and a member that nobody knows, of so many empty objects. */
+static struct bytes inflate(struct arena *arena, const char *head, size_t objects) {
+    struct text text;
+    text_init(&text, arena);
+    text_printf(&text, "%s,\"more\":[{}", head);
+    for (size_t i = 1; i < objects; i++)
+        text_append_bytes(&text, ",{}", 3);
+    text_append_bytes(&text, "]}", 2);
+    assert_false(text.failed);
+    return (struct bytes){(const uint8_t *)text.data, text.length};
+}
+
+#define REPLY_HEAD                                                                                           \
+    "{\"version\":1,\"id\":1,\"queries\":1,\"duration_ms\":1,\"names\":[],\"zones\":[{\"verdict\":\"ok\","   \
+    "\"reason\":\"x\"}]"
+
+/* A check lasts, and many are under way: what a hostile side wraps around a message must not last with them.
+ */
+static void documents_are_gone_when_they_are_read(void **state) {
+    (void)state;
+    struct arena *arena = arena_new(0), *large = arena_new(64u * 1024 * 1024);
+    struct message_request request;
+    struct message_reply reply;
+    struct error error;
+    const struct bytes asked = inflate(large,
+                                       HEAD ZONES PREFIXES "\"account_uri\":\"https://a.test/1\",\"names\":"
+                                                           "[{\"name\":\"www.shop.test\",\"zone\":0,\"txt\":"
+                                                           "\"token\"}]",
+                                       10000);
+    const struct bytes answered = inflate(large, REPLY_HEAD, 49000);
+    const struct bytes bomb = inflate(large, REPLY_HEAD, 600000);
+    json_set_alloc_funcs(count_alloc, count_free);
+    assert_true(message_read_request(arena, asked, &request, &error));
+    assert_true(message_read_reply(arena, answered, &reply, &error));
+    size_t kept = json_bytes;
+    assert_true(json_bytes_most > 0);
+    assert_false(message_read_reply(arena, bomb, &reply, &error));
+    size_t most = json_bytes_most;
+    json_set_alloc_funcs(malloc, free);
+    assert_int_equal(kept, 0);
+    assert_in_range(most, 1, 64u * 1024 * 1024);
+    assert_string_equal(request.check.account_uri, "https://a.test/1");
+    assert_string_equal(request.check.names[0].txt_value, "token");
+    arena_free(large);
+    arena_free(arena);
+}
+
 static void a_reply_arrives_as_it_was_sent(void **state) {
     (void)state;
     struct arena *arena = arena_new(0);
@@ -337,6 +403,7 @@ int main(void) {
         cmocka_unit_test(impossible_lengths_end_it),
         cmocka_unit_test(a_request_arrives_as_it_was_sent),
         cmocka_unit_test(requests_that_are_none_are_refused),
+        cmocka_unit_test(documents_are_gone_when_they_are_read),
         cmocka_unit_test(a_reply_arrives_as_it_was_sent),
         cmocka_unit_test(replies_that_are_none_are_refused),
     };
