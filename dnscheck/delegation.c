@@ -39,9 +39,12 @@ static void decide_ok(void *context) {
 
 static void judge_signature(struct zone_check *zone, const char *server, const struct dns_message *message) {
     struct dnscheck_job *job = zone->job;
-    bool is_opt_out;
-    const char *reason = dnssec_check_set(job->scratch, zone->cut->trust, &job->signatures, message,
-                                          DNS_ANSWER, zone->zone.name, DNS_NS, &is_opt_out);
+    bool is_opt_out, is_there = dns_find(message, DNS_ANSWER, zone->zone.name, DNS_NS, NULL) != NULL;
+    const char *reason = is_there
+                             ? dnssec_check_set(job->scratch, zone->cut->trust, &job->signatures, message,
+                                                DNS_ANSWER, zone->zone.name, DNS_NS, &is_opt_out)
+                             : dnssec_check_absence(job->scratch, zone->cut->trust, &job->signatures, message,
+                                                    zone->zone.name, DNS_NS, false, &is_opt_out);
     if (reason != NULL)
         check_decide_zone(zone, DNSCHECK_FAILED, "bogus",
                           "The answer of %s about %s cannot be trusted: DNSSEC: %s", server, zone->zone.name,
@@ -51,6 +54,10 @@ static void judge_signature(struct zone_check *zone, const char *server, const s
 /* The zone's own NS set, from one of its servers: authoritative, not empty, assigned ones only. */
 static void judge_own_set(struct zone_check *zone, const char *server, const struct dns_message *message) {
     size_t found = 0;
+    if (zone->cut->trust != NULL)
+        judge_signature(zone, server, message);
+    if (zone->is_decided)
+        return;
     for (const struct dns_record *record = NULL;
          (record = dns_find(message, DNS_ANSWER, zone->zone.name, DNS_NS, record)) != NULL; found++)
         if (!name_list_has(zone->zone.name_servers, zone->zone.name_server_count, record->target)) {
@@ -64,8 +71,6 @@ static void judge_own_set(struct zone_check *zone, const char *server, const str
         check_decide_zone(zone, DNSCHECK_REFUSED, "lame",
                           "The name server %s has no NS records for %s; is the zone set up there?", server,
                           zone->zone.name);
-    else if (zone->cut->trust != NULL)
-        judge_signature(zone, server, message);
 }
 
 static void on_server_answer(void *context, const struct dns_message *message,

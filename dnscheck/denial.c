@@ -42,12 +42,14 @@ static bool is_same_kind(const ldns_rr *a, const ldns_rr *b) {
 }
 
 /* A zone's owner signs what he likes; ldns asserts the shape of what it is given (RFC 4034 4.1, RFC
- * 5155 3.2). */
-static bool is_well_formed(const ldns_rr *rr) {
+ * 5155 3.2, 8.1, 8.2). */
+static bool is_well_formed(const ldns_rr *rr, const ldns_rdf *zone) {
     if (ldns_rr_get_type(rr) == LDNS_RR_TYPE_NSEC)
         return ldns_rr_rd_count(rr) >= 1 && ldns_rdf_get_type(ldns_rr_rdf(rr, 0)) == LDNS_RDF_TYPE_DNAME;
     if (ldns_rr_rd_count(rr) < 5 ||
-        /* without the bitmap where no type is there */ ldns_nsec3_algorithm(rr) != LDNS_SHA1)
+        /* without the bitmap where no type is there */ ldns_nsec3_algorithm(rr) != LDNS_SHA1 ||
+        (ldns_nsec3_flags(rr) & ~LDNS_NSEC3_VARS_OPTOUT_MASK) != 0 ||
+        ldns_dname_label_count(ldns_rr_owner(rr)) != ldns_dname_label_count(zone) + 1)
         return false;
     const ldns_rdf *next = ldns_nsec3_next_owner(rr);
     return next != NULL && ldns_rdf_size(next) == SHA1_BYTES + 1 && ldns_rdf_data(next)[0] == SHA1_BYTES;
@@ -63,7 +65,7 @@ static const char *gather(const struct trust *trust, const ldns_pkt *packet, str
         if ((type != LDNS_RR_TYPE_NSEC && type != LDNS_RR_TYPE_NSEC3) ||
             !(ldns_dname_is_subdomain(ldns_rr_owner(rr), proofs->zone) ||
               ldns_dname_compare(ldns_rr_owner(rr), proofs->zone) == 0) ||
-            !is_well_formed(rr) || (proofs->count > 0 && !is_same_kind(proofs->items[0], rr)))
+            !is_well_formed(rr, proofs->zone) || (proofs->count > 0 && !is_same_kind(proofs->items[0], rr)))
             continue;
         if (type == LDNS_RR_TYPE_NSEC3 && ldns_nsec3_iterations(rr) > ITERATIONS_MAX)
             return "NSEC3 with too many iterations";
@@ -101,13 +103,27 @@ static ldns_rdf *key_of(struct proofs *proofs, const ldns_rdf *name) {
     return hash;
 }
 
+/* Behind the last NSEC of a zone is its apex, and only that (RFC 4034 4.1.1). */
+static bool covers(struct proofs *proofs, const ldns_rr *proof, const ldns_rdf *key) {
+    if (proofs->is_nsec3)
+        return ldns_nsec_covers_name(proof, key);
+    const ldns_rdf *owner = ldns_rr_owner(proof), *next = ldns_rr_rdf(proof, 0);
+    if (ldns_dname_compare(owner, key) >= 0 ||
+        (ldns_dname_compare(key, next) >= 0 && ldns_dname_compare(next, proofs->zone) != 0))
+        return false;
+    if (!ends_zone(proof) || !ldns_dname_is_subdomain(key, owner))
+        return true;
+    proofs->reason = "the proof of absence is the parent's side of a delegation";
+    return false;
+}
+
 static const ldns_rr *find(struct proofs *proofs, const ldns_rdf *name, bool wants_match) {
     const ldns_rr *found = NULL;
     ldns_rdf *key = key_of(proofs, name);
     for (size_t i = 0; key != NULL && i < proofs->count && found == NULL; i++) {
         const ldns_rr *proof = proofs->items[i];
         bool is_match = ldns_dname_compare(ldns_rr_owner(proof), key) == 0;
-        if (wants_match ? is_match : !is_match && ldns_nsec_covers_name(proof, key))
+        if (wants_match ? is_match : !is_match && covers(proofs, proof, key))
             found = proof;
     }
     ldns_rdf_deep_free(key);
@@ -173,12 +189,10 @@ static const char *nsec_absence(struct proofs *proofs, const ldns_rdf *name, ldn
         return is_nxdomain ? "the proof says that the name is there" : judge_match(match, type);
     const ldns_rr *cover = find(proofs, name, false);
     if (cover == NULL)
-        return "no proof of absence is about the name";
-    const ldns_rdf *owner = ldns_rr_owner(cover), *next = ldns_rr_rdf(cover, 0);
-    if (ends_zone(cover) && ldns_dname_is_subdomain(name, owner))
-        return "the proof of absence is the parent's side of a delegation";
+        return proofs->reason != NULL ? proofs->reason : "no proof of absence is about the name";
     if (type == LDNS_RR_TYPE_DS && !is_nxdomain)
         return no_delegation;
+    const ldns_rdf *next = ldns_rr_rdf(cover, 0);
     if (ldns_dname_is_subdomain(next, name)) /* an empty non-terminal: it is there, and has nothing */
         return is_nxdomain ? "the proof says that there are names below" : NULL;
     ldns_rdf *encloser = tail(name, labels_of_encloser(name, cover));
@@ -231,12 +245,13 @@ static const char *nsec3_absence(struct proofs *proofs, const ldns_rdf *name, ld
         bool is_found = at_encloser != NULL && closer != NULL;
         if (is_found) {
             const ldns_rr *cover = find(proofs, closer, false);
+            *is_opt_out = cover != NULL && ldns_nsec3_optout(cover);
             if (ends_zone(at_encloser))
                 reason = "the proof of absence is the parent's side of a delegation";
             else if (cover == NULL)
                 reason = "no proof of absence is about the name";
-            else if (ldns_nsec3_optout(cover))
-                *is_opt_out = true; /* nothing signed is there; something unsigned may be */
+            else if (*is_opt_out && !is_nxdomain)
+                reason = NULL; /* nothing signed is there; something unsigned may be */
             else if (type == LDNS_RR_TYPE_DS && !is_nxdomain)
                 reason = no_delegation;
             else

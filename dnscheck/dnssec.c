@@ -110,19 +110,42 @@ static bool fits_signature(const ldns_rr *key, const ldns_rr *signature) {
            ldns_calc_keytag(key) == ldns_rdf2native_int16(ldns_rr_rrsig_keytag(signature));
 }
 
-static const char *explain(ldns_status status) {
-    switch (status) {
-    case LDNS_STATUS_CRYPTO_SIG_EXPIRED:
-        return "the signature has expired";
-    case LDNS_STATUS_CRYPTO_SIG_NOT_INCEPTED:
-        return "the signature is not valid yet";
-    case LDNS_STATUS_CRYPTO_EXPIRATION_BEFORE_INCEPTION:
+static bool is_wildcard_owner(const ldns_rdf *owner) {
+    return ldns_rdf_size(owner) > 2 && ldns_rdf_data(owner)[0] == 1 && ldns_rdf_data(owner)[1] == '*';
+}
+
+/* Labels as signatures count them: the asterisk is none (RFC 4034 3.1.3). */
+static unsigned labels_of(const ldns_rdf *owner) {
+    return ldns_dname_label_count(owner) - (is_wildcard_owner(owner) ? 1u : 0u);
+}
+
+/* RFC 4034 3.1.5: serial numbers, which ldns compares as signed ones. */
+static const char *judge_time(const ldns_rr *signature, time_t now) {
+    uint32_t begin = ldns_rdf2native_int32(ldns_rr_rrsig_inception(signature));
+    uint32_t end = ldns_rdf2native_int32(ldns_rr_rrsig_expiration(signature));
+    if ((int32_t)(end - begin) < 0)
         return "the signature ends before it begins";
-    case LDNS_STATUS_CRYPTO_UNKNOWN_ALGO:
-        return "the signature's algorithm is unknown";
-    default:
-        return "the signature is wrong";
-    }
+    if ((int32_t)((uint32_t)now - begin) < 0)
+        return "the signature is not valid yet";
+    return (int32_t)(end - (uint32_t)now) < 0 ? "the signature has expired" : NULL;
+}
+
+/* What can be said of it without keys (RFC 4035 5.3.1). */
+static const char *judge_signature(const ldns_rr *signature, const ldns_rdf *zone, const ldns_rdf *owner,
+                                   time_t now) {
+    if (ldns_dname_compare(ldns_rr_rrsig_signame(signature), zone) != 0)
+        return "the signature is another zone's";
+    if (ldns_rdf2native_int8(ldns_rr_rrsig_labels(signature)) > labels_of(owner))
+        return "the signature is about a name with more labels";
+    return judge_time(signature, now);
+}
+
+static bool is_good_signature(const ldns_rr_list *set, const ldns_rr *signature, ldns_rr *key) {
+    ldns_rr_list *one = ldns_rr_list_new();
+    bool is_good = one != NULL && ldns_rr_list_push_rr(one, key) &&
+                   ldns_verify_rrsig_keylist_notime(set, signature, one, NULL) == LDNS_STATUS_OK;
+    ldns_rr_list_free(one);
+    return is_good;
 }
 
 const char *dnssec_verify(const ldns_rr_list *keys, const ldns_rdf *zone, struct dnssec_budget *budget,
@@ -134,8 +157,9 @@ const char *dnssec_verify(const ldns_rr_list *keys, const ldns_rdf *zone, struct
     size_t count = signatures == NULL ? 0 : ldns_rr_list_rr_count(signatures);
     for (size_t i = 0; set != NULL && !is_good && i < count && i < SIGNATURES_MAX; i++) {
         ldns_rr *signature = ldns_rr_list_rr(signatures, i);
-        if (ldns_dname_compare(ldns_rr_rrsig_signame(signature), zone) != 0) {
-            reason = "the signature is another zone's";
+        const char *fault = judge_signature(signature, zone, owner, budget->now);
+        if (fault != NULL) {
+            reason = fault;
             continue;
         }
         if (i == 0)
@@ -149,23 +173,18 @@ const char *dnssec_verify(const ldns_rr_list *keys, const ldns_rdf *zone, struct
                 break;
             }
             budget->signatures_left--;
-            ldns_status status = ldns_verify_rrsig_time(set, signature, key, budget->now);
-            is_good = status == LDNS_STATUS_OK;
+            is_good = is_good_signature(set, signature, key);
             if (is_good)
                 *labels = ldns_rdf2native_int8(ldns_rr_rrsig_labels(signature));
             else {
                 budget->wrong_signatures++;
-                reason = explain(status);
+                reason = "the signature is wrong";
             }
         }
     }
     ldns_rr_list_free(set);
     ldns_rr_list_free(signatures);
     return is_good ? NULL : reason;
-}
-
-static bool is_wildcard_owner(const ldns_rdf *owner) {
-    return ldns_rdf_size(owner) > 2 && ldns_rdf_data(owner)[0] == 1 && ldns_rdf_data(owner)[1] == '*';
 }
 
 static const char *say(struct arena *arena, const char *reason, const char *owner, uint16_t type) {
@@ -187,9 +206,8 @@ const char *dnssec_check_set(struct arena *arena, const struct trust *trust, str
         unsigned labels = 0;
         reason = dnssec_verify(trust->keys, zone, budget, dnssec_section(packet, section), name,
                                (ldns_rr_type)type, &labels);
-        unsigned own = ldns_dname_label_count(name) - (is_wildcard_owner(name) ? 1 : 0);
         /* RFC 4035 5.3.4: made by a wildcard, so the name itself must be proven not to exist. */
-        if (reason == NULL && labels < own)
+        if (reason == NULL && labels < labels_of(name))
             reason = denial_check_wildcard(trust, zone, budget, packet, name, labels, is_opt_out);
     }
     ldns_rdf_deep_free(name);
@@ -227,9 +245,29 @@ static bool is_usable_ds(const ldns_rr *ds) {
            memchr(digests, digest, sizeof digests) != NULL;
 }
 
+static bool is_sha1_ds(const ldns_rr *ds) {
+    return ldns_rdf2native_int8(ldns_rr_rdf(ds, 2)) == LDNS_SHA1;
+}
+
+/* Those that count. RFC 4509 3: SHA-1 only where there is nothing better. Free as collect's. */
+static ldns_rr_list *collect_ds(const ldns_pkt *packet, const ldns_rdf *child) {
+    ldns_rr_list *all = collect(ldns_pkt_answer(packet), child, LDNS_RR_TYPE_DS), *set = ldns_rr_list_new();
+    bool has_better = false;
+    for (size_t i = 0; all != NULL && i < ldns_rr_list_rr_count(all); i++)
+        has_better =
+            has_better || (is_usable_ds(ldns_rr_list_rr(all, i)) && !is_sha1_ds(ldns_rr_list_rr(all, i)));
+    for (size_t i = 0; all != NULL && set != NULL && i < ldns_rr_list_rr_count(all); i++) {
+        ldns_rr *ds = ldns_rr_list_rr(all, i);
+        if (is_usable_ds(ds) && !(has_better && is_sha1_ds(ds)))
+            ldns_rr_list_push_rr(set, ds);
+    }
+    ldns_rr_list_free(all);
+    return set;
+}
+
 int dnssec_judge_ds(struct arena *arena, const struct trust *parent, struct dnssec_budget *budget,
                     const struct dns_message *message, const char *child, const char **failure) {
-    bool is_opt_out, has_usable = false;
+    bool is_opt_out;
     if (!parent->is_secure)
         return 0;
     if (dns_find(message, DNS_ANSWER, child, DNS_DS, NULL) == NULL) {
@@ -245,22 +283,32 @@ int dnssec_judge_ds(struct arena *arena, const struct trust *parent, struct dnss
         return -1;
     ldns_pkt *packet = dnssec_open(message);
     ldns_rdf *name = dnssec_name(child);
-    ldns_rr_list *set =
-        packet == NULL || name == NULL ? NULL : collect(ldns_pkt_answer(packet), name, LDNS_RR_TYPE_DS);
-    for (size_t i = 0; set != NULL && i < ldns_rr_list_rr_count(set); i++)
-        has_usable = has_usable || is_usable_ds(ldns_rr_list_rr(set, i));
+    ldns_rr_list *set = packet == NULL || name == NULL ? NULL : collect_ds(packet, name);
+    size_t count = set == NULL ? 0 : ldns_rr_list_rr_count(set);
+    bool is_taken = set != NULL && count <= KEYS_MAX;
+    if (!is_taken)
+        *failure = set == NULL
+                       ? "out of memory"
+                       : say(arena, "the parent names more keys than a check looks at", child, DNS_DS);
     ldns_rr_list_free(set);
     ldns_rdf_deep_free(name);
     ldns_pkt_free(packet);
-    return has_usable ? 1 : 0; /* RFC 4035 5.2: none that we know is as good as none */
+    return !is_taken ? -1 : count > 0 ? 1 : 0; /* RFC 4035 5.2: none that we know is as good as none */
+}
+
+/* What costs nothing is compared before the digest. */
+static bool is_ds_of(const ldns_rr *ds, const ldns_rr *key, uint16_t tag) {
+    return is_usable_ds(ds) && ldns_rdf2native_int16(ldns_rr_rdf(ds, 0)) == tag &&
+           ldns_rdf_compare(ldns_rr_rdf(ds, 1), ldns_rr_dnskey_algorithm(key)) == 0 &&
+           ldns_rr_compare_ds(ds, key);
 }
 
 static bool is_anchored(const ldns_rr *key, const ldns_rr_list *anchors) {
+    uint16_t tag = ldns_calc_keytag(key);
     for (size_t i = 0; anchors != NULL && i < ldns_rr_list_rr_count(anchors); i++) {
         const ldns_rr *anchor = ldns_rr_list_rr(anchors, i);
-        if (ldns_rr_get_type(anchor) == LDNS_RR_TYPE_DS
-                ? is_usable_ds(anchor) && ldns_rr_compare_ds(anchor, key)
-                : ldns_rr_compare(anchor, key) == 0)
+        if (ldns_rr_get_type(anchor) == LDNS_RR_TYPE_DS ? is_ds_of(anchor, key, tag)
+                                                        : ldns_rr_compare(anchor, key) == 0)
             return true;
     }
     return false;
@@ -297,7 +345,7 @@ struct trust *dnssec_take_keys(struct arena *arena, const struct dns_message *ds
     if (packet != NULL && name != NULL && (ds_message == NULL || parent != NULL)) {
         set = collect(ldns_pkt_answer(packet), name, LDNS_RR_TYPE_DNSKEY);
         if (parent != NULL)
-            ds = collect(ldns_pkt_answer(parent), name, LDNS_RR_TYPE_DS);
+            ds = collect_ds(parent, name);
         reason = judge_keys(parent != NULL ? ds : anchors, set, ldns_pkt_answer(packet), name, budget);
     }
     if (reason == NULL) {

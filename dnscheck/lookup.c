@@ -94,26 +94,22 @@ enum alias { ALIAS_NONE, ALIAS_FOLLOWED, ALIAS_BROKEN };
 /* RFC 6672 2.2: the part above the DNAME's owner is put before its target. */
 static enum alias follow_dname(struct lookup *lookup, const struct dns_message *message,
                                const char **failure) {
-    for (size_t i = 0; i < message->count; i++) {
-        const struct dns_record *record = &message->records[i];
-        size_t owner = strlen(record->owner), own = strlen(lookup->name);
-        if (record->section != DNS_ANSWER || record->type != DNS_DNAME || own <= owner ||
-            !dns_is_below(lookup->name, record->owner) || !dns_is_below(record->owner, lookup->cut->name))
-            continue;
-        *failure = check_set(lookup, message, record->owner, DNS_DNAME);
-        size_t prefix = owner == 0 ? own : own - owner - 1; /* without its final dot */
-        if (*failure != NULL || prefix + 1 + strlen(record->target) >= DNS_NAME_MAX) {
-            *failure = *failure != NULL ? *failure : "a DNAME makes the name too long";
-            return ALIAS_BROKEN;
-        }
-        lookup->name[prefix] = '\0';
-        if (*record->target != '\0') {
-            lookup->name[prefix] = '.';
-            strcpy(lookup->name + prefix + 1, record->target);
-        }
-        return ALIAS_FOLLOWED;
+    const struct dns_record *record = dns_find_dname(message, lookup->cut->name, lookup->name);
+    if (record == NULL)
+        return ALIAS_NONE;
+    size_t owner = strlen(record->owner), own = strlen(lookup->name);
+    *failure = check_set(lookup, message, record->owner, DNS_DNAME);
+    size_t prefix = owner == 0 ? own : own - owner - 1; /* without its final dot */
+    if (*failure != NULL || prefix + 1 + strlen(record->target) >= DNS_NAME_MAX) {
+        *failure = *failure != NULL ? *failure : "a DNAME makes the name too long";
+        return ALIAS_BROKEN;
     }
-    return ALIAS_NONE;
+    lookup->name[prefix] = '\0';
+    if (*record->target != '\0') {
+        lookup->name[prefix] = '.';
+        strcpy(lookup->name + prefix + 1, record->target);
+    }
+    return ALIAS_FOLLOWED;
 }
 
 static enum alias follow_cname(struct lookup *lookup, const struct dns_message *message,

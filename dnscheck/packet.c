@@ -298,6 +298,17 @@ const struct dns_record *dns_find(const struct dns_message *message, int section
     return NULL;
 }
 
+const struct dns_record *dns_find_dname(const struct dns_message *message, const char *zone,
+                                        const char *name) {
+    for (size_t i = 0; i < message->count; i++) {
+        const struct dns_record *record = &message->records[i];
+        if (record->section == DNS_ANSWER && record->type == DNS_DNAME && strcmp(record->owner, name) != 0 &&
+            dns_is_below(name, record->owner) && dns_is_below(record->owner, zone))
+            return record;
+    }
+    return NULL;
+}
+
 const struct dns_record *dns_find_referral(const struct dns_message *message, const char *zone,
                                            const char *name) {
     for (size_t i = 0; i < message->count; i++) {

@@ -71,6 +71,9 @@ const char *dns_rcode_name(uint16_t rcode, char out[16]);
 /* The record of that owner, type and section after `after` (NULL: the first). */
 const struct dns_record *dns_find(const struct dns_message *message, int section, const char *owner,
                                   uint16_t type, const struct dns_record *after);
+/* The DNAME in the answer, of an owner in the zone, that redirects `name` (RFC 6672 2.2). */
+const struct dns_record *dns_find_dname(const struct dns_message *message, const char *zone,
+                                        const char *name);
 /* The first NS record of a referral to where `name` is: in the authority section, of an owner below the zone
  * whose servers were asked, above the name or at it. */
 const struct dns_record *dns_find_referral(const struct dns_message *message, const char *zone,

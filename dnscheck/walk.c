@@ -165,6 +165,19 @@ static const char *check_absence(struct walk *walk, const struct dns_message *me
     return reason == NULL ? NULL : bogus(walk->job, reason);
 }
 
+/* What a DNAME makes is not signed itself. */
+static const char *check_alias(struct walk *walk, const struct dns_message *message) {
+    const char *child = child_of(walk);
+    const struct dns_record *dname = dns_find_dname(message, walk->cut->name, child);
+    bool is_opt_out;
+    if (walk->cut->trust == NULL)
+        return NULL;
+    const char *reason = dnssec_check_set(walk->job->scratch, walk->cut->trust, &walk->job->signatures,
+                                          message, DNS_ANSWER, dname != NULL ? dname->owner : child,
+                                          dname != NULL ? DNS_DNAME : DNS_CNAME, &is_opt_out);
+    return reason == NULL ? NULL : bogus(walk->job, reason);
+}
+
 static void end(struct walk *walk, bool is_nxdomain, const char *failure) {
     walk->done(walk->context, failure == NULL ? walk->cut : NULL, failure == NULL && is_nxdomain, failure);
 }
@@ -185,9 +198,10 @@ static void on_parents_word(void *context, const struct dns_message *message, co
     struct walk *walk = context;
     const char *child = child_of(walk);
     (void)server;
-    if (message == NULL || dns_find(message, DNS_ANSWER, child, DNS_CNAME, NULL) != NULL ||
-        dns_find(message, DNS_AUTHORITY, child, DNS_SOA, NULL) != NULL)
+    if (message == NULL || dns_find(message, DNS_AUTHORITY, child, DNS_SOA, NULL) != NULL)
         end(walk, false, failure);
+    else if (dns_find(message, DNS_ANSWER, child, DNS_CNAME, NULL) != NULL)
+        end(walk, false, check_alias(walk, message));
     else if (message->rcode == DNS_NXDOMAIN)
         end(walk, false, check_absence(walk, message, DNS_DS, true));
     else
@@ -233,7 +247,7 @@ static void on_answer(void *context, const struct dns_message *message, const st
         if (!relax(walk))
             end(walk, false, "a name server does not answer for its zone (lame)");
     } else if (is_alias) {
-        end(walk, false, NULL); /* no cut here, and nothing below */
+        end(walk, false, check_alias(walk, message)); /* no cut here, and nothing below */
     } else {
         failure = check_absence(walk, message, DNS_NS, false);
         if (failure != NULL || strcmp(child, walk->name) == 0) {

@@ -63,8 +63,10 @@ static uint8_t take(void) {
 int64_t __wrap_clock_monotonic_ms(void);
 int64_t __wrap_clock_wall_ms(void);
 void __wrap_random_bytes(void *out, size_t length);
-ldns_status __real_ldns_verify_rrsig_time(ldns_rr_list *set, ldns_rr *signature, ldns_rr *key, time_t now);
-ldns_status __wrap_ldns_verify_rrsig_time(ldns_rr_list *set, ldns_rr *signature, ldns_rr *key, time_t now);
+ldns_status __real_ldns_verify_rrsig_keylist_notime(const ldns_rr_list *set, const ldns_rr *signature,
+                                                    const ldns_rr_list *keys, ldns_rr_list *good);
+ldns_status __wrap_ldns_verify_rrsig_keylist_notime(const ldns_rr_list *set, const ldns_rr *signature,
+                                                    const ldns_rr_list *keys, ldns_rr_list *good);
 bool __real_ldns_rr_compare_ds(const ldns_rr *a, const ldns_rr *b);
 bool __wrap_ldns_rr_compare_ds(const ldns_rr *a, const ldns_rr *b);
 
@@ -103,10 +105,11 @@ UNSEEN static uint64_t sum_owner(const ldns_rr *rr, unsigned labels) {
                           fuzz_world_sum((const uint8_t *)"\1*", 2, 0));
 }
 
-UNSEEN ldns_status __wrap_ldns_verify_rrsig_time(ldns_rr_list *set, ldns_rr *signature, ldns_rr *key,
-                                                 time_t now) {
+UNSEEN ldns_status __wrap_ldns_verify_rrsig_keylist_notime(const ldns_rr_list *set, const ldns_rr *signature,
+                                                           const ldns_rr_list *keys, ldns_rr_list *good) {
+    const ldns_rr *key = ldns_rr_list_rr(keys, 0);
     if (current.enemy == REAL_KEYS)
-        return __real_ldns_verify_rrsig_time(set, signature, key, now);
+        return __real_ldns_verify_rrsig_keylist_notime(set, signature, keys, good);
     if (current.enemy == ZONE_OWNER)
         return LDNS_STATUS_OK;
     const ldns_rdf *seal = ldns_rr_rdf(signature, 8);

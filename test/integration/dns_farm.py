@@ -66,9 +66,11 @@ class Keys:
         assert self.algorithm == "ECDSAP256SHA256"
         template = RRSIG(dns.rdataclass.IN, TYPE("RRSIG"), rrset.rdtype, self.dnskey.algorithm, len(rrset.name) - 2,
                          rrset.ttl, expiration, inception, dns.dnssec.key_id(self.dnskey), zone, b"")
-        data = dns.dnssec._make_rrsig_signature_data(rrset, template)
+        return template.replace(signature=self.sign_bytes(dns.dnssec._make_rrsig_signature_data(rrset, template)))
+
+    def sign_bytes(self, data):
         r, s = utils.decode_dss_signature(self.private.sign(data, ec.ECDSA(hashes.SHA256())))
-        return template.replace(signature=r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
 class Zone:

@@ -3,6 +3,8 @@ and says what the check must conclude. `originca check` runs the check that the 
 
 No scenario may take longer than the deadline, or send more queries than the budget."""
 
+import base64
+import hashlib
 import json
 import math
 import os
@@ -11,6 +13,7 @@ import struct
 import time
 from pathlib import Path
 
+import dns.dnssec
 import dns.flags
 import dns.rcode
 import dns.rdatatype
@@ -1768,6 +1771,144 @@ def dnssec_many_wrong_proofs_end_within_the_budget(world):
             answer.authority.append(dns.rrset.from_rdata(f"n{at}.shop.test.", 60, made))
 
     world.hook(edit(stuff, kinds=["AAAA"]))
+
+
+# 10. What the owner of a zone may sign, and still proves nothing
+
+
+def denies(world, denied, *proofs):
+    """NXDOMAIN for a name of shop.test, with these proofs, which shop.test signs."""
+
+    def deny(answer, query):
+        answer.rcode, answer.answer, answer.authority = dns.rcode.NXDOMAIN, [], []
+        for proof in proofs:
+            answer.put(answer.authority, proof, world.shop)
+
+    world.hook(edit(deny, names=[denied]))
+
+
+def nsec3(about, kinds="", flags=0, distance=0, zone="shop.test."):
+    """The NSEC3 of a name, or the one that begins at that distance before its hash and covers it."""
+    hashed = int.from_bytes(base64.b32hexdecode(dns.dnssec.nsec3_hash(about, None, 0, 1)), "big")
+    first, last = (base64.b32hexencode((hashed + at).to_bytes(20, "big")).decode() for at in (-distance, 1))
+    return record(f"{first}.{zone}", "NSEC3", f"1 {flags} 0 - {last} {kinds}")
+
+
+ENCLOSER, ABSENT, STAR = nsec3("shop.test.", "NS SOA"), "nope.shop.test.", nsec3("*.shop.test.", distance=1)
+NOPE = {"names": ("nope.shop.test",)}
+
+
+@signed("refused", "does-not-exist", **NOPE)
+def dnssec_absence_is_proven_by_nsec3(world):
+    denies(world, ABSENT, ENCLOSER, nsec3(ABSENT, distance=1), STAR)
+
+
+@signed("failed", "bogus", says="about the wildcard", **NOPE)
+def dnssec_nsec3_with_opt_out_says_nothing_of_the_wildcard(world):
+    denies(world, ABSENT, ENCLOSER, nsec3(ABSENT, distance=1, flags=1))
+
+
+@signed("refused", "does-not-exist", **NOPE)
+def dnssec_absence_is_proven_by_nsec3_with_opt_out(world):
+    denies(world, ABSENT, ENCLOSER, nsec3(ABSENT, distance=1, flags=1), STAR)
+
+
+@signed("failed", "bogus", says="about the name", **NOPE)
+def dnssec_nsec3_with_unknown_flags(world):
+    denies(world, ABSENT, ENCLOSER, nsec3(ABSENT, distance=1, flags=2), STAR)
+
+
+@signed("failed", "bogus", says="about the name", **NOPE)
+def dnssec_nsec3_that_lies_deeper_than_below_the_apex(world):
+    """From the last hash to the first: beside the zone's own chain everything would lie in between."""
+    denies(world, ABSENT, ENCLOSER, record(f"{'v' * 32}.deep.shop.test.", "NSEC3", f"1 0 0 - {'0' * 32}"), STAR)
+
+
+@signed("failed", "bogus", says="about the name", names=("zz.shop.test",))
+def dnssec_nsec_that_ends_the_chain_but_not_at_the_apex(world):
+    denies(world, "zz.shop.test.", record("www.shop.test.", "NSEC", "a.shop.test. A RRSIG NSEC"))
+
+
+@signed("failed", "bogus", says="more labels")
+def dnssec_a_signature_about_more_labels_than_the_name_has(world):
+    def sign(rrset, zone):
+        made = zone.keys.sign(rrset, zone.origin)
+        data = bytearray(dns.dnssec._make_rrsig_signature_data(rrset, made))
+        data[3] += 1
+        return made.replace(labels=made.labels + 1, signature=zone.keys.sign_bytes(bytes(data)))
+
+    world.shop.sign_with = sign
+
+
+@signed("failed", "bogus", says="ends before it begins")
+def dnssec_a_signature_of_more_than_half_the_circle_of_time(world):
+    now = int(time.time())
+    world.shop.sign_with = lambda rrset, zone: zone.keys.sign(rrset, zone.origin, now + 2**31 - 100, now + 3600)
+
+
+@signed("ok", "proxied", secure=True)
+def dnssec_a_signature_across_the_year_2038(world):
+    now = int(time.time())
+    world.shop.sign_with = lambda rrset, zone: zone.keys.sign(rrset, zone.origin, now - 3600, now + 2**31 - 4000)
+
+
+def sha1_ds(world):
+    key = world.keys["shop.test."].dnskey
+    digest = hashlib.sha1(name("shop.test.").to_wire() + key.to_wire()).hexdigest()
+    return f"shop.test. DS {dns.dnssec.key_id(key)} 13 1 {digest}"
+
+
+@signed("ok", "proxied", secure=True)
+def dnssec_ds_by_sha1_alone(world):
+    world.tld.remove("shop.test.", "DS").add(sha1_ds(world))
+
+
+@signed("failed", "bogus", says="the one its parent names")
+def dnssec_ds_by_sha1_beside_a_better_one_of_another_key(world):
+    world.tld.remove("shop.test.", "DS").add(sha1_ds(world)).add(f"shop.test. DS {Keys().ds('shop.test.')}")
+
+
+@signed("failed", "bogus", says="more keys than a check looks at")
+def dnssec_too_many_ds(world):
+    tag = world.keys["shop.test."].ds("shop.test.").split()[0]
+    for at in range(25):
+        world.tld.add(f"shop.test. DS {tag} 13 2 {at:064x}")
+
+
+@signed("failed", "bogus")
+def dnssec_a_forged_alias_at_the_parent(world):
+    def forge(answer, query):
+        answer.answer, answer.authority, answer.is_authoritative = [record("shop.test.", "CNAME", "other.test.")], [], True
+
+    world.hook(edit(forge, names=["shop.test."], kinds=["NS"]), 2, 3)
+
+
+@signed("refused", "not-delegated")
+def dnssec_an_alias_at_the_parent(world):
+    world.tld.remove("shop.test.", "NS").remove("shop.test.", "DS").add("shop.test. CNAME other.test.")
+
+
+@signed("failed", "bogus")
+def dnssec_forged_name_servers_in_the_zone(world):
+    def forge(answer, query):
+        answer.answer = [record("shop.test.", "NS", "ns1.foreign.test.")]
+
+    world.hook(edit(forge, names=["shop.test."], kinds=["NS"]))
+
+
+@signed("failed", "bogus")
+def dnssec_absence_of_name_servers_in_the_zone_without_proof(world):
+    world.hook(edit(lambda answer, query: answer.answer.clear(), names=["shop.test."], kinds=["NS"]))
+
+
+@signed("refused", "lame")
+def dnssec_absence_of_name_servers_in_the_zone_is_proven(world):
+    world.shop.remove("shop.test.", "NS")
+
+
+@signed("refused", "foreign-in-zone")
+def dnssec_signed_name_servers_of_others_in_the_zone(world):
+    world.shop.add("shop.test. NS ns1.foreign.test.")
 
 
 @pytest.mark.parametrize("bend, verdict, reason, arguments, options", SCENARIOS)
