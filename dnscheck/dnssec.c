@@ -64,11 +64,29 @@ static bool is_of(const ldns_rr *rr, const ldns_rdf *owner, ldns_rr_type type) {
            ldns_dname_compare(ldns_rr_owner(rr), owner) == 0;
 }
 
-/* The records of one set. They belong to `list`: free with ldns_rr_list_free, not deep. */
+static bool has_same_data(const ldns_rr *a, const ldns_rr *b) {
+    if (ldns_rr_rd_count(a) != ldns_rr_rd_count(b))
+        return false;
+    for (size_t i = 0; i < ldns_rr_rd_count(a); i++)
+        if (ldns_rdf_compare(ldns_rr_rdf(a, i), ldns_rr_rdf(b, i)) != 0)
+            return false;
+    return true;
+}
+
+static bool has_data_of(const ldns_rr_list *set, const ldns_rr *rr) {
+    for (size_t i = 0; i < ldns_rr_list_rr_count(set); i++)
+        if (has_same_data(ldns_rr_list_rr(set, i), rr))
+            return true;
+    return false;
+}
+
+/* The records of one set, each once (RFC 4034 6.3). They belong to `list`: free with ldns_rr_list_free, not
+ * deep.
+ */
 static ldns_rr_list *collect(const ldns_rr_list *list, const ldns_rdf *owner, ldns_rr_type type) {
     ldns_rr_list *set = ldns_rr_list_new();
     for (size_t i = 0; set != NULL && i < ldns_rr_list_rr_count(list); i++)
-        if (is_of(ldns_rr_list_rr(list, i), owner, type))
+        if (is_of(ldns_rr_list_rr(list, i), owner, type) && !has_data_of(set, ldns_rr_list_rr(list, i)))
             ldns_rr_list_push_rr(set, ldns_rr_list_rr(list, i));
     return set;
 }
@@ -140,6 +158,18 @@ static const char *judge_signature(const ldns_rr *signature, const ldns_rdf *zon
     return judge_time(signature, now);
 }
 
+/* RFC 4035 5.3.3 */
+static uint32_t seconds_valid(const ldns_rr_list *set, const ldns_rr *signature, time_t now) {
+    uint32_t valid = ldns_rdf2native_int32(ldns_rr_rrsig_expiration(signature)) - (uint32_t)now;
+    uint32_t ttl = ldns_rdf2native_int32(ldns_rr_rrsig_origttl(signature));
+    valid = ttl < valid ? ttl : valid;
+    for (size_t i = 0; i < ldns_rr_list_rr_count(set); i++) {
+        ttl = ldns_rr_ttl(ldns_rr_list_rr(set, i));
+        valid = ttl < valid ? ttl : valid;
+    }
+    return valid;
+}
+
 static bool is_good_signature(const ldns_rr_list *set, const ldns_rr *signature, ldns_rr *key) {
     ldns_rr_list *one = ldns_rr_list_new();
     bool is_good = one != NULL && ldns_rr_list_push_rr(one, key) &&
@@ -174,9 +204,11 @@ const char *dnssec_verify(const ldns_rr_list *keys, const ldns_rdf *zone, struct
             }
             budget->signatures_left--;
             is_good = is_good_signature(set, signature, key);
-            if (is_good)
+            if (is_good) {
+                uint32_t valid = seconds_valid(set, signature, budget->now);
+                budget->valid_s = valid < budget->valid_s ? valid : budget->valid_s;
                 *labels = ldns_rdf2native_int8(ldns_rr_rrsig_labels(signature));
-            else {
+            } else {
                 budget->wrong_signatures++;
                 reason = "the signature is wrong";
             }

@@ -10,7 +10,8 @@ struct ldns_struct_rr_list; /* ldns's own name for its list */
  * unchanged once made. */
 struct trust {
     unsigned references;
-    bool is_secure; /* false: the chain proves that the zone is not signed */
+    bool is_secure;   /* false: the chain proves that the zone is not signed */
+    uint32_t valid_s; /* from when it was established: TTLs and signatures of the records that prove it */
     char zone[DNS_NAME_MAX];
     struct ldns_struct_rr_list *keys;
 };
@@ -24,6 +25,7 @@ struct dnssec_budget {
     time_t now;
     unsigned signatures_left, wrong_signatures;
     unsigned hashes_left; /* of NSEC3 names (CVE-2023-50868) */
+    uint32_t valid_s;     /* lowered to how long each set that is verified may be kept */
 };
 
 /* Each returns NULL where all is well (always under a trust that is not secure), else what is wrong:

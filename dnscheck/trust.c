@@ -12,6 +12,7 @@ struct chain {
     struct cut *child;
     const struct dns_message *ds;
     unsigned depth;
+    uint32_t valid_s; /* of what has been verified */
     trust_done *done;
     void *context;
 };
@@ -54,12 +55,14 @@ static void succeed(struct chain *chain, struct trust *trust) {
         fail(chain, "out of memory");
         return;
     }
+    trust->valid_s = chain->valid_s;
     chain->child->trust = trust;
     if (chain->parent == NULL) {
         struct dnscheck *dnscheck = chain->job->dnscheck;
+        int64_t seconds = trust->valid_s < ROOT_TRUST_MAX_S ? trust->valid_s : ROOT_TRUST_MAX_S;
         trust_release(dnscheck->root.trust);
         dnscheck->root.trust = trust_hold(trust);
-        dnscheck->root_trust_until_ms = clock_monotonic_ms() + ROOT_TRUST_MAX_S * 1000;
+        dnscheck->root_trust_until_ms = clock_monotonic_ms() + seconds * 1000;
     }
     chain->done(chain->context, NULL);
 }
@@ -74,8 +77,10 @@ static void on_keys(void *context, const struct dns_message *message, const stru
         fail(chain, failure);
         return;
     }
+    job->signatures.valid_s = chain->valid_s;
     struct trust *trust = dnssec_take_keys(job->scratch, chain->ds, job->dnscheck->anchors, &job->signatures,
                                            message, chain->child->name, &reason);
+    chain->valid_s = job->signatures.valid_s;
     if (trust == NULL)
         fail(chain, bogus(job, reason));
     else
@@ -107,8 +112,11 @@ static void on_ds(void *context, const struct dns_message *message, const struct
         fail(chain, failure);
         return;
     }
-    switch (dnssec_judge_ds(job->scratch, chain->parent->trust, &job->signatures, message, chain->child->name,
-                            &reason)) {
+    job->signatures.valid_s = chain->valid_s;
+    int outcome = dnssec_judge_ds(job->scratch, chain->parent->trust, &job->signatures, message,
+                                  chain->child->name, &reason);
+    chain->valid_s = job->signatures.valid_s;
+    switch (outcome) {
     case 0:
         succeed(chain, trust_new(chain->child->name, false));
         return;
@@ -129,8 +137,13 @@ bool trust_establish(struct dnscheck_job *job, const struct cut *parent, struct 
     struct chain *chain = arena_alloc(job->scratch, sizeof *chain);
     if (chain == NULL)
         return false;
-    *chain = (struct chain){
-        .job = job, .parent = parent, .child = child, .depth = depth, .done = done, .context = context};
+    *chain = (struct chain){.job = job,
+                            .parent = parent,
+                            .child = child,
+                            .depth = depth,
+                            .valid_s = UINT32_MAX,
+                            .done = done,
+                            .context = context};
     if (job->dnscheck->anchors == NULL) {
         done(context, NULL);
         return true;

@@ -89,8 +89,10 @@ static void take_glue(struct walk *walk, struct cut *cut, const struct dns_messa
 
 /* Without glue a zone is found by those alone who delegate it: what is cached does not know them. */
 static void keep_referral(const struct walk *walk) {
+    const struct trust *trust = walk->cut->trust;
+    uint32_t ttl = trust != NULL && trust->valid_s < walk->ttl ? trust->valid_s : walk->ttl;
     if (!lacks_glue(walk->cut))
-        referral_cache_put(walk->job->dnscheck->cache, walk->cut, walk->ttl);
+        referral_cache_put(walk->job->dnscheck->cache, walk->cut, ttl);
 }
 
 static void take_cut(struct walk *walk, const struct dns_message *message, enum dns_section section,

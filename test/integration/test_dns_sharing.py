@@ -2,8 +2,10 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
+import dns.rdatatype
 import pytest
 
 from dns_farm import Farm, World, Zone
@@ -20,9 +22,9 @@ def farm():
     farm.close()
 
 
-@pytest.fixture
-def world(farm):
-    farm.world = World()
+def with_zone(farm, is_signed=False):
+    """A world with z0.test, which is not signed."""
+    farm.world = World(is_signed)
     farm.world.tld.add("z0.test. NS ns1.provider.test.").add("z0.test. NS ns2.provider.test.")
     zone = Zone("z0.test.", """
         z0.test. NS ns1.provider.test.
@@ -33,13 +35,17 @@ def world(farm):
     return farm.world
 
 
-def run_checks(farm, directory, count, at_once, share_ms):
+@pytest.fixture
+def world(farm):
+    return with_zone(farm)
+
+
+def run_checks(farm, directory, count, at_once, share_ms, *options):
     """Checks of www.z0.test on one event loop; how many proved it."""
     (directory / "hints").write_text(". 3600 NS a.root.\na.root. 3600 A 127.66.0.1\n")
     result = run([Path(os.environ["ORIGINCA_BUILD"]) / "bench" / "bench-dns-check", "--root-hints", directory / "hints",
                   "--port", farm.port, "--count", count, "--concurrency", at_once, "--share-ms", share_ms,
-                  "--query-timeout-ms", 1000], check=False,
-                 timeout=120)
+                  "--query-timeout-ms", 1000, *options], check=False, timeout=120)
     return json.loads(result.stdout)["good"]
 
 
@@ -88,3 +94,17 @@ def test_silent_parents_fail_all_who_wait_and_are_asked_for_one_of_them(farm, wo
         server.hooks.append(lambda query, wire, transport, server: [b"\0" * 12])  # three of them, and TCP is next
     assert run_checks(farm, tmp_path, CHECKS, CHECKS, 200) == 0
     assert asked(world, ("z0.test.", "NS"), *AT_THE_PARENT) < CHECKS
+
+
+@pytest.mark.parametrize("kind, signer", [("DNSKEY", "tld"), ("DS", "root")])
+def test_keys_are_kept_no_longer_than_their_signatures_are_valid(farm, tmp_path, kind, signer):
+    """The name servers of test. may be kept for a minute; what proves its keys expires before the last check begins."""
+    world, end = with_zone(farm, is_signed=True), int(time.time()) + 3
+    getattr(world, signer).sign_with = lambda rrset, zone: zone.keys.sign(
+        rrset, zone.origin, expiration=end if rrset.rdtype == dns.rdatatype.from_text(kind) else None)
+    for server in world.at(*AT_THE_PARENT):
+        server.hooks.append(lambda query, wire, transport, server:
+                            delay(0.5)(query, wire, transport, server) if "z0" in str(query.question[0].name) else None)
+    (tmp_path / "anchor").write_text(world.anchor())
+    good = run_checks(farm, tmp_path, 12, 1, 0, "--trust-anchor", tmp_path / "anchor")
+    assert 1 <= good < 12

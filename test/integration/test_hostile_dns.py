@@ -1246,6 +1246,11 @@ def dnssec_absence_of_caa_is_proven(world):
     pass
 
 
+@signed("ok", "proxied", secure=True)
+def dnssec_a_record_that_stands_twice_counts_once(world):
+    world.hook(edit(lambda answer, query: answer.answer.insert(0, answer.answer[0]), kinds=["A", "DNSKEY"]))
+
+
 def sign_times(world, zone, inception, expiration):
     now = int(time.time())
     zone.sign_with = lambda rrset, each: each.keys.sign(rrset, each.origin, now + inception, now + expiration)
