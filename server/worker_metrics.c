@@ -8,6 +8,7 @@
 #include "originca/dnscheck.h"
 #include "originca/http.h"
 #include "originca/metrics.h"
+#include "originca/perspective.h"
 #include "originca/store.h"
 #include "originca/worker.h"
 #include "worker_main.h"
@@ -48,6 +49,7 @@ static void set_gauge(struct worker *worker, const char *family, const char *hel
 void worker_publish_metrics(struct worker *worker, struct http_server *const *servers, size_t server_count) {
     const struct http_counters http = sum_of(servers, server_count);
     const struct dnscheck_counters *dns = dnscheck_counters(worker->dnscheck);
+    const struct perspective_counters *views = perspectives_counters(worker->perspectives);
     const struct store_counters *store = store_counters(worker->store);
     const struct counted counters[] = {
         {"originca_http_connections_total", "Connections accepted", http.accepted},
@@ -71,6 +73,11 @@ void worker_publish_metrics(struct worker *worker, struct http_server *const *se
         {"originca_dns_mismatches_total", "Datagrams that did not match their question", dns->mismatches},
         {"originca_dns_cache_hits_total", "Referrals taken from the cache", dns->cache_hits},
         {"originca_dns_shared_total", "Answers taken from another check", dns->shared},
+        {"originca_perspective_checks_total", "DNS checks that asked other perspectives", views->checks},
+        {"originca_perspective_quorum_failures_total", "DNS checks without a quorum", views->quorum_failures},
+        {"originca_perspective_disagreements_total", "Perspectives that disagreed or did not answer",
+         views->disagreements},
+        {"originca_perspective_unanswered_total", "Perspectives that did not answer", views->unanswered},
         {"originca_redis_commands_total", "Redis commands sent", store->commands},
         {"originca_redis_timeouts_total", "Redis commands without an answer in time", store->timeouts},
         {"originca_redis_reconnects_total", "Connections made to Redis", store->reconnects},

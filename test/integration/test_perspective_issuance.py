@@ -88,9 +88,17 @@ def test_a_certificate_needs_the_quorum(own_sandbox, configure, seeing, unseeing
     assert unseeing.entry in reply.json["detail"] or unseeing.entry in str(reply.json["subproblems"])
 
 
-def test_one_of_two_may_disagree(own_sandbox, configure, seeing, unseeing):
+def test_one_of_two_may_disagree_and_is_counted(own_sandbox, configure, seeing, unseeing):
+    def counts():
+        metrics = own_sandbox.admin.metrics()
+        return [metrics.get(f"originca_perspective_{what}_total", 0)
+                for what in ("checks", "disagreements", "quorum_failures")]
+
     configure(seeing.entry, unseeing.entry)
+    before = counts()
     own_sandbox.client().issue([own_sandbox.name()])
+    assert wait_until(lambda: counts()[0] > before[0] and counts()[1] > before[1], 20), (before, counts())
+    assert counts()[2] == before[2]
 
 
 def test_the_evidence_of_an_order_names_the_perspectives(own_sandbox, configure, seeing):
