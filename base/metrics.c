@@ -8,6 +8,7 @@
 
 #define SLOTS 1024
 #define HELP_MAX 128
+#define HIDDEN INT64_MIN
 #define BUCKETS 19 /* three a decade from 100 us to 100 s */
 
 static const double bounds_us[BUCKETS] = {1e2, 2e2, 5e2, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5,
@@ -100,6 +101,10 @@ void metric_set(struct metric *metric, int64_t value) {
     atomic_store_explicit(&metric->value, value, memory_order_relaxed);
 }
 
+void metric_hide(struct metric *metric) {
+    metric_set(metric, HIDDEN);
+}
+
 void metric_observe_us(struct metric *metric, int64_t microseconds) {
     atomic_fetch_add_explicit(&metric->value, microseconds, memory_order_relaxed);
     atomic_fetch_add_explicit(&metric->count, 1, memory_order_relaxed);
@@ -141,11 +146,12 @@ static void render_histogram(struct text *text, const struct metric *metric, con
 
 static void render_one(struct text *text, const struct metric *metric) {
     char family[METRIC_NAME_MAX], labels[METRIC_NAME_MAX];
+    long long value = atomic_load(&metric->value);
     split_name(metric->name, family, labels);
     if (metric->type == METRIC_HISTOGRAM)
         render_histogram(text, metric, family, labels);
-    else
-        text_printf(text, "%s %lld\n", metric->name, (long long)atomic_load(&metric->value));
+    else if (metric->type != METRIC_GAUGE || value != HIDDEN)
+        text_printf(text, "%s %lld\n", metric->name, value);
 }
 
 static bool is_family(const struct metric *metric, const char *family) {
@@ -186,8 +192,10 @@ int64_t metrics_value(const struct metrics *metrics, const char *name) {
         const struct metric *metric = &metrics->slots[(start + i) % SLOTS];
         if (atomic_load(&metric->state) != SLOT_READY)
             return 0;
-        if (strcmp(metric->name, name) == 0)
-            return atomic_load(&metric->value);
+        if (strcmp(metric->name, name) == 0) {
+            int64_t value = atomic_load(&metric->value);
+            return metric->type == METRIC_GAUGE && value == HIDDEN ? 0 : value;
+        }
     }
     return 0;
 }

@@ -195,10 +195,24 @@ static bool start_workers(struct supervisor *supervisor) {
     return true;
 }
 
+/* What it said of itself last is not true any more. */
+static void retract_metrics(const struct supervisor *supervisor, const struct child *child) {
+    if (child->is_signer)
+        return;
+    for (size_t i = 0; i < supervisor->count; i++) {
+        const struct child *other = &supervisor->children[i];
+        if (other != child && !other->is_signer && other->is_wanted && other->slot == child->slot)
+            return; /* a reload's successor speaks for the slot */
+    }
+    worker_retract_metrics(supervisor->metrics, child->slot, child->is_wanted);
+}
+
 static void drain_child(struct supervisor *supervisor, struct child *child) {
     child->is_wanted = false;
-    if (child->state == CHILD_WAITING)
+    if (child->state == CHILD_WAITING) {
         child->state = CHILD_NONE;
+        retract_metrics(supervisor, child);
+    }
     if (child->state == CHILD_DRAINING && supervisor->is_stopping && !child->is_signer)
         kill(child->pid, SIGTERM); /* retired by a reload and still there */
     if (child->state != CHILD_RUNNING)
@@ -271,6 +285,7 @@ static void note_death(struct supervisor *supervisor, struct child *child, int s
     if (child->ready_fd >= 0)
         close(child->ready_fd);
     child->ready_fd = -1;
+    retract_metrics(supervisor, child);
     if (!child->is_wanted || supervisor->is_stopping) {
         child->state = CHILD_NONE;
         return;

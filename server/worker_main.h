@@ -13,3 +13,5 @@ int worker_main(const struct config *config, struct listeners *listeners, struct
 
 /* Adds the worker's counts since the last call to the shared metrics (worker_metrics.c). */
 void worker_publish_metrics(struct worker *worker, struct http_server *const *servers, size_t server_count);
+/* The worker of that slot is dead; `is_missed`: it should be there. */
+void worker_retract_metrics(struct metrics *metrics, unsigned slot, bool is_missed);

@@ -40,10 +40,21 @@ static struct http_counters sum_of(struct http_server *const *servers, size_t co
     return sum;
 }
 
-static void set_gauge(struct worker *worker, const char *family, const char *help, int64_t value) {
+enum { OPEN_CONNECTIONS, REQUESTS, DNS_CHECKS, REDIS_PENDING, READY, GAUGES };
+static const struct {
+    const char *family, *help;
+} gauges[GAUGES] = {
+    [OPEN_CONNECTIONS] = {"originca_http_open_connections", "Connections now"},
+    [REQUESTS] = {"originca_http_requests_in_progress", "Requests now"},
+    [DNS_CHECKS] = {"originca_dns_checks_in_progress", "DNS checks now"},
+    [REDIS_PENDING] = {"originca_redis_pending", "Redis commands in flight"},
+    [READY] = {"originca_worker_ready", "1 where the worker serves"},
+};
+
+static struct metric *gauge(struct metrics *metrics, unsigned slot, unsigned which) {
     char name[METRIC_NAME_MAX];
-    snprintf(name, sizeof name, "%s{worker=\"%u\"}", family, worker->slot);
-    metric_set(metrics_gauge(worker->metrics, name, help), value);
+    snprintf(name, sizeof name, "%s{worker=\"%u\"}", gauges[which].family, slot);
+    return metrics_gauge(metrics, name, gauges[which].help);
 }
 
 void worker_publish_metrics(struct worker *worker, struct http_server *const *servers, size_t server_count) {
@@ -91,9 +102,18 @@ void worker_publish_metrics(struct worker *worker, struct http_server *const *se
     }
     if (worker->is_draining) /* the gauges of its slot are its successor's */
         return;
-    set_gauge(worker, "originca_http_open_connections", "Connections now", http.open_connections);
-    set_gauge(worker, "originca_http_requests_in_progress", "Requests now", http.requests_in_progress);
-    set_gauge(worker, "originca_dns_checks_in_progress", "DNS checks now", dns->checks_in_progress);
-    set_gauge(worker, "originca_redis_pending", "Redis commands in flight", (int64_t)store->pending);
-    set_gauge(worker, "originca_worker_ready", "1 where the worker serves", worker->is_ready);
+    const int64_t values[GAUGES] = {[OPEN_CONNECTIONS] = http.open_connections,
+                                    [REQUESTS] = http.requests_in_progress,
+                                    [DNS_CHECKS] = dns->checks_in_progress,
+                                    [REDIS_PENDING] = (int64_t)store->pending,
+                                    [READY] = worker->is_ready};
+    for (unsigned i = 0; i < GAUGES; i++)
+        metric_set(gauge(worker->metrics, worker->slot, i), values[i]);
+}
+
+void worker_retract_metrics(struct metrics *metrics, unsigned slot, bool is_missed) {
+    for (unsigned i = 0; i < GAUGES; i++)
+        metric_hide(gauge(metrics, slot, i));
+    if (is_missed)
+        metric_set(gauge(metrics, slot, READY), 0);
 }

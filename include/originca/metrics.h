@@ -21,6 +21,8 @@ struct metric *metrics_gauge(struct metrics *metrics, const char *name, const ch
 struct metric *metrics_histogram(struct metrics *metrics, const char *name, const char *help);
 void metric_add(struct metric *metric, uint64_t amount);
 void metric_set(struct metric *metric, int64_t value);
+/* A gauge that nobody keeps up to date any more is not rendered until it is set again. */
+void metric_hide(struct metric *metric);
 void metric_observe_us(struct metric *metric, int64_t microseconds);
 /* Prometheus text format 0.0.4. */
 char *metrics_render(const struct metrics *metrics, struct arena *arena);

@@ -253,6 +253,19 @@ static void metrics_are_rendered_by_family(void **state) {
     assert_int_equal(metrics_value(metrics, "absent"), 0);
 }
 
+static void a_hidden_gauge_is_not_rendered_until_it_is_set(void **state) {
+    struct arena *arena = *state;
+    struct metrics *metrics = metrics_new(NULL);
+    struct metric *gauge = metrics_gauge(metrics, "g{worker=\"1\"}", "G");
+    metric_set(metrics_gauge(metrics, "g{worker=\"0\"}", "G"), 7);
+    metric_hide(gauge);
+    assert_null(strstr(metrics_render(metrics, arena), "worker=\"1\""));
+    assert_non_null(strstr(metrics_render(metrics, arena), "g{worker=\"0\"} 7\n"));
+    assert_int_equal(metrics_value(metrics, "g{worker=\"1\"}"), 0);
+    metric_set(gauge, 3);
+    assert_non_null(strstr(metrics_render(metrics, arena), "g{worker=\"1\"} 3\n"));
+}
+
 static void secrets_differ_by_label_and_context(void **state) {
     (void)state;
     char directory[] = "/tmp/originca-base-XXXXXX", path[64];
@@ -295,6 +308,8 @@ int main(void) {
         cmocka_unit_test(hex_and_digests_match_their_vectors),
         cmocka_unit_test_setup_teardown(json_is_strict, make_arena, drop_arena),
         cmocka_unit_test_setup_teardown(metrics_are_rendered_by_family, make_arena, drop_arena),
+        cmocka_unit_test_setup_teardown(a_hidden_gauge_is_not_rendered_until_it_is_set, make_arena,
+                                        drop_arena),
         cmocka_unit_test(secrets_differ_by_label_and_context),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

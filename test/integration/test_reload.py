@@ -132,7 +132,19 @@ def test_reload_changes_the_number_of_workers(own_sandbox):
     path.write_text(good)
     hup(own_sandbox)
     assert wait_until(lambda: len(own_sandbox.workers()) == 2, 20)
+    assert wait_until(lambda: list(own_sandbox.readiness_of_workers().values()) == [True, True], 20)
     own_sandbox.client().issue([own_sandbox.name()])
+
+
+def test_a_worker_that_dies_is_seen_in_the_metrics_until_it_is_back(own_sandbox):
+    own_sandbox.wait_ready()
+    steady = own_sandbox.workers()[0]
+    for _ in range(4):  # each time it is started later
+        victims = []
+        assert wait_until(lambda: victims.extend(set(own_sandbox.workers()) - {steady}) or victims, 20)  # noqa: B023
+        own_sandbox.kill(victims[0])
+    assert wait_until(lambda: not all(own_sandbox.readiness_of_workers().values()), 20, pause=0.01)
+    assert wait_until(lambda: list(own_sandbox.readiness_of_workers().values()) == [True, True], 20)
 
 
 def test_a_dead_worker_and_a_dead_signer_are_replaced(own_sandbox):
