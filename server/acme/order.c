@@ -16,8 +16,9 @@ struct order_state {
     const struct acme_issuer *replaced_issuer;
     struct store_certificate replaced;
     const char *evidence;
+    const char *made_id; /* of the order that stands for the request: ours, or an earlier one */
     struct limits limits;
-    bool was_refused, was_checked;
+    bool was_refused, was_checked, is_given_again;
     bool *has_failed; /* by name */
 };
 
@@ -428,10 +429,50 @@ static void note_created(void *context, const struct error *error) {
     acme_done(context, error);
 }
 
+/* What makes two requests the same one. */
+static const char *hash_request(struct operation *operation) {
+    struct order_state *state = operation->state;
+    struct text text;
+    uint8_t digest[SHA256_BYTES];
+    char *hash = arena_alloc(operation->arena, 2 * sizeof digest + 1);
+    text_init(&text, operation->arena);
+    text_printf(&text, "newOrder\n%s\n%s\n%s\n%lld\n%lld\n", state->order.account, state->order.replaces,
+                state->order.profile, (long long)state->order.not_before, (long long)state->order.not_after);
+    for (size_t i = 0; i < state->order.authorization_count; i++)
+        text_printf(&text, "%s\n", state->names[i]);
+    if (hash == NULL || text.failed)
+        return NULL;
+    sha256(text.data, text.length, digest);
+    hex_encode(digest, sizeof digest, hash);
+    return hash;
+}
+
+/* A certificate is replaced once: who has lost his order, or the reply that named it, is given it again
+ * instead of alreadyReplaced for as long as it is open. */
 static enum step_result create_order(struct operation *operation) {
     struct order_state *state = operation->state;
-    store_create_order(operation->worker->store, &state->order,
-                       state->evidence == NULL ? "" : state->evidence, note_created, operation);
+    const char *evidence = state->evidence == NULL ? "" : state->evidence, *hash;
+    state->made_id = state->order.id;
+    if (state->was_refused || *state->order.replaces == '\0') {
+        store_create_order(operation->worker->store, &state->order, evidence, note_created, operation);
+    } else if ((hash = hash_request(operation)) != NULL) {
+        store_create_order_once(operation->worker->store, operation->arena, &state->order, evidence, hash,
+                                operation->worker->config->order_lifetime_seconds, &state->made_id,
+                                note_created, operation);
+    } else {
+        error_set(&operation->error, ERROR_UNAVAILABLE, "out of memory");
+        return STEP_FAIL;
+    }
+    return STEP_WAIT;
+}
+
+static enum step_result load_made_order(struct operation *operation) {
+    struct order_state *state = operation->state;
+    if (state->was_refused || strcmp(state->made_id, state->order.id) == 0)
+        return STEP_DONE;
+    state->is_given_again = true;
+    store_load_order(operation->worker->store, operation->arena, state->made_id, &state->order, acme_done,
+                     operation);
     return STEP_WAIT;
 }
 
@@ -439,9 +480,10 @@ static enum step_result reply_new_order(struct operation *operation) {
     struct order_state *state = operation->state;
     if (state->was_refused)
         return STEP_FAIL;
-    log_event(LOG_LEVEL_INFO, "order created", "request", operation->request->id, "order", state->order.id,
-              "account", state->order.account, "customer", state->order.customer, "name", state->names[0],
-              "status", store_order_status_name(state->order.status), NULL);
+    log_event(LOG_LEVEL_INFO, state->is_given_again ? "order given again" : "order created", "request",
+              operation->request->id, "order", state->order.id, "account", state->order.account, "customer",
+              state->order.customer, "name", state->names[0], "status",
+              store_order_status_name(state->order.status), NULL);
     acme_reply_order(operation, 201, &state->order);
     return STEP_REPLIED;
 }
@@ -458,6 +500,7 @@ static const struct step new_order_steps[] = {
     {"check DNS", check_dns},
     {"note failures", note_failures},
     {"create order", create_order},
+    {"load made order", load_made_order},
     {"reply", reply_new_order},
 };
 static const struct operation_kind new_order =

@@ -78,7 +78,7 @@ def test_a_replacement_is_marked_and_happens_once(sandbox, shared):
     identifier = certificate_id(leaf)
     created = shared.new_order(names, replaces=identifier).expect(201)
     assert created.json["replaces"] == identifier
-    refused(shared.new_order(names, replaces=identifier), 409, "alreadyReplaced")
+    refused(shared.new_order([*names, sandbox.name()], replaces=identifier), 409, "alreadyReplaced")
     shared.post(created.json["authorizations"][0], {"status": "deactivated"}).expect(200)
     second = shared.new_order(names, replaces=identifier).expect(201)
     key = make_key("p256")
@@ -89,12 +89,43 @@ def test_a_replacement_is_marked_and_happens_once(sandbox, shared):
     shared.new_order(names, replaces=certificate_id(successor)).expect(201)
 
 
-def test_of_parallel_replacements_one_wins(sandbox, shared):
+def test_a_client_that_lost_its_replacing_order_is_given_it_again(sandbox, shared):
+    names = [sandbox.name(), sandbox.name()]
+    _, leaf = issue_leaf(sandbox, shared, names)
+    replaces = certificate_id(leaf)
+    first, again = (shared.new_order(names, replaces=replaces).expect(201) for _ in range(2))
+    assert (again.headers["Location"], again.json) == (first.headers["Location"], first.json)
+    refused(shared.new_order(names, replaces=replaces, profile="classic"), 409, "alreadyReplaced")
+    csr = make_csr(make_key("p256"), names)
+    assert shared.finalize(again.json, csr).expect(200).json["status"] == "valid"
+    refused(shared.new_order(names, replaces=replaces), 409, "alreadyReplaced")
+
+
+def test_an_order_that_replaces_nothing_is_a_new_one_each_time(sandbox, shared):
+    name = sandbox.name()
+    locations = {shared.new_order([name]).expect(201).headers["Location"] for _ in range(2)}
+    assert len(locations) == 2
+
+
+def test_parallel_requests_for_one_replacement_share_an_order(sandbox, shared):
     names = [sandbox.name()]
     _, leaf = issue_leaf(sandbox, shared, names)
     racers = [shared.twin() for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda racer: racer.new_order(names, replaces=certificate_id(leaf)), racers))
+    assert {reply.status for reply in replies} == {201}
+    assert len({reply.headers["Location"] for reply in replies}) == 1
+    for racer in racers:
+        racer.close()
+
+
+def test_of_parallel_replacements_one_wins(sandbox, shared):
+    names = [sandbox.name()]
+    _, leaf = issue_leaf(sandbox, shared, names)
+    racers, others = [shared.twin() for _ in range(8)], [sandbox.name() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda racer, other: racer.new_order([*names, other], replaces=certificate_id(leaf)),
+                                racers, others))
     assert sorted(reply.status for reply in replies) == [201] + [409] * 7
     for racer in racers:
         racer.close()

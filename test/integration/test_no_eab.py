@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from acme_raw import AcmeClient, b64, make_csr, make_key
+from acme_raw import AcmeClient, b64, certificate_id, make_csr, make_key
 from under_test import wait_until
+from verify import load_chain
 
 SANDBOX_OPTIONS = ("--no-eab", "--set", "dns.dns_share_ms=0")
 
@@ -61,6 +62,10 @@ def test_text_and_dns_together_prove_a_name(own_sandbox, client, prefix):
     assert settle(client, order["authorizations"][0])["status"] == "valid"
     done = client.finalize(order, make_csr(make_key("p256"), [name])).expect(200).json
     assert done["status"] == "valid"
+    # An order to replace it that the client has lost is given to it again, pending as it is.
+    replaces = certificate_id(load_chain(client.post(done["certificate"]).text)[0])
+    first, again = (client.new_order([name], replaces=replaces).expect(201) for _ in range(2))
+    assert again.headers["Location"] == first.headers["Location"] and again.json == first.json
 
 
 def refused(own_sandbox, client, name, text=None):

@@ -6,7 +6,8 @@ local function order_of_retry(hash, now)
   local id = redis.call('GET', 'retry:' .. hash)
   if not id then return nil end
   local order = redis.call('HMGET', 'order:' .. id, 'status', 'expires', 'serial')
-  if order[1] == 'processing' or (order[1] == 'ready' and tonumber(order[2]) > now) then return id end
+  local waits = order[1] == 'pending' or order[1] == 'ready'
+  if order[1] == 'processing' or (waits and tonumber(order[2]) > now) then return id end
   if order[1] == 'valid' and redis.call('HGET', 'certificate:' .. (order[3] or ''), 'status') == 'valid' then return id end
   return nil
 end
