@@ -144,14 +144,17 @@ static void render_histogram(struct text *text, const struct metric *metric, con
     text_printf(text, "%s_count%s%s%s %llu\n", family, open, labels, close, count);
 }
 
+static bool is_hidden(const struct metric *metric) {
+    return metric->type == METRIC_GAUGE && atomic_load(&metric->value) == HIDDEN;
+}
+
 static void render_one(struct text *text, const struct metric *metric) {
     char family[METRIC_NAME_MAX], labels[METRIC_NAME_MAX];
-    long long value = atomic_load(&metric->value);
     split_name(metric->name, family, labels);
     if (metric->type == METRIC_HISTOGRAM)
         render_histogram(text, metric, family, labels);
-    else if (metric->type != METRIC_GAUGE || value != HIDDEN)
-        text_printf(text, "%s %lld\n", metric->name, value);
+    else if (!is_hidden(metric))
+        text_printf(text, "%s %lld\n", metric->name, (long long)atomic_load(&metric->value));
 }
 
 static bool is_family(const struct metric *metric, const char *family) {
@@ -192,10 +195,8 @@ int64_t metrics_value(const struct metrics *metrics, const char *name) {
         const struct metric *metric = &metrics->slots[(start + i) % SLOTS];
         if (atomic_load(&metric->state) != SLOT_READY)
             return 0;
-        if (strcmp(metric->name, name) == 0) {
-            int64_t value = atomic_load(&metric->value);
-            return metric->type == METRIC_GAUGE && value == HIDDEN ? 0 : value;
-        }
+        if (strcmp(metric->name, name) == 0)
+            return is_hidden(metric) ? 0 : atomic_load(&metric->value);
     }
     return 0;
 }

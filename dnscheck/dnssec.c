@@ -80,9 +80,7 @@ static bool has_data_of(const ldns_rr_list *set, const ldns_rr *rr) {
     return false;
 }
 
-/* The records of one set, each once (RFC 4034 6.3). They belong to `list`: free with ldns_rr_list_free, not
- * deep.
- */
+/* The records of one set, each once (RFC 4034 6.3). They are those of `list`: free with ldns_rr_list_free. */
 static ldns_rr_list *collect(const ldns_rr_list *list, const ldns_rdf *owner, ldns_rr_type type) {
     ldns_rr_list *set = ldns_rr_list_new();
     for (size_t i = 0; set != NULL && i < ldns_rr_list_rr_count(list); i++)

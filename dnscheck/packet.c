@@ -298,26 +298,27 @@ const struct dns_record *dns_find(const struct dns_message *message, int section
     return NULL;
 }
 
-const struct dns_record *dns_find_dname(const struct dns_message *message, const char *zone,
-                                        const char *name) {
+/* The first of an owner on the way from the zone to the name, of which one end does not count. */
+static const struct dns_record *find_between(const struct dns_message *message, enum dns_section section,
+                                             uint16_t type, const char *zone, const char *name,
+                                             const char *without) {
     for (size_t i = 0; i < message->count; i++) {
         const struct dns_record *record = &message->records[i];
-        if (record->section == DNS_ANSWER && record->type == DNS_DNAME && strcmp(record->owner, name) != 0 &&
-            dns_is_below(name, record->owner) && dns_is_below(record->owner, zone))
+        if (record->section == section && record->type == type && strcmp(record->owner, without) != 0 &&
+            dns_is_below(record->owner, zone) && dns_is_below(name, record->owner))
             return record;
     }
     return NULL;
 }
 
+const struct dns_record *dns_find_dname(const struct dns_message *message, const char *zone,
+                                        const char *name) {
+    return find_between(message, DNS_ANSWER, DNS_DNAME, zone, name, name);
+}
+
 const struct dns_record *dns_find_referral(const struct dns_message *message, const char *zone,
                                            const char *name) {
-    for (size_t i = 0; i < message->count; i++) {
-        const struct dns_record *record = &message->records[i];
-        if (record->section == DNS_AUTHORITY && record->type == DNS_NS && strcmp(record->owner, zone) != 0 &&
-            dns_is_below(record->owner, zone) && dns_is_below(name, record->owner))
-            return record;
-    }
-    return NULL;
+    return find_between(message, DNS_AUTHORITY, DNS_NS, zone, name, zone);
 }
 
 bool dns_is_below(const char *name, const char *zone) {

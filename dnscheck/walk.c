@@ -438,8 +438,7 @@ static void on_host_cut(void *context, struct cut *cut, bool is_nxdomain, const 
     ask_for_host(completion, cut);
 }
 
-/* A server that answers for parent and child alike need not add addresses to the child's NS set: it is asked.
- */
+/* A server that answers for parent and child alike need not add addresses to the child's NS set. */
 static void ask_parent_for_host(struct completion *completion) {
     struct cut *cut = arena_copy(completion->job->scratch, completion->cut, sizeof *cut);
     if (cut == NULL) {

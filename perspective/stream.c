@@ -322,7 +322,6 @@ static void on_io(evutil_socket_t fd, short what, void *context) {
 
 /* The next turn comes by the timer, too: an event that is made active from within one runs before sockets and
  * timers are looked at, so who sends without end would be all that the loop ever sees. */
-
 static void on_timer(evutil_socket_t fd, short what, void *context) {
     (void)fd;
     (void)what;

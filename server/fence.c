@@ -53,8 +53,7 @@ static void set_ready(struct fence *fence, bool is_ready, const char *reason) {
         return;
     log_event(is_ready ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, is_ready ? "serving" : "not serving", "reason",
               is_ready ? NULL : reason, NULL);
-    if (worker->publish_metrics != NULL)
-        worker->publish_metrics(worker); /* alarms hang on originca_worker_ready */
+    worker->publish_metrics(worker); /* alarms hang on originca_worker_ready */
 }
 
 static void end_pass(struct fence *fence) {

@@ -298,7 +298,7 @@ class Customer(threading.Thread):
 def random_kill(sandbox):
     """True where something was there to be killed. Redis has nobody but us to start it again."""
     victim = random.choices(["worker", "signer", "redis"], [5, 1, 4])[0]
-    if victim == "redis":
+    if victim == "redis":  # back at once: what was on its way meets the new one
         sandbox.kill(sandbox.processes.pid("redis"))
         sandbox.start_redis()
         return True

@@ -189,17 +189,26 @@ def a_zone_below_a_zone(world):
         server.zones.append(deep)
 
 
-def add_deep(world, *lasts, is_delegated=True, name_servers=("ns1.provider.test.", "ns2.provider.test.")):
+OUR_PAIR = ("ns1.provider.test.", "ns2.provider.test.")
+
+
+def below(world, *lasts, origin="deep.shop.test.", address="203.0.113.9", keys=None, name_servers=OUR_PAIR):
+    """A zone below shop.test on the given servers; whether shop.test delegates it is another matter."""
+    zone = Zone(origin, "\n".join([f"{origin} A {address}", f"www.{origin} A {address}",
+                                   *(f"{origin} NS {each}" for each in name_servers)]), keys)
+    for server in world.at(*lasts):
+        server.zones.append(zone)
+    return zone
+
+
+def add_deep(world, *lasts, is_delegated=True, name_servers=OUR_PAIR):
     """deep.shop.test on servers of that number; shop.test has names there whether it delegates it or not."""
     if is_delegated:
         for each in name_servers:
             world.shop.add(f"deep.shop.test. NS {each}")
     else:
         world.shop.add("deep.shop.test. A 203.0.113.9")
-    deep = Zone("deep.shop.test.", "www.deep.shop.test. A 203.0.113.9\n" +
-                "\n".join(f"deep.shop.test. NS {each}" for each in name_servers))
-    for server in world.at(*lasts):
-        server.zones.append(deep)
+    below(world, *lasts, name_servers=name_servers)
 
 
 DEEP = {"zone": "deep.shop.test", "names": ("www.deep.shop.test",)}
@@ -262,11 +271,7 @@ def name_servers_inside_a_zone_that_its_parents_servers_have_too(world):
 def a_zone_below_one_with_name_servers_inside_itself(world):
     add_vanity(world)
     world.ns1.zones[-1].add("a.deep.shop.test. NS ns1.provider.test.").add("a.deep.shop.test. NS ns2.provider.test.")
-    below = Zone("a.deep.shop.test.", """a.deep.shop.test. NS ns1.provider.test.
-        a.deep.shop.test. NS ns2.provider.test.
-        www.a.deep.shop.test. A 203.0.113.9""")
-    for server in world.at(11, 12):
-        server.zones.append(below)
+    below(world, 11, 12, origin="a.deep.shop.test.")
 
 
 @scenario("failed", "no-address", **VANITY)
@@ -1449,17 +1454,6 @@ def dnssec_many_wrong_signatures_end_within_the_budget(world):
 # 8. Cuts that are not there, and zones below zones
 
 
-def below(world, *lasts, origin="deep.shop.test.", address="203.0.113.9", keys=None):
-    """A zone below shop.test on the given servers; whether shop.test delegates it is another matter."""
-    zone = Zone(origin, f"""{origin} NS ns1.provider.test.
-        {origin} NS ns2.provider.test.
-        {origin} A {address}
-        www.{origin} A {address}""", keys)
-    for server in world.at(*lasts):
-        server.zones.append(zone)
-    return zone
-
-
 def refer(origin, *servers):
     """An unsigned referral, as somebody on the path would forge it."""
 
@@ -1468,10 +1462,6 @@ def refer(origin, *servers):
         answer.authority = [record(origin, "NS", *servers)]
 
     return edit(change, kinds=["NS"], names=[origin])
-
-
-OUR_PAIR = ("ns1.provider.test.", "ns2.provider.test.")
-DEEP = {"zone": "deep.shop.test", "names": ("www.deep.shop.test",)}
 
 
 @scenario("refused", "not-delegated", says="shop.test answers for it", **DEEP)
