@@ -102,6 +102,20 @@ const struct setting config_settings[] = {
     NUMBER("limits", names_window_seconds, "86400", 1, 2592000, "its window"),
     NUMBER("limits", requests_per_key, "1200", 0, 100000000, "REST requests of one API key in the window"),
     NUMBER("limits", requests_window_seconds, "300", 1, 2592000, "its window"),
+    NUMBER("limits", checks_per_name, "10", 0, 1000000,
+           "DNS checks of one name for one customer (without external accounts: one client address) in the "
+           "window"),
+    NUMBER("limits", name_checks_window_seconds, "60", 1, 2592000, "its window"),
+    NUMBER("limits", checks_per_customer, "5000", 0, 100000000,
+           "names whose DNS is checked for a customer (without external accounts: a client address) in the "
+           "window"),
+    NUMBER("limits", checks_per_zone, "2000", 0, 100000000,
+           "names below one zone whose DNS is checked in the same window"),
+    NUMBER("limits", checks_window_seconds, "300", 1, 2592000, "window of both"),
+    NUMBER(
+        "limits", failed_checks_per_customer, "5000", 0, 100000000,
+        "names whose check fails for a customer (without external accounts: a client address) in the window"),
+    NUMBER("limits", failed_checks_window_seconds, "3600", 1, 2592000, "its window"),
     NUMBER("limits", failed_check_pause_seconds, "2", 0, 86400,
            "after a failed check a name waits so long, twice as long after each further one; 0: never"),
     NUMBER("limits", failed_check_longest_pause_seconds, "300", 1, 86400, "the longest such pause"),

@@ -123,6 +123,9 @@ struct config {
     uint32_t orders_per_customer, orders_window_seconds;
     uint32_t names_per_zone, names_window_seconds;
     uint32_t requests_per_key, requests_window_seconds;
+    uint32_t checks_per_name, name_checks_window_seconds;
+    uint32_t checks_per_customer, checks_per_zone, checks_window_seconds;
+    uint32_t failed_checks_per_customer, failed_checks_window_seconds;
     uint32_t failed_check_pause_seconds, failed_check_longest_pause_seconds;
     /* rest */
     uint32_t rest_max_hostnames, rest_page_size, rest_retry_window_seconds;

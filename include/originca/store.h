@@ -435,24 +435,35 @@ void store_apply_ledger_record(struct store *, const char *host, const json_t *r
                                store_done *, void *);
 
 /* --- rate limits (include/originca/limits.h says which there are) --- */
+enum store_limit_mode {
+    STORE_LIMIT_TAKE,  /* a rate, taken from */
+    STORE_LIMIT_ROOM,  /* a rate that must have room for the cost: store_note_failures takes it */
+    STORE_LIMIT_PAUSE, /* of a name whose check failed, kept by store_note_failures */
+};
 struct store_limit {
     const char *kind, *subject;
-    uint32_t cost, allowed;  /* allowed 0: no limit */
-    uint32_t window_seconds; /* 0: not a rate but the back-off that store_note_failures keeps */
+    enum store_limit_mode mode;
+    uint32_t cost, exempt_cost;
+    uint32_t allowed; /* in the window; the longest pause in seconds */
+    uint32_t window_seconds;
 };
 struct store_limit_outcome {
     size_t exceeded; /* number of the limit, from 1; 0: all were taken */
     uint32_t retry_after_seconds;
+    bool is_exempt; /* the certificate's one exemption is held for this request */
 };
-/* All or none. */
-void store_take_limits(struct store *, const struct store_limit *limits, size_t count,
-                       struct store_limit_outcome *out, store_done *, void *);
-struct store_check_outcome {
-    const char *subject;
-    bool has_failed;
+/* All or none. `due_serial` (or NULL) is the certificate whose renewal is due: once, it lets an order pass at
+ * the exempt costs; the exemption is held so long and used up by the order that is made. */
+void store_take_limits(struct store *, const struct store_limit *limits, size_t count, const char *due_serial,
+                       uint32_t hold_ms, struct store_limit_outcome *out, store_done *, void *);
+struct store_failures {
+    const char **subjects; /* what pauses: one a name */
+    size_t count;
+    uint32_t first_pause_seconds, longest_pause_seconds; /* first 0: no pause */
+    struct store_limit limit;                            /* that they count in; allowed 0: none */
+    const char *exempt_serial;                           /* whose exemption is given back; NULL: none */
 };
-void store_note_failures(struct store *, const struct store_check_outcome *, size_t count,
-                         uint32_t first_pause_seconds, uint32_t longest_pause_seconds, store_done *, void *);
+void store_note_failures(struct store *, const struct store_failures *, store_done *, void *);
 
 /* --- overview and housekeeping --- */
 struct store_stats {

@@ -80,7 +80,9 @@ def sections_for(box):
         sections[section].update(settings)
     if options["limits"] != "production":  # out of the way, so that tests can order as fast as they like
         sections["limits"] = {name: 0 for name in ("accounts_per_address", "orders_per_customer", "names_per_zone",
-                                                   "requests_per_key", "failed_check_pause_seconds")}
+                                                   "requests_per_key", "checks_per_name", "checks_per_customer",
+                                                   "checks_per_zone", "failed_checks_per_customer",
+                                                   "failed_check_pause_seconds")}
     for text in options["set"]:
         section, name, value = parse_setting(text)
         sections.setdefault(section, {})[name] = value

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "originca/limits.h"
 #include "originca/perspective.h"
 #include "originca/zones.h"
 
@@ -14,6 +15,8 @@ struct authorization_state {
     struct store_order order;
     size_t index;
     struct store_zone zone;
+    struct limits_order asked;
+    struct limits limits;
     const struct dnscheck_result *result;
 };
 
@@ -96,6 +99,23 @@ static enum step_result load_zone(struct operation *operation) {
     return STEP_WAIT;
 }
 
+static enum step_result take_limits(struct operation *operation) {
+    struct authorization_state *state = operation->state;
+    if (!is_to_be_checked(state))
+        return STEP_DONE;
+    state->asked = (struct limits_order){
+        .names = &state->order.authorizations[state->index].name, .zones = &state->zone, .count = 1};
+    bool is_built =
+        acme_set_asker(operation, &state->asked, state->order.customer) &&
+        limits_for_check(operation->arena, operation->worker->config, &state->asked, &state->limits);
+    return acme_take_limits(operation, is_built, &state->limits);
+}
+
+static enum step_result judge_limits(struct operation *operation) {
+    struct authorization_state *state = operation->state;
+    return acme_judge_limits(operation, &state->limits);
+}
+
 static void note_checked(void *context, const struct dnscheck_result *result) {
     struct operation *operation = context;
     ((struct authorization_state *)operation->state)->result = result;
@@ -131,6 +151,11 @@ static enum step_result check_dns(struct operation *operation) {
         return STEP_FAIL;
     }
     return STEP_WAIT;
+}
+
+static enum step_result note_failures(struct operation *operation) {
+    struct authorization_state *state = operation->state;
+    return acme_note_failures(operation, &state->limits, &state->asked, state->result);
 }
 
 static enum step_result record_check(struct operation *operation) {
@@ -179,9 +204,11 @@ static enum step_result reply_challenge(struct operation *operation) {
 }
 
 static const struct step challenge_steps[] = {
-    ACME_AUTHENTICATE,         {"load order", load_order}, {"find authorization", find_authorization},
-    {"load zone", load_zone},  {"check DNS", check_dns},   {"record check", record_check},
-    {"reply", reply_challenge}};
+    ACME_AUTHENTICATE,          {"load order", load_order},       {"find authorization", find_authorization},
+    {"load zone", load_zone},   {"take limits", take_limits},     {"judge limits", judge_limits},
+    {"check DNS", check_dns},   {"note failures", note_failures}, {"record check", record_check},
+    {"reply", reply_challenge},
+};
 static const struct operation_kind challenge =
     OPERATION_KIND("challenge", challenge_steps, struct authorization_state, acme_fail);
 

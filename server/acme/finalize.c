@@ -6,6 +6,7 @@
 
 #include "originca/csr.h"
 #include "originca/issue.h"
+#include "originca/limits.h"
 #include "originca/perspective.h"
 #include "originca/zones.h"
 
@@ -19,6 +20,10 @@ struct finalize_state {
     const char **names;
     struct store_zone *zones;
     time_t checked_at;
+    struct limits_order asked;
+    struct limits limits;
+    const struct dnscheck_result *result; /* of the check made now; NULL: the order's is fresh */
+    bool is_fresh, was_refused;
     struct issue issue;
 };
 
@@ -110,24 +115,49 @@ static time_t oldest_proof(const struct finalize_state *state) {
     return oldest;
 }
 
-static bool is_fresh(const struct operation *operation) {
-    return time(NULL) - oldest_proof(operation->state) <
-           (time_t)operation->worker->config->recheck_after_seconds;
-}
-
 static enum step_result find_zones(struct operation *operation) {
     struct finalize_state *state = operation->state;
     const char *customer = *state->order.customer == '\0' ? NULL : state->order.customer;
-    if (is_fresh(operation))
+    state->is_fresh =
+        time(NULL) - oldest_proof(state) < (time_t)operation->worker->config->recheck_after_seconds;
+    if (state->is_fresh)
         return STEP_DONE;
     store_zones_of_names(operation->worker->store, operation->arena, customer, state->names,
                          state->order.authorization_count, state->zones, acme_done, operation);
     return STEP_WAIT;
 }
 
+static enum step_result match_zones(struct operation *operation) {
+    struct finalize_state *state = operation->state;
+    for (size_t i = 0; !state->is_fresh && i < state->order.authorization_count; i++)
+        if (state->zones[i].id == NULL ||
+            strcmp(state->zones[i].id, state->order.authorizations[i].zone) != 0)
+            return acme_refuse(operation, 403, "unauthorized", "The zone of %s is no longer yours",
+                               state->names[i]);
+    return STEP_DONE;
+}
+
+static enum step_result take_limits(struct operation *operation) {
+    struct finalize_state *state = operation->state;
+    if (state->is_fresh)
+        return STEP_DONE;
+    state->asked = (struct limits_order){
+        .names = state->names, .zones = state->zones, .count = state->order.authorization_count};
+    bool is_built =
+        acme_set_asker(operation, &state->asked, state->order.customer) &&
+        limits_for_check(operation->arena, operation->worker->config, &state->asked, &state->limits);
+    return acme_take_limits(operation, is_built, &state->limits);
+}
+
+static enum step_result judge_limits(struct operation *operation) {
+    struct finalize_state *state = operation->state;
+    return acme_judge_limits(operation, &state->limits);
+}
+
 static void note_rechecked(void *context, const struct dnscheck_result *result) {
     struct operation *operation = context;
     struct finalize_state *state = operation->state;
+    state->result = result;
     const struct dnscheck_finding *bad = NULL;
     for (size_t i = 0; i < result->name_count; i++) {
         const struct dnscheck_finding *finding = &result->names[i];
@@ -144,24 +174,19 @@ static void note_rechecked(void *context, const struct dnscheck_result *result) 
         acme_refuse(operation, is_refused ? 403 : 400, is_refused ? "unauthorized" : "dns", "%s",
                     bad == NULL ? "DNS could not be checked again" : bad->text);
         state->post.retry_after = is_refused ? 0 : 30;
-        operation_fail(operation, NULL);
-        return;
+        state->was_refused = true;
+    } else {
+        state->evidence = json_to_text(operation->arena, result->evidence);
+        state->checked_at = result->checked_at;
     }
-    state->evidence = json_to_text(operation->arena, result->evidence);
-    state->checked_at = result->checked_at;
     operation_resume(operation);
 }
 
 static enum step_result recheck_dns(struct operation *operation) {
     struct finalize_state *state = operation->state;
     struct dnscheck_request request;
-    if (is_fresh(operation))
+    if (state->is_fresh)
         return STEP_DONE;
-    for (size_t i = 0; i < state->order.authorization_count; i++)
-        if (state->zones[i].id == NULL ||
-            strcmp(state->zones[i].id, state->order.authorizations[i].zone) != 0)
-            return acme_refuse(operation, 403, "unauthorized", "The zone of %s is no longer yours",
-                               state->names[i]);
     if (!zones_build_check(operation->arena, state->zones, state->names, NULL,
                            state->order.authorization_count, &request, &operation->error))
         return STEP_FAIL;
@@ -174,8 +199,15 @@ static enum step_result recheck_dns(struct operation *operation) {
     return STEP_WAIT;
 }
 
+static enum step_result note_failures(struct operation *operation) {
+    struct finalize_state *state = operation->state;
+    return acme_note_failures(operation, &state->limits, &state->asked, state->result);
+}
+
 static enum step_result record_recheck(struct operation *operation) {
     struct finalize_state *state = operation->state;
+    if (state->was_refused)
+        return STEP_FAIL;
     if (state->evidence == NULL)
         return STEP_DONE;
     store_record_recheck(operation->worker->store, state->order.id, state->checked_at, state->evidence,
@@ -299,7 +331,11 @@ static const struct step steps[] = {
     {"check order", check_order},
     {"check CSR", check_csr},
     {"find zones", find_zones},
+    {"match zones", match_zones},
+    {"take limits", take_limits},
+    {"judge limits", judge_limits},
     {"check DNS again", recheck_dns},
+    {"note failures", note_failures},
     {"record check", record_recheck},
     {"load evidence", load_evidence},
     {"claim the order", claim_order}, /* ready -> processing, one winner */

@@ -79,10 +79,17 @@ struct dnscheck_request;
 /* Says for CAA whose order it is and how its names are proven (RFC 8657). */
 void acme_describe_check(struct operation *operation, struct dnscheck_request *request);
 
+struct dnscheck_result;
 struct limits;
+struct limits_order;
 /* limits.c: a step that takes them, and the next one that judges. */
 enum step_result acme_take_limits(struct operation *operation, bool is_built, struct limits *limits);
 enum step_result acme_judge_limits(struct operation *operation, const struct limits *limits);
+/* Whose orders and checks count; `customer` may be "". False: out of memory. */
+bool acme_set_asker(struct operation *operation, struct limits_order *order, const char *customer) MUST_CHECK;
+/* A step after each check (`result` NULL: there was none): what it found amiss pauses. */
+enum step_result acme_note_failures(struct operation *operation, const struct limits *taken,
+                                    const struct limits_order *order, const struct dnscheck_result *result);
 
 /* authenticate.c (RFC 8555 6.2 to 6.5): steps that begin every POST */
 enum step_result acme_parse_with_kid(struct operation *operation);

@@ -1,5 +1,4 @@
-/* Rate limits of newAccount and newOrder (RFC 8555 6.6): rateLimited with Retry-After and the limit's name.
- */
+/* Rate limits (RFC 8555 6.6): rateLimited with Retry-After and the limit's name. */
 #include "originca/limits.h"
 #include "internal.h"
 
@@ -16,9 +15,28 @@ enum step_result acme_take_limits(struct operation *operation, bool is_built, st
         error_set(&operation->error, ERROR_INTERNAL, "out of memory");
         return STEP_FAIL;
     }
-    if (limits->count == 0)
+    return limits_take(operation->worker, limits, acme_done, operation) ? STEP_WAIT : STEP_DONE;
+}
+
+/* Accounts cost nothing: without a customer behind it a check counts for the address that asked. */
+bool acme_set_asker(struct operation *operation, struct limits_order *order, const char *customer) {
+    const struct acme_post *post = acme_post_of(operation);
+    order->orderer = order->checker = customer;
+    if (*customer != '\0')
+        return true;
+    order->orderer = post->account.id;
+    order->checker = limits_address(operation->arena, &operation->request->peer);
+    if (order->checker != NULL && *order->checker == '\0')
+        order->checker = post->account.id;
+    return order->checker != NULL;
+}
+
+enum step_result acme_note_failures(struct operation *operation, const struct limits *taken,
+                                    const struct limits_order *order, const struct dnscheck_result *result) {
+    if (result == NULL || result->verdict == DNSCHECK_OK)
         return STEP_DONE;
-    store_take_limits(operation->worker->store, limits->items, limits->count, &limits->outcome, acme_done,
-                      operation);
-    return STEP_WAIT;
+    return limits_note_failures(operation->worker, operation->arena, taken, order, result, acme_done,
+                                operation)
+               ? STEP_WAIT
+               : STEP_DONE;
 }

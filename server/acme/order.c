@@ -16,10 +16,13 @@ struct order_state {
     const struct acme_issuer *replaced_issuer;
     struct store_certificate replaced;
     const char *evidence;
-    const char *made_id; /* of the order that stands for the request: ours, or an earlier one */
+    const char *made_id;      /* of the order that stands for the request: ours, or an earlier one */
+    const char *request_hash; /* of an order that replaces a certificate */
+    struct limits_order asked;
     struct limits limits;
-    bool was_refused, was_checked, is_given_again;
-    bool *has_failed; /* by name */
+    const struct dnscheck_result *result;
+    struct store_order earlier;
+    bool was_refused, is_given_again;
 };
 
 /* --- reading the request --- */
@@ -265,6 +268,59 @@ static enum step_result match_zones(struct operation *operation) {
     return STEP_DONE;
 }
 
+/* --- an earlier request of the same content --- */
+
+/* What makes two requests the same one. */
+static const char *hash_request(struct operation *operation) {
+    struct order_state *state = operation->state;
+    struct text text;
+    uint8_t digest[SHA256_BYTES];
+    char *hash = arena_alloc(operation->arena, 2 * sizeof digest + 1);
+    text_init(&text, operation->arena);
+    text_printf(&text, "newOrder\n%s\n%s\n%s\n%lld\n%lld\n", state->order.account, state->order.replaces,
+                state->order.profile, (long long)state->order.not_before, (long long)state->order.not_after);
+    for (size_t i = 0; i < state->order.authorization_count; i++)
+        text_printf(&text, "%s\n", state->names[i]);
+    if (hash == NULL || text.failed)
+        return NULL;
+    sha256(text.data, text.length, digest);
+    hex_encode(digest, sizeof digest, hash);
+    return hash;
+}
+
+static void note_earlier(void *context, const struct error *error) {
+    struct order_state *state = ((struct operation *)context)->state;
+    state->is_given_again = error == NULL;
+    acme_done(context, error != NULL && error->code == ERROR_NOT_FOUND ? NULL : error);
+}
+
+/* A certificate is replaced once: who has lost his order, or the reply that named it, is given it again
+ * instead of alreadyReplaced for as long as it is open. That asks DNS nothing, and takes from no limit. */
+static enum step_result find_earlier(struct operation *operation) {
+    struct order_state *state = operation->state;
+    if (state->was_refused || *state->order.replaces == '\0')
+        return STEP_DONE;
+    if ((state->request_hash = hash_request(operation)) == NULL) {
+        error_set(&operation->error, ERROR_UNAVAILABLE, "out of memory");
+        return STEP_FAIL;
+    }
+    store_find_retry(operation->worker->store, operation->arena, state->request_hash, &state->earlier,
+                     note_earlier, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_new_order(struct operation *operation);
+
+static enum step_result give_again(struct operation *operation) {
+    struct order_state *state = operation->state;
+    if (!state->is_given_again)
+        return STEP_DONE;
+    state->order = state->earlier;
+    return reply_new_order(operation);
+}
+
+/* --- limits and the check --- */
+
 /* A renewal inside its window (RFC 9773) is work that we asked for. */
 static bool is_due_renewal(const struct order_state *state) {
     time_t start, end;
@@ -275,17 +331,18 @@ static bool is_due_renewal(const struct order_state *state) {
     return state->replaced.status == CERTIFICATE_REVOKED || time(NULL) >= start;
 }
 
-static const char *orderer_of(const struct order_state *state) {
-    return *state->order.customer != '\0' ? state->order.customer : state->post.account.id;
-}
-
 static enum step_result take_limits(struct operation *operation) {
     struct order_state *state = operation->state;
-    if (state->was_refused || is_due_renewal(state))
+    if (state->was_refused)
         return STEP_DONE;
+    state->asked = (struct limits_order){.names = state->names,
+                                         .zones = state->zones,
+                                         .count = state->order.authorization_count,
+                                         .is_checked = *state->order.customer != '\0',
+                                         .due = is_due_renewal(state) ? &state->replaced : NULL};
     bool is_built =
-        limits_for_order(operation->arena, operation->worker->config, orderer_of(state), state->names,
-                         state->zones, state->order.authorization_count, &state->limits);
+        acme_set_asker(operation, &state->asked, state->order.customer) &&
+        limits_for_order(operation->arena, operation->worker->config, &state->asked, &state->limits);
     return acme_take_limits(operation, is_built, &state->limits);
 }
 
@@ -294,31 +351,10 @@ static enum step_result judge_limits(struct operation *operation) {
     return acme_judge_limits(operation, &state->limits);
 }
 
-static void note_noted(void *context, const struct error *error) {
-    struct operation *operation = context;
-    if (error != NULL) /* the answer stands; only the pause is missing */
-        log_event(LOG_LEVEL_WARNING, "a failed check was not noted", "request", operation->request->id,
-                  "reason", error->message, NULL);
-    operation_resume(operation);
-}
-
 /* Names whose check failed wait before the next one: a check costs other people's servers something. */
 static enum step_result note_failures(struct operation *operation) {
     struct order_state *state = operation->state;
-    size_t count = state->order.authorization_count, failed = 0;
-    const char **names = arena_alloc(operation->arena, (count + 1) * sizeof *names);
-    bool *marks = arena_alloc(operation->arena, (count + 1) * sizeof *marks);
-    if (!state->was_checked || !state->was_refused || names == NULL || marks == NULL ||
-        operation->worker->config->failed_check_pause_seconds == 0)
-        return STEP_DONE;
-    for (size_t i = 0; i < count; i++)
-        if (state->has_failed[i]) {
-            marks[failed] = true;
-            names[failed++] = state->names[i];
-        }
-    limits_note_checks(operation->worker, operation->arena, orderer_of(state), names, marks, failed,
-                       note_noted, operation);
-    return STEP_WAIT;
+    return acme_note_failures(operation, &state->limits, &state->asked, state->result);
 }
 
 static void describe_findings(struct operation *operation, const struct dnscheck_result *result) {
@@ -348,10 +384,7 @@ static void note_checked(void *context, const struct dnscheck_result *result) {
     time_t expires = result->checked_at + (time_t)operation->worker->config->authorization_lifetime_seconds;
     state->evidence = json_to_text(operation->arena, result->evidence);
     state->order.checked_at = result->checked_at;
-    state->has_failed = arena_alloc(operation->arena, (result->name_count + 1) * sizeof *state->has_failed);
-    state->was_checked = state->has_failed != NULL && result->name_count == state->order.authorization_count;
-    for (size_t i = 0; state->was_checked && i < result->name_count; i++)
-        state->has_failed[i] = result->names[i].verdict != DNSCHECK_OK;
+    state->result = result;
     if (result->verdict != DNSCHECK_OK || result->name_count != state->order.authorization_count) {
         describe_findings(operation, result);
     } else {
@@ -429,40 +462,17 @@ static void note_created(void *context, const struct error *error) {
     acme_done(context, error);
 }
 
-/* What makes two requests the same one. */
-static const char *hash_request(struct operation *operation) {
-    struct order_state *state = operation->state;
-    struct text text;
-    uint8_t digest[SHA256_BYTES];
-    char *hash = arena_alloc(operation->arena, 2 * sizeof digest + 1);
-    text_init(&text, operation->arena);
-    text_printf(&text, "newOrder\n%s\n%s\n%s\n%lld\n%lld\n", state->order.account, state->order.replaces,
-                state->order.profile, (long long)state->order.not_before, (long long)state->order.not_after);
-    for (size_t i = 0; i < state->order.authorization_count; i++)
-        text_printf(&text, "%s\n", state->names[i]);
-    if (hash == NULL || text.failed)
-        return NULL;
-    sha256(text.data, text.length, digest);
-    hex_encode(digest, sizeof digest, hash);
-    return hash;
-}
-
-/* A certificate is replaced once: who has lost his order, or the reply that named it, is given it again
- * instead of alreadyReplaced for as long as it is open. */
+/* The same request may come twice at once: both get one order. */
 static enum step_result create_order(struct operation *operation) {
     struct order_state *state = operation->state;
-    const char *evidence = state->evidence == NULL ? "" : state->evidence, *hash;
+    const char *evidence = state->evidence == NULL ? "" : state->evidence;
     state->made_id = state->order.id;
-    if (state->was_refused || *state->order.replaces == '\0') {
+    if (state->was_refused || *state->order.replaces == '\0')
         store_create_order(operation->worker->store, &state->order, evidence, note_created, operation);
-    } else if ((hash = hash_request(operation)) != NULL) {
-        store_create_order_once(operation->worker->store, operation->arena, &state->order, evidence, hash,
-                                operation->worker->config->order_lifetime_seconds, &state->made_id,
-                                note_created, operation);
-    } else {
-        error_set(&operation->error, ERROR_UNAVAILABLE, "out of memory");
-        return STEP_FAIL;
-    }
+    else
+        store_create_order_once(operation->worker->store, operation->arena, &state->order, evidence,
+                                state->request_hash, operation->worker->config->order_lifetime_seconds,
+                                &state->made_id, note_created, operation);
     return STEP_WAIT;
 }
 
@@ -495,6 +505,8 @@ static const struct step new_order_steps[] = {
     {"check replaced certificate", check_replaced},
     {"find zones", find_zones},
     {"match zones", match_zones},
+    {"find an earlier one", find_earlier},
+    {"give it again", give_again},
     {"take limits", take_limits},
     {"judge limits", judge_limits},
     {"check DNS", check_dns},

@@ -29,8 +29,9 @@ struct create_state {
     time_t checked_at;
     struct issue issue;
     struct store_certificate certificate;
-    bool *has_failed; /* by name: the DNS check */
-    bool was_refused; /* kept for admins, then answered */
+    struct limits_order asked;
+    const struct dnscheck_result *result; /* of the DNS check */
+    bool was_refused;                     /* kept for admins, then answered */
     bool has_joined, is_settled;
     int64_t join_until_ms;
     struct event *join_timer;
@@ -211,9 +212,15 @@ static enum step_result match_zones(struct operation *operation) {
 
 static enum step_result take_limits(struct operation *operation) {
     struct create_state *state = operation->state;
-    if (state->is_settled || state->has_joined || state->was_refused)
+    if (state->is_settled || state->was_refused)
         return STEP_DONE;
-    return rest_take_order_limits(operation, state->request.names, state->zones, state->request.name_count);
+    state->asked = (struct limits_order){.orderer = state->call.key.customer,
+                                         .checker = state->call.key.customer,
+                                         .names = state->request.names,
+                                         .zones = state->zones,
+                                         .count = state->request.name_count,
+                                         .is_checked = true};
+    return rest_take_order_limits(operation, &state->asked, !state->has_joined);
 }
 
 /* A definite no is named before one that a later try may turn. */
@@ -226,10 +233,6 @@ static void describe_findings(struct operation *operation, const struct dnscheck
             if (finding->verdict != DNSCHECK_OK && is_definite == (round == 0))
                 add_hostname_error(operation, state->request.names[i], finding->text);
         }
-    state->has_failed = arena_alloc(operation->arena, state->request.name_count * sizeof *state->has_failed);
-    for (size_t i = 0; state->has_failed != NULL && i < result->name_count && i < state->request.name_count;
-         i++)
-        state->has_failed[i] = result->names[i].verdict != DNSCHECK_OK;
     if (!state->was_refused)
         add_hostname_error(operation, state->request.names[0], "DNS does not show that it is yours");
     if (result->verdict == DNSCHECK_FAILED)
@@ -239,6 +242,7 @@ static void describe_findings(struct operation *operation, const struct dnscheck
 static void note_checked(void *context, const struct dnscheck_result *result) {
     struct operation *operation = context;
     struct create_state *state = operation->state;
+    state->result = result;
     state->evidence = json_to_text(operation->arena, result->evidence);
     state->checked_at = result->checked_at;
     if (result->verdict != DNSCHECK_OK || result->name_count != state->request.name_count)
@@ -263,31 +267,10 @@ static enum step_result check_dns(struct operation *operation) {
     return STEP_WAIT;
 }
 
-static void note_noted(void *context, const struct error *error) {
-    struct operation *operation = context;
-    if (error != NULL) /* the answer stands; only the pause is missing */
-        log_event(LOG_LEVEL_WARNING, "a failed check was not noted", "request", operation->request->id,
-                  "reason", error->message, NULL);
-    operation_resume(operation);
-}
-
 /* Names whose check failed wait before the next one: a check costs other people's servers something. */
 static enum step_result note_failures(struct operation *operation) {
-    struct create_state *state = operation->state;
-    size_t failed = 0;
-    if (state->has_failed == NULL || operation->worker->config->failed_check_pause_seconds == 0)
-        return STEP_DONE;
-    const char **names = arena_alloc(operation->arena, state->request.name_count * sizeof *names);
-    for (size_t i = 0; names != NULL && i < state->request.name_count; i++)
-        if (state->has_failed[i])
-            names[failed++] = state->request.names[i];
-    if (failed == 0)
-        return STEP_DONE;
-    for (size_t i = 0; i < failed; i++)
-        state->has_failed[i] = true;
-    limits_note_checks(operation->worker, operation->arena, state->call.key.customer, names,
-                       state->has_failed, failed, note_noted, operation);
-    return STEP_WAIT;
+    const struct create_state *state = operation->state;
+    return rest_note_failures(operation, &state->asked, state->result);
 }
 
 /* --- the order --- */

@@ -118,9 +118,13 @@ enum step_result rest_read_credentials(struct operation *operation);
 enum step_result rest_check_credentials(struct operation *operation);
 /* limits.c */
 enum step_result rest_take_key_limit(struct operation *operation);
-enum step_result rest_take_order_limits(struct operation *operation, const char *const *names,
-                                        const struct store_zone *zones, size_t count);
+/* `is_new`: an order of its own; else only a check for one that is there. */
+enum step_result rest_take_order_limits(struct operation *operation, const struct limits_order *order,
+                                        bool is_new);
 enum step_result rest_judge_limits(struct operation *operation);
+/* After a check; `result` NULL: there was none. */
+enum step_result rest_note_failures(struct operation *operation, const struct limits_order *order,
+                                    const struct dnscheck_result *result);
 #define REST_AUTHENTICATE                                                                                    \
     {"read credentials", rest_read_credentials}, {"check credentials", rest_check_credentials},              \
         {"take limit of the key", rest_take_key_limit}, {                                                    \

@@ -1,25 +1,49 @@
--- Takes from rate limits, all or none. A limit lets `allowed` units through in `window` seconds, evenly refilled; its key
--- holds the time at which it would be empty again (GCRA). A limit with window 0 is a back-off: nothing before its time.
--- keys: limit:<kind>:<subject>
--- arguments: {key, cost, allowed, window in seconds} ...
--- result: ok, number of the limit that is exceeded (0: none), milliseconds until it has room
--- uses: common
+-- Takes from limits, all or none. A limit of mode "take" is a rate that this takes from, one of mode "room" must have room for
+-- the cost, which note_failures takes afterwards, and a "pause" must be over.
+--
+-- A certificate whose renewal is due lets one order pass at the cost for exempt orders. The exemption is held by
+-- limit:renewal:<serial> while that order is checked, and used up for good by the order that is made (`replacing`,
+-- create_order); where none is made note_failures gives it back. A certificate that replaced another one exempts only once it is
+-- older than the longest window, and not where its own holder revoked it: else renewals of renewals had no bound.
+-- keys: limit:<kind>:<subject>, limit:renewal:<serial>, certificate:<serial>, order:<id>
+-- arguments: serial of the certificate whose renewal is due or '', milliseconds that it is held,
+--   {key, mode, cost, cost where exempt, allowed or longest pause, window in seconds} ...
+-- result: ok, number of the limit that is exceeded (0: none), milliseconds until it has room, 1 where the order is exempt
+-- uses: common, limit
 local _, micros = now_parts()
 local now = math.floor(micros / 1000)
-local taken = {}
-for i = 1, #ARGV, 4 do
-  local key, cost, allowed, window = 'limit:' .. ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-  if window == 0 then
-    local ends = tonumber(redis.call('HGET', key, 'until') or '0')
-    if ends > now then return {'ok', (i + 3) / 4, ends - now} end
-  elseif allowed > 0 then
-    local span = window * 1000
-    local empty = math.max(now, tonumber(redis.call('GET', key) or '0')) + cost * span / allowed
-    if empty - now > span then return {'ok', (i + 3) / 4, math.ceil(empty - now - span)} end
-    taken[#taken + 1] = {key, empty, empty - now}
+local serial = ARGV[1]
+local longest = 0
+for i = 3, #ARGV, 6 do
+  if ARGV[i + 1] == 'take' then longest = math.max(longest, tonumber(ARGV[i + 5])) end
+end
+
+local function exempts()
+  if serial == '' or redis.call('EXISTS', 'limit:renewal:' .. serial) == 1 then return false end
+  local fields = {'status', 'replacing', 'replaced_by', 'order', 'issued', 'by'}
+  local status, replacing, replaced_by, order, issued, by =
+    unpack(redis.call('HMGET', 'certificate:' .. serial, unpack(fields)))
+  if not status or replacing or replaced_by then return false end
+  if not order or not redis.call('HGET', 'order:' .. order, 'replaces_serial') then return true end
+  local is_self_revoked = status == 'revoked' and string.sub(by or '', 1, 5) ~= 'admin'
+  return not is_self_revoked and tonumber(issued or '0') <= now / 1000 - longest
+end
+
+local is_exempt, taken = exempts(), {}
+for i = 3, #ARGV, 6 do
+  local key, mode, cost, exempt_cost, allowed, window = 'limit:' .. ARGV[i], unpack(ARGV, i + 1, i + 5)
+  local number = (i + 3) / 6
+  cost, allowed, window = tonumber(is_exempt and exempt_cost or cost), tonumber(allowed), tonumber(window)
+  if mode == 'pause' then
+    local ends = math.min(tonumber(redis.call('HGET', key, 'until') or '0'), now + allowed * 1000)
+    if ends > now then return {'ok', number, ends - now, 0} end
+  elseif cost > 0 then
+    local ends = filled_until(key, cost, allowed, window, now)
+    local over = ends - now - window * 1000
+    if over > 0 then return {'ok', number, math.ceil(over), 0} end
+    if mode == 'take' then taken[#taken + 1] = {key, ends} end
   end
 end
-for _, each in ipairs(taken) do
-  redis.call('SET', each[1], string.format('%.0f', each[2]), 'PX', math.max(1, math.ceil(each[3])))
-end
-return {'ok', 0, 0}
+for _, each in ipairs(taken) do fill(each[1], each[2], now) end
+if is_exempt then redis.call('SET', 'limit:renewal:' .. serial, '1', 'PX', ARGV[2]) end
+return {'ok', 0, 0, is_exempt and 1 or 0}
