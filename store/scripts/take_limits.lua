@@ -24,9 +24,10 @@ local function exempts()
   local status, replacing, replaced_by, order, issued, by =
     unpack(redis.call('HMGET', 'certificate:' .. serial, unpack(fields)))
   if not status or replacing or replaced_by then return false end
-  if not order or not redis.call('HGET', 'order:' .. order, 'replaces_serial') then return true end
+  local made, replaces = unpack(redis.call('HMGET', 'order:' .. (order or ''), 'created', 'replaces_serial'))
+  if made and not replaces then return true end
   local is_self_revoked = status == 'revoked' and string.sub(by or '', 1, 5) ~= 'admin'
-  return not is_self_revoked and tonumber(issued or '0') <= now / 1000 - longest
+  return not (replaces and is_self_revoked) and tonumber(issued or '0') <= now / 1000 - longest
 end
 
 local is_exempt, taken = exempts(), {}

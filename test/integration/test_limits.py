@@ -1,11 +1,11 @@
-"""Rate limits: told by name, with the time to wait; shared by all workers; renewals inside their window take none."""
+"""Rate limits: told by name, with the time to wait; shared by all workers; a renewal inside its window takes none, once."""
 
 import time
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from acme_raw import AcmeClient, b64
+from acme_raw import AcmeClient, certificate_id
 from under_test import wait_until
 
 ORDERS, ACCOUNTS, NAMES = 12, 9, 40
@@ -70,10 +70,23 @@ def test_renewals_in_their_window_take_nothing(own_sandbox):
     client.revoke(leaf.public_bytes(Encoding.DER), 4).expect(200)
     while client.new_order([f"x{time.monotonic_ns()}.{zone}"]).status == 201:
         pass
-    aki = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-    serial = leaf.serial_number.to_bytes((leaf.serial_number.bit_length() + 8) // 8, "big")
-    replaces = f"{b64(aki)}.{b64(serial)}"
-    client.new_order([name], replaces=replaces).expect(201)
+    client.new_order([name], replaces=certificate_id(leaf)).expect(201)
+
+
+def test_a_renewal_pays_for_the_names_that_its_certificate_has_not(own_sandbox):
+    customer = own_sandbox.new_customer()
+    client, zone = customer.client, customer.zone
+    leaf = x509.load_pem_x509_certificate(client.issue([f"www.{zone}"])[1].encode())
+    client.revoke(leaf.public_bytes(Encoding.DER), 4).expect(200)
+    client.new_order([f"a{at}.{zone}" for at in range(NAMES - 20)]).expect(201)  # 19 are left, and no order after these:
+    other = own_sandbox.new_zone(customer.id)
+    while client.new_order([f"x{time.monotonic_ns()}.{other}"]).status == 201:
+        pass
+    names = [f"www.{zone}", *(f"b{at}.{zone}" for at in range(20))]
+    is_limited(client.new_order(names, replaces=certificate_id(leaf)), "names ordered below one zone")
+    client.new_order(names[:20], replaces=certificate_id(leaf)).expect(201)
+    is_limited(client.new_order([f"c.{zone}"]), "of one customer")
+    is_limited(client.new_order(names[:19], replaces=certificate_id(leaf)), "of one customer")
 
 
 def test_new_accounts_of_an_address_are_limited(own_sandbox):

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,6 +192,17 @@ class SandboxUnderTest:
         if is_registered:
             client.register(self[f"EAB_KID{suffix}"], self[f"EAB_HMAC{suffix}"], **fields).expect(200, 201)
         return client
+
+    def new_customer(self):
+        """A customer whose limits nobody has touched: `id`, an ACME `client`, an `api_key`, and a `zone`."""
+        name = f"c{next(_counter)}-{secrets.token_hex(2)}"
+        customer = SimpleNamespace(id=self.admin.post("customers", {"name": name})["id"])
+        eab = self.admin.post(f"customers/{customer.id}/eab-keys")
+        customer.api_key = self.admin.post(f"customers/{customer.id}/api-keys", {"kind": "service-key"})["key"]
+        customer.client = self.client(is_registered=False)
+        customer.client.register(eab["kid"], eab["hmac"]).expect(201)
+        customer.zone = self.new_zone(customer.id)
+        return customer
 
     # Processes
 

@@ -156,6 +156,19 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_load_ledger_state, f->arena, "host", &fence);
     if (must_succeed)
         assert_int_equal(fence.applied, 5);
+    const struct store_limit limits[] = {
+        {.kind = "orders", .subject = "c", .cost = 1, .allowed = 9, .window_seconds = 9},
+        {.kind = "failed-checks", .subject = "c:n", .mode = STORE_LIMIT_PAUSE, .allowed = 9}};
+    const char *failed = "c:n";
+    const struct store_failures failures = {.subjects = &failed,
+                                            .count = 1,
+                                            .first_pause_seconds = 1,
+                                            .longest_pause_seconds = 2,
+                                            .limit = limits[0],
+                                            .exempt_serial = SERIAL_A};
+    struct store_limit_outcome outcome;
+    TRY(store_take_limits, limits, 2, SERIAL_A, 1000, &outcome);
+    TRY(store_note_failures, &failures);
     TRY(store_load_stats, f->arena, &stats);
     TRY(store_delete_zone, s->zone.id);
     TRY(store_sweep, 100, &removed);
