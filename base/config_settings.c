@@ -162,6 +162,16 @@ const struct setting config_settings[] = {
     {"dns", "name_server_pool", SETTING_STRINGS, AT(name_server_pool), 0, NULL, 0, 0,
      "the provider's name servers that zones are assigned from; required"},
     NUMBER("dns", name_servers_per_zone, "2", 1, 8, "how many a zone gets"),
+    NUMBER("dns", name_server_hold_seconds, "157680000", 1, 3153600000,
+           "how long the name servers of a zone that went stay taken for that name after its delegation was "
+           "last "
+           "seen to point at them (5 years)"),
+    NUMBER("dns", name_server_release_seconds, "10368000", 1, 3153600000,
+           "they are given up earlier when the name was seen delegated elsewhere, or not at all, for so long "
+           "(120 "
+           "days: a registry's hold brings an old delegation back)"),
+    NUMBER("dns", name_server_look_seconds, "604800", 1, 31536000,
+           "how often the delegation of a name is looked at whose zone went"),
     {"dns", "edge_prefixes", SETTING_PREFIXES, AT(edge_prefixes), AT(edge_prefix_count), NULL, 0, 0,
      "addresses of the edge, CIDR blocks: names that point there are proxied; required"},
     NUMBER("dns", dns_deadline_ms, "10000", 100, 120000, "deadline of a whole check"),
@@ -181,7 +191,8 @@ const struct setting config_settings[] = {
     NUMBER("dns", dns_share_ms, "200", 0, 10000,
            "how long a parent's referral stands for other checks, which also await its answer together; 0: "
            "each asks"),
-    NUMBER("dns", zone_checks_per_second, "200", 1, 10000, "bound on periodic checks of zones, a host"),
+    NUMBER("dns", zone_checks_per_second, "200", 1, 10000,
+           "bound on periodic checks of zones, and looks at names whose zones went, a host"),
     STRING("dns", moved_zone_certificates, "keep",
            "certificates of a zone that moved away: `keep` them valid at the edge, or `withdraw` them while "
            "it is away"),

@@ -138,6 +138,7 @@ void print_zone(const struct cli *cli, const json_t *zone) {
     line("name servers", zone, "name_servers");
     line("active since", zone, "activated_at");
     line("checked", zone, "checked_at");
+    line("delegated to", json_object_get(zone, "delegation"), "name_servers");
     line("because", zone, "reason");
     if (strcmp(json_text(zone, "status"), "pending") == 0) {
         char servers[512];

@@ -43,6 +43,20 @@ static enum dnscheck_verdict worse(enum dnscheck_verdict a, enum dnscheck_verdic
     return a == DNSCHECK_FAILED || b == DNSCHECK_FAILED ? DNSCHECK_FAILED : DNSCHECK_OK;
 }
 
+static void tell_delegation(struct dnscheck_job *job, const struct zone_check *zone,
+                            struct dnscheck_finding *finding) {
+    const struct cut *cut = zone->referral;
+    const char **names =
+        cut == NULL ? NULL : arena_alloc(job->arena, (cut->server_count + 1) * sizeof *names);
+    finding->has_heard_parent = zone->has_heard_parent && (cut == NULL || names != NULL);
+    for (size_t i = 0; names != NULL && i < cut->server_count; i++) {
+        names[i] = arena_strdup(job->arena, cut->servers[i]);
+        finding->has_heard_parent = finding->has_heard_parent && names[i] != NULL;
+    }
+    finding->delegated_to = names;
+    finding->delegated_to_count = finding->has_heard_parent && cut != NULL ? cut->server_count : 0;
+}
+
 static void build_result(struct dnscheck_job *job, struct dnscheck_result *result) {
     struct dnscheck_finding *zones = arena_alloc(job->arena, (job->zone_count + 1) * sizeof *zones);
     struct dnscheck_finding *names = arena_alloc(job->arena, (job->name_count + 1) * sizeof *names);
@@ -50,6 +64,7 @@ static void build_result(struct dnscheck_job *job, struct dnscheck_result *resul
     for (size_t i = 0; zones != NULL && i < job->zone_count; i++) {
         zones[i] = job->zones[i].finding;
         zones[i].name = arena_strdup(job->arena, job->zones[i].zone.name);
+        tell_delegation(job, &job->zones[i], &zones[i]);
         const struct cut *cut = job->zones[i].cut;
         zones[i].is_secure = cut != NULL && cut->trust != NULL && cut->trust->is_secure;
         result->verdict = worse(result->verdict, zones[i].verdict);
@@ -191,10 +206,12 @@ static bool copy_request(struct dnscheck_job *job, const struct dnscheck_request
         job->zones[i].zone.name_servers =
             copy_names(job->scratch, zone->name_servers, zone->name_server_count);
         job->zones[i].zone.name_server_count = zone->name_server_count;
+        job->zones[i].zone.rivals = copy_names(job->scratch, zone->rivals, zone->rival_count);
+        job->zones[i].zone.rival_count = zone->rival_count;
         job->zones[i].zone.foreign_parent =
             arena_strdup(job->scratch, zone->foreign_parent == NULL ? "" : zone->foreign_parent);
         if (job->zones[i].zone.name == NULL || job->zones[i].zone.name_servers == NULL ||
-            job->zones[i].zone.foreign_parent == NULL)
+            job->zones[i].zone.rivals == NULL || job->zones[i].zone.foreign_parent == NULL)
             return false;
     }
     for (size_t i = 0; i < request->name_count; i++) {

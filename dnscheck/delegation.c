@@ -149,6 +149,42 @@ static void on_addresses(void *context, struct cut *cut, const char *failure) {
         check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
 }
 
+static bool comma_list_has(const char *list, const char *name) {
+    for (size_t length = strlen(name); list != NULL; list = strchr(list, ',')) {
+        list += *list == ',' ? 1 : 0;
+        if (strncmp(list, name, length) == 0 && (list[length] == '\0' || list[length] == ','))
+            return true;
+    }
+    return false;
+}
+
+static bool lies_within(const struct cut *cut, const char *rival) {
+    for (size_t i = 0; i < cut->server_count; i++)
+        if (!comma_list_has(rival, cut->servers[i]))
+            return false;
+    return true;
+}
+
+/* The servers are assigned, but somebody else may have been told to delegate to them as well. */
+static void refuse_ambiguous(struct zone_check *zone, const char *seen, const char *rival) {
+    bool is_whole = true;
+    for (size_t i = 0; i < zone->zone.name_server_count; i++)
+        is_whole = is_whole && comma_list_has(rival, zone->zone.name_servers[i]);
+    if (is_whole)
+        check_decide_zone(
+            zone, DNSCHECK_REFUSED, "ambiguous",
+            "%s is delegated to %s, which may be what another customer left behind: nobody could look at "
+            "the delegation before these name servers were assigned; delete the zone here and add it "
+            "again to be given others",
+            zone->zone.name, seen);
+    else
+        check_decide_zone(
+            zone, DNSCHECK_REFUSED, "ambiguous",
+            "%s is delegated to %s, which does not show whose it is: other customers were told to use them "
+            "as well; set its name servers to all of %s at your registrar",
+            zone->zone.name, seen, wanted(zone));
+}
+
 static void judge_referral(struct zone_check *zone, const struct cut *cut) {
     const char *seen[SERVERS_MAX] = {NULL};
     size_t ours = 0;
@@ -166,6 +202,9 @@ static void judge_referral(struct zone_check *zone, const struct cut *cut) {
             zone, DNSCHECK_REFUSED, "partly-delegated",
             "%s is delegated to %s, which are not all yours here; leave only %s at your registrar",
             zone->zone.name, list, wanted(zone));
+    for (size_t i = 0; i < zone->zone.rival_count && !zone->is_decided; i++)
+        if (lies_within(cut, zone->zone.rivals[i]))
+            refuse_ambiguous(zone, list, zone->zone.rivals[i]);
 }
 
 static void on_cut(void *context, struct cut *cut, bool is_nxdomain, const char *failure) {
@@ -185,6 +224,7 @@ static void on_cut(void *context, struct cut *cut, bool is_nxdomain, const char 
                           failure);
         return;
     }
+    zone->has_heard_parent = true;
     if (is_nxdomain || strcmp(cut->name, zone->zone.name) != 0) {
         check_decide_zone(
             zone, DNSCHECK_REFUSED, is_nxdomain ? "does-not-exist" : "not-delegated",
@@ -194,6 +234,7 @@ static void on_cut(void *context, struct cut *cut, bool is_nxdomain, const char 
             zone->zone.name, *cut->name == '\0' ? "the root" : cut->name, wanted(zone));
         return;
     }
+    zone->referral = cut;
     judge_referral(zone, cut);
     if (zone->is_decided)
         return;

@@ -194,7 +194,9 @@ struct zone_check {
     struct dnscheck_job *job;
     struct dnscheck_zone zone;
     struct dnscheck_finding finding;
-    struct cut *cut;    /* as the parent delegates it, with addresses */
+    struct cut *cut;            /* as the parent delegates it, with addresses */
+    const struct cut *referral; /* as the parent told it; NULL: it is not delegated */
+    bool has_heard_parent;
     struct caa_set caa; /* of the zone's name or the closest above that has one */
     size_t pending_servers;
     bool is_decided;

@@ -1,16 +1,10 @@
 /* Which name servers a zone gets, and the DNS check that a set of names needs. */
 #include "originca/zones.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "originca/names.h"
 
-#define SETS_MAX 64
-#define PER_ZONE_MAX 8
-
-/* The k-th combination is met by walking: draw names by the keyed hash, skip draws that gave the same set
- * before. */
 static uint64_t draw(const uint8_t key[SECRET_BYTES], uint32_t counter) {
     uint8_t message[4] = {(uint8_t)(counter >> 24), (uint8_t)(counter >> 16), (uint8_t)(counter >> 8),
                           (uint8_t)counter},
@@ -22,58 +16,75 @@ static uint64_t draw(const uint8_t key[SECRET_BYTES], uint32_t counter) {
     return value;
 }
 
-static int compare_indexes(const void *a, const void *b) {
-    return (int)*(const unsigned *)a - (int)*(const unsigned *)b;
-}
-
-static void draw_set(const uint8_t key[SECRET_BYTES], uint32_t *counter, size_t pool, size_t per_zone,
-                     unsigned set[PER_ZONE_MAX]) {
-    for (size_t have = 0; have < per_zone;) {
-        unsigned index = (unsigned)(draw(key, (*counter)++) % pool);
-        bool is_new = true;
-        for (size_t i = 0; i < have && is_new; i++)
-            is_new = set[i] != index;
-        if (is_new)
-            set[have++] = index;
-    }
-    qsort(set, per_zone, sizeof *set, compare_indexes);
-}
-
-static size_t count_combinations(size_t pool, size_t per_zone) {
-    size_t count = 1;
-    for (size_t i = 0; i < per_zone; i++) {
-        count = count * (pool - i) / (i + 1);
-        if (count > SETS_MAX)
-            return SETS_MAX;
-    }
-    return count;
-}
-
-bool zones_assign_name_servers(struct arena *arena, const struct config *config,
-                               const struct secrets *secrets, const char *zone, const char *customer,
-                               struct store_zone_candidates *out, struct error *error) {
-    size_t pool = config->name_server_pool.count, per_zone = config->name_servers_per_zone;
-    if (per_zone == 0 || per_zone > PER_ZONE_MAX || pool < per_zone)
+bool zones_order_name_servers(struct arena *arena, const struct config *config, const struct secrets *secrets,
+                              const char *zone, const char *customer, struct store_name_server_pool *out,
+                              struct error *error) {
+    size_t count = config->name_server_pool.count, per_zone = config->name_servers_per_zone;
+    if (per_zone == 0 || count < per_zone)
         return error_set(error, ERROR_INTERNAL, "the pool of name servers is smaller than what a zone gets");
-    size_t wanted = count_combinations(pool, per_zone), found = 0;
     uint8_t key[SECRET_BYTES];
     const char *context = arena_printf(arena, "%s/%s", zone, customer);
-    const char **names = arena_alloc(arena, wanted * per_zone * sizeof *names);
-    unsigned(*sets)[PER_ZONE_MAX] = arena_alloc(arena, wanted * sizeof *sets);
-    if (context == NULL || names == NULL || sets == NULL)
+    const char **names = arena_copy(arena, config->name_server_pool.items, count * sizeof *names);
+    if (context == NULL || names == NULL)
         return error_set(error, ERROR_INTERNAL, "out of memory");
     secrets_derive(secrets, "name-servers", context, strlen(context), key);
-    for (uint32_t counter = 0; found < wanted && counter < 100000;) {
-        draw_set(key, &counter, pool, per_zone, sets[found]);
-        bool is_new = true;
-        for (size_t i = 0; i < found && is_new; i++)
-            is_new = memcmp(sets[i], sets[found], per_zone * sizeof **sets) != 0;
-        for (size_t i = 0; is_new && i < per_zone; i++)
-            names[found * per_zone + i] = config->name_server_pool.items[sets[found][i]];
-        found += is_new ? 1 : 0;
+    for (size_t left = count; left > 1; left--) { /* Fisher and Yates */
+        size_t at = (size_t)(draw(key, (uint32_t)left) % left);
+        const char *name = names[at];
+        names[at] = names[left - 1];
+        names[left - 1] = name;
     }
-    *out = (struct store_zone_candidates){.name_servers = names, .per_zone = per_zone, .count = found};
+    *out = (struct store_name_server_pool){.names = names, .count = count, .per_zone = per_zone};
     return true;
+}
+
+struct store_delegation zones_delegation(const struct dnscheck_finding *finding) {
+    return (struct store_delegation){.is_known = finding->has_heard_parent,
+                                     .name_servers = finding->delegated_to,
+                                     .count = finding->delegated_to_count};
+}
+
+bool zones_delegation_meets(const struct store_delegation *delegation, const struct store_zone *zone) {
+    for (size_t i = 0; i < delegation->count; i++)
+        for (size_t k = 0; k < zone->name_server_count; k++)
+            if (strcmp(delegation->name_servers[i], zone->name_servers[k]) == 0)
+                return true;
+    return false;
+}
+
+static const char *join(struct arena *arena, const char *const *names, size_t count) {
+    struct text text;
+    text_init(&text, arena);
+    for (size_t i = 0; i < count; i++)
+        text_printf(&text, "%s%s", i == 0 ? "" : ", ", names[i]);
+    return text.failed || text.data == NULL ? "" : text.data;
+}
+
+const char *zones_advice(struct arena *arena, const struct store_zone *zone,
+                         const struct dnscheck_finding *look) {
+    const char *wanted = join(arena, zone->name_servers, zone->name_server_count), *text;
+    if (!look->has_heard_parent)
+        text = arena_printf(
+            arena, "%s; whatever %s is delegated to now, set its name servers to %s at your registrar",
+            look->text, zone->name, wanted);
+    else if (look->delegated_to_count > 0)
+        text = arena_printf(arena, "%s is delegated to %s; set its name servers to %s at your registrar",
+                            zone->name, join(arena, look->delegated_to, look->delegated_to_count), wanted);
+    else
+        text = arena_printf(arena, "%s %s; set its name servers to %s at your registrar", zone->name,
+                            strcmp(look->reason, "does-not-exist") == 0 ? "does not exist in DNS: register it"
+                                                                        : "is not delegated",
+                            wanted);
+    return text == NULL ? "" : text;
+}
+
+struct dnscheck_zone zones_asked(const struct store_zone *zone) {
+    return (struct dnscheck_zone){.name = zone->name,
+                                  .name_servers = zone->name_servers,
+                                  .name_server_count = zone->name_server_count,
+                                  .foreign_parent = zone->foreign_parent,
+                                  .rivals = zone->rivals,
+                                  .rival_count = zone->rival_count};
 }
 
 static size_t find_zone(const struct dnscheck_zone *zones, size_t count, const char *name) {
@@ -97,8 +108,7 @@ bool zones_build_check(struct arena *arena, const struct store_zone *zones, cons
                              names[i]);
         size_t at = find_zone(check_zones, zone_count, zones[i].name);
         if (at == zone_count)
-            check_zones[zone_count++] = (struct dnscheck_zone){
-                zones[i].name, zones[i].name_servers, zones[i].name_server_count, zones[i].foreign_parent};
+            check_zones[zone_count++] = zones_asked(&zones[i]);
         check_names[i] = (struct dnscheck_name){
             .name = names[i], .zone = at, .txt_value = txt_values == NULL ? NULL : txt_values[i]};
     }

@@ -38,6 +38,7 @@ struct zones_pass { /* in its own arena */
     struct reconciler *reconciler;
     struct arena *arena;
     struct store_zone_list list;
+    struct store_name_list names;
     size_t pending;
 };
 
@@ -45,6 +46,11 @@ struct zone_job { /* in the pass's arena */
     struct zones_pass *pass;
     const struct store_zone *zone;
     struct store_zone after;
+};
+
+struct name_job { /* in the pass's arena: a name whose zone went */
+    struct zones_pass *pass;
+    const char *name;
 };
 
 struct reconciler {
@@ -165,6 +171,7 @@ static void note_zone_checked(void *context, const struct dnscheck_result *resul
         .evidence = evidence == NULL ? "" : evidence,
         .checked_at = result->checked_at,
         .moved_after = reconciler->worker->config->zone_moved_after,
+        .delegation = zones_delegation(finding),
     };
     metric_add(reconciler->zone_checks, 1);
     store_record_zone_check(reconciler->worker->store, arena, &check, &job->after, note_zone_recorded, job);
@@ -172,8 +179,7 @@ static void note_zone_checked(void *context, const struct dnscheck_result *resul
 
 static bool start_zone(struct zones_pass *pass, const struct store_zone *zone) {
     struct zone_job *job = arena_alloc(pass->arena, sizeof *job);
-    const struct dnscheck_zone asked = {zone->name, zone->name_servers, zone->name_server_count,
-                                        zone->foreign_parent};
+    const struct dnscheck_zone asked = zones_asked(zone);
     const struct dnscheck_request request = {.zones = &asked, .zone_count = 1};
     if (job == NULL)
         return false;
@@ -182,13 +188,59 @@ static bool start_zone(struct zones_pass *pass, const struct store_zone *zone) {
                           NULL) != NULL;
 }
 
+/* --- names whose zones went --- */
+
+static void note_delegation_recorded(void *context, const struct error *error) {
+    struct name_job *job = context;
+    if (error != NULL)
+        log_event(LOG_LEVEL_WARNING, "cannot record what a name is delegated to", "name", job->name, "reason",
+                  error->message, NULL);
+    end_zone(job->pass);
+}
+
+static void note_name_looked_at(void *context, const struct dnscheck_result *result) {
+    struct name_job *job = context;
+    const struct store_delegation unknown = {.is_known = false};
+    const struct store_delegation delegation =
+        result->zone_count == 1 ? zones_delegation(&result->zones[0]) : unknown;
+    metric_add(job->pass->reconciler->zone_checks, 1);
+    store_record_delegation(job->pass->reconciler->worker->store, job->name, &delegation,
+                            note_delegation_recorded, job);
+}
+
+static bool start_name(struct zones_pass *pass, const char *name) {
+    struct name_job *job = arena_alloc(pass->arena, sizeof *job);
+    const struct dnscheck_zone asked = {.name = name};
+    const struct dnscheck_request request = {.zones = &asked, .zone_count = 1};
+    if (job == NULL)
+        return false;
+    *job = (struct name_job){.pass = pass, .name = name};
+    return dnscheck_start(pass->reconciler->worker->dnscheck, pass->arena, &request, note_name_looked_at, job,
+                          NULL) != NULL;
+}
+
+static void note_due_names(void *context, const struct error *error) {
+    struct zones_pass *pass = context;
+    for (size_t i = 0; error == NULL && i < pass->names.count; i++)
+        if (start_name(pass, pass->names.items[i]))
+            pass->pending++;
+    end_zone(pass);
+}
+
+static uint32_t checks_per_pass(const struct reconciler *reconciler) {
+    return PASS_SECONDS * reconciler->worker->config->zone_checks_per_second;
+}
+
+/* Zones first; the names have what they leave, and one in any case. */
 static void note_due_zones(void *context, const struct error *error) {
     struct zones_pass *pass = context;
     pass->pending = 1; /* ours, until all are started */
     for (size_t i = 0; error == NULL && i < pass->list.count; i++)
         if (start_zone(pass, &pass->list.items[i]))
             pass->pending++;
-    end_zone(pass);
+    uint32_t limit = checks_per_pass(pass->reconciler), zones = (uint32_t)pass->list.count;
+    store_due_names(pass->reconciler->worker->store, pass->arena, zones < limit ? limit - zones : 1,
+                    ZONE_LEASE_SECONDS, &pass->names, note_due_names, pass);
 }
 
 static void start_zones(struct reconciler *reconciler) {
@@ -203,8 +255,7 @@ static void start_zones(struct reconciler *reconciler) {
     *pass = (struct zones_pass){.reconciler = reconciler, .arena = arena};
     TAILQ_INSERT_TAIL(&reconciler->zone_passes, pass, entry);
     reconciler->zone_pass_count++;
-    store_due_zones(reconciler->worker->store, arena,
-                    PASS_SECONDS * reconciler->worker->config->zone_checks_per_second, ZONE_LEASE_SECONDS,
+    store_due_zones(reconciler->worker->store, arena, checks_per_pass(reconciler), ZONE_LEASE_SECONDS,
                     &pass->list, note_due_zones, pass);
 }
 

@@ -20,11 +20,15 @@ bool zone_read(struct arena *arena, const struct redisReply *id, const struct re
         {"evidence", FIELD_TEXT, offsetof(struct store_zone, evidence), NULL},
         {"resumes", FIELD_TEXT, offsetof(struct store_zone, resumes), NULL},
         {"foreign_parent", FIELD_TEXT, offsetof(struct store_zone, foreign_parent), NULL},
+        {"rivals", FIELD_WORDS, offsetof(struct store_zone, rivals), NULL},
         {"ssl", FIELD_TEXT, offsetof(struct store_zone, ssl_mode), NULL},
         {"ssl_changed", FIELD_TIME, offsetof(struct store_zone, ssl_changed_at), NULL},
     };
     _Static_assert(offsetof(struct store_zone, name_server_count) ==
                        offsetof(struct store_zone, name_servers) + sizeof(const char **),
+                   "FIELD_WORDS writes pointer and count");
+    _Static_assert(offsetof(struct store_zone, rival_count) ==
+                       offsetof(struct store_zone, rivals) + sizeof(const char **),
                    "FIELD_WORDS writes pointer and count");
     struct store_zone *zone = object;
     *zone = (struct store_zone){.id = reply_text(arena, id, error)};
@@ -44,9 +48,21 @@ static bool parse_list(struct store_call *call, struct redisReply *const *items,
                            &list->count, &list->next_cursor, error);
 }
 
+static void add_delegation(struct store_call *call, const struct store_delegation *delegation) {
+    call_add_number(call, delegation->is_known);
+    call_add_joined(call, delegation->name_servers, delegation->count);
+}
+
+/* How long name servers stay taken that a name was seen delegated to. */
+static void add_hold(struct store_call *call) {
+    const struct config *config = store_config(call->store);
+    call_add_number(call, config->name_server_hold_seconds);
+    call_add_number(call, config->name_server_release_seconds);
+}
+
 void store_create_zone(struct store *store, struct arena *arena, const char *name, const char *customer,
-                       const struct store_zone_candidates *candidates, struct store_zone *out,
-                       store_done *done, void *context) {
+                       const struct store_name_server_pool *pool, const struct store_delegation *delegation,
+                       struct store_zone *out, store_done *done, void *context) {
     struct store_call *call = call_new(store, SCRIPT_CREATE_ZONE, arena, parse_zone, out, done, context);
     if (call == NULL)
         return;
@@ -58,8 +74,10 @@ void store_create_zone(struct store *store, struct arena *arena, const char *nam
     call_add(call, id);
     call_add(call, name);
     call_add(call, customer);
-    for (size_t i = 0; i < candidates->count; i++)
-        call_add_joined(call, candidates->name_servers + i * candidates->per_zone, candidates->per_zone);
+    add_delegation(call, delegation);
+    call_add_number(call, (int64_t)pool->per_zone);
+    for (size_t i = 0; i < pool->count; i++)
+        call_add(call, pool->names[i]);
     call_send(call);
 }
 
@@ -181,6 +199,9 @@ void store_record_zone_check(struct store *store, struct arena *arena, const str
     call_add_number(call, with_jitter(config->zone_sweep_interval_seconds));
     call_add_number(call, strcmp(config->moved_zone_certificates, "withdraw") == 0);
     call_add_number(call, config->zone_checks_per_second);
+    add_delegation(call, &check->delegation);
+    add_hold(call);
+    call_add_number(call, config->name_server_look_seconds);
     call_send(call);
 }
 
@@ -269,5 +290,40 @@ void store_due_zones(struct store *store, struct arena *arena, uint32_t limit, u
         return;
     call_add_limit(call, limit);
     call_add_number(call, lease_seconds);
+    call_send(call);
+}
+
+static bool parse_names(struct store_call *call, struct redisReply *const *items, size_t count,
+                        struct error *error) {
+    struct store_name_list *list = call->out;
+    list->items = arena_alloc(call->arena, (count + 1) * sizeof *list->items);
+    list->count = count;
+    if (list->items == NULL)
+        return reply_out_of_memory(error);
+    for (size_t i = 0; i < count; i++)
+        if ((list->items[i] = reply_text(call->arena, items[i], error)) == NULL)
+            return false;
+    return true;
+}
+
+void store_due_names(struct store *store, struct arena *arena, uint32_t limit, uint32_t lease_seconds,
+                     struct store_name_list *out, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_DUE_NAMES, arena, parse_names, out, done, context);
+    if (call == NULL)
+        return;
+    call_add_limit(call, limit);
+    call_add_number(call, lease_seconds);
+    call_send(call);
+}
+
+void store_record_delegation(struct store *store, const char *name, const struct store_delegation *delegation,
+                             store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_RECORD_DELEGATION, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, name);
+    add_delegation(call, delegation);
+    add_hold(call);
+    call_add_number(call, with_jitter(store_config(store)->name_server_look_seconds));
     call_send(call);
 }

@@ -147,6 +147,9 @@ struct config {
     uint32_t dns_port;
     struct config_strings name_server_pool; /* the provider's name servers */
     uint32_t name_servers_per_zone;
+    /* of a zone that went: how long its name servers stay taken, after how long elsewhere they are given up,
+     * and how often the name is looked at meanwhile */
+    uint32_t name_server_hold_seconds, name_server_release_seconds, name_server_look_seconds;
     struct config_prefix *edge_prefixes;
     size_t edge_prefix_count;
     uint32_t dns_deadline_ms, dns_query_timeout_ms, dns_max_queries, dns_tries;

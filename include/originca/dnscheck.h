@@ -26,6 +26,10 @@ struct dnscheck_zone {
     /* Another customer's zone above, NULL or "": below it only a referral shows a delegation. Its servers may
      * have our zone as well, given to them by the customer who asks, and answer as if it were delegated. */
     const char *foreign_parent;
+    /* Sets of the name servers above, each with commas between: others may have been told to delegate to them
+     * too. A delegation to no more than one of these proves nothing. May be none. */
+    const char *const *rivals;
+    size_t rival_count;
 };
 
 struct dnscheck_name {
@@ -54,6 +58,10 @@ struct dnscheck_finding { /* about one zone or one name */
         *reason; /* stable word: "delegated-elsewhere", "gray", "lame", "timeout" ... (doc/dns-check.md) */
     const char *text; /* for the owner: what was expected, what was seen at which server, what to change */
     bool is_secure;   /* DNSSEC-validated to the trust anchor */
+    /* Of a zone: did its parent tell what it is delegated to, and to what (none: it is not delegated)? */
+    bool has_heard_parent;
+    const char *const *delegated_to;
+    size_t delegated_to_count;
 };
 
 struct dnscheck_result {                  /* in the arena given to dnscheck_start */

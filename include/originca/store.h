@@ -122,19 +122,32 @@ struct store_zone {
     const char *resumes;                         /* of a paused zone: the status that it goes on with; "" */
     /* The closest active zone above, where that is another customer's; "". Not in pages of zones. */
     const char *foreign_parent;
+    /* Of a zone that is not active: sets of its name servers (each with commas between) that somebody else
+     * was assigned as well, or that the name was seen delegated to for somebody else: a delegation to no more
+     * than one of them is no proof. Not in pages of zones, nor from store_load_zone. */
+    const char **rivals;
+    size_t rival_count;
     const char *ssl_mode; /* "off", "flexible", "full", "strict"; "" where it was never set */
     time_t ssl_changed_at;
 };
-/* Several customers may add one name (each with other name servers); (name, customer) is unique:
- * ERROR_CONFLICT fills `out` with the existing zone. `candidates` are the possible name-server sets in order
- * of preference, each `per_zone` names of `pool`; the script takes the first that no other customer's zone of
- * that name holds. */
-struct store_zone_candidates {
+/* What the parent was seen to delegate a name to. */
+struct store_delegation {
+    bool is_known; /* false: DNS could not be asked */
     const char *const *name_servers;
-    size_t per_zone, count; /* count * per_zone names */
+    size_t count; /* 0: it is not delegated */
+};
+/* Several customers may add one name (each with other name servers); (name, customer) is unique:
+ * ERROR_CONFLICT fills `out` with the existing zone. The zone gets `per_zone` of the pool, which is in order
+ * of preference, so that neither the delegation of today nor one that another customer may have left behind
+ * would prove it; a former holder of the name gets what he had. ERROR_LIMIT says how large the pool would
+ * have to be. */
+struct store_name_server_pool {
+    const char *const *names;
+    size_t count, per_zone;
 };
 void store_create_zone(struct store *, struct arena *, const char *name, const char *customer,
-                       const struct store_zone_candidates *, struct store_zone *out, store_done *, void *);
+                       const struct store_name_server_pool *, const struct store_delegation *,
+                       struct store_zone *out, store_done *, void *);
 void store_load_zone(struct store *, struct arena *, const char *zone_id, struct store_zone *out,
                      store_done *, void *);
 /* By name (or id): where several customers have it, the active one, else ERROR_CONFLICT unless `customer`
@@ -162,6 +175,7 @@ struct store_zone_check {
     const char *reason, *evidence;
     time_t checked_at;
     uint32_t moved_after;
+    struct store_delegation delegation;
 };
 void store_record_zone_check(struct store *, struct arena *, const struct store_zone_check *,
                              struct store_zone *out, store_done *, void *);
@@ -186,6 +200,17 @@ void store_delete_zone(struct store *, const char *zone_id, store_done *, void *
  * share. */
 void store_due_zones(struct store *, struct arena *, uint32_t limit, uint32_t lease_seconds,
                      struct store_zone_list *out, store_done *, void *);
+
+/* Likewise up to `limit` names whose zones went, and what was seen of their delegation: their name servers
+ * stay taken as long as it may come back (doc/dns-check.md, "Name servers stay taken"). */
+struct store_name_list {
+    const char **items;
+    size_t count;
+};
+void store_due_names(struct store *, struct arena *, uint32_t limit, uint32_t lease_seconds,
+                     struct store_name_list *out, store_done *, void *);
+void store_record_delegation(struct store *, const char *name, const struct store_delegation *, store_done *,
+                             void *);
 
 /* --- ACME accounts (store/account.c) --- */
 enum store_account_status { ACCOUNT_VALID, ACCOUNT_DEACTIVATED, ACCOUNT_REVOKED };

@@ -94,8 +94,8 @@ static enum step_result load_zone(struct operation *operation) {
     struct authorization_state *state = operation->state;
     if (!is_to_be_checked(state))
         return STEP_DONE; /* POST-as-GET, or an answer to a challenge that is decided: both just read it */
-    store_load_zone(operation->worker->store, operation->arena,
-                    state->order.authorizations[state->index].zone, &state->zone, acme_done, operation);
+    store_find_zone(operation->worker->store, operation->arena,
+                    state->order.authorizations[state->index].zone, NULL, &state->zone, acme_done, operation);
     return STEP_WAIT;
 }
 

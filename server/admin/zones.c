@@ -8,6 +8,7 @@ struct zone_state {
     struct store_zone zone, after;
     struct store_zone_list list;
     const struct dnscheck_result *result;
+    char name[NAME_MAX_BYTES + 1]; /* of a new zone, canonical */
 };
 
 static json_t *zone_json(const struct store_zone *zone, bool with_evidence) {
@@ -26,23 +27,6 @@ static json_t *zone_json(const struct store_zone *zone, bool with_evidence) {
     return json;
 }
 
-static enum step_result create_zone(struct operation *operation) {
-    struct zone_state *state = operation->state;
-    const char *name = json_get_string(state->call.body, "name", &operation->error);
-    char canonical[NAME_MAX_BYTES + 1];
-    struct store_zone_candidates candidates;
-    if (name == NULL || !name_check_zone(name, canonical, &operation->error)) {
-        operation->error.code = ERROR_INVALID;
-        return STEP_FAIL;
-    }
-    if (!zones_assign_name_servers(operation->arena, operation->worker->config, operation->worker->secrets,
-                                   canonical, state->call.customer.id, &candidates, &operation->error))
-        return STEP_FAIL;
-    store_create_zone(operation->worker->store, operation->arena, canonical, state->call.customer.id,
-                      &candidates, &state->zone, admin_done, operation);
-    return STEP_WAIT;
-}
-
 static enum step_result find_zone(struct operation *operation) {
     struct zone_state *state = operation->state;
     const char *key = admin_zone_key(operation, operation->request->params[0]);
@@ -59,15 +43,84 @@ static void note_checked(void *context, const struct dnscheck_result *result) {
     operation_resume(operation);
 }
 
-static enum step_result check_dns(struct operation *operation) {
-    struct zone_state *state = operation->state;
-    const struct dnscheck_zone asked = {state->zone.name, state->zone.name_servers,
-                                        state->zone.name_server_count, state->zone.foreign_parent};
-    const struct dnscheck_request request = {.zones = &asked, .zone_count = 1};
+static enum step_result start_check(struct operation *operation, const struct dnscheck_zone *asked) {
+    const struct dnscheck_request request = {.zones = asked, .zone_count = 1};
     if (dnscheck_start(operation->worker->dnscheck, operation->arena, &request, note_checked, operation,
                        &operation->error) == NULL)
         return STEP_FAIL;
     return STEP_WAIT;
+}
+
+static enum step_result check_dns(struct operation *operation) {
+    struct zone_state *state = operation->state;
+    const struct dnscheck_zone asked = zones_asked(&state->zone);
+    return start_check(operation, &asked);
+}
+
+static void note_absent(void *context, const struct error *error) {
+    struct operation *operation = context;
+    if (error == NULL) {
+        admin_refuse(operation, ERROR_CONFLICT, "the customer has this zone already");
+        operation_fail(operation, NULL);
+    } else if (error->code != ERROR_NOT_FOUND) {
+        operation_fail(operation, error);
+    } else {
+        operation_resume(operation);
+    }
+}
+
+/* Before DNS is asked: an import that is run again passes over what exists. */
+static enum step_result require_absence(struct operation *operation) {
+    struct zone_state *state = operation->state;
+    const char *name = json_get_string(state->call.body, "name", &operation->error);
+    if (name == NULL || !name_check_zone(name, state->name, &operation->error)) {
+        operation->error.code = ERROR_INVALID;
+        return STEP_FAIL;
+    }
+    store_find_zone(operation->worker->store, operation->arena, state->name, state->call.customer.id,
+                    &state->zone, note_absent, operation);
+    return STEP_WAIT;
+}
+
+/* What a new zone is delegated to, before it is assigned name servers. */
+static enum step_result look_at_delegation(struct operation *operation) {
+    struct zone_state *state = operation->state;
+    const struct dnscheck_zone asked = {.name = state->name};
+    return start_check(operation, &asked);
+}
+
+static enum step_result create_zone(struct operation *operation) {
+    struct zone_state *state = operation->state;
+    struct store_name_server_pool pool;
+    if (state->result->zone_count != 1)
+        return admin_refuse(operation, ERROR_INTERNAL, "the look at the delegation gave no result");
+    const struct store_delegation delegation = zones_delegation(&state->result->zones[0]);
+    if (!zones_order_name_servers(operation->arena, operation->worker->config, operation->worker->secrets,
+                                  state->name, state->call.customer.id, &pool, &operation->error))
+        return STEP_FAIL;
+    store_create_zone(operation->worker->store, operation->arena, state->name, state->call.customer.id, &pool,
+                      &delegation, &state->zone, admin_done, operation);
+    return STEP_WAIT;
+}
+
+/* The look is the check of a zone that is delegated to none of its name servers: only its advice is another.
+ */
+static enum step_result check_new(struct operation *operation) {
+    struct zone_state *state = operation->state;
+    struct dnscheck_finding *finding =
+        arena_copy(operation->arena, &state->result->zones[0], sizeof *finding);
+    struct dnscheck_result *result = arena_copy(operation->arena, state->result, sizeof *result);
+    if (finding == NULL || result == NULL)
+        return admin_refuse(operation, ERROR_INTERNAL, "out of memory");
+    const struct store_delegation delegation = zones_delegation(finding);
+    if (zones_delegation_meets(&delegation, &state->zone))
+        return check_dns(operation);
+    finding->text = zones_advice(operation->arena, &state->zone, finding);
+    json_object_set_new(json_array_get(json_object_get(result->evidence, "zones"), 0), "text",
+                        json_string(finding->text));
+    result->zones = finding;
+    state->result = result;
+    return STEP_DONE;
 }
 
 static enum step_result record_check(struct operation *operation) {
@@ -84,28 +137,40 @@ static enum step_result record_check(struct operation *operation) {
         .evidence = evidence == NULL ? "" : evidence,
         .checked_at = state->result->checked_at,
         .moved_after = operation->worker->config->zone_moved_after,
+        .delegation = zones_delegation(finding),
     };
     store_record_zone_check(operation->worker->store, operation->arena, &check, &state->after, admin_done,
                             operation);
     return STEP_WAIT;
 }
 
-static enum step_result reply_checked(struct operation *operation) {
+/* With what the zone is delegated to now and what to do about it. */
+static void reply_with_delegation(struct operation *operation, unsigned status) {
     struct zone_state *state = operation->state;
-    admin_reply(operation, 200, zone_json(&state->after, true));
+    const struct dnscheck_finding *finding = &state->result->zones[0];
+    json_t *json = zone_json(&state->after, true);
+    json_object_set_new(json, "delegation",
+                        json_pack("{s:s, s:o, s:s}", "status", finding->reason, "name_servers",
+                                  admin_strings(finding->delegated_to, finding->delegated_to_count), "text",
+                                  finding->text));
+    admin_reply(operation, status, json);
+}
+
+static enum step_result reply_checked(struct operation *operation) {
+    reply_with_delegation(operation, 200);
     return STEP_REPLIED;
 }
 
 static enum step_result reply_created(struct operation *operation) {
-    struct zone_state *state = operation->state;
-    admin_reply(operation, 201, zone_json(&state->after, true));
+    reply_with_delegation(operation, 201);
     return STEP_REPLIED;
 }
 
 static const struct step create_steps[] = {
-    {"read body", admin_read_body}, {"find customer", admin_find_body_customer},
-    {"create zone", create_zone},   {"check DNS", check_dns},
-    {"record check", record_check}, {"reply", reply_created}};
+    {"read body", admin_read_body},       {"find customer", admin_find_body_customer},
+    {"require absence", require_absence}, {"look at delegation", look_at_delegation},
+    {"create zone", create_zone},         {"check DNS", check_new},
+    {"record check", record_check},       {"reply", reply_created}};
 static const struct operation_kind create =
     OPERATION_KIND("create zone", create_steps, struct zone_state, admin_fail);
 

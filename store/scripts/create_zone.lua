@@ -1,45 +1,46 @@
--- Adds a zone, pending, with the first set of name servers that no other customer's zone of that name has; where it
--- can be, one that shares none with another customer's zone above, whose servers could not show its delegation.
--- keys: customer:<id>, zone:<id>, zone-name:<name or what is above>, zones, zones:pending, customer-zones:<customer>, zones-due
--- arguments: id, name, customer, then the candidate sets, each its names with blanks between
+-- Adds a zone, pending, with a set of name servers of its own: none that today's delegation of the name, or one that another
+-- customer left behind (lib/delegation.lua), would prove at once; a former holder gets what he had. Where it can be, it shares
+-- no server with another customer's zone above, whose servers could not show its delegation.
+-- keys: customer:<id>, zone:<id>, zone-name:<name or what is above>, name-sets:<name>, zones, zones:pending,
+--   customer-zones:<customer>, zones-due
+-- arguments: id, name, customer, whether the delegation was looked at, the servers that it names (blanks between), number of
+--   servers in a set, then the pool in the order of preference
 -- result: ok, id, fields | conflict, message, id, fields (of the one that exists) | notfound | limit
--- uses: common, zone
+-- uses: common, zone, delegation, assignment
 local id, name, customer = ARGV[1], ARGV[2], ARGV[3]
+local was_looked_at, delegation, count = ARGV[4] == '1', words(ARGV[5]), tonumber(ARGV[6])
+local pool = {unpack(ARGV, 7)}
 local now, micros = now_parts()
-local by_name = load_hash('zone-name:' .. name) or {}
-if by_name[customer] then
-  local existing = by_name[customer]
+local existing = redis.call('HGET', 'zone-name:' .. name, customer)
+if existing then
   local _, flat = load_hash('zone:' .. existing)
   return {'conflict', 'the customer has this zone already', existing, flat}
 end
 if redis.call('EXISTS', 'customer:' .. customer) == 0 then return {'notfound', 'no such customer'} end
-local taken = {}
-for holder, zone in pairs(by_name) do
-  if holder ~= 'active' then taken[redis.call('HGET', 'zone:' .. zone, 'servers') or ''] = true end
-end
-local above = {}
-local _, parent = find_foreign_parent(name, customer)
-if parent then
-  for server in string.gmatch(redis.call('HGET', 'zone:' .. parent, 'servers'), '%S+') do above[server] = true end
-end
-local servers
-for i = 4, #ARGV do
-  local is_shared = false
-  for server in string.gmatch(ARGV[i], '%S+') do is_shared = is_shared or above[server] end
-  if not taken[ARGV[i]] then
-    servers = (is_shared and servers) or ARGV[i]
-    if not is_shared then break end
-  end
+local sets = load_sets(name)
+local taken, told = taken_sets(name, customer, sets)
+local servers = former_set(pool, customer, sets, taken)
+local is_blind = not servers and not was_looked_at
+if not servers then
+  if #delegation > 0 then table.insert(taken.within, delegation) end
+  local unshared, untold = without(pool, foreign_servers(name, customer)), joined(taken.within, told)
+  servers = find_set(unshared, count, untold, taken.around) or find_set(pool, count, untold, taken.around) or
+    find_set(unshared, count, taken.within, taken.around) or find_set(pool, count, taken.within, taken.around)
 end
 if not servers then
-  return {'limit', 'every set of name servers is assigned to other customers\' zones of this name'}
+  return {'limit', string.format('the pool of %d name servers has no set of %d left for %s: %d are other customers\' or what ' ..
+          'it is delegated to, and stay theirs while a delegation may be left behind; another zone of this name needs a pool ' ..
+          'of %d (dns.name_server_pool)', #pool, count, name, #taken.within,
+          pool_needed(pool, count, taken.within, taken.around))}
 end
-redis.call('HSET', 'zone:' .. id, 'name', name, 'customer', customer, 'status', 'pending', 'servers', servers,
-           'created', now)
+redis.call('HSET', 'zone:' .. id, 'name', name, 'customer', customer, 'status', 'pending', 'servers',
+           table.concat(servers, ' '), 'created', now)
+if is_blind then redis.call('HSET', 'zone:' .. id, 'blind', 1) end
 redis.call('HSET', 'zone-name:' .. name, customer, id)
 redis.call('ZADD', 'zones', micros, id)
 redis.call('ZADD', 'zones:pending', micros, id)
 redis.call('ZADD', 'customer-zones:' .. customer, micros, id)
 redis.call('ZADD', 'zones-due', now, id)
 local _, flat = load_hash('zone:' .. id)
+add_rivals(flat, name, customer, 'pending', table.concat(servers, ' '), is_blind)
 return {'ok', id, add_foreign_parent(flat, name, customer)}

@@ -1,9 +1,10 @@
 -- Off-boards a zone. From the first call on nothing is issued for it; its open orders become invalid, 500 a call.
--- keys: zone:<id>, zone-name:<name>, zones, zones:<status>, customer-zones:<customer>, zones-due, zone-orders:<id>,
+-- Its name servers stay taken as long as the name may be delegated to them (lib/delegation.lua).
+-- keys: zone:<id>, zone-name:<name>, name-sets:<name>, names-due, zones, zones:<status>, customer-zones:<customer>, zones-due, zone-orders:<id>,
 --   order:<id> and its indexes
 -- arguments: id, seconds that the deleted zone stays readable, number of orders done, refused_retention
 -- result: ok, number of orders done so far, or -1 when that was all | notfound
--- uses: common, zone, order
+-- uses: common, zone, order, delegation
 local id, keep, done = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local key = 'zone:' .. id
 local zone = load_hash(key)
@@ -18,6 +19,7 @@ if zone.status ~= 'deleted' then
   redis.call('ZREM', 'zones-due', id)
   move_zone(id, zone.status, 'deleted', now + keep)
   expire_at(key, now + keep)
+  keep_set(zone, now)
 end
 local orders = redis.call('ZRANGE', 'zone-orders:' .. id, done, done + 499)
 for _, order_id in ipairs(orders) do

@@ -1,8 +1,8 @@
 -- Zones whose check is due; each is leased to the caller by moving its time ahead.
--- keys: zones-due, zone:<id>, zone-name:<what is above>
+-- keys: zones-due, zone:<id>, zone-name:<name or what is above>, name-sets:<name>
 -- arguments: limit, lease in seconds
 -- result: ok, '', {id, fields} ...
--- uses: common, zone
+-- uses: common, zone, delegation
 local now = now_parts()
 local reply = {'ok', ''}
 for _, id in ipairs(redis.call('ZRANGE', 'zones-due', '-inf', now, 'BYSCORE', 'LIMIT', 0, tonumber(ARGV[1]))) do
@@ -11,6 +11,7 @@ for _, id in ipairs(redis.call('ZRANGE', 'zones-due', '-inf', now, 'BYSCORE', 'L
     redis.call('ZREM', 'zones-due', id)
   else
     redis.call('ZADD', 'zones-due', now + tonumber(ARGV[2]), id)
+    add_rivals(flat, zone.name, zone.customer, zone.status, zone.servers, zone.blind)
     reply[#reply + 1] = {id, add_foreign_parent(flat, zone.name, zone.customer)}
   end
 end

@@ -1,8 +1,8 @@
 -- Finds a zone by id, else by name: the customer's one, or without customer the only or the active one.
--- keys: zone:<id>, zone-name:<name or what is above>
+-- keys: zone:<id>, zone-name:<name or what is above>, name-sets:<name>
 -- arguments: name or id, customer or ''
 -- result: ok, id, fields | notfound | conflict
--- uses: common, zone
+-- uses: common, zone, delegation
 local wanted, customer = ARGV[1], ARGV[2]
 local id = wanted
 local map, flat = load_hash('zone:' .. id)
@@ -20,4 +20,5 @@ if not map then
   if id then map, flat = load_hash('zone:' .. id) end
 end
 if not map or (customer ~= '' and map.customer ~= customer) then return {'notfound', 'no such zone'} end
+add_rivals(flat, map.name, map.customer, map.status, map.servers, map.blind)
 return {'ok', id, add_foreign_parent(flat, map.name, map.customer)}

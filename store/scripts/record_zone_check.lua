@@ -1,10 +1,12 @@
 -- Records a DNS check of a zone and what follows for its status: pending or moved -> active when it held; active -> moved
 -- after `moved_after` definite negatives in a row; whoever becomes active takes the name from another customer's zone.
--- keys: zone:<id>, zone-name:<name>, zones:<status>, zones-due, edge-events, edge-sequence
+-- What was seen of the delegation is written down (lib/delegation.lua).
+-- keys: zone:<id>, zone-name:<name>, name-sets:<name>, zones:<status>, zones-due, edge-events, edge-sequence
 -- arguments: id, is_ok, is_definite_no, reason, evidence, checked_at, moved_after, seconds to the next check of a pending
---   zone, of another zone, whether certificates of a moved zone leave the edges, periodic checks a second
+--   zone, of another zone, whether certificates of a moved zone leave the edges, periodic checks a second,
+--   whether the parent told the delegation, the servers that it names (blanks between), hold, release, seconds between looks
 -- result: ok, id, fields | notfound
--- uses: common, zone, edge
+-- uses: common, zone, edge, delegation
 local id, is_ok, is_no, reason, evidence = ARGV[1], ARGV[2] == '1', ARGV[3] == '1', ARGV[4], ARGV[5]
 local checked = tonumber(ARGV[6])
 local key = 'zone:' .. id
@@ -15,6 +17,14 @@ if checked < last or (checked == last and zone.evidence == evidence and zone.rea
   return {'ok', id, flat} -- an older check, or this one repeated
 end
 local now, micros = now_parts()
+if ARGV[12] == '1' then
+  local delegation = words(ARGV[13])
+  if zone.blind and (#delegation == 0 or not is_within(delegation, words(zone.servers))) then
+    redis.call('HDEL', key, 'blind')
+    zone.blind = nil
+  end
+  note_delegation(zone.name, delegation, now, tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16]))
+end
 local negatives = is_ok and 0 or tonumber(zone.negatives or '0') + (is_no and 1 or 0)
 redis.call('HSET', key, 'checked', ARGV[6], 'reason', reason, 'evidence', evidence, 'negatives', negatives)
 local status = zone.status

@@ -1,8 +1,8 @@
 -- For each name the zone that is its longest suffix: the customer's, or without customer an active one of anybody.
--- keys: zone-name:<suffix>, zone:<id>
+-- keys: zone-name:<suffix>, zone:<id>, name-sets:<name>
 -- arguments: customer or '', then for each name the number of its suffixes and these, longest first
 -- result: ok, {number of the zone in the list that follows, or 0, for each name}, {id, fields} ...
--- uses: common, zone
+-- uses: common, zone, delegation
 local holder = ARGV[1] ~= '' and ARGV[1] or 'active'
 local FIELDS = {'name', 'customer', 'status', 'servers', 'created', 'activated', 'checked', 'negatives', 'reason'}
 local numbers, seen, reply, cache = {}, {}, {'ok', false}, {}
@@ -24,6 +24,7 @@ while i <= #ARGV do
         flat[#flat + 1] = value
       end
     end
+    add_rivals(flat, values[1] or '', values[2], values[3], values[4], redis.call('HGET', 'zone:' .. id, 'blind'))
     reply[#reply + 1] = {id, add_foreign_parent(flat, values[1] or '', values[2])}
     seen[id] = #reply - 2
   end

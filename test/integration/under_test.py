@@ -63,9 +63,9 @@ def stopped(*pids):
                 os.kill(pid, signal.SIGCONT)
 
 
-def silent_name_servers(sandbox):
-    """The provider's name servers do not answer, as in an outage."""
-    found, waiting = [], [sandbox.processes.pid("nsd-provider")]
+def silent_name_servers(sandbox, group="provider"):
+    """These name servers do not answer, as in an outage."""
+    found, waiting = [], [sandbox.processes.pid(f"nsd-{group}")]
     while waiting:
         found.append(waiting.pop())
         waiting += children(found[-1])

@@ -31,6 +31,9 @@ void config_defaults(struct config *config, const char *socket) {
         .zone_sweep_interval_seconds = 3600,
         .zone_moved_after = 3,
         .zone_checks_per_second = 200,
+        .name_server_hold_seconds = 157680000,
+        .name_server_release_seconds = 10368000,
+        .name_server_look_seconds = 604800,
     };
 }
 

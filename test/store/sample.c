@@ -3,16 +3,16 @@
 
 #include <string.h>
 
-static const char *const name_servers[] = {"ns1.provider.test", "ns2.provider.test", "ns1.provider.test",
-                                           "ns3.provider.test", "ns2.provider.test", "ns3.provider.test"};
-static const struct store_zone_candidates candidates = {name_servers, 2, 3};
+static const char *const name_servers[] = {"ns1.provider.test", "ns2.provider.test", "ns3.provider.test"};
+static const struct store_name_server_pool pool = {name_servers, 3, 2};
+const struct store_delegation not_delegated = {.is_known = true};
 
 time_t now_seconds(void) {
     return (time_t)(clock_wall_ms() / 1000);
 }
 
 void make_zone(struct fixture *f, const char *name, const char *customer, struct store_zone *zone) {
-    assert_ok(CALL(f, store_create_zone, f->arena, name, customer, &candidates, zone));
+    assert_ok(CALL(f, store_create_zone, f->arena, name, customer, &pool, &not_delegated, zone));
 }
 
 void activate_zone(struct fixture *f, struct store_zone *zone) {

@@ -19,6 +19,8 @@ struct sample {
     struct store_order order;
 };
 
+extern const struct store_delegation not_delegated;
+
 time_t now_seconds(void);
 /* Creates customer, zone (active) and account. */
 void make_sample(struct fixture *f, struct sample *sample, const char *customer, const char *zone);

@@ -155,11 +155,36 @@ static void due_zone_is_leased_once(void **state) {
     close_race(&race);
 }
 
+static void one_set_of_name_servers_goes_to_one(void **state) {
+    static const char *const names[] = {"ns1.p.test", "ns2.p.test", "ns3.p.test", "ns4.p.test", "ns5.p.test"};
+    static const struct store_name_server_pool pool = {names, 5, 2};
+    struct fixture *f = *state;
+    struct race race;
+    struct sample left;
+    struct store_customer customers[CONNECTIONS];
+    struct store_zone zones[CONNECTIONS];
+    open_race(f, &race);
+    make_sample(f, &left, "left", "shop.test");
+    assert_ok(CALL(f, store_delete_zone, left.zone.id)); /* active: it may still be delegated */
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        assert_ok(CALL(f, store_create_customer, f->arena, arena_printf(f->arena, "c%zu", i), &customers[i]));
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        store_create_zone(race.stores[i], f->arena, "shop.test", customers[i].id, &pool, &not_delegated,
+                          &zones[i], note_finish, next_racer(&race, i));
+    run_until(f, &race.is_over);
+    assert_int_equal(race.won, CONNECTIONS);
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        for (size_t k = 0; k < i; k++)
+            assert_false(strcmp(zones[i].name_servers[0], zones[k].name_servers[0]) == 0 &&
+                         strcmp(zones[i].name_servers[1], zones[k].name_servers[1]) == 0);
+    close_race(&race);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_case(one_nonce_is_spent_by_one), test_case(one_order_is_claimed_by_one),
         test_case(one_key_makes_one_account), test_case(two_roll_overs_to_one_key_have_one_winner),
-        test_case(due_zone_is_leased_once),
+        test_case(due_zone_is_leased_once),   test_case(one_set_of_name_servers_goes_to_one),
     };
     return cmocka_run_group_tests(tests, start_group, end_group);
 }

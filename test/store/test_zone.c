@@ -3,8 +3,8 @@
 
 #include "sample.h"
 
-static const char *const servers[] = {"ns1.p.test", "ns2.p.test", "ns1.p.test", "ns3.p.test"};
-static const struct store_zone_candidates two_sets = {servers, 2, 2};
+static const char *const servers[] = {"ns1.p.test", "ns2.p.test", "ns3.p.test"};
+static const struct store_name_server_pool three_sets = {servers, 3, 2};
 
 static void record(struct fixture *f, struct store_zone *zone, bool is_ok, bool is_no, time_t checked_at) {
     static unsigned counter;
@@ -20,41 +20,47 @@ static void record(struct fixture *f, struct store_zone *zone, bool is_ok, bool 
 
 static void customers_sharing_a_name_get_different_servers(void **state) {
     struct fixture *f = *state;
-    struct store_customer a, b, c;
-    struct store_zone za, zb, again;
+    struct store_customer a, b, c, d;
+    struct store_zone za, zb, zc, again;
     assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
     assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
     assert_ok(CALL(f, store_create_customer, f->arena, "c", &c));
-    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", a.id, &two_sets, &za));
-    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", b.id, &two_sets, &zb));
+    assert_ok(CALL(f, store_create_customer, f->arena, "d", &d));
+    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", a.id, &three_sets, &not_delegated, &za));
+    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", b.id, &three_sets, &not_delegated, &zb));
     assert_int_equal(za.name_server_count, 2);
     assert_string_equal(za.name_servers[1], "ns2.p.test");
     assert_string_equal(zb.name_servers[1], "ns3.p.test");
     assert_int_equal(za.status, ZONE_PENDING);
-    assert_code(CALL(f, store_create_zone, f->arena, "shop.test", a.id, &two_sets, &again), ERROR_CONFLICT);
+    assert_code(CALL(f, store_create_zone, f->arena, "shop.test", a.id, &three_sets, &not_delegated, &again),
+                ERROR_CONFLICT);
     assert_string_equal(again.id, za.id);
-    assert_code(CALL(f, store_create_zone, f->arena, "shop.test", c.id, &two_sets, &again), ERROR_LIMIT);
-    assert_code(CALL(f, store_create_zone, f->arena, "x.test", "nobody", &two_sets, &again), ERROR_NOT_FOUND);
+    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", c.id, &three_sets, &not_delegated, &zc));
+    assert_code(CALL(f, store_create_zone, f->arena, "shop.test", d.id, &three_sets, &not_delegated, &again),
+                ERROR_LIMIT);
+    assert_non_null(strstr(f->error.message, "needs a pool of 4"));
+    assert_code(CALL(f, store_create_zone, f->arena, "x.test", "nobody", &three_sets, &not_delegated, &again),
+                ERROR_NOT_FOUND);
 }
 
 static void zone_below_another_customers_shares_no_server_with_it_where_that_can_be(void **state) {
-    static const char *const apart[] = {"ns1.p.test", "ns4.p.test", "ns3.p.test",
-                                        "ns4.p.test", "ns5.p.test", "ns6.p.test"};
-    static const struct store_zone_candidates sets = {apart, 2, 3}, shared_sets = {apart, 2, 1};
+    static const char *const apart[] = {"ns1.p.test", "ns4.p.test", "ns3.p.test", "ns5.p.test"};
+    static const struct store_name_server_pool sets = {apart, 4, 2}, shared_sets = {apart, 2, 2};
     struct fixture *f = *state;
     struct store_customer a, b;
     struct store_zone above, below;
     assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
     assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
-    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", a.id, &two_sets, &above));
-    assert_ok(CALL(f, store_create_zone, f->arena, "one.shop.test", b.id, &sets, &below));
+    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", a.id, &three_sets, &not_delegated, &above));
+    assert_ok(CALL(f, store_create_zone, f->arena, "one.shop.test", b.id, &sets, &not_delegated, &below));
     assert_string_equal(below.name_servers[0], "ns1.p.test"); /* nobody has proven the one above */
     record(f, &above, true, false, now_seconds());
-    assert_ok(CALL(f, store_create_zone, f->arena, "two.shop.test", b.id, &sets, &below));
+    assert_ok(CALL(f, store_create_zone, f->arena, "two.shop.test", b.id, &sets, &not_delegated, &below));
     assert_string_equal(below.name_servers[0], "ns3.p.test");
-    assert_ok(CALL(f, store_create_zone, f->arena, "three.shop.test", a.id, &sets, &below));
+    assert_ok(CALL(f, store_create_zone, f->arena, "three.shop.test", a.id, &sets, &not_delegated, &below));
     assert_string_equal(below.name_servers[0], "ns1.p.test");
-    assert_ok(CALL(f, store_create_zone, f->arena, "four.shop.test", b.id, &shared_sets, &below));
+    assert_ok(
+        CALL(f, store_create_zone, f->arena, "four.shop.test", b.id, &shared_sets, &not_delegated, &below));
     assert_string_equal(below.name_servers[0], "ns1.p.test"); /* there is no other */
 }
 

@@ -14,7 +14,8 @@ static void expect(struct fixture *f, bool must_succeed, enum error_code code, c
 
 static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struct sample *s) {
     static const char *const servers[] = {"ns1.p.test", "ns2.p.test"};
-    const struct store_zone_candidates candidates = {servers, 2, 1};
+    const struct store_name_server_pool pool = {servers, 2, 2};
+    const struct store_delegation delegation = {true, servers, 2};
     struct store_customer_list customers;
     struct store_eab_key key = {.kid = "k"}, loaded;
     struct store_eab_key_list keys;
@@ -43,14 +44,15 @@ static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struc
     TRY(store_load_api_key, f->arena, api_key.id, &new_key);
     TRY(store_list_api_keys, f->arena, s->customer.id, &api_keys);
     TRY(store_revoke_api_key, s->customer.id, api_key.id);
-    TRY(store_create_zone, f->arena, "shop.test", s->customer.id, &candidates, &s->zone);
+    TRY(store_create_zone, f->arena, "shop.test", s->customer.id, &pool, &not_delegated, &s->zone);
     TRY(store_due_zones, f->arena, 10, 60, &zones);
     const struct store_zone_check check = {.zone_id = s->zone.id,
                                            .is_ok = true,
                                            .reason = "r",
                                            .evidence = "{}",
                                            .checked_at = now_seconds(),
-                                           .moved_after = 3};
+                                           .moved_after = 3,
+                                           .delegation = delegation};
     TRY(store_record_zone_check, f->arena, &check, &s->zone);
     TRY(store_find_zone, f->arena, "shop.test", NULL, &s->zone);
     TRY(store_load_zone, f->arena, s->zone.id, &s->zone);
@@ -171,6 +173,9 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_note_failures, &failures);
     TRY(store_load_stats, f->arena, &stats);
     TRY(store_delete_zone, s->zone.id);
+    struct store_name_list names;
+    TRY(store_due_names, f->arena, 10, 60, &names);
+    TRY(store_record_delegation, "shop.test", &not_delegated);
     TRY(store_sweep, 100, &removed);
 }
 

@@ -19,6 +19,16 @@ local function find_foreign_parent(name, customer)
   return nil
 end
 
+-- The servers of other customers' zones that a zone of this name should not share.
+local function foreign_servers(name, customer)
+  local servers = {}
+  local _, parent = find_foreign_parent(name, customer)
+  for server in string.gmatch(parent and redis.call('HGET', 'zone:' .. parent, 'servers') or '', '%S+') do
+    servers[server] = true
+  end
+  return servers
+end
+
 -- A zone's fields for a reply, and with them that zone's name.
 local function add_foreign_parent(flat, name, customer)
   local above = find_foreign_parent(name, customer)

@@ -1,0 +1,167 @@
+-- Which name servers are not to be assigned for a name, because a delegation may still point at them.
+--
+-- name-sets:<name> holds what the name was seen delegated to while it was somebody's: servers (sorted, blanks between) ->
+-- "holder since seen away set ...". Whoever is assigned a set that contains all of these servers would be proven by that
+-- delegation, so nobody but the holder ('-': nobody at all) is. `seen` is when the delegation was last seen to point there; 0
+-- is a set that was only told to its holder: it is passed over while there is another. `away` is since when it has been seen
+-- elsewhere each time. `set` is what the holder was assigned.
+local function words(text)
+  local list = {}
+  for word in string.gmatch(text, '%S+') do list[#list + 1] = word end
+  table.sort(list)
+  return list
+end
+
+local function is_within(list, set)
+  local has = {}
+  for _, server in ipairs(set) do has[server] = true end
+  for _, server in ipairs(list) do
+    if not has[server] then return false end
+  end
+  return true
+end
+
+local function overlaps(list, set)
+  for _, server in ipairs(list) do
+    if is_within({server}, set) then return true end
+  end
+  return false
+end
+
+local function load_sets(name)
+  local sets = {}
+  local flat = redis.call('HGETALL', 'name-sets:' .. name)
+  for i = 1, #flat, 2 do
+    local holder, since, seen, away, set = string.match(flat[i + 1], '^(%S+) (%d+) (%d+) (%d+) (.+)$')
+    sets[flat[i]] = {servers = words(flat[i]), holder = holder, since = tonumber(since), seen = tonumber(seen),
+                     away = tonumber(away), set = words(set)}
+  end
+  return sets
+end
+
+local function save_set(name, key, entry)
+  redis.call('HSET', 'name-sets:' .. name, key, string.format('%s %d %d %d %s', entry.holder, entry.since, entry.seen,
+             entry.away, table.concat(entry.set, ' ')))
+end
+
+-- The zones that customers have of this name.
+local function zones_of(name)
+  local zones = {}
+  for customer, id in pairs(load_hash('zone-name:' .. name) or {}) do
+    if customer ~= 'active' then
+      local zone = redis.call('HMGET', 'zone:' .. id, 'servers', 'blind', 'status')
+      zones[#zones + 1] = {customer = customer, servers = words(zone[1] or ''), holder = zone[2] and '-' or customer,
+                           is_active = zone[3] == 'active'}
+    end
+  end
+  return zones
+end
+
+-- Whose the delegation shows the name to be: the zone that has all of its servers. Of several (it names so few servers that
+-- it fits them all) the active one.
+local function zone_shown_by(delegation, zones)
+  local shown, count = nil, 0
+  for _, zone in ipairs(zones) do
+    if #delegation > 0 and is_within(delegation, zone.servers) then
+      count = count + 1
+      if not shown or zone.is_active then shown = zone end
+    end
+  end
+  if count > 1 and not shown.is_active then return {holder = '-', servers = shown.servers} end
+  return shown
+end
+
+-- Appends to a zone's fields what of its servers somebody else may have been told to delegate to: a delegation to no more
+-- than one of these (servers with commas between) does not show whose it is. An active zone has shown it. `blind`: DNS could
+-- not be asked for the delegation before the servers were assigned, nor since for one that does not name them alone.
+local function add_rivals(flat, name, customer, status, servers, blind)
+  if status == 'active' then return flat end
+  local own, rivals = words(servers or ''), {}
+  local function add(list)
+    local shared = {}
+    for _, server in ipairs(own) do
+      if is_within({server}, list) then shared[#shared + 1] = server end
+    end
+    if #shared > 0 then rivals[#rivals + 1] = table.concat(shared, ',') end
+  end
+  if blind then add(own) end
+  for _, zone in ipairs(zones_of(name)) do
+    if zone.customer ~= customer then add(zone.servers) end
+  end
+  for _, entry in pairs(load_sets(name)) do
+    if entry.holder ~= customer and entry.seen > 0 then add(entry.servers) end
+  end
+  if #rivals > 0 then
+    table.sort(rivals)
+    flat[#flat + 1] = 'rivals'
+    flat[#flat + 1] = table.concat(rivals, ' ')
+  end
+  return flat
+end
+
+-- Writes down what was seen of the delegation (nil: DNS could not be asked, which proves nothing), and gives up what has
+-- been elsewhere for `release` seconds, was told but not seen a look later, or is older than `hold`.
+local function note_delegation(name, delegation, now, hold, release, look)
+  local sets, zones = load_sets(name), zones_of(name)
+  local shown = delegation and zone_shown_by(delegation, zones)
+  local function see(key, holder, set)
+    local since = sets[key] and sets[key].since or now
+    sets[key] = {servers = words(key), holder = holder, since = since, seen = now, away = 0, set = set}
+  end
+  local holders = {}
+  if shown then
+    local key = table.concat(delegation, ' ')
+    -- One that nobody looked at before it was assigned is no proof that it is not the former holder's.
+    local holder = shown.holder == '-' and sets[key] and sets[key].holder or shown.holder
+    see(key, holder, shown.servers)
+    holders[holder] = true
+  end
+  for _, entry in pairs(sets) do
+    if delegation and #delegation > 0 and entry.seen > 0 and is_within(delegation, entry.servers) then
+      holders[entry.holder] = true
+    end
+  end
+  local is_explained = next(holders) ~= nil
+  for key, entry in pairs(sets) do
+    local points = delegation and overlaps(delegation, entry.servers) and
+      (not is_explained or holders[entry.holder] or is_within(delegation, entry.servers))
+    if points then
+      -- What was only told counts as seen when it is all that the name is delegated to.
+      if entry.seen > 0 or is_within(delegation, entry.servers) then entry.seen = now end
+      entry.away = 0
+    elseif delegation then
+      entry.away = entry.away > 0 and entry.away or now
+    end
+    local is_away = delegation and not points
+    local is_over = is_away and now - entry.away >= release
+    if entry.seen == 0 then is_over = is_away and now - entry.since >= look / 2 end
+    if is_over or now - math.max(entry.since, entry.seen) >= hold then
+      redis.call('HDEL', 'name-sets:' .. name, key)
+    else
+      save_set(name, key, entry)
+    end
+  end
+end
+
+-- A zone goes: its delegation may stay. Whether it points there now is looked up at once.
+local TOLD_MAX = 200
+local function keep_set(zone, now)
+  local sets, key = load_sets(zone.name), table.concat(words(zone.servers), ' ')
+  local told, oldest, is_known = 0, nil, sets[key] ~= nil
+  for servers, entry in pairs(sets) do
+    is_known = is_known or (entry.holder == zone.customer and table.concat(entry.set, ' ') == key)
+    if entry.seen == 0 then
+      told = told + 1
+      if not oldest or entry.since < sets[oldest].since then oldest = servers end
+    end
+  end
+  if told >= TOLD_MAX then redis.call('HDEL', 'name-sets:' .. zone.name, oldest) end
+  if not is_known then
+    save_set(zone.name, key, {holder = zone.blind and '-' or zone.customer, since = now, away = 0, set = words(key),
+                              seen = zone.activated and now or 0})
+  elseif sets[key] and sets[key].seen == 0 then
+    sets[key].since = now
+    save_set(zone.name, key, sets[key])
+  end
+  redis.call('ZADD', 'names-due', now, zone.name)
+end
