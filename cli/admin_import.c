@@ -24,8 +24,9 @@ struct import {
     struct import_rows rows;
     pthread_mutex_t lock; /* of all below */
     size_t next, done, customers_created, zones_created, existed;
-    json_t *failed; /* {line, customer, zone, reason} */
-    json_t *seen;   /* in a dry run: what earlier rows would have made */
+    size_t delegated; /* of the zones created: to other name servers than ours, today */
+    json_t *failed;   /* {line, customer, zone, reason} */
+    json_t *seen;     /* in a dry run: what earlier rows would have made */
     bool is_server_gone;
     struct error gone;
 };
@@ -33,6 +34,7 @@ struct import {
 /* What one row did. */
 struct outcome {
     bool made_customer, made_zone;
+    bool is_delegated; /* the new zone, to somebody else */
     struct error error;
 };
 
@@ -52,12 +54,13 @@ static const char *zone_path(struct client *client, const struct import_row *row
     return path == NULL ? "" : path;
 }
 
-/* True where it was made or exists. A conflict is only good where the thing is this customer's. */
-static bool make(struct client *client, const char *url, json_t *body, const char *existing, bool *was_made,
-                 struct error *error) {
+/* True where it was made (then `made` is not NULL) or exists. A conflict is only good where the thing is this
+ * customer's. */
+static bool make(struct client *client, const char *url, json_t *body, const char *existing,
+                 const json_t **made, struct error *error) {
     struct error refusal = {0}, ignored = {0};
-    *was_made = client_call(client, "POST", url, arena_own_json(client->arena, body), &refusal) != NULL;
-    if (*was_made || (refusal.code == ERROR_CONFLICT && is_known(client, existing, &ignored)))
+    *made = client_call(client, "POST", url, arena_own_json(client->arena, body), &refusal);
+    if (*made != NULL || (refusal.code == ERROR_CONFLICT && is_known(client, existing, &ignored)))
         return true;
     *error = refusal;
     return false;
@@ -69,13 +72,22 @@ static bool make_row(struct client *client, const struct import_row *row, bool h
         arena_printf(client->arena, "/admin/v1/customers/%s", client_escape(client, row->customer));
     if (customer == NULL)
         return error_set(&outcome->error, ERROR_INTERNAL, "out of memory");
+    const json_t *made = NULL;
     /* Most rows are of a customer that exists: a zone alone is then one call. */
-    if (!has_customer && !make(client, "/admin/v1/customers", json_pack("{s:s}", "name", row->customer),
-                               customer, &outcome->made_customer, &outcome->error))
-        return false;
-    return row->zone == NULL || make(client, "/admin/v1/zones",
-                                     json_pack("{s:s, s:s}", "name", row->zone, "customer", row->customer),
-                                     zone_path(client, row), &outcome->made_zone, &outcome->error);
+    bool is_good =
+        has_customer || make(client, "/admin/v1/customers", json_pack("{s:s}", "name", row->customer),
+                             customer, &made, &outcome->error);
+    outcome->made_customer = made != NULL;
+    if (!is_good || row->zone == NULL)
+        return is_good;
+    is_good =
+        make(client, "/admin/v1/zones", json_pack("{s:s, s:s}", "name", row->zone, "customer", row->customer),
+             zone_path(client, row), &made, &outcome->error);
+    outcome->made_zone = made != NULL;
+    const json_t *delegation = json_object_get(made, "delegation");
+    outcome->is_delegated = json_array_size(json_object_get(delegation, "name_servers")) > 0 &&
+                            strcmp(json_text(made, "status"), "active") != 0;
+    return is_good;
 }
 
 /* Says what make_row would do, and asks the server without changing anything. */
@@ -119,6 +131,7 @@ static void note_done(struct import *import, const struct import_row *row, const
     pthread_mutex_lock(&import->lock);
     import->customers_created += outcome->made_customer;
     import->zones_created += outcome->made_zone;
+    import->delegated += outcome->is_delegated;
     if (outcome->error.code == ERROR_UNAVAILABLE) {
         import->is_server_gone = true;
         import->gone = outcome->error;
@@ -246,16 +259,21 @@ static int report(struct import *import, struct arena *arena) {
     if (import->cli->as_json)
         print_json(arena_own_json(
             arena,
-            json_pack("{s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:O}", "rows", (json_int_t)import->rows.count,
+            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:O}", "rows", (json_int_t)import->rows.count,
                       "done", (json_int_t)import->done - (json_int_t)failed, "customers_created",
                       (json_int_t)import->customers_created, "zones_created",
-                      (json_int_t)import->zones_created, "existed", (json_int_t)import->existed, "dry_run",
+                      (json_int_t)import->zones_created, "zones_delegated_elsewhere",
+                      (json_int_t)import->delegated, "existed", (json_int_t)import->existed, "dry_run",
                       import->is_dry_run, "complete", !import->is_server_gone, "failed", import->failed)));
     else
         printf("%zu of %zu rows done%s: %zu customers and %zu zones %s, %zu rows existed, %zu failed\n",
                import->done - failed, import->rows.count, import->is_dry_run ? " (dry run)" : "",
                import->customers_created, import->zones_created,
                import->is_dry_run ? "would be created" : "created", import->existed, failed);
+    if (!import->cli->as_json && import->delegated > 0)
+        printf("%zu of the new zones are delegated to other name servers today; \"zone show\" says which to "
+               "set\n",
+               import->delegated);
     fflush(stdout);
     if (!import->cli->as_json)
         print_failures(import);
