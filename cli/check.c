@@ -12,15 +12,17 @@
 
 #define NAMES_MAX 100
 #define SERVERS_MAX 16
+#define POOL_MAX 256
 #define PREFIXES_MAX 64
 
 struct check {
     struct cli *cli;
     struct arena *arena;
     struct event_base *base;
-    const char *names[NAMES_MAX], *servers[SERVERS_MAX], *identities[SERVERS_MAX];
+    const char *names[NAMES_MAX], *servers[SERVERS_MAX], *identities[SERVERS_MAX], *pool[POOL_MAX],
+        *own_zones[OWN_ZONES_MAX];
     struct config_prefix prefixes[PREFIXES_MAX];
-    size_t name_count, server_count, prefix_count, identity_count;
+    size_t name_count, server_count, prefix_count, identity_count, pool_count, own_zone_count;
     const struct dnscheck_result *result;
 };
 
@@ -34,6 +36,39 @@ static bool take_names(struct check *check, const char *list, const char **out, 
             return false;
         out[(*count)++] = arena_strdup(check->arena, canonical);
     }
+    return true;
+}
+
+/* "NAME=SERVER,SERVER" */
+static bool take_own_zone(struct check *check, const char *text) {
+    const char *servers[SERVERS_MAX], *names[1], *equals = strchr(text, '=');
+    size_t server_count = 0, name_count = 0;
+    char *name = equals == NULL ? NULL : arena_strndup(check->arena, text, (size_t)(equals - text));
+    struct text joined;
+    if (name == NULL || !take_names(check, name, names, 1, &name_count) || name_count != 1 ||
+        !take_names(check, equals + 1, servers, SERVERS_MAX, &server_count) || server_count == 0)
+        return error_set(
+            &check->cli->error, ERROR_INVALID,
+            "--own-zone is a zone of yours above with the name servers that the provider assigned "
+            "to you there: NAME=SERVER,SERVER; not \"%.100s\"",
+            text);
+    text_init(&joined, check->arena);
+    text_printf(&joined, "%s=", names[0]);
+    for (size_t i = 0; i < server_count; i++)
+        text_printf(&joined, "%s%s", i == 0 ? "" : ",", servers[i]);
+    check->own_zones[check->own_zone_count++] = joined.data;
+    return !joined.failed || error_set(&check->cli->error, ERROR_INTERNAL, "out of memory");
+}
+
+/* The provider's name servers, at least those assigned; one inside the zone is the customer's own name for
+ * one. */
+static bool take_pool(struct check *check, const char *zone) {
+    if (check->cli->check.name_server_pool != NULL)
+        return take_names(check, check->cli->check.name_server_pool, check->pool, POOL_MAX,
+                          &check->pool_count);
+    for (size_t i = 0; i < check->server_count; i++)
+        if (!name_is_below(check->servers[i], zone))
+            check->pool[check->pool_count++] = check->servers[i];
     return true;
 }
 
@@ -62,6 +97,8 @@ static bool fill_settings(struct check *check, struct dnscheck_settings *setting
         .root_hints_file =
             cli->check.root_hints == NULL ? "/usr/share/dns/root.hints" : cli->check.root_hints,
         .trust_anchor_file = cli->check.trust_anchor,
+        .name_server_pool = check->pool,
+        .name_server_pool_count = check->pool_count,
         .port = (uint16_t)number(cli->check.dns_port, 53),
         .caa_mode = strcmp(mode, "strict") == 0  ? DNSCHECK_CAA_STRICT
                     : strcmp(mode, "named") == 0 ? DNSCHECK_CAA_NAMED
@@ -98,14 +135,15 @@ static bool run_check(struct check *check) {
     char zone_name[NAME_MAX_BYTES + 1];
     if (!name_check_host(cli->zone != NULL ? cli->zone : name_base(check->names[0]), zone_name,
                          &cli->error) ||
-        !fill_settings(check, &settings))
+        !take_pool(check, zone_name) || !fill_settings(check, &settings))
         return false;
     for (size_t i = 0; i < name_count; i++)
         names[i] = (struct dnscheck_name){.name = check->names[i], .txt_value = cli->check.txt};
-    char parent[NAME_MAX_BYTES + 1] = "";
-    if (cli->check.foreign_parent != NULL && !name_check_host(cli->check.foreign_parent, parent, &cli->error))
-        return false;
-    const struct dnscheck_zone zone = {zone_name, check->servers, check->server_count, parent};
+    const struct dnscheck_zone zone = {.name = zone_name,
+                                       .name_servers = check->servers,
+                                       .name_server_count = check->server_count,
+                                       .own_above = check->own_zones,
+                                       .own_above_count = check->own_zone_count};
     const struct dnscheck_request request = {.zones = &zone,
                                              .zone_count = 1,
                                              .names = names,
@@ -149,6 +187,9 @@ int check_command(struct cli *cli) {
         (cli->check.caa_identities != NULL && !take_names(&check, cli->check.caa_identities, check.identities,
                                                           SERVERS_MAX, &check.identity_count)))
         return EXIT_USAGE;
+    for (size_t i = 0; i < cli->check.own_zone_count; i++)
+        if (!take_own_zone(&check, cli->check.own_zones[i]))
+            return EXIT_USAGE;
     if (!run_check(&check))
         return EXIT_USAGE;
     cli->error = (struct error){.code = ERROR_NONE}; /* the verdict is no error of ours */

@@ -6,6 +6,7 @@
 enum exit_status { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3 };
 
 #define OPERANDS_MAX 100
+#define OWN_ZONES_MAX 16
 
 struct cli {
     struct client client;
@@ -19,7 +20,9 @@ struct cli {
     bool is_dry_run, is_once;
     struct {
         const char *name_servers, *edge_prefixes, *root_hints, *dns_port, *trust_anchor, *caa_mode,
-            *caa_identities, *foreign_parent, *account_uri, *txt, *deadline, *timeout, *max_queries;
+            *caa_identities, *name_server_pool, *account_uri, *txt, *deadline, *timeout, *max_queries;
+        const char *own_zones[OWN_ZONES_MAX];
+        size_t own_zone_count;
     } check;
     const char *operands[OPERANDS_MAX];
     size_t operand_count;

@@ -21,7 +21,7 @@ static void print_help(FILE *out) {
         "servers\n"
         "                 that the provider assigned to you, are the names on its edge?\n"
         "                 --zone Z  --edge-prefixes P,Q  --explain  --trust-anchor FILE  --root-hints FILE\n"
-        "                 --caa-mode named|strict --caa-identities D  --foreign-parent Z  (see "
+        "                 --caa-mode named|strict --caa-identities D  --own-zone Z=A,B  (see "
         "originca(1))\n\n",
         out);
     customer_print_help(out);
@@ -62,7 +62,8 @@ enum {
     OPTION_TRUST_ANCHOR,
     OPTION_CAA_MODE,
     OPTION_CAA_IDENTITY,
-    OPTION_FOREIGN_PARENT,
+    OPTION_OWN_ZONE,
+    OPTION_NAME_SERVER_POOL,
     OPTION_KIND,
     OPTION_NAME,
     OPTION_ZONES,
@@ -100,7 +101,8 @@ static const struct option options[] = {
     {"trust-anchor", required_argument, NULL, OPTION_TRUST_ANCHOR},
     {"caa-mode", required_argument, NULL, OPTION_CAA_MODE},
     {"caa-identities", required_argument, NULL, OPTION_CAA_IDENTITY},
-    {"foreign-parent", required_argument, NULL, OPTION_FOREIGN_PARENT},
+    {"own-zone", required_argument, NULL, OPTION_OWN_ZONE},
+    {"name-server-pool", required_argument, NULL, OPTION_NAME_SERVER_POOL},
     {"kind", required_argument, NULL, OPTION_KIND},
     {"name", required_argument, NULL, OPTION_NAME},
     {"zones", required_argument, NULL, OPTION_ZONES},
@@ -145,7 +147,7 @@ static bool take_option(struct cli *cli, int option, const char *value) {
                        {OPTION_TRUST_ANCHOR, &cli->check.trust_anchor},
                        {OPTION_CAA_MODE, &cli->check.caa_mode},
                        {OPTION_CAA_IDENTITY, &cli->check.caa_identities},
-                       {OPTION_FOREIGN_PARENT, &cli->check.foreign_parent},
+                       {OPTION_NAME_SERVER_POOL, &cli->check.name_server_pool},
                        {OPTION_ACCOUNT_URI, &cli->check.account_uri},
                        {OPTION_TXT, &cli->check.txt},
                        {OPTION_DEADLINE, &cli->check.deadline},
@@ -156,7 +158,9 @@ static bool take_option(struct cli *cli, int option, const char *value) {
             *texts[i].place = value;
             return true;
         }
-    if (option == OPTION_JSON)
+    if (option == OPTION_OWN_ZONE && cli->check.own_zone_count < OWN_ZONES_MAX)
+        cli->check.own_zones[cli->check.own_zone_count++] = value;
+    else if (option == OPTION_JSON)
         cli->as_json = true;
     else if (option == OPTION_ALL)
         cli->wants_all = true;

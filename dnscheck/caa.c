@@ -187,35 +187,37 @@ static void on_records(void *context, const struct lookup_result *result) {
     climb_from(climb);
 }
 
-static void on_cut(void *context, struct cut *cut, bool is_nxdomain, const char *failure) {
+static void look_up(struct climb *climb, const struct cut *cut, const struct dns_server *server) {
+    if (!lookup_start(climb->job, climb->zone, cut, server, climb->at, DNS_CAA, on_records, climb))
+        end(climb, "out of memory");
+}
+
+static void on_cut(void *context, const struct walk_result *result) {
     struct climb *climb = context;
     static const struct lookup_result nothing = {0};
-    if (cut == NULL)
-        end(climb, failure);
-    else if (is_nxdomain)
+    if (result->cut == NULL)
+        end(climb, result->failure);
+    else if (result->is_nxdomain)
         on_records(climb, &nothing);
-    else if (!lookup_start(climb->job, cut, climb->at, DNS_CAA, on_records, climb))
-        end(climb, "out of memory");
+    else
+        look_up(climb, result->cut, result->server);
 }
 
 static void climb_from(struct climb *climb) {
     struct zone_check *zone = climb->zone;
-    bool is_at_zone = strcmp(climb->at, zone->zone.name) == 0, is_started;
+    const struct walk_options options = {.kind = WALK_CACHED, .zone = zone};
+    bool is_at_zone = strcmp(climb->at, zone->zone.name) == 0;
     if (climb->name != NULL && is_at_zone) {
         *climb->out = zone->caa;
         end(climb, zone->caa.failure);
-        return;
-    }
-    if (*climb->at == '\0') {
+    } else if (*climb->at == '\0') {
         end(climb, NULL);
-        return;
-    }
-    if (dns_is_below(climb->at, zone->zone.name))
-        is_started = lookup_start(climb->job, zone->cut, climb->at, DNS_CAA, on_records, climb);
-    else
-        is_started = walk_find_cut(climb->job, climb->at, WALK_CACHED, 0, on_cut, climb);
-    if (!is_started)
+    } else if (dns_is_below(climb->at, zone->zone.name)) {
+        /* Of the server that was seen to have no other zone there. */
+        look_up(climb, zone->cut, climb->name == NULL ? NULL : climb->name->server);
+    } else if (!walk_find_cut(climb->job, climb->at, &options, on_cut, climb)) {
         end(climb, "out of memory");
+    }
 }
 
 static bool start(struct dnscheck_job *job, struct zone_check *zone, struct name_check *name, const char *at,

@@ -19,6 +19,7 @@
 
 static void free_job(struct dnscheck_job *job) {
     transport_cancel_all(job);
+    pool_forget(job);
     TAILQ_REMOVE(&job->dnscheck->jobs, job, entry);
     job->dnscheck->counters.checks_in_progress--;
     if (job->deadline != NULL)
@@ -33,6 +34,11 @@ static void free_job(struct dnscheck_job *job) {
 const char *dnscheck_verdict_name(enum dnscheck_verdict verdict) {
     static const char *const names[] = {"ok", "refused", "failed"};
     return names[verdict];
+}
+
+/* Every server of the zone above was asked, and each has a zone that nobody is shown to have delegated. */
+bool dnscheck_is_definite_no(const struct dnscheck_finding *finding) {
+    return finding->verdict == DNSCHECK_REFUSED || strcmp(finding->reason, "hidden") == 0;
 }
 
 /* --- the end --- */
@@ -106,6 +112,10 @@ static void note_decided(struct dnscheck_job *job) {
     }
 }
 
+void job_end(struct dnscheck_job *job) {
+    note_decided(job);
+}
+
 /* --- decisions --- */
 
 __attribute__((format(printf, 5, 0))) static void
@@ -168,6 +178,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *context) {
     for (size_t i = 0; i < job->name_count; i++)
         check_decide_name(&job->names[i], DNSCHECK_FAILED, "deadline",
                           "The check of %s did not end in time; try again later", job->names[i].name.name);
+    if (job->begin != NULL)
+        job_end(job);
 }
 
 static void on_starter(evutil_socket_t fd, short what, void *context) {
@@ -176,6 +188,10 @@ static void on_starter(evutil_socket_t fd, short what, void *context) {
     struct dnscheck_job *job = context;
     if (job->is_ended) {
         finish(job);
+        return;
+    }
+    if (job->begin != NULL) {
+        job->begin(job);
         return;
     }
     /* One for the job itself, so that it cannot end while zones are still being started. */
@@ -208,10 +224,10 @@ static bool copy_request(struct dnscheck_job *job, const struct dnscheck_request
         job->zones[i].zone.name_server_count = zone->name_server_count;
         job->zones[i].zone.rivals = copy_names(job->scratch, zone->rivals, zone->rival_count);
         job->zones[i].zone.rival_count = zone->rival_count;
-        job->zones[i].zone.foreign_parent =
-            arena_strdup(job->scratch, zone->foreign_parent == NULL ? "" : zone->foreign_parent);
+        job->zones[i].zone.own_above = copy_names(job->scratch, zone->own_above, zone->own_above_count);
+        job->zones[i].zone.own_above_count = zone->own_above_count;
         if (job->zones[i].zone.name == NULL || job->zones[i].zone.name_servers == NULL ||
-            job->zones[i].zone.rivals == NULL || job->zones[i].zone.foreign_parent == NULL)
+            job->zones[i].zone.rivals == NULL || job->zones[i].zone.own_above == NULL)
             return false;
     }
     for (size_t i = 0; i < request->name_count; i++) {
@@ -231,16 +247,11 @@ static bool copy_request(struct dnscheck_job *job, const struct dnscheck_request
     return true;
 }
 
-struct dnscheck_job *dnscheck_start(struct dnscheck *dnscheck, struct arena *arena,
-                                    const struct dnscheck_request *request, dnscheck_callback *callback,
-                                    void *context, struct error *error) {
-    if (dnscheck->counters.checks_in_progress >= dnscheck->settings.max_concurrent_checks) {
-        error_set(error, ERROR_LIMIT, "too many DNS checks are under way; try again in a moment");
-        return NULL;
-    }
+/* For so many names; its deadline runs. */
+static struct dnscheck_job *new_job(struct dnscheck *dnscheck, struct arena *arena, size_t names,
+                                    uint32_t deadline_ms, dnscheck_callback *callback, void *context) {
     struct arena *scratch = arena_new(SCRATCH_BYTES);
     struct dnscheck_job *job = scratch == NULL ? NULL : arena_alloc(scratch, sizeof *job);
-    error_set(error, ERROR_INTERNAL, "out of memory");
     if (job == NULL) {
         arena_free(scratch);
         return NULL;
@@ -251,24 +262,55 @@ struct dnscheck_job *dnscheck_start(struct dnscheck *dnscheck, struct arena *are
     job->callback = callback;
     job->context = context;
     job->started_ms = clock_monotonic_ms();
-    job->max_queries = dnscheck->settings.max_queries + QUERIES_PER_NAME * (uint32_t)request->name_count;
-    job->hosts_left = HOSTS_PER_CHECK + HOSTS_PER_NAME * (uint32_t)request->name_count;
+    job->max_queries = dnscheck->settings.max_queries + QUERIES_PER_NAME * (uint32_t)names;
+    job->hosts_left = HOSTS_PER_CHECK + HOSTS_PER_NAME * (uint32_t)names;
     job->signatures = (struct dnssec_budget){
         .now = (time_t)(clock_wall_ms() / 1000),
-        .signatures_left = SIGNATURES_PER_CHECK + SIGNATURES_PER_NAME * (unsigned)request->name_count,
-        .hashes_left = HASHES_PER_CHECK + HASHES_PER_NAME * (unsigned)request->name_count};
-    job->account_uri = request->account_uri == NULL ? NULL : arena_strdup(scratch, request->account_uri);
-    job->method = request->method == NULL ? "" : request->method;
+        .signatures_left = SIGNATURES_PER_CHECK + SIGNATURES_PER_NAME * (unsigned)names,
+        .hashes_left = HASHES_PER_CHECK + HASHES_PER_NAME * (unsigned)names};
+    job->method = "";
+    job->undecided = 1;
     job->evidence_queries = json_array();
     job->deadline = evtimer_new(dnscheck->base, on_deadline, job);
     job->starter = evtimer_new(dnscheck->base, on_starter, job);
     TAILQ_INIT(&job->open_queries);
     TAILQ_INSERT_TAIL(&dnscheck->jobs, job, entry);
     dnscheck->counters.checks_in_progress++;
+    const struct timeval deadline = {.tv_sec = deadline_ms / 1000, .tv_usec = deadline_ms % 1000 * 1000};
+    if (job->deadline != NULL && job->starter != NULL && job->evidence_queries != NULL &&
+        event_add(job->deadline, &deadline) == 0)
+        return job;
+    free_job(job);
+    return NULL;
+}
+
+struct dnscheck_job *job_start(struct dnscheck *dnscheck, struct arena *arena, size_t names,
+                               void (*begin)(struct dnscheck_job *job), dnscheck_callback *callback,
+                               void *context) {
+    struct dnscheck_job *job =
+        new_job(dnscheck, arena, names, dnscheck->settings.deadline_ms, callback, context);
+    if (job == NULL)
+        return NULL;
+    job->begin = begin;
+    event_active(job->starter, EV_TIMEOUT, 0);
+    return job;
+}
+
+struct dnscheck_job *dnscheck_start(struct dnscheck *dnscheck, struct arena *arena,
+                                    const struct dnscheck_request *request, dnscheck_callback *callback,
+                                    void *context, struct error *error) {
+    if (dnscheck->counters.checks_in_progress >= dnscheck->settings.max_concurrent_checks) {
+        error_set(error, ERROR_LIMIT, "too many DNS checks are under way; try again in a moment");
+        return NULL;
+    }
     uint32_t limit = request->deadline_ms != 0 ? request->deadline_ms : dnscheck->settings.deadline_ms;
-    const struct timeval deadline = {.tv_sec = limit / 1000, .tv_usec = limit % 1000 * 1000};
-    if (!copy_request(job, request) || job->deadline == NULL || job->starter == NULL ||
-        job->evidence_queries == NULL || event_add(job->deadline, &deadline) != 0) {
+    struct dnscheck_job *job = new_job(dnscheck, arena, request->name_count, limit, callback, context);
+    error_set(error, ERROR_INTERNAL, "out of memory");
+    if (job == NULL)
+        return NULL;
+    job->account_uri = request->account_uri == NULL ? NULL : arena_strdup(job->scratch, request->account_uri);
+    job->method = request->method == NULL ? "" : request->method;
+    if (!copy_request(job, request)) {
         free_job(job);
         return NULL;
     }
@@ -297,13 +339,14 @@ struct dnscheck *dnscheck_new(struct event_base *base, const struct dnscheck_set
     dnscheck->cache = referral_cache_new(settings->referral_cache_entries);
     dnscheck->servers = server_table_new();
     dnscheck->share = share_table_new();
+    dnscheck->pool = pool_new();
     bool has_anchors = true;
     if (settings->trust_anchor_file != NULL) {
         dnscheck->anchors = dnssec_load_anchors(settings->trust_anchor_file, error);
         has_anchors = dnscheck->anchors != NULL;
     }
     if (has_anchors && dnscheck->cache != NULL && dnscheck->servers != NULL && dnscheck->share != NULL &&
-        walk_load_root(dnscheck, error))
+        dnscheck->pool != NULL && root_load(dnscheck, error))
         return dnscheck;
     dnscheck_free(dnscheck);
     return NULL;
@@ -319,5 +362,6 @@ void dnscheck_free(struct dnscheck *dnscheck) {
     dnssec_free_anchors(dnscheck->anchors);
     server_table_free(dnscheck->servers);
     share_table_free(dnscheck->share);
+    pool_free(dnscheck->pool);
     free(dnscheck);
 }

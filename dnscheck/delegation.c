@@ -207,42 +207,74 @@ static void judge_referral(struct zone_check *zone, const struct cut *cut) {
             refuse_ambiguous(zone, list, zone->zone.rivals[i]);
 }
 
-static void on_cut(void *context, struct cut *cut, bool is_nxdomain, const char *failure) {
+/* Every server of the zone above has it as well, or a zone on the way. */
+static void decide_hidden(struct zone_check *zone, const struct walk_result *result) {
+    check_decide_zone(
+        zone, DNSCHECK_FAILED, "hidden",
+        "The name servers of %s have %s as well and show no delegation of it, which they would do "
+        "for any customer who added it. Have it delegated by %s and ask the provider for name "
+        "servers that do not serve %s; or, if %s is yours, add it here and set its name servers "
+        "to those assigned to you",
+        result->ground, result->own_zone, result->ground, result->ground, result->ground);
+}
+
+static void decide_no_cut(struct zone_check *zone, const struct walk_result *result) {
+    const char *above = *result->cut->name == '\0' ? "the root" : result->cut->name, *name = zone->zone.name;
+    if (result->is_nxdomain)
+        check_decide_zone(
+            zone, DNSCHECK_REFUSED, "does-not-exist",
+            "%s does not exist in DNS (asked at %s); register it and set its name servers to %s", name, above,
+            wanted(zone));
+    else
+        check_decide_zone(
+            zone, DNSCHECK_REFUSED, "not-delegated",
+            "%s is not delegated: %s answers for it; set its name servers to %s at your registrar", name,
+            above, wanted(zone));
+}
+
+/* Also one that was added before the pool had that name server. */
+static bool refuse_reserved(struct zone_check *zone) {
+    const char *server = pool_find_related(zone->job->dnscheck, zone->zone.name);
+    if (server == NULL)
+        return false;
+    check_decide_zone(
+        zone, DNSCHECK_REFUSED, "reserved",
+        "%s is at, above or below %s, a name server of the provider, so it can be no customer's zone",
+        zone->zone.name, server);
+    return true;
+}
+
+static void on_cut(void *context, const struct walk_result *result) {
     struct zone_check *zone = context;
     if (zone->is_decided)
         return;
-    if (failure == walk_hidden) {
-        check_decide_zone(zone, DNSCHECK_FAILED, "hidden",
-                          "The name servers of %s, another customer's zone, have %s as well and show no "
-                          "delegation of it; ask the provider for name servers that they do not share",
-                          zone->zone.foreign_parent, zone->zone.name);
+    if (result->is_hidden) {
+        decide_hidden(zone, result);
         return;
     }
-    if (cut == NULL) {
-        check_decide_zone(zone, DNSCHECK_FAILED, is_bogus(failure) ? "bogus" : "walk-failed",
+    if (result->cut == NULL) {
+        check_decide_zone(zone, DNSCHECK_FAILED, is_bogus(result->failure) ? "bogus" : "walk-failed",
                           "The delegation of %s cannot be found: %s; try again later", zone->zone.name,
-                          failure);
+                          result->failure);
         return;
     }
     zone->has_heard_parent = true;
-    if (is_nxdomain || strcmp(cut->name, zone->zone.name) != 0) {
-        check_decide_zone(
-            zone, DNSCHECK_REFUSED, is_nxdomain ? "does-not-exist" : "not-delegated",
-            is_nxdomain
-                ? "%s does not exist in DNS (asked at %s); register it and set its name servers to %s"
-                : "%s is not delegated: %s answers for it; set its name servers to %s at your registrar",
-            zone->zone.name, *cut->name == '\0' ? "the root" : cut->name, wanted(zone));
+    if (result->is_nxdomain || strcmp(result->cut->name, zone->zone.name) != 0) {
+        decide_no_cut(zone, result);
         return;
     }
-    zone->referral = cut;
-    judge_referral(zone, cut);
+    zone->referral = result->cut;
+    judge_referral(zone, result->cut);
     if (zone->is_decided)
         return;
-    if (!walk_complete_addresses(zone->job, cut, 0, on_addresses, zone))
+    if (!walk_complete_addresses(zone->job, result->cut, 0, on_addresses, zone))
         check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
 }
 
 void delegation_start(struct zone_check *zone) {
-    if (!walk_find_cut(zone->job, zone->zone.name, WALK_DELEGATION, 0, on_cut, zone))
+    const struct walk_options options = {.kind = WALK_DELEGATION, .zone = zone};
+    if (refuse_reserved(zone))
+        return;
+    if (!walk_find_cut(zone->job, zone->zone.name, &options, on_cut, zone))
         check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
 }

@@ -9,7 +9,7 @@
 #define PROOFS_MAX 16
 #define SHA1_BYTES 20
 
-static const char no_delegation[] = "the proof says that there is no delegation";
+const char denial_no_delegation[] = "the parent proves that there is no delegation";
 
 struct proofs {
     const ldns_rr *items[PROOFS_MAX];
@@ -153,7 +153,7 @@ static const char *judge_match(const ldns_rr *proof, ldns_rr_type type) {
         return "the proof that there is no DS is the child's own";
     /* RFC 6840 4.4: else any name of a signed zone could be made an unsigned zone. */
     if (type == LDNS_RR_TYPE_DS && !has_type(proof, LDNS_RR_TYPE_NS))
-        return no_delegation;
+        return denial_no_delegation;
     if (type != LDNS_RR_TYPE_DS && has_type(proof, LDNS_RR_TYPE_NS) && !has_type(proof, LDNS_RR_TYPE_SOA))
         return "the proof of absence is the parent's side of a delegation";
     return NULL;
@@ -191,7 +191,7 @@ static const char *nsec_absence(struct proofs *proofs, const ldns_rdf *name, ldn
     if (cover == NULL)
         return proofs->reason != NULL ? proofs->reason : "no proof of absence is about the name";
     if (type == LDNS_RR_TYPE_DS && !is_nxdomain)
-        return no_delegation;
+        return denial_no_delegation;
     const ldns_rdf *next = ldns_rr_rdf(cover, 0);
     if (ldns_dname_is_subdomain(next, name)) /* an empty non-terminal: it is there, and has nothing */
         return is_nxdomain ? "the proof says that there are names below" : NULL;
@@ -253,7 +253,7 @@ static const char *nsec3_absence(struct proofs *proofs, const ldns_rdf *name, ld
             else if (*is_opt_out && !is_nxdomain)
                 reason = NULL; /* nothing signed is there; something unsigned may be */
             else if (type == LDNS_RR_TYPE_DS && !is_nxdomain)
-                reason = no_delegation;
+                reason = denial_no_delegation;
             else
                 reason = nsec3_star(proofs, encloser, type, is_nxdomain);
         }

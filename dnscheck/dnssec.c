@@ -246,9 +246,10 @@ const char *dnssec_check_set(struct arena *arena, const struct trust *trust, str
     return reason == NULL ? NULL : say(arena, reason, owner, type);
 }
 
-const char *dnssec_check_absence(struct arena *arena, const struct trust *trust, struct dnssec_budget *budget,
-                                 const struct dns_message *message, const char *owner, uint16_t type,
-                                 bool is_nxdomain, bool *is_opt_out) {
+/* The reason as denial.c has it. */
+static const char *find_absence(const struct trust *trust, struct dnssec_budget *budget,
+                                const struct dns_message *message, const char *owner, uint16_t type,
+                                bool is_nxdomain, bool *is_opt_out) {
     *is_opt_out = false;
     if (!trust->is_secure)
         return NULL;
@@ -260,6 +261,13 @@ const char *dnssec_check_absence(struct arena *arena, const struct trust *trust,
     ldns_rdf_deep_free(name);
     ldns_rdf_deep_free(zone);
     ldns_pkt_free(packet);
+    return reason;
+}
+
+const char *dnssec_check_absence(struct arena *arena, const struct trust *trust, struct dnssec_budget *budget,
+                                 const struct dns_message *message, const char *owner, uint16_t type,
+                                 bool is_nxdomain, bool *is_opt_out) {
+    const char *reason = find_absence(trust, budget, message, owner, type, is_nxdomain, is_opt_out);
     return reason == NULL ? NULL : say(arena, reason, owner, type);
 }
 
@@ -295,22 +303,29 @@ static ldns_rr_list *collect_ds(const ldns_pkt *packet, const ldns_rdf *child) {
     return set;
 }
 
-int dnssec_judge_ds(struct arena *arena, const struct trust *parent, struct dnssec_budget *budget,
-                    const struct dns_message *message, const char *child, const char **failure) {
+static enum ds_outcome judge_no_ds(struct arena *arena, const struct trust *parent,
+                                   struct dnssec_budget *budget, const struct dns_message *message,
+                                   const char *child, const char **failure) {
+    bool is_nxdomain = message->rcode == DNS_NXDOMAIN, is_opt_out;
+    const char *reason = find_absence(parent, budget, message, child, DNS_DS, is_nxdomain, &is_opt_out);
+    if (reason == NULL && is_nxdomain) /* somebody else made the referral */
+        reason = denial_no_delegation;
+    if (reason == NULL)
+        return is_opt_out ? DS_OPT_OUT : DS_NO_KEYS;
+    *failure = say(arena, reason, child, DNS_DS);
+    return reason == denial_no_delegation ? DS_NO_DELEGATION : DS_BOGUS;
+}
+
+enum ds_outcome dnssec_judge_ds(struct arena *arena, const struct trust *parent, struct dnssec_budget *budget,
+                                const struct dns_message *message, const char *child, const char **failure) {
     bool is_opt_out;
     if (!parent->is_secure)
-        return 0;
-    if (dns_find(message, DNS_ANSWER, child, DNS_DS, NULL) == NULL) {
-        bool is_nxdomain = message->rcode == DNS_NXDOMAIN;
-        *failure =
-            dnssec_check_absence(arena, parent, budget, message, child, DNS_DS, is_nxdomain, &is_opt_out);
-        if (*failure == NULL && is_nxdomain) /* somebody else made the referral */
-            *failure = say(arena, "the parent proves that there is no delegation", child, DNS_DS);
-        return *failure == NULL ? 0 : -1;
-    }
+        return DS_NO_KEYS;
+    if (dns_find(message, DNS_ANSWER, child, DNS_DS, NULL) == NULL)
+        return judge_no_ds(arena, parent, budget, message, child, failure);
     *failure = dnssec_check_set(arena, parent, budget, message, DNS_ANSWER, child, DNS_DS, &is_opt_out);
     if (*failure != NULL)
-        return -1;
+        return DS_BOGUS;
     ldns_pkt *packet = dnssec_open(message);
     ldns_rdf *name = dnssec_name(child);
     ldns_rr_list *set = packet == NULL || name == NULL ? NULL : collect_ds(packet, name);
@@ -323,7 +338,9 @@ int dnssec_judge_ds(struct arena *arena, const struct trust *parent, struct dnss
     ldns_rr_list_free(set);
     ldns_rdf_deep_free(name);
     ldns_pkt_free(packet);
-    return !is_taken ? -1 : count > 0 ? 1 : 0; /* RFC 4035 5.2: none that we know is as good as none */
+    return !is_taken   ? DS_BOGUS
+           : count > 0 ? DS_KEYS
+                       : DS_NO_KEYS; /* RFC 4035 5.2: none that we know is as good as none */
 }
 
 /* What costs nothing is compared before the digest. */

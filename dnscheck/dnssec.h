@@ -42,10 +42,16 @@ const char *dnssec_check_absence(struct arena *arena, const struct trust *trust,
                                  const struct dns_message *message, const char *name, uint16_t type,
                                  bool is_nxdomain, bool *is_opt_out);
 
-/* From the parent's answer to "DS of child": 1 signed with keys we can use, 0 proven unsigned, -1 bogus with
- * `*failure`. */
-int dnssec_judge_ds(struct arena *arena, const struct trust *parent, struct dnssec_budget *budget,
-                    const struct dns_message *message, const char *child, const char **failure);
+/* What the parent's answer to "DS of child" proves. */
+enum ds_outcome {
+    DS_BOGUS,         /* nothing: `*failure` says why */
+    DS_KEYS,          /* a delegation, with keys that we can use */
+    DS_NO_KEYS,       /* a delegation, without such keys */
+    DS_OPT_OUT,       /* that no signed delegation is there (RFC 5155 6) */
+    DS_NO_DELEGATION, /* as it says; `*failure` is set too, for a child that somebody refers to */
+};
+enum ds_outcome dnssec_judge_ds(struct arena *arena, const struct trust *parent, struct dnssec_budget *budget,
+                                const struct dns_message *message, const char *child, const char **failure);
 /* The child's DNSKEY answer against the DS set in `ds_message` (or against trust anchors for the root, where
  * `ds_message` is NULL): the child's trust, one reference; NULL with `*failure`. */
 struct trust *dnssec_take_keys(struct arena *arena, const struct dns_message *ds_message,

@@ -15,6 +15,7 @@ const char *dnssec_verify(const ldns_rr_list *keys, const ldns_rdf *zone, struct
                           unsigned *labels);
 
 /* denial.c */
+extern const char denial_no_delegation[]; /* the reason of its functions where just that is proven */
 const char *denial_check(const struct trust *trust, const ldns_rdf *zone, struct dnssec_budget *budget,
                          const ldns_pkt *packet, const ldns_rdf *name, ldns_rr_type type, bool is_nxdomain,
                          bool *is_opt_out);

@@ -34,8 +34,9 @@ struct cut {
     struct server_list addresses; /* names point into `servers` */
     bool has_more_servers;        /* than fit here: nobody can say that they are all assigned */
     bool is_own_answer;           /* the servers of `parent` have this zone too and spoke as its own */
+    bool is_private;              /* counts for the customer alone whose own zones prove it: never shared */
     struct trust *trust;          /* NULL: not validated (yet); a job's or the cache's reference */
-    const struct cut *parent;     /* whose servers gave it; only in a job's memory */
+    const struct cut *parent;     /* whose servers gave it; only in a job's memory, NULL: from the cache */
 };
 
 struct dnscheck {
@@ -47,6 +48,7 @@ struct dnscheck {
     struct referral_cache *cache;
     struct server_table *servers;
     struct share_table *share;
+    struct pool *pool;
     struct dnscheck_counters counters;
     TAILQ_HEAD(, dnscheck_job) jobs;
     struct { /* last probe */
@@ -115,31 +117,69 @@ void referral_cache_free(struct referral_cache *cache);
 const struct cut *referral_cache_find(struct referral_cache *cache, const char *name);
 void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uint32_t ttl);
 
-/* --- walk.c --- */
-/* The deepest zone cut at or above `name`, in the job's memory. `cut` NULL: the walk failed, `failure` says
- * why; `nxdomain` tells that the name does not exist. */
-typedef void walk_done(void *context, struct cut *cut, bool is_nxdomain, const char *failure);
-/* The failure of a delegation below another customer's zone whose servers have the zone as well. */
-extern const char walk_hidden[];
+/* --- walk.c, ground.c, hosts.c, root.c --- */
+struct zone_check;
+struct walk_result {
+    struct cut *cut; /* the deepest at or above the name, in the job's memory; NULL: the walk failed */
+    /* The one of its servers that said last that there is none below; NULL: none was asked. Another one may
+     * have a zone there that nobody delegated, so what is at the name is to be asked of this one. */
+    const struct dns_server *server;
+    bool is_nxdomain; /* the name does not exist */
+    const char *failure;
+    /* A zone between cut and name that servers of the cut have although nothing shows that it is delegated,
+     * and one of those; NULL: none was met. `is_hidden`: every server has it, so the walk failed. */
+    const char *own_zone, *own_server;
+    const char *ground; /* the name of the cut whose servers were asked last */
+    bool is_hidden;
+};
+typedef void walk_done(void *context, const struct walk_result *result);
 enum walk_kind {
     WALK_CACHED,     /* whatever the cache knows */
     WALK_DELEGATION, /* a cut of exactly this name is asked of its parent, and is not validated yet */
     WALK_FIRST_CUT,  /* stops at the first cut below the start, whose it is does not matter */
     WALK_TARGET,     /* from a zone to where the target of an alias lies */
 };
-bool walk_find_cut(struct dnscheck_job *job, const char *name, enum walk_kind kind, unsigned depth,
+struct walk_options {
+    enum walk_kind kind;
+    unsigned depth;                /* of name servers whose names need name servers */
+    const struct zone_check *zone; /* on whose behalf: the zones of its customer prove what is in them */
+    /* A zone that every server has counts, whoever put it there: where only that matters which everybody
+     * sees. */
+    bool takes_unanimous;
+};
+bool walk_find_cut(struct dnscheck_job *job, const char *name, const struct walk_options *options,
                    walk_done *done, void *context) MUST_CHECK;
 /* Is there a further cut between `start` and the name, or at it? The first one, unvalidated, or `start`. */
 bool walk_find_cut_below(struct dnscheck_job *job, struct cut *start, const char *name, walk_done *done,
                          void *context) MUST_CHECK;
-/* The deepest cut at or above a name of the zone `from`, validated; that zone's own where there is none. */
-bool walk_find_cut_of_target(struct dnscheck_job *job, const struct cut *from, const char *name,
-                             walk_done *done, void *context) MUST_CHECK;
+/* The deepest cut at or above a name of the zone `from`, validated; that zone's own where there is none.
+ * `server` (NULL: any) is asked first. */
+bool walk_find_cut_of_target(struct dnscheck_job *job, const struct cut *from,
+                             const struct dns_server *server, const char *name,
+                             const struct walk_options *options, walk_done *done, void *context) MUST_CHECK;
+bool is_same_server(const struct dns_server *a, const struct dns_server *b);
 /* Fills in addresses of the cut's servers that have none. */
 typedef void addresses_done(void *context, struct cut *cut, const char *failure);
 bool walk_complete_addresses(struct dnscheck_job *job, struct cut *cut, unsigned depth, addresses_done *done,
                              void *context) MUST_CHECK;
-bool walk_load_root(struct dnscheck *dnscheck, struct error *error) MUST_CHECK;
+/* All its name servers lie in it, and nobody has said where they are. */
+bool cut_lacks_glue(const struct cut *cut);
+void cut_add_address(struct cut *cut, const char *server, int family, const uint8_t *bytes, uint16_t port);
+bool root_load(struct dnscheck *dnscheck, struct error *error) MUST_CHECK;
+
+/* --- pool.c: the provider's name servers, which serve the zones of several customers --- */
+struct pool *pool_new(void);
+void pool_free(struct pool *pool);
+bool pool_has_name(const struct dnscheck *dnscheck, const char *server);
+/* Of them the one whose name is the given one, above or below it; NULL: none. */
+const char *pool_find_related(const struct dnscheck *dnscheck, const char *name);
+enum pool_answer { POOL_UNKNOWN, POOL_NO, POOL_YES };
+/* Is one of these addresses a server's of the pool? Unknown: pool_learn has to find out first. */
+enum pool_answer pool_has_address(const struct dnscheck *dnscheck, const struct server_list *servers);
+/* `failure` NULL: pool_has_address knows now. Never from inside. Forgotten at the end of the job. */
+typedef void pool_done(void *context, const char *failure);
+bool pool_learn(struct dnscheck_job *job, pool_done *done, void *context) MUST_CHECK;
+void pool_forget(struct dnscheck_job *job);
 
 /* --- trust.c --- */
 struct kept_trust {
@@ -170,9 +210,11 @@ struct lookup_result {
     const char *server; /* the one that gave the last answer */
 };
 typedef void lookup_done(void *context, const struct lookup_result *result);
-/* Asks the cut's servers for names in its zone; targets outside are walked from the root. */
-bool lookup_start(struct dnscheck_job *job, const struct cut *cut, const char *name, uint16_t type,
-                  lookup_done *done, void *context) MUST_CHECK;
+/* Asks the cut's servers (`server` NULL: any of them) for names in its zone; targets outside are walked from
+ * the root. `zone`: on whose behalf; NULL for the name servers of zones on the way. */
+bool lookup_start(struct dnscheck_job *job, const struct zone_check *zone, const struct cut *cut,
+                  const struct dns_server *server, const char *name, uint16_t type, lookup_done *done,
+                  void *context) MUST_CHECK;
 
 /* --- caa.c (RFC 8659, RFC 8657) --- */
 struct caa_set { /* the relevant record set; `owner` NULL: there is none */
@@ -181,7 +223,6 @@ struct caa_set { /* the relevant record set; `owner` NULL: there is none */
     size_t count;
     const char *failure;
 };
-struct zone_check;
 struct name_check;
 /* The set for the zone's own name and what is above; fills zone->caa. */
 typedef void caa_done(void *context);
@@ -209,6 +250,7 @@ struct name_check {
     size_t pending;
     bool is_decided, tried_wildcard, is_secure;
     const char *asked;
+    const struct dns_server *server; /* of the zone, that has no other zone at the name; NULL: any */
     struct lookup_result results[2]; /* A, AAAA */
 };
 
@@ -231,12 +273,19 @@ struct dnscheck_job {
     size_t undecided;
     json_t *evidence_queries;
     bool is_ended;
+    void (*begin)(struct dnscheck_job *job); /* NULL: the zones are checked */
     const char *account_uri, *method;
     struct dnssec_budget signatures;
     struct kept_trust *kept_trust;
     TAILQ_HEAD(, query) open_queries;
 };
 
+/* A job that does something else than check zones, with the budget of `names` names; as dnscheck_start, but
+ * within no bound on their number. `begin` is called from the loop; job_end ends it. */
+struct dnscheck_job *job_start(struct dnscheck *dnscheck, struct arena *arena, size_t names,
+                               void (*begin)(struct dnscheck_job *job), dnscheck_callback *callback,
+                               void *context);
+void job_end(struct dnscheck_job *job);
 /* Decide a zone or name, once; what is decided stays. */
 void check_decide_zone(struct zone_check *zone, enum dnscheck_verdict verdict, const char *reason,
                        const char *format, ...) PRINTF_LIKE(4, 5);

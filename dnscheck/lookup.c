@@ -9,14 +9,16 @@
 
 struct lookup {
     struct dnscheck_job *job;
+    const struct zone_check *zone; /* on whose behalf; NULL: on that of name servers */
     const struct cut *cut;
+    const struct dns_server *wanted;   /* of the cut's servers; NULL: any */
+    const struct dns_server *answerer; /* of the last answer */
     char name[DNS_NAME_MAX];
     uint16_t type;
     unsigned hops;
     const struct dns_message *message; /* the last answer; may hold what stands behind an alias too */
-    const char *server;
-    bool is_behind_alias;        /* in that answer */
-    struct lookup *next_waiting; /* for the same target */
+    bool is_behind_alias;              /* in that answer */
+    struct lookup *next_waiting;       /* for the same target */
     bool is_secure;
     lookup_done *done;
     void *context;
@@ -36,26 +38,29 @@ static void fail(struct lookup *lookup, const char *failure) {
     finish(lookup, &result);
 }
 
-static void on_target_cut(void *context, struct cut *cut, bool is_nxdomain, const char *failure) {
+/* Behind an alias the answer at hand counts only where it is of the server that was found to have no other
+ * zone there. */
+static bool has_answer_of(const struct lookup *lookup, const struct walk_result *result) {
+    return strcmp(result->cut->name, lookup->cut->name) == 0 &&
+           (result->server == NULL || is_same_server(result->server, lookup->answerer));
+}
+
+static void on_target_cut(void *context, const struct walk_result *result) {
     struct lookup *lookup = context;
-    if (cut == NULL) {
-        fail(lookup, failure);
-        return;
-    }
-    if (is_nxdomain) {
-        struct lookup_result result = {.is_nxdomain = true};
-        finish(lookup, &result);
-        return;
-    }
-    if (strcmp(cut->name, lookup->cut->name) == 0) {
+    if (result->cut == NULL) {
+        fail(lookup, result->failure);
+    } else if (result->is_nxdomain) {
+        struct lookup_result nothing = {.is_nxdomain = true};
+        finish(lookup, &nothing);
+    } else if (has_answer_of(lookup, result)) {
         take_answer(lookup);
-        return;
-    }
-    lookup->cut = cut;
-    if (cut->addresses.count == 0)
+    } else if (result->cut->addresses.count == 0) {
         fail(lookup, "the name servers of a CNAME's target have no addresses");
-    else
+    } else {
+        lookup->cut = result->cut;
+        lookup->wanted = result->server;
         ask(lookup);
+    }
 }
 
 /* --- validation --- */
@@ -129,28 +134,37 @@ static enum alias follow_cname(struct lookup *lookup, const struct dns_message *
 struct target {
     struct target *next;
     const char *zone, *name;
-    bool is_known, is_nxdomain;
-    struct cut *cut;
-    const char *failure;
+    const struct dns_server *server; /* that is asked first */
+    bool takes_unanimous, is_known;
+    struct walk_result result;
     struct lookup *waiting;
 };
 
-static void on_inner_cut(void *context, struct cut *cut, bool is_nxdomain, const char *failure) {
+/* Addresses of a customer's names matter as everybody sees them; what names a server, an account or a key
+ * must be of whom the zone belongs to. */
+static bool takes_unanimous(const struct lookup *lookup) {
+    return lookup->zone != NULL && (lookup->type == DNS_A || lookup->type == DNS_AAAA);
+}
+
+static void on_inner_cut(void *context, const struct walk_result *result) {
     struct target *target = context;
     target->is_known = true;
-    target->is_nxdomain = is_nxdomain;
-    target->cut = cut;
-    target->failure = failure;
+    target->result = *result;
     for (struct lookup *lookup = target->waiting, *next; lookup != NULL; lookup = next) {
         next = lookup->next_waiting;
-        on_target_cut(lookup, cut, is_nxdomain, failure);
+        on_target_cut(lookup, result);
     }
+}
+
+static bool is_of(const struct target *target, const struct lookup *lookup) {
+    return strcmp(target->name, lookup->name) == 0 && strcmp(target->zone, lookup->cut->name) == 0 &&
+           target->takes_unanimous == takes_unanimous(lookup) &&
+           is_same_server(target->server, lookup->answerer);
 }
 
 static struct target *find_asked(const struct lookup *lookup) {
     struct target *target = lookup->job->targets;
-    while (target != NULL &&
-           (strcmp(target->name, lookup->name) != 0 || strcmp(target->zone, lookup->cut->name) != 0))
+    while (target != NULL && !is_of(target, lookup))
         target = target->next;
     return target;
 }
@@ -163,28 +177,35 @@ static bool ask_target(struct lookup *lookup) {
     *target = (struct target){.next = job->targets,
                               .zone = lookup->cut->name,
                               .name = arena_strdup(job->scratch, lookup->name),
+                              .server = lookup->answerer,
+                              .takes_unanimous = takes_unanimous(lookup),
                               .waiting = lookup};
     if (target->name == NULL)
         return false;
     job->targets = target;
-    return walk_find_cut_of_target(job, lookup->cut, target->name, on_inner_cut, target);
+    const struct walk_options options = {
+        .kind = WALK_TARGET, .zone = lookup->zone, .takes_unanimous = target->takes_unanimous};
+    return walk_find_cut_of_target(job, lookup->cut, lookup->answerer, target->name, &options, on_inner_cut,
+                                   target);
 }
 
 /* A target inside the zone may lie below a further cut: its server may have that zone too, and add to the
  * answer what only the zone below can say. */
 static void find_target(struct lookup *lookup) {
+    const struct walk_options options = {
+        .kind = WALK_CACHED, .zone = lookup->zone, .takes_unanimous = takes_unanimous(lookup)};
     bool is_inside = dns_is_below(lookup->name, lookup->cut->name), is_started = true;
     struct target *target = is_inside ? find_asked(lookup) : NULL;
     lookup->next_waiting = NULL;
     if (target != NULL && target->is_known) {
-        on_target_cut(lookup, target->cut, target->is_nxdomain, target->failure);
+        on_target_cut(lookup, &target->result);
     } else if (target != NULL) {
         lookup->next_waiting = target->waiting;
         target->waiting = lookup;
     } else if (is_inside) {
         is_started = ask_target(lookup);
     } else {
-        is_started = walk_find_cut(lookup->job, lookup->name, WALK_CACHED, 0, on_target_cut, lookup);
+        is_started = walk_find_cut(lookup->job, lookup->name, &options, on_target_cut, lookup);
     }
     if (!is_started)
         fail(lookup, "out of memory");
@@ -209,7 +230,7 @@ static bool take_records(struct lookup *lookup, struct lookup_result *result) {
 static void take_answer(struct lookup *lookup) {
     const struct dns_message *message = lookup->message;
     const char *failure = NULL;
-    struct lookup_result result = {.server = lookup->server};
+    struct lookup_result result = {.server = lookup->answerer->name};
     enum alias alias = follow_dname(lookup, message, &failure);
     if (alias == ALIAS_NONE)
         alias = follow_cname(lookup, message, &failure);
@@ -250,7 +271,8 @@ static void on_answer(void *context, const struct dns_message *message, const st
         return;
     }
     lookup->message = message;
-    lookup->server = result.server = server->name;
+    lookup->answerer = server;
+    result.server = server->name;
     lookup->is_behind_alias = false;
     /* To below the zone we asked: the name belongs to a further cut. */
     const struct dns_record *referral =
@@ -268,8 +290,14 @@ static void on_answer(void *context, const struct dns_message *message, const st
 
 static bool start_query(struct lookup *lookup) {
     const struct query_options options = {.zone = lookup->cut->name};
-    return transport_query(lookup->job, &lookup->cut->addresses, lookup->name, lookup->type, &options,
-                           on_answer, lookup);
+    const struct server_list *servers = &lookup->cut->addresses;
+    struct server_list one;
+    if (lookup->wanted != NULL) {
+        one.items[0] = *lookup->wanted;
+        one.count = 1;
+        servers = &one;
+    }
+    return transport_query(lookup->job, servers, lookup->name, lookup->type, &options, on_answer, lookup);
 }
 
 static void ask(struct lookup *lookup) {
@@ -277,13 +305,20 @@ static void ask(struct lookup *lookup) {
         fail(lookup, "out of memory");
 }
 
-bool lookup_start(struct dnscheck_job *job, const struct cut *cut, const char *name, uint16_t type,
-                  lookup_done *done, void *context) {
+bool lookup_start(struct dnscheck_job *job, const struct zone_check *zone, const struct cut *cut,
+                  const struct dns_server *server, const char *name, uint16_t type, lookup_done *done,
+                  void *context) {
     struct lookup *lookup = arena_alloc(job->scratch, sizeof *lookup);
     if (lookup == NULL || strlen(name) >= sizeof lookup->name)
         return false;
-    *lookup = (struct lookup){
-        .job = job, .cut = cut, .type = type, .is_secure = true, .done = done, .context = context};
+    *lookup = (struct lookup){.job = job,
+                              .zone = zone,
+                              .cut = cut,
+                              .wanted = server,
+                              .type = type,
+                              .is_secure = true,
+                              .done = done,
+                              .context = context};
     strcpy(lookup->name, name);
     return start_query(lookup);
 }

@@ -59,7 +59,7 @@ static void on_caa(void *context) {
         return;
     }
     const char *host = arena_printf(name->job->scratch, "_acme-challenge.%s", name_base(name->name.name));
-    if (host == NULL || !lookup_start(name->job, zone->cut, host, DNS_TXT, on_text, name))
+    if (host == NULL || !lookup_start(name->job, zone, zone->cut, name->server, host, DNS_TXT, on_text, name))
         check_decide_name(name, DNSCHECK_FAILED, "internal", "out of memory");
 }
 
@@ -167,24 +167,38 @@ static void on_v6(void *context, const struct lookup_result *result) {
 static void ask_addresses(struct name_check *name) {
     struct zone_check *zone = zone_of(name);
     name->pending = 2;
-    if (!lookup_start(name->job, zone->cut, name->asked, DNS_A, on_v4, name) ||
-        !lookup_start(name->job, zone->cut, name->asked, DNS_AAAA, on_v6, name))
+    if (!lookup_start(name->job, zone, zone->cut, name->server, name->asked, DNS_A, on_v4, name) ||
+        !lookup_start(name->job, zone, zone->cut, name->server, name->asked, DNS_AAAA, on_v6, name))
         check_decide_name(name, DNSCHECK_FAILED, "internal", "out of memory");
+}
+
+/* Some of its servers know nothing of a zone that another one has: visitors who come to that see what
+ * somebody put there. */
+static void refuse_stray(struct name_check *name, const struct walk_result *result) {
+    const char *zone = zone_of(name)->zone.name;
+    check_decide_name(
+        name, DNSCHECK_REFUSED, "sub-zone",
+        "The name server %s has a zone %s, which %s does not delegate, and answers for %s from it; "
+        "have that zone removed there, or delegate it and add it as a zone of its own",
+        result->own_server, result->own_zone, zone, told(name));
 }
 
 /* Is there a further cut between the zone and the name? The zone's servers may serve the sub-zone too and
  * would answer for it without a word about the cut, so it is asked for label by label. */
-static void on_cut(void *context, struct cut *cut, bool is_nxdomain, const char *failure) {
+static void on_cut(void *context, const struct walk_result *result) {
     struct name_check *name = context;
     if (name->is_decided)
         return;
-    if (cut == NULL) {
-        const struct lookup_result failed = {.failure = failure};
+    name->server = result->server;
+    if (result->cut == NULL) {
+        const struct lookup_result failed = {.failure = result->failure};
         refuse_chain(name, &failed);
-    } else if (strcmp(cut->name, zone_of(name)->zone.name) != 0) {
-        const struct lookup_result away = {.is_subzone = true, .subzone = cut->name};
+    } else if (strcmp(result->cut->name, zone_of(name)->zone.name) != 0) {
+        const struct lookup_result away = {.is_subzone = true, .subzone = result->cut->name};
         refuse_chain(name, &away);
-    } else if (is_nxdomain) {
+    } else if (result->own_zone != NULL) {
+        refuse_stray(name, result);
+    } else if (result->is_nxdomain) {
         name->results[0] = name->results[1] = (struct lookup_result){.is_nxdomain = true};
         judge(name);
     } else {

@@ -113,21 +113,23 @@ static void on_ds(void *context, const struct dns_message *message, const struct
         return;
     }
     job->signatures.valid_s = chain->valid_s;
-    int outcome = dnssec_judge_ds(job->scratch, chain->parent->trust, &job->signatures, message,
-                                  chain->child->name, &reason);
+    enum ds_outcome outcome = dnssec_judge_ds(job->scratch, chain->parent->trust, &job->signatures, message,
+                                              chain->child->name, &reason);
     chain->valid_s = job->signatures.valid_s;
     switch (outcome) {
-    case 0:
+    case DS_NO_KEYS:
+    case DS_OPT_OUT:
         succeed(chain, trust_new(chain->child->name, false));
         return;
-    case 1:
+    case DS_KEYS:
         chain->ds = message;
         if (chain->child->addresses.count > 0)
             ask_keys(chain);
         else if (!walk_complete_addresses(job, chain->child, chain->depth + 1, on_addresses, chain))
             fail(chain, "out of memory");
         return;
-    default:
+    case DS_BOGUS:
+    case DS_NO_DELEGATION:
         fail(chain, bogus(job, reason));
     }
 }

@@ -50,21 +50,24 @@ uint8_t *message_write_request(const struct message_request *request, size_t *le
     json_t *zones = json_array(), *names = json_array();
     for (size_t i = 0; i < check->zone_count; i++) {
         const struct dnscheck_zone *zone = &check->zones[i];
-        bool has_parent = zone->foreign_parent != NULL && *zone->foreign_parent != '\0';
-        json_array_append_new(zones, json_pack("{s:s, s:o, s:s*}", "name", zone->name, "name_servers",
+        json_t *own_above =
+            zone->own_above_count == 0 ? NULL : list_strings(zone->own_above, zone->own_above_count);
+        json_array_append_new(zones, json_pack("{s:s, s:o, s:o*}", "name", zone->name, "name_servers",
                                                list_strings(zone->name_servers, zone->name_server_count),
-                                               "foreign_parent", has_parent ? zone->foreign_parent : NULL));
+                                               "own_above", own_above));
     }
     for (size_t i = 0; i < check->name_count; i++)
         json_array_append_new(names,
                               json_pack("{s:s, s:I, s:s*}", "name", check->names[i].name, "zone",
                                         (json_int_t)check->names[i].zone, "txt", check->names[i].txt_value));
-    return make_frame(json_pack("{s:i, s:I, s:I, s:s*, s:s*, s:s, s:o, s:o, s:o, s:o}", "version",
+    return make_frame(json_pack("{s:i, s:I, s:I, s:s*, s:s*, s:s, s:o, s:o, s:o, s:o, s:o}", "version",
                                 MESSAGE_VERSION, "id", (json_int_t)request->id, "deadline_ms",
                                 (json_int_t)check->deadline_ms, "account_uri", check->account_uri, "method",
                                 check->method, "caa_mode", caa_words[request->caa_mode], "caa_identities",
                                 list_strings(request->caa_identities, request->caa_identity_count),
-                                "edge_prefixes", list_prefixes(request), "zones", zones, "names", names),
+                                "edge_prefixes", list_prefixes(request), "name_server_pool",
+                                list_strings(request->name_server_pool, request->name_server_pool_count),
+                                "zones", zones, "names", names),
                       length);
 }
 

@@ -4,7 +4,7 @@
 
 #include "originca/dnscheck.h"
 
-#define MESSAGE_VERSION 1
+#define MESSAGE_VERSION 2
 
 struct message_request {
     uint64_t id; /* of the asker; comes back in the reply */
@@ -14,6 +14,8 @@ struct message_request {
     size_t caa_identity_count;
     const struct config_prefix *edge_prefixes;
     size_t edge_prefix_count;
+    const char *const *name_server_pool;
+    size_t name_server_pool_count;
 };
 
 struct message_reply {

@@ -8,6 +8,7 @@
 #define NAMES_MAX 1000
 #define NAME_SERVERS_MAX 32
 #define IDENTITIES_MAX 64
+#define POOL_MAX 1024
 #define PREFIXES_MAX 1024
 #define TXT_MAX 255
 #define ACCOUNT_URI_MAX 1024
@@ -61,6 +62,37 @@ static bool take_text(struct arena *arena, const json_t *object, const char *key
            error_set(error, ERROR_INTERNAL, "out of memory");
 }
 
+/* "NAME=SERVER,SERVER", of names in canonical form. */
+static const char *take_own_zone(struct arena *arena, const char *text, struct error *error) {
+    char *copy = text == NULL ? NULL : arena_strdup(arena, text), *rest = copy, canonical[NAME_MAX_BYTES + 1];
+    size_t count = 0;
+    for (char *word; (word = strsep(&rest, count == 0 ? "=" : ",")) != NULL; count++)
+        if (!name_check_host(word, canonical, error) || strcmp(word, canonical) != 0) {
+            count = 0;
+            break;
+        }
+    if (count >= 2)
+        return arena_strdup(arena, text);
+    error_set(error, ERROR_INVALID, "a zone above is not \"NAME=SERVER,SERVER\"");
+    return NULL;
+}
+
+static bool take_own_above(struct arena *arena, const json_t *item, struct dnscheck_zone *zone,
+                           struct error *error) {
+    const json_t *list;
+    if (!message_take_list(item, "own_above", NAME_MAX_LABELS, &list, error))
+        return false;
+    const char **own = arena_alloc(arena, (json_array_size(list) + 1) * sizeof *own);
+    if (own == NULL)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if ((own[i] = take_own_zone(arena, json_string_value(json_array_get(list, i)), error)) == NULL)
+            return false;
+    zone->own_above = own;
+    zone->own_above_count = json_array_size(list);
+    return true;
+}
+
 static bool take_zones(struct arena *arena, const json_t *root, struct dnscheck_request *check,
                        struct error *error) {
     const json_t *list, *servers;
@@ -78,9 +110,7 @@ static bool take_zones(struct arena *arena, const json_t *root, struct dnscheck_
             return false;
         if (zones[i].name_server_count == 0)
             return error_set(error, ERROR_INVALID, "a zone needs its name servers");
-        const json_t *parent = json_object_get(item, "foreign_parent");
-        zones[i].foreign_parent = parent == NULL ? "" : take_host(arena, parent, false, error);
-        if (zones[i].foreign_parent == NULL)
+        if (json_object_get(item, "own_above") != NULL && !take_own_above(arena, item, &zones[i], error))
             return false;
     }
     check->zones = zones;
@@ -149,7 +179,7 @@ static bool take_method(const json_t *root, struct dnscheck_request *check, stru
 
 static bool read_request(struct arena *arena, struct arena *document, struct bytes payload,
                          struct message_request *out, struct error *error) {
-    const json_t *identities;
+    const json_t *identities, *pool;
     const json_t *root = message_parse(document, payload, &out->id, error);
     const char *mode = root == NULL ? NULL : json_get_string(root, "caa_mode", error);
     struct dnscheck_request *check = &out->check;
@@ -159,6 +189,8 @@ static bool read_request(struct arena *arena, struct arena *document, struct byt
         !take_method(root, check, error) ||
         !message_take_list(root, "caa_identities", IDENTITIES_MAX, &identities, error) ||
         !take_hosts(arena, identities, &out->caa_identities, &out->caa_identity_count, error) ||
+        !message_take_list(root, "name_server_pool", POOL_MAX, &pool, error) ||
+        !take_hosts(arena, pool, &out->name_server_pool, &out->name_server_pool_count, error) ||
         !take_prefixes(arena, root, out, error) || !take_zones(arena, root, check, error) ||
         !take_names(arena, root, check, error))
         return false;

@@ -174,6 +174,14 @@ static void ask(struct opinion *opinion) {
 
 /* --- starting --- */
 
+static const char **copy_strings(struct arena *arena, const char *const *items, size_t count) {
+    const char **copy = arena_alloc(arena, (count + 1) * sizeof *copy);
+    for (size_t i = 0; copy != NULL && i < count; i++)
+        if ((copy[i] = arena_strdup(arena, items[i])) == NULL)
+            return NULL;
+    return copy;
+}
+
 static bool copy_request(struct perspective_job *job, const struct dnscheck_request *request) {
     struct arena *arena = job->scratch;
     struct dnscheck_zone *zones = arena_alloc(arena, (request->zone_count + 1) * sizeof *zones);
@@ -181,13 +189,13 @@ static bool copy_request(struct perspective_job *job, const struct dnscheck_requ
     bool is_good = zones != NULL && names != NULL;
     for (size_t i = 0; is_good && i < request->zone_count; i++) {
         const struct dnscheck_zone *zone = &request->zones[i];
-        const char **servers = arena_alloc(arena, (zone->name_server_count + 1) * sizeof *servers);
-        for (size_t j = 0; servers != NULL && j < zone->name_server_count; j++)
-            is_good = (servers[j] = arena_strdup(arena, zone->name_servers[j])) != NULL && is_good;
-        const char *parent = zone->foreign_parent == NULL ? "" : zone->foreign_parent;
-        zones[i] = (struct dnscheck_zone){arena_strdup(arena, zone->name), servers, zone->name_server_count,
-                                          arena_strdup(arena, parent)};
-        is_good = is_good && servers != NULL && zones[i].name != NULL && zones[i].foreign_parent != NULL;
+        zones[i] = (struct dnscheck_zone){
+            .name = arena_strdup(arena, zone->name),
+            .name_servers = copy_strings(arena, zone->name_servers, zone->name_server_count),
+            .name_server_count = zone->name_server_count,
+            .own_above = copy_strings(arena, zone->own_above, zone->own_above_count),
+            .own_above_count = zone->own_above_count};
+        is_good = zones[i].name != NULL && zones[i].name_servers != NULL && zones[i].own_above != NULL;
     }
     for (size_t i = 0; is_good && i < request->name_count; i++) {
         const char *txt = request->names[i].txt_value;
@@ -220,6 +228,8 @@ static bool write_question(struct perspective_job *job) {
         .caa_identity_count = config->caa_identities.count,
         .edge_prefixes = config->edge_prefixes,
         .edge_prefix_count = config->edge_prefix_count,
+        .name_server_pool = (const char *const *)config->name_server_pool.items,
+        .name_server_pool_count = config->name_server_pool.count,
     };
     /* A tenth earlier than we stop waiting, so that what it found until then still arrives. */
     question.check.deadline_ms = answer_limit(job) - answer_limit(job) / 10;

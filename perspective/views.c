@@ -33,6 +33,8 @@ static bool make_key(const struct message_request *request, uint8_t key[SHA256_B
     text_printf(&text, "%d", (int)request->caa_mode);
     for (size_t i = 0; i < request->caa_identity_count; i++)
         text_printf(&text, " %s", request->caa_identities[i]);
+    for (size_t i = 0; i < request->name_server_pool_count; i++)
+        text_printf(&text, ",%s", request->name_server_pool[i]);
     for (size_t i = 0; i < request->edge_prefix_count; i++) {
         const struct config_prefix *prefix = &request->edge_prefixes[i];
         char bytes[2 * sizeof prefix->bytes + 1];
@@ -46,29 +48,34 @@ static bool make_key(const struct message_request *request, uint8_t key[SHA256_B
     return is_made;
 }
 
+static const char **copy_names(struct arena *arena, const char *const *names, size_t count) {
+    const char **copy = arena_alloc(arena, (count + 1) * sizeof *copy);
+    for (size_t i = 0; copy != NULL && i < count; i++)
+        if ((copy[i] = arena_strdup(arena, names[i])) == NULL)
+            return NULL;
+    return copy;
+}
+
 static bool fill(struct views *views, struct view *view, const struct message_request *request,
                  struct error *error) {
     const struct options *options = views->options;
     view->arena = arena_new(0);
-    const char **identities =
-        view->arena == NULL
-            ? NULL
-            : arena_alloc(view->arena, (request->caa_identity_count + 1) * sizeof *identities);
-    const struct config_prefix *prefixes =
-        view->arena == NULL
-            ? NULL
-            : arena_copy(view->arena, request->edge_prefixes, request->edge_prefix_count * sizeof *prefixes);
-    if (identities == NULL || prefixes == NULL)
+    if (view->arena == NULL)
         return error_set(error, ERROR_INTERNAL, "out of memory");
-    for (size_t i = 0; i < request->caa_identity_count; i++)
-        if ((identities[i] = arena_strdup(view->arena, request->caa_identities[i])) == NULL)
-            return error_set(error, ERROR_INTERNAL, "out of memory");
+    const char **identities = copy_names(view->arena, request->caa_identities, request->caa_identity_count);
+    const char **pool = copy_names(view->arena, request->name_server_pool, request->name_server_pool_count);
+    const struct config_prefix *prefixes =
+        arena_copy(view->arena, request->edge_prefixes, request->edge_prefix_count * sizeof *prefixes);
+    if (identities == NULL || pool == NULL || prefixes == NULL)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
     const struct dnscheck_settings settings = {
         .root_hints_file = options->root_hints_file,
         .trust_anchor_file = options->trust_anchor_file,
         .caa_mode = request->caa_mode,
         .caa_identities = identities,
         .caa_identity_count = request->caa_identity_count,
+        .name_server_pool = pool,
+        .name_server_pool_count = request->name_server_pool_count,
         .port = (uint16_t)options->dns_port,
         .edge_prefixes = prefixes,
         .edge_prefix_count = request->edge_prefix_count,

@@ -16,9 +16,24 @@ static uint64_t draw(const uint8_t key[SECRET_BYTES], uint32_t counter) {
     return value;
 }
 
+/* Whoever has a zone there answers where the provider's name servers are. */
+static bool refuse_reserved(const struct config *config, const char *zone, struct error *error) {
+    for (size_t i = 0; i < config->name_server_pool.count; i++) {
+        const char *server = config->name_server_pool.items[i];
+        if (name_is_below(zone, server) || name_is_below(server, zone))
+            return error_set(error, ERROR_INVALID,
+                             "%s is at, above or below %s, a name server of the provider, so it can be no "
+                             "customer's zone",
+                             zone, server);
+    }
+    return true;
+}
+
 bool zones_order_name_servers(struct arena *arena, const struct config *config, const struct secrets *secrets,
                               const char *zone, const char *customer, struct store_name_server_pool *out,
                               struct error *error) {
+    if (!refuse_reserved(config, zone, error))
+        return false;
     size_t count = config->name_server_pool.count, per_zone = config->name_servers_per_zone;
     if (per_zone == 0 || count < per_zone)
         return error_set(error, ERROR_INTERNAL, "the pool of name servers is smaller than what a zone gets");
@@ -82,7 +97,8 @@ struct dnscheck_zone zones_asked(const struct store_zone *zone) {
     return (struct dnscheck_zone){.name = zone->name,
                                   .name_servers = zone->name_servers,
                                   .name_server_count = zone->name_server_count,
-                                  .foreign_parent = zone->foreign_parent,
+                                  .own_above = zone->own_above,
+                                  .own_above_count = zone->own_above_count,
                                   .rivals = zone->rivals,
                                   .rival_count = zone->rival_count};
 }

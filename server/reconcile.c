@@ -166,7 +166,7 @@ static void note_zone_checked(void *context, const struct dnscheck_result *resul
     const struct store_zone_check check = {
         .zone_id = job->zone->id,
         .is_ok = finding->verdict == DNSCHECK_OK,
-        .is_definite_no = finding->verdict == DNSCHECK_REFUSED,
+        .is_definite_no = dnscheck_is_definite_no(finding),
         .reason = finding->text,
         .evidence = evidence == NULL ? "" : evidence,
         .checked_at = result->checked_at,

@@ -147,6 +147,8 @@ static struct dnscheck *make_dnscheck(struct event_base *base, const struct conf
                                                              : DNSCHECK_CAA_OFF,
         .caa_identities = (const char *const *)config->caa_identities.items,
         .caa_identity_count = config->caa_identities.count,
+        .name_server_pool = (const char *const *)config->name_server_pool.items,
+        .name_server_pool_count = config->name_server_pool.count,
         .port = (uint16_t)config->dns_port,
         .edge_prefixes = config->edge_prefixes,
         .edge_prefix_count = config->edge_prefix_count,

@@ -120,13 +120,15 @@ struct store_zone {
     const char *reason;                          /* of the last check, a sentence; "" */
     const char *evidence;                        /* JSON text of the last check; "" */
     const char *resumes;                         /* of a paused zone: the status that it goes on with; "" */
-    /* The closest active zone above, where that is another customer's; "". Not in pages of zones. */
-    const char *foreign_parent;
     /* Of a zone that is not active: sets of its name servers (each with commas between) that somebody else
      * was assigned as well, or that the name was seen delegated to for somebody else: a delegation to no more
      * than one of them is no proof. Not in pages of zones, nor from store_load_zone. */
     const char **rivals;
     size_t rival_count;
+    /* The zones above that are this customer's as well, whatever their status, as dnscheck_zone wants them.
+     * Not in pages of zones. */
+    const char **own_above;
+    size_t own_above_count;
     const char *ssl_mode; /* "off", "flexible", "full", "strict"; "" where it was never set */
     time_t ssl_changed_at;
 };

@@ -7,7 +7,7 @@
 #include "originca/store.h"
 
 /* The pool in the order of preference for this (zone, customer): by a keyed hash, so nobody can choose or
- * foresee another customer's name servers. */
+ * foresee another customer's name servers. ERROR_INVALID for a zone at, above or below a name server of the pool. */
 bool zones_order_name_servers(struct arena *arena, const struct config *config, const struct secrets *secrets,
                               const char *zone, const char *customer, struct store_name_server_pool *out,
                               struct error *error) MUST_CHECK;

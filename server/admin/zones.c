@@ -132,7 +132,7 @@ static enum step_result record_check(struct operation *operation) {
     const struct store_zone_check check = {
         .zone_id = state->zone.id,
         .is_ok = finding->verdict == DNSCHECK_OK,
-        .is_definite_no = finding->verdict == DNSCHECK_REFUSED,
+        .is_definite_no = dnscheck_is_definite_no(finding),
         .reason = finding->text,
         .evidence = evidence == NULL ? "" : evidence,
         .checked_at = state->result->checked_at,

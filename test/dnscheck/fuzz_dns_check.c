@@ -562,6 +562,7 @@ static void take_options(unsigned indexes[2]) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const char *const identities[] = {"ca.provider.test"};
+    static const char *const pool[] = {"ns1.provider.test", "ns2.provider.test", "ns3.provider.test"};
     static const struct config_prefix edge[] = {
         {.family = AF_INET, .bits = 24, .bytes = {203, 0, 113}},
         {.family = AF_INET6, .bits = 32, .bytes = {0x20, 1, 0xd, 0xb8}}};
@@ -576,6 +577,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                                .caa_mode = current.caa_mode,
                                                .caa_identities = identities,
                                                .caa_identity_count = 1,
+                                               .name_server_pool = pool,
+                                               .name_server_pool_count = 3,
                                                .root_hints_file = hints_path,
                                                .port = 53,
                                                .edge_prefixes = edge,

@@ -337,7 +337,7 @@ def frame(document):
 
 
 def good_reply(asked, **changes):
-    return {"version": 1, "id": asked["id"], "zones": [{"verdict": "ok", "reason": "delegated", "secure": False}],
+    return {"version": 2, "id": asked["id"], "zones": [{"verdict": "ok", "reason": "delegated", "secure": False}],
             "names": [{"verdict": "ok", "reason": "proxied", "secure": False} for _ in asked["names"]], "queries": 1,
             "duration_ms": 1, **changes}
 

@@ -309,7 +309,7 @@ def speak_at_once(files, remote, identity):
 
     with socket.create_connection(("127.0.0.1", remote.port), timeout=WAIT) as raw:
         until_it_wants_no_more(stream.do_handshake)
-        stream.write(frame({"version": 1, "id": 5}))
+        stream.write(frame({"version": 2, "id": 5}))
         try:
             return until_it_wants_no_more(stream.read, 4)
         except (ssl.SSLError, ConnectionError):
@@ -397,7 +397,7 @@ def hangs_up(stream, peer):
 
 
 def floods(stream, peer):
-    reply = frame({"version": 1, "id": 99999, "error": "busy", "text": "later"}) * 10000
+    reply = frame({"version": 2, "id": 99999, "error": "busy", "text": "later"}) * 10000
     while not peer.is_over.is_set():
         stream.sendall(reply)
 
@@ -409,7 +409,7 @@ NASTY = {
     "drips": drips,
     "hangs-up": hangs_up,
     "garbage": replies(lambda asked: frame(b"\x00\xff garbage")),
-    "not-json": replies(lambda asked: frame(b'{"version":1,')),
+    "not-json": replies(lambda asked: frame(b'{"version":2,')),
     "array": replies(lambda asked: frame([])),
     "deep": replies(lambda asked: frame(b"[" * 100000)),
     "huge": replies(lambda asked: b"\xff\xff\xff\xff" + b"x" * 100),
@@ -419,7 +419,7 @@ NASTY = {
     "other-id": replies(lambda asked: frame(good_reply(asked, id=asked["id"] + 1))),
     "unknown-verdict": replies(lambda asked: frame(good_reply(asked, zones=[{"verdict": "yes", "reason": "x"}]))),
     "version": replies(lambda asked: frame(good_reply(asked, version=2))),
-    "busy": replies(lambda asked: frame({"version": 1, "id": asked["id"], "error": "busy", "text": "later"})),
+    "busy": replies(lambda asked: frame({"version": 2, "id": asked["id"], "error": "busy", "text": "later"})),
     "zone-no-name-ok": replies(lambda asked: frame(good_reply(asked, zones=[{"verdict": "refused", "reason": "lame"}]))),
 }
 

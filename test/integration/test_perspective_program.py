@@ -30,7 +30,7 @@ def connect(files, remote, identity=None):
 
 
 def ask(**changes):
-    return {"version": 1, "id": 5, "deadline_ms": 2000, "caa_mode": "off", "caa_identities": [],
+    return {"version": 2, "id": 5, "deadline_ms": 2000, "caa_mode": "off", "caa_identities": [], "name_server_pool": [],
             "edge_prefixes": EDGE, "zones": [{"name": "shop.test", "name_servers": OURS}],
             "names": [{"name": "www.shop.test", "zone": 0}], **changes}
 
@@ -40,7 +40,7 @@ def test_the_wire_format_is_what_the_document_says(files, places, perspectives):
     with connect(files, remote) as stream:
         stream.sendall(frame(ask()))
         answer = read_frame(stream)
-        assert answer["id"] == 5 and answer["version"] == 1
+        assert answer["id"] == 5 and answer["version"] == 2
         assert answer["zones"] == [{"verdict": "ok", "reason": "delegated", "secure": False}]
         assert answer["names"] == [{"verdict": "ok", "reason": "proxied", "secure": False}]
         stream.sendall(frame(ask(id=6, edge_prefixes=["198.51.100.0/24"])))
@@ -106,7 +106,7 @@ def test_strangers_cannot_take_all_places(files, places, perspectives):
 
 def test_a_client_that_sends_without_end_does_not_keep_others_waiting(files, places, perspectives):
     remote = perspectives(places[1])
-    requests = frame({"version": 1, "id": 1, "more": "x" * 60000}) * 100
+    requests = frame({"version": 2, "id": 1, "more": "x" * 60000}) * 100
     greedy = connect(files, remote)
 
     def flood():

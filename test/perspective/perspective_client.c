@@ -112,6 +112,8 @@ static struct dnscheck *make_dnscheck(struct event_base *base, const struct conf
                                       struct error *error) {
     const struct dnscheck_settings settings = {
         .root_hints_file = config->root_hints_file,
+        .name_server_pool = (const char *const *)config->name_server_pool.items,
+        .name_server_pool_count = config->name_server_pool.count,
         .port = (uint16_t)config->dns_port,
         .edge_prefixes = config->edge_prefixes,
         .edge_prefix_count = config->edge_prefix_count,

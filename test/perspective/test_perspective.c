@@ -174,8 +174,9 @@ static void impossible_lengths_end_it(void **state) {
 /* --- messages --- */
 
 static const char *const servers[] = {"ns1.provider.test", "ns2.provider.test"};
-static const struct dnscheck_zone asked_zones[] = {{"shop.test", servers, 2, "above.test"},
-                                                   {"blog.test", servers, 1, NULL}};
+static const char *const own_above[] = {"above.test=ns1.provider.test,ns3.provider.test"};
+static const struct dnscheck_zone asked_zones[] = {{"shop.test", servers, 2, own_above, 1},
+                                                   {"blog.test", servers, 1, NULL, 0}};
 static const struct dnscheck_name names[] = {{"www.shop.test", 0, NULL}, {"*.shop.test", 0, "token"}};
 
 static void a_request_arrives_as_it_was_sent(void **state) {
@@ -194,7 +195,9 @@ static void a_request_arrives_as_it_was_sent(void **state) {
                                             .caa_identities = servers,
                                             .caa_identity_count = 1,
                                             .edge_prefixes = prefixes,
-                                            .edge_prefix_count = 2};
+                                            .edge_prefix_count = 2,
+                                            .name_server_pool = servers,
+                                            .name_server_pool_count = 2};
     size_t length = 0;
     struct error error;
     assert_true(config_parse_prefix("203.0.113.0/24", &prefixes[0], &error));
@@ -206,8 +209,11 @@ static void a_request_arrives_as_it_was_sent(void **state) {
     assert_int_equal(read.check.deadline_ms, 4500);
     assert_string_equal(read.check.zones[0].name, "shop.test");
     assert_string_equal(read.check.zones[0].name_servers[1], "ns2.provider.test");
-    assert_string_equal(read.check.zones[0].foreign_parent, "above.test");
-    assert_string_equal(read.check.zones[1].foreign_parent, "");
+    assert_int_equal(read.check.zones[0].own_above_count, 1);
+    assert_string_equal(read.check.zones[0].own_above[0], own_above[0]);
+    assert_int_equal(read.check.zones[1].own_above_count, 0);
+    assert_int_equal(read.name_server_pool_count, 2);
+    assert_string_equal(read.name_server_pool[1], "ns2.provider.test");
     assert_string_equal(read.check.names[1].name, "*.shop.test");
     assert_string_equal(read.check.names[1].txt_value, "token");
     assert_null(read.check.names[0].txt_value);
@@ -221,8 +227,13 @@ static void a_request_arrives_as_it_was_sent(void **state) {
     arena_free(arena);
 }
 
-#define HEAD "{\"version\":1,\"id\":3,\"deadline_ms\":1,\"caa_mode\":\"off\",\"caa_identities\":[],"
+#define HEAD                                                                                                 \
+    "{\"version\":2,\"id\":3,\"deadline_ms\":1,\"caa_mode\":\"off\",\"caa_identities\":[],"                  \
+    "\"name_server_pool\":[\"ns1.test\",\"ns2.test\"],"
 #define ZONES "\"zones\":[{\"name\":\"shop.test\",\"name_servers\":[\"ns1.test\"]}],"
+#define OWN_ABOVE(list)                                                                                      \
+    "\"zones\":[{\"name\":\"shop.test\",\"name_servers\":[\"ns1.test\"],\"own_above\":" list                 \
+    "}],\"names\":[]}"
 #define PREFIXES "\"edge_prefixes\":[\"203.0.113.0/24\"],"
 
 static void requests_that_are_none_are_refused(void **state) {
@@ -235,8 +246,8 @@ static void requests_that_are_none_are_refused(void **state) {
         "null",
         "{}",
         "{\"id\":1}",
-        "{\"version\":2,\"id\":1}",
-        "{\"version\":1,\"id\":-1}",
+        "{\"version\":1,\"id\":1}",
+        "{\"version\":2,\"id\":-1}",
         HEAD ZONES PREFIXES "\"names\":[{\"name\":\"www.shop.test\",\"zone\":1}]}",
         HEAD ZONES PREFIXES "\"names\":[{\"name\":\"www.other.test\",\"zone\":0}]}",
         HEAD ZONES PREFIXES "\"names\":[{\"name\":\"WWW.shop.test\",\"zone\":0}]}",
@@ -247,9 +258,13 @@ static void requests_that_are_none_are_refused(void **state) {
         HEAD ZONES "\"names\":[]}",
         HEAD PREFIXES "\"zones\":[],\"names\":[]}",
         HEAD PREFIXES "\"zones\":[{\"name\":\"shop.test\",\"name_servers\":[]}],\"names\":[]}",
-        HEAD PREFIXES
-        "\"zones\":[{\"name\":\"shop.test\",\"name_servers\":[\"ns1.test\"],\"foreign_parent\":7}],"
-        "\"names\":[]}",
+        HEAD PREFIXES OWN_ABOVE("7"),
+        HEAD PREFIXES OWN_ABOVE("[7]"),
+        HEAD PREFIXES OWN_ABOVE("[\"test\"]"),
+        HEAD PREFIXES OWN_ABOVE("[\"test=\"]"),
+        HEAD PREFIXES OWN_ABOVE("[\"=ns1.test\"]"),
+        HEAD PREFIXES OWN_ABOVE("[\"above.test=ns1.test,\"]"),
+        HEAD PREFIXES OWN_ABOVE("[\"above.test=NS1.test\"]"),
         HEAD ZONES PREFIXES "\"method\":\"http-01\",\"names\":[]}",
         HEAD ZONES PREFIXES "\"names\":[],\"names\":[]}",
     };
@@ -297,7 +312,7 @@ static struct bytes inflate(struct arena *arena, const char *head, size_t object
 }
 
 #define REPLY_HEAD                                                                                           \
-    "{\"version\":1,\"id\":1,\"queries\":1,\"duration_ms\":1,\"names\":[],\"zones\":[{\"verdict\":\"ok\","   \
+    "{\"version\":2,\"id\":1,\"queries\":1,\"duration_ms\":1,\"names\":[],\"zones\":[{\"verdict\":\"ok\","   \
     "\"reason\":\"x\"}]"
 
 /* A check lasts, and many are under way: what a hostile side wraps around a message must not last with them.
@@ -368,18 +383,18 @@ static void a_reply_arrives_as_it_was_sent(void **state) {
 static void replies_that_are_none_are_refused(void **state) {
     (void)state;
     static const char *const wrong[] = {
-        "{\"version\":1,\"id\":1}",
-        "{\"version\":1,\"id\":1,\"zones\":[],\"names\":[]}",
-        "{\"version\":1,\"id\":1,\"zones\":[{}],\"names\":[],\"queries\":1,\"duration_ms\":1}",
-        "{\"version\":1,\"id\":1,\"zones\":[{\"verdict\":\"fine\",\"reason\":\"x\"}],\"names\":[],"
+        "{\"version\":2,\"id\":1}",
+        "{\"version\":2,\"id\":1,\"zones\":[],\"names\":[]}",
+        "{\"version\":2,\"id\":1,\"zones\":[{}],\"names\":[],\"queries\":1,\"duration_ms\":1}",
+        "{\"version\":2,\"id\":1,\"zones\":[{\"verdict\":\"fine\",\"reason\":\"x\"}],\"names\":[],"
         "\"queries\":1,"
         "\"duration_ms\":1}",
-        "{\"version\":1,\"id\":1,\"zones\":[{\"verdict\":\"ok\",\"reason\":\"\"}],\"names\":[],\"queries\":1,"
+        "{\"version\":2,\"id\":1,\"zones\":[{\"verdict\":\"ok\",\"reason\":\"\"}],\"names\":[],\"queries\":1,"
         "\"duration_ms\":1}",
-        "{\"version\":1,\"id\":1,\"zones\":[{\"verdict\":\"ok\",\"reason\":\"A "
+        "{\"version\":2,\"id\":1,\"zones\":[{\"verdict\":\"ok\",\"reason\":\"A "
         "b\"}],\"names\":[],\"queries\":1,"
         "\"duration_ms\":1}",
-        "{\"version\":1,\"id\":1,\"error\":5}",
+        "{\"version\":2,\"id\":1,\"error\":5}",
     };
     struct message_reply reply;
     struct error error;

@@ -53,7 +53,7 @@ static void zone_below_another_customers_shares_no_server_with_it_where_that_can
     assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
     assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", a.id, &three_sets, &not_delegated, &above));
     assert_ok(CALL(f, store_create_zone, f->arena, "one.shop.test", b.id, &sets, &not_delegated, &below));
-    assert_string_equal(below.name_servers[0], "ns1.p.test"); /* nobody has proven the one above */
+    assert_string_equal(below.name_servers[0], "ns3.p.test"); /* although nobody has proven the one above */
     record(f, &above, true, false, now_seconds());
     assert_ok(CALL(f, store_create_zone, f->arena, "two.shop.test", b.id, &sets, &not_delegated, &below));
     assert_string_equal(below.name_servers[0], "ns3.p.test");
@@ -260,41 +260,56 @@ static void due_zones_are_leased_to_one_caller(void **state) {
     assert_in_range(next, now_seconds() + 3200, now_seconds() + 4000);
 }
 
+static const char *joined(struct fixture *f, const struct store_zone *zone) {
+    const char *text = "";
+    for (size_t i = 0; i < zone->own_above_count; i++)
+        text = arena_printf(f->arena, "%s%s ", text, zone->own_above[i]);
+    return text;
+}
+
 /* However the zone is loaded for a check. */
-static const char *foreign_parent_of(struct fixture *f, const struct store_zone *zone) {
+static const char *own_above(struct fixture *f, const struct store_zone *zone) {
     struct store_zone found, of_name;
     struct store_zone_list due;
     const char *name = arena_printf(f->arena, "www.%s", zone->name);
     assert_ok(CALL(f, store_find_zone, f->arena, zone->name, zone->customer, &found));
     assert_ok(CALL(f, store_zones_of_names, f->arena, zone->customer, &name, 1, &of_name));
     assert_string_equal(of_name.name, zone->name);
-    assert_string_equal(of_name.foreign_parent, found.foreign_parent);
+    assert_string_equal(joined(f, &of_name), joined(f, &found));
     ask_number(f, "ZADD zones-due 1 %s", zone->id);
     assert_ok(CALL(f, store_due_zones, f->arena, 1, 60, &due));
     assert_string_equal(due.items[0].id, zone->id);
-    assert_string_equal(due.items[0].foreign_parent, found.foreign_parent);
-    return found.foreign_parent;
+    assert_string_equal(joined(f, &due.items[0]), joined(f, &found));
+    return joined(f, &found);
 }
 
-static void the_closest_active_zone_above_is_foreign_where_another_customer_has_it(void **state) {
+static const char *as_own(struct fixture *f, const struct store_zone *zone) {
+    return arena_printf(f->arena, "%s=%s,%s ", zone->name, zone->name_servers[0], zone->name_servers[1]);
+}
+
+static void all_zones_above_of_the_same_customer_come_with_a_zone_and_nobody_elses(void **state) {
     struct fixture *f = *state;
     struct store_customer a, b;
-    struct store_zone above, below, between, own;
+    struct store_zone above, foreign, below, between;
     assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
     assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
-    make_zone(f, "shop.test", a.id, &above);
-    make_zone(f, "x.y.shop.test", b.id, &below);
-    make_zone(f, "own.shop.test", a.id, &own);
-    assert_string_equal(foreign_parent_of(f, &below), ""); /* nobody has proven the one above */
-    record(f, &above, true, false, now_seconds());
-    assert_string_equal(foreign_parent_of(f, &below), "shop.test");
-    assert_string_equal(foreign_parent_of(f, &own), "");
-    assert_string_equal(foreign_parent_of(f, &above), "");
-    make_zone(f, "y.shop.test", b.id, &between);
-    assert_string_equal(between.foreign_parent, "shop.test"); /* as created */
-    assert_string_equal(foreign_parent_of(f, &below), "shop.test");
+    make_zone(f, "shop.test", b.id, &foreign);
+    record(f, &foreign, true, false, now_seconds());
+    make_zone(f, "x.y.shop.test", a.id, &below);
+    assert_string_equal(own_above(f, &below), "");
+    make_zone(f, "shop.test", a.id, &above); /* pending, and the other customer's is active */
+    const char *closest_last = as_own(f, &above);
+    assert_string_equal(own_above(f, &below), closest_last);
+    make_zone(f, "y.shop.test", a.id, &between);
+    assert_string_equal(joined(f, &between), closest_last); /* as created */
+    const char *both = arena_printf(f->arena, "%s%s", as_own(f, &between), closest_last);
     record(f, &between, true, false, now_seconds());
-    assert_string_equal(foreign_parent_of(f, &below), "");
+    assert_string_equal(own_above(f, &below), both);
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, between.id, true, &between));
+    assert_string_equal(own_above(f, &below), both);
+    assert_string_equal(own_above(f, &above), "");
+    assert_ok(CALL(f, store_delete_zone, above.id));
+    assert_string_equal(own_above(f, &below), as_own(f, &between));
 }
 
 static void pending_zones_are_checked_as_often_as_the_rate_allows(void **state) {
@@ -350,7 +365,7 @@ int main(void) {
         test_case(name_belongs_to_the_zone_of_its_longest_suffix),
         test_case(deleted_zone_is_gone_and_its_open_orders_are_invalid),
         test_case(due_zones_are_leased_to_one_caller),
-        test_case(the_closest_active_zone_above_is_foreign_where_another_customer_has_it),
+        test_case(all_zones_above_of_the_same_customer_come_with_a_zone_and_nobody_elses),
         test_case(pending_zones_are_checked_as_often_as_the_rate_allows),
         test_case(zones_page_by_customer),
     };

@@ -5,38 +5,45 @@ local function move_zone(id, from, to, score)
   redis.call('HSET', 'zone:' .. id, 'status', to)
 end
 
--- Name and id of the closest active zone above, where it is another customer's.
-local function find_foreign_parent(name, customer)
-  local above = string.match(name, '%.(.+)$')
+-- The names above, closest first.
+local function names_above(name)
+  local names, above = {}, string.match(name, '%.(.+)$')
   while above do
-    local id = redis.call('HGET', 'zone-name:' .. above, 'active')
-    if id then
-      if redis.call('HGET', 'zone:' .. id, 'customer') == customer then return nil end
-      return above, id
-    end
+    names[#names + 1] = above
     above = string.match(above, '%.(.+)$')
   end
-  return nil
+  return names
 end
 
--- The servers of other customers' zones that a zone of this name should not share.
-local function foreign_servers(name, customer)
-  local servers = {}
-  local _, parent = find_foreign_parent(name, customer)
-  for server in string.gmatch(parent and redis.call('HGET', 'zone:' .. parent, 'servers') or '', '%S+') do
-    servers[server] = true
+-- A zone's fields for a reply, and with them the zones above that are the same customer's, whatever their status, as
+-- "name=server,server" with blanks between: what a check may believe of their servers.
+local function add_own_above(flat, name, customer)
+  local own = {}
+  for _, above in ipairs(names_above(name)) do
+    local id = customer and redis.call('HGET', 'zone-name:' .. above, customer)
+    local servers = id and redis.call('HGET', 'zone:' .. id, 'servers')
+    if servers then own[#own + 1] = above .. '=' .. string.gsub(servers, ' ', ',') end
   end
-  return servers
-end
-
--- A zone's fields for a reply, and with them that zone's name.
-local function add_foreign_parent(flat, name, customer)
-  local above = find_foreign_parent(name, customer)
-  if above then
-    flat[#flat + 1] = 'foreign_parent'
-    flat[#flat + 1] = above
+  if #own > 0 then
+    flat[#flat + 1] = 'own_above'
+    flat[#flat + 1] = table.concat(own, ' ')
   end
   return flat
+end
+
+-- The name servers of other customers' zones above, whatever their status: a set of them.
+local function servers_above(name, customer)
+  local servers = {}
+  for _, above in ipairs(names_above(name)) do
+    local holders = redis.call('HGETALL', 'zone-name:' .. above)
+    for i = 1, #holders, 2 do
+      local zone = redis.call('HMGET', 'zone:' .. holders[i + 1], 'customer', 'servers')
+      if zone[1] and zone[1] ~= customer then
+        for server in string.gmatch(zone[2] or '', '%S+') do servers[server] = true end
+      end
+    end
+  end
+  return servers
 end
 
 -- nil, or why nothing may be issued for these zones (ids with blanks between) to that customer ('' is anybody).

@@ -1,0 +1,324 @@
+/* What an answer is worth that shows no delegation. The servers of a cut may have a zone below it as well,
+ * and then answer as that zone, with authority and without a word about a delegation. The servers of the
+ * provider have the zones of several customers, and anybody may have added that one: from them it proves
+ * nothing, unless the cut is a zone of the same customer, itself proven in this walk. So all servers of the
+ * cut are asked, until one shows the referral, or that there is nothing; each by itself, all the way
+ * (doc/dns-check.md). */
+#include "walk.h"
+
+#include <string.h>
+
+/* --- whose ground it is --- */
+
+/* Of a zone "NAME=SERVER,SERVER" its servers, where it has that name; else NULL. */
+static const char *servers_of(const char *own, const char *name) {
+    size_t length = strlen(name);
+    return strncmp(own, name, length) == 0 && own[length] == '=' ? own + length + 1 : NULL;
+}
+
+static bool lists(const char *servers, const char *server) {
+    size_t length = strlen(server);
+    for (const char *at = servers; at != NULL; at = strchr(at, ','), at += at != NULL ? 1 : 0)
+        if (strncmp(at, server, length) == 0 && (at[length] == ',' || at[length] == '\0'))
+            return true;
+    return false;
+}
+
+static const char *find_own(const struct dnscheck_zone *zone, const char *name) {
+    const char *servers = NULL;
+    for (size_t i = 0; servers == NULL && i < zone->own_above_count; i++)
+        servers = servers_of(zone->own_above[i], name);
+    return servers;
+}
+
+/* The cut is a zone of this customer, and every server that it was found to have is assigned to him there. */
+static bool is_own_ground(const struct walk *walk) {
+    const struct cut *cut = walk->cut;
+    if (walk->options.zone == NULL || cut->has_more_servers || cut->server_count == 0)
+        return false;
+    const struct dnscheck_zone *zone = &walk->options.zone->zone;
+    bool is_zone = strcmp(cut->name, zone->name) == 0, is_own = true;
+    const char *servers = is_zone ? NULL : find_own(zone, cut->name);
+    for (size_t i = 0; is_own && i < cut->server_count; i++)
+        is_own = is_zone ? name_list_has(zone->name_servers, zone->name_server_count, cut->servers[i])
+                         : lists(servers, cut->servers[i]);
+    return is_own;
+}
+
+/* Assigned ones are the provider's also where they have left the pool. */
+bool ground_is_pool(const struct walk *walk) {
+    const struct dnscheck_zone *zone = walk->options.zone == NULL ? NULL : &walk->options.zone->zone;
+    bool is_pool = false;
+    for (size_t i = 0; i < walk->cut->server_count && !is_pool; i++)
+        is_pool = pool_has_name(walk->job->dnscheck, walk->cut->servers[i]) ||
+                  (zone != NULL &&
+                   name_list_has(zone->name_servers, zone->name_server_count, walk->cut->servers[i]));
+    return is_pool || is_own_ground(walk);
+}
+
+static bool is_own_zone(const struct walk *walk) {
+    const struct dnscheck_zone *zone = walk->options.zone == NULL ? NULL : &walk->options.zone->zone;
+    return zone != NULL &&
+           (strcmp(zone->name, walk->own_zone) == 0 || find_own(zone, walk->own_zone) != NULL);
+}
+
+/* Above a name server of the pool nobody but the provider has a zone (zones_assign_name_servers). */
+static bool is_providers_own(const struct walk *walk) {
+    const char *server = pool_find_related(walk->job->dnscheck, walk->own_zone);
+    return server != NULL && strcmp(server, walk->own_zone) != 0 && dns_is_below(server, walk->own_zone);
+}
+
+static bool is_final(const struct walk *walk) {
+    return walk->options.kind == WALK_DELEGATION && strcmp(walk->own_zone, walk->name) == 0;
+}
+
+/* --- all servers have it --- */
+
+static void take_own_zone(struct walk *walk, bool is_private) {
+    walk_take_cut(walk, walk->own_answer, DNS_ANSWER, walk->own_zone, is_private);
+}
+
+static void take_private(struct walk *walk) {
+    take_own_zone(walk, walk->ground == GROUND_SHARED && !is_providers_own(walk));
+}
+
+static const char *check_parents_word(struct walk *walk, const struct dns_message *message, bool is_alias) {
+    struct dnscheck_job *job = walk->job;
+    bool is_opt_out;
+    if (walk->cut->trust == NULL || !walk->cut->trust->is_secure)
+        return NULL;
+    const char *reason = is_alias
+                             ? dnssec_check_set(job->scratch, walk->cut->trust, &job->signatures, message,
+                                                DNS_ANSWER, walk->own_zone, DNS_CNAME, &is_opt_out)
+                             : dnssec_check_absence(job->scratch, walk->cut->trust, &job->signatures, message,
+                                                    walk->own_zone, DNS_DS, true, &is_opt_out);
+    return reason == NULL ? NULL : bogus(job, reason);
+}
+
+static const char *tell_silent(const struct walk *walk) {
+    const char *text = arena_printf(walk->job->scratch,
+                                    "those name servers of %s that answer have %s as well and show no "
+                                    "delegation of it, the others do not answer: %s",
+                                    walk->cut->name, walk->own_zone, walk->failure);
+    return text == NULL ? "out of memory" : text;
+}
+
+static void end_unproven(struct walk *walk) {
+    walk_end(walk, false, walk->failure == NULL ? walk_hidden : tell_silent(walk));
+}
+
+/* DS is the parent's to answer (RFC 4035 3.1.4.1): where that says that there is no such name, or an alias,
+ * or where the child answers even this, nothing is delegated. NSD finds the name by the child and says
+ * NODATA: only DNSSEC tells there. */
+static void on_parents_word(void *context, const struct dns_message *message, const struct dns_server *server,
+                            const char *failure) {
+    struct walk *walk = context;
+    (void)server;
+    bool may_end = walk->is_believed || walk->options.kind == WALK_DELEGATION;
+    bool is_childs =
+        message != NULL && dns_find(message, DNS_AUTHORITY, walk->own_zone, DNS_SOA, NULL) != NULL;
+    bool is_alias = message != NULL && dns_find(message, DNS_ANSWER, walk->own_zone, DNS_CNAME, NULL) != NULL;
+    if (message == NULL)
+        walk_end(walk, false, failure);
+    else if (!is_childs && !is_alias && message->rcode != DNS_NXDOMAIN && walk->is_believed)
+        take_private(walk);
+    else if (!may_end || (!is_childs && !is_alias && message->rcode != DNS_NXDOMAIN))
+        end_unproven(walk); /* and every server would answer from that zone, whatever is asked */
+    else
+        walk_end(walk, false, is_childs ? NULL : check_parents_word(walk, message, is_alias));
+}
+
+static void ask_parents_word(struct walk *walk, query_done *done) {
+    const struct query_options options = {.is_shared = walk->options.kind != WALK_TARGET,
+                                          .zone = walk->cut->name};
+    if (!transport_query(walk->job, &walk->cut->addresses, walk->own_zone, DNS_DS, &options, done, walk))
+        walk_end(walk, false, "out of memory");
+}
+
+/* May the answers that all servers give be believed, unless the parent denies? */
+static bool can_be_believed(const struct walk *walk, bool is_own) {
+    bool is_unanimous = walk->options.takes_unanimous && walk->failure == NULL;
+    return walk->own_answer != NULL &&
+           (walk->ground != GROUND_SHARED || is_own || is_unanimous || is_providers_own(walk));
+}
+
+void ground_conclude(struct walk *walk) {
+    bool is_own = is_own_ground(walk) && is_own_zone(walk);
+    bool is_from_cache = walk->cut->parent == NULL && *walk->cut->name != '\0';
+    walk->is_believed = can_be_believed(walk, is_own);
+    if (walk->options.kind == WALK_FIRST_CUT) /* a zone that nobody delegated stands in the way as well */
+        take_own_zone(walk, true);
+    else if (walk->word == WORD_BOGUS)
+        walk_end(walk, false, walk->failure);
+    else if (walk->is_believed && is_own && is_from_cache && walk->options.kind == WALK_DELEGATION)
+        walk_restart_above(walk, walk->cut->name); /* who has it now? */
+    else if (walk->word != WORD_OPEN)
+        ask_parents_word(walk, on_parents_word);
+    else if (walk->is_believed)
+        take_private(walk);
+    else
+        end_unproven(walk);
+}
+
+/* --- one server has it --- */
+
+static void ask_others(struct walk *walk) {
+    if (walk_strike(walk))
+        walk_restart(walk);
+    else
+        ground_conclude(walk);
+}
+
+/* Elsewhere than on the provider's servers, where parent and child often share them, it is believed as
+ * resolvers do; but what the customer's own zone depends on is asked of all. */
+static void go_on_by_ground(struct walk *walk) {
+    bool needs_all = walk->ground == GROUND_SHARED || is_final(walk);
+    if (needs_all)
+        ask_others(walk);
+    else
+        ground_conclude(walk);
+}
+
+static void note_pool(struct walk *walk) {
+    enum pool_answer answer = pool_has_address(walk->job->dnscheck, &walk->cut->addresses);
+    if (answer != POOL_UNKNOWN)
+        walk->ground = answer == POOL_YES ? GROUND_SHARED : GROUND_FOREIGN;
+}
+
+static void on_pool(void *context, const char *failure) {
+    struct walk *walk = context;
+    note_pool(walk);
+    if (walk->ground != GROUND_UNKNOWN) {
+        go_on_by_ground(walk);
+        return;
+    }
+    const char *text =
+        arena_printf(walk->job->scratch,
+                     "the addresses of the provider's name servers cannot be found, so nobody can say whose "
+                     "the servers of %s are: %s",
+                     walk->cut->name, failure == NULL ? "their records are not kept" : failure);
+    walk_end(walk, false, text == NULL ? "out of memory" : text);
+}
+
+/* Who is asked for the addresses of the pool cannot wait for them. */
+static bool knows_ground(struct walk *walk) {
+    if (walk->ground == GROUND_UNKNOWN && ground_is_pool(walk))
+        walk->ground = GROUND_SHARED;
+    if (walk->ground == GROUND_UNKNOWN &&
+        (walk->job->begin != NULL || (walk->own_zone != NULL && is_providers_own(walk))))
+        walk->ground = GROUND_FOREIGN;
+    if (walk->ground == GROUND_UNKNOWN)
+        note_pool(walk);
+    return walk->ground != GROUND_UNKNOWN;
+}
+
+static void judge_by_ground(struct walk *walk) {
+    if (walk->options.kind == WALK_FIRST_CUT)
+        ask_others(walk);
+    else if (knows_ground(walk))
+        go_on_by_ground(walk);
+    else if (!pool_learn(walk->job, on_pool, walk))
+        walk_end(walk, false, "out of memory");
+}
+
+/* In a signed zone the proof tells whether anything is delegated; to whom, only the keys. */
+static void on_signed_word(void *context, const struct dns_message *message, const struct dns_server *server,
+                           const char *failure) {
+    struct walk *walk = context;
+    struct dnscheck_job *job = walk->job;
+    const char *reason = NULL;
+    (void)server;
+    if (message == NULL) {
+        walk->word = WORD_BOGUS;
+        walk->failure = failure;
+        judge_by_ground(walk);
+        return;
+    }
+    switch (
+        dnssec_judge_ds(job->scratch, walk->cut->trust, &job->signatures, message, walk->own_zone, &reason)) {
+    case DS_KEYS:
+        walk->word = WORD_OPEN;
+        if (is_final(walk) || !ground_is_pool(walk)) {
+            take_own_zone(walk, false);
+            return;
+        }
+        break;
+    case DS_NO_KEYS:
+    case DS_OPT_OUT:
+        walk->word = WORD_OPEN;
+        break;
+    case DS_NO_DELEGATION:
+        if (strcmp(walk->own_zone, walk->name) == 0) {
+            walk_end(walk, false, NULL);
+            return;
+        }
+        break;
+    case DS_BOGUS:
+        if (dns_find(message, DNS_AUTHORITY, walk->own_zone, DNS_SOA, NULL) == NULL) {
+            walk->word = WORD_BOGUS;
+            walk->failure = bogus(job, reason);
+        }
+        break;
+    }
+    judge_by_ground(walk);
+}
+
+void ground_take_own_answer(struct walk *walk, const struct dns_message *message, const char *zone) {
+    bool is_first = walk->own_zone == NULL;
+    if (is_first || walk->own_answer == NULL) {
+        walk->own_zone = zone;
+        walk->own_answer = message;
+        walk->own_server = walk->at < 0 ? "?" : walk->cut->addresses.items[walk->at].name;
+    }
+    bool is_signed = walk->cut->trust != NULL && walk->cut->trust->is_secure;
+    if (!is_first)
+        ask_others(walk);
+    else if (is_signed && walk->options.kind != WALK_FIRST_CUT)
+        ask_parents_word(walk, on_signed_word);
+    else
+        judge_by_ground(walk);
+}
+
+/* --- a referral that leaps --- */
+
+struct leap {
+    struct walk *walk;
+    const struct dns_message *message;
+    const char *owner;
+};
+
+static void judge_leap(struct leap *leap, const char *failure) {
+    struct walk *walk = leap->walk;
+    static const char is_unclear[] =
+        "a name server of a zone on the way shows a delegation, but answers no question about names above it";
+    if (walk->ground == GROUND_FOREIGN) {
+        walk_take_cut(walk, leap->message, DNS_AUTHORITY, leap->owner, false);
+        return;
+    }
+    walk->failure = failure != NULL ? failure : is_unclear;
+    if (walk_strike(walk))
+        walk_restart(walk);
+    else if (walk->own_zone != NULL)
+        ground_conclude(walk);
+    else
+        walk_end(walk, false, walk->failure);
+}
+
+static void on_pool_for_leap(void *context, const char *failure) {
+    struct leap *leap = context;
+    note_pool(leap->walk);
+    judge_leap(leap, failure);
+}
+
+void ground_take_leap(struct walk *walk, const struct dns_message *message, const char *owner) {
+    struct leap *leap = arena_alloc(walk->job->scratch, sizeof *leap);
+    if (leap == NULL) {
+        walk_end(walk, false, "out of memory");
+        return;
+    }
+    *leap = (struct leap){walk, message, owner};
+    if (knows_ground(walk))
+        judge_leap(leap, NULL);
+    else if (!pool_learn(walk->job, on_pool_for_leap, leap))
+        walk_end(walk, false, "out of memory");
+}

@@ -1,0 +1,158 @@
+/* Addresses of name servers: those that came with a referral, and looking for the others. */
+#include "internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void cut_add_address(struct cut *cut, const char *server, int family, const uint8_t *bytes, uint16_t port) {
+    if (cut->addresses.count == ADDRESSES_MAX)
+        return;
+    struct dns_server *out = &cut->addresses.items[cut->addresses.count++];
+    *out = (struct dns_server){.name = server};
+    if (family == AF_INET) {
+        out->address.v4.sin_family = AF_INET;
+        out->address.v4.sin_port = htons(port);
+        memcpy(&out->address.v4.sin_addr, bytes, 4);
+    } else {
+        out->address.v6.sin6_family = AF_INET6;
+        out->address.v6.sin6_port = htons(port);
+        memcpy(&out->address.v6.sin6_addr, bytes, 16);
+    }
+}
+
+static bool has_address(const struct cut *cut, const char *server) {
+    for (size_t i = 0; i < cut->addresses.count; i++)
+        if (cut->addresses.items[i].name == server)
+            return true;
+    return false;
+}
+
+struct completion {
+    struct dnscheck_job *job;
+    struct cut *cut;
+    size_t next;
+    unsigned depth, pending;
+    bool lacks_glue, is_private;
+    struct cut host; /* what is found of the current server, kept in the cache as "@host" */
+    uint32_t ttl;
+    const char *failure;
+    addresses_done *done;
+    void *context;
+};
+
+static void complete_next(struct completion *completion);
+
+static void use_host(struct completion *completion, const struct cut *host) {
+    char *server = completion->cut->servers[completion->next];
+    for (size_t i = 0; i < host->addresses.count; i++) {
+        struct dns_server copy = host->addresses.items[i];
+        copy.name = server;
+        if (completion->cut->addresses.count < ADDRESSES_MAX)
+            completion->cut->addresses.items[completion->cut->addresses.count++] = copy;
+    }
+}
+
+static void on_host_address(void *context, const struct lookup_result *result) {
+    struct completion *completion = context;
+    for (size_t i = 0; result->failure == NULL && i < result->count; i++) {
+        const struct dns_record *record = result->records[i];
+        cut_add_address(&completion->host, completion->host.name, record->type == DNS_A ? AF_INET : AF_INET6,
+                        record->address, completion->job->dnscheck->settings.port);
+        completion->ttl = record->ttl < completion->ttl ? record->ttl : completion->ttl;
+    }
+    if (result->failure != NULL)
+        completion->failure = result->failure;
+    if (--completion->pending > 0)
+        return;
+    if (completion->host.addresses.count > 0 && !completion->is_private)
+        referral_cache_put(completion->job->dnscheck->cache, &completion->host, completion->ttl);
+    use_host(completion, &completion->host);
+    completion->next++;
+    complete_next(completion);
+}
+
+static void ask_for_host(struct completion *completion, const struct cut *cut,
+                         const struct dns_server *server) {
+    struct dnscheck_job *job = completion->job;
+    const char *host = completion->cut->servers[completion->next];
+    completion->pending = 2;
+    completion->is_private = cut->is_private;
+    if (!lookup_start(job, NULL, cut, server, host, DNS_A, on_host_address, completion) ||
+        !lookup_start(job, NULL, cut, server, host, DNS_AAAA, on_host_address, completion))
+        completion->done(completion->context, NULL, "out of memory");
+}
+
+static void on_host_cut(void *context, const struct walk_result *result) {
+    struct completion *completion = context;
+    const char *failure = result->failure;
+    if (result->cut == NULL || result->is_nxdomain || result->cut->addresses.count == 0) {
+        completion->failure = failure != NULL ? failure : "a name server's name does not exist";
+        completion->next++;
+        complete_next(completion);
+        return;
+    }
+    ask_for_host(completion, result->cut, result->server);
+}
+
+/* A server that answers for parent and child alike need not add addresses to the child's NS set. */
+static void ask_parent_for_host(struct completion *completion) {
+    struct cut *cut = arena_copy(completion->job->scratch, completion->cut, sizeof *cut);
+    if (cut == NULL) {
+        completion->done(completion->context, NULL, "out of memory");
+        return;
+    }
+    cut->addresses = completion->cut->parent->addresses;
+    ask_for_host(completion, cut, NULL);
+}
+
+static void complete_next(struct completion *completion) {
+    struct cut *cut = completion->cut;
+    struct dnscheck_job *job = completion->job;
+    for (; completion->next < cut->server_count; completion->next++) {
+        const char *server = cut->servers[completion->next];
+        char key[DNS_NAME_MAX + 1];
+        if (has_address(cut, server))
+            continue;
+        snprintf(key, sizeof key, "@%s", server);
+        const struct cut *known =
+            strlen(key) < DNS_NAME_MAX ? referral_cache_find(job->dnscheck->cache, key) : NULL;
+        if (known != NULL) {
+            use_host(completion, known);
+            continue;
+        }
+        if (completion->lacks_glue && !cut->is_own_answer) {
+            completion->failure = "name servers inside their own zone, for which the zone above has no glue";
+            break;
+        }
+        if (job->hosts_left == 0) {
+            completion->failure = "more name servers without addresses than a check looks for";
+            break;
+        }
+        job->hosts_left--;
+        completion->host = (struct cut){.server_count = 0};
+        snprintf(completion->host.name, sizeof completion->host.name, "@%.252s", server);
+        completion->ttl = job->dnscheck->settings.referral_max_ttl;
+        const struct walk_options options = {.kind = WALK_CACHED, .depth = completion->depth};
+        if (completion->lacks_glue)
+            ask_parent_for_host(completion);
+        else if (!walk_find_cut(job, server, &options, on_host_cut, completion))
+            completion->done(completion->context, NULL, "out of memory");
+        return;
+    }
+    completion->done(completion->context, cut, completion->failure);
+}
+
+bool walk_complete_addresses(struct dnscheck_job *job, struct cut *cut, unsigned depth, addresses_done *done,
+                             void *context) {
+    struct completion *completion = arena_alloc(job->scratch, sizeof *completion);
+    if (completion == NULL)
+        return false;
+    completion->job = job;
+    completion->cut = cut;
+    completion->depth = depth;
+    completion->lacks_glue = cut_lacks_glue(cut);
+    completion->done = done;
+    completion->context = context;
+    complete_next(completion);
+    return true;
+}

@@ -1,0 +1,65 @@
+/* A walk under way: what walk.c, which goes down from cut to cut, and ground.c, which judges answers that
+ * show no delegation, have in common. */
+#pragma once
+
+#include "internal.h"
+
+enum ground { GROUND_UNKNOWN, GROUND_SHARED, GROUND_FOREIGN };
+
+/* What a signed parent says of a child that its servers have as well. */
+enum parents_word {
+    WORD_NONE, /* nothing yet */
+    WORD_OPEN, /* it may be delegated, to whomever */
+    WORD_BOGUS
+};
+
+struct walk {
+    struct dnscheck_job *job;
+    char name[DNS_NAME_MAX];
+    struct walk_options options;
+    struct cut *cut;
+    uint32_t ttl; /* of the cut */
+    walk_done *done;
+    void *context;
+
+    /* The way below the cut. One server is asked all the way, for each may have other zones than the next:
+     * asked of several in turn, the zone that one denies and the other has would be passed unseen. */
+    unsigned labels;     /* below the cut that the next query asks for */
+    unsigned clear;      /* so many of them are no zone of their own at the server that is asked */
+    bool is_relaxed;     /* the whole name is asked for: a server fell over a shortened one (RFC 9156 3) */
+    bool all_choke;      /* every server fell over it */
+    uint32_t left;       /* addresses of the cut that may still be asked, a bit each */
+    int at;              /* the one that is asked; -1: the first of `left` that answers */
+    const char *failure; /* of one that was asked */
+
+    /* A zone below the cut that servers of the cut have without a word about a delegation (ground.c). */
+    enum ground ground;
+    const char *own_zone, *own_server;    /* NULL: none was met */
+    const struct dns_message *own_answer; /* NULL: without name servers */
+    enum parents_word word;
+    bool is_believed; /* unless the parent denies */
+};
+
+/* The failure where every server has a zone that nobody is shown to have delegated. */
+extern const char walk_hidden[];
+
+/* --- walk.c --- */
+void walk_end(struct walk *walk, bool is_nxdomain, const char *failure);
+void walk_take_cut(struct walk *walk, const struct dns_message *message, enum dns_section section,
+                   const char *owner, bool is_private);
+/* Asks all servers of the cut again, but for those that were struck off. */
+void walk_restart(struct walk *walk);
+/* From above `name`, past what is cached of it and below. */
+void walk_restart_above(struct walk *walk, const char *name);
+/* The server that is asked is asked no more; true where others are left. */
+bool walk_strike(struct walk *walk);
+
+/* --- ground.c --- */
+/* The server answers from a zone of its own: `message` is NULL where that names no servers. */
+void ground_take_own_answer(struct walk *walk, const struct dns_message *message, const char *zone);
+/* A referral past names that the server was not asked about, among which it may have a zone. */
+void ground_take_leap(struct walk *walk, const struct dns_message *message, const char *owner);
+/* None of the servers that were not asked yet answers. */
+void ground_conclude(struct walk *walk);
+/* By name alone. */
+bool ground_is_pool(const struct walk *walk);
