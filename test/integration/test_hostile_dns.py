@@ -248,6 +248,123 @@ def a_referral_by_a_zone_that_nobody_delegated_below_another_customers(world):
         www.a.deep.shop.test. A 203.0.113.9"""))
 
 
+def add_vanity_parent(world, *servers):
+    """shop.test with names of its own for name servers of the pool."""
+    for zone in (world.tld, world.shop):
+        zone.remove("shop.test.", "NS")
+        for at in servers:
+            zone.add(f"shop.test. NS ns{at}.shop.test.").add(f"ns{at}.shop.test. A 127.66.0.1{at}")
+
+
+@scenario("failed", "hidden", pool=POOL, **DEEP)
+def a_zone_below_anothers_whose_name_servers_are_the_pools_by_address(world):
+    add_vanity_parent(world, 1, 2)
+    add_deep(world, 11, 12, is_delegated=False)
+
+
+@scenario("failed", "walk-failed", pool=OURS + ",ns1.silent.test", says="addresses of the provider's name servers", **DEEP)
+def a_zone_below_anothers_while_the_addresses_of_the_pool_are_unknown(world):
+    world.tld.add("silent.test. NS ns.silent.test.").add("ns.silent.test. A 127.66.0.29")
+    add_vanity_parent(world, 1, 2)
+    add_deep(world, 11, 12, is_delegated=False)
+
+
+@scenario("ok", "proxied", servers="ns3.provider.test", pool=POOL, **DEEP)
+def a_delegation_that_only_one_server_of_the_zone_above_can_show(world):
+    """The other one has the zone as well, and answers from it."""
+    add_deep(world, 12, 13, name_servers=("ns3.provider.test.",))
+
+
+@scenario("refused", "does-not-exist", pool=POOL, **DEEP)
+def a_zone_that_one_server_of_the_zone_above_has_and_the_other_denies(world):
+    add_deep(world, 12, is_delegated=False)
+    world.shop.remove("deep.shop.test.")
+
+
+LEAP = {"zone": "y.app.shop.test", "names": ("www.y.app.shop.test",), "servers": "ns3.provider.test", "pool": POOL}
+
+
+def add_leap(world):
+    """app.shop.test, which nobody delegated, is on ns2 and refers y.app.shop.test to ns3."""
+    app = Zone("app.shop.test.", "app.shop.test. NS ns2.provider.test.\ny.app.shop.test. NS ns3.provider.test.")
+    world.ns2.zones.append(app)
+    below(world, 13, origin="y.app.shop.test.", name_servers=("ns3.provider.test.",))
+
+
+@scenario("refused", "not-delegated", **LEAP)
+def a_zone_to_which_a_hidden_zone_refers_beside_an_empty_non_terminal(world):
+    add_leap(world)
+    world.shop.add("x.app.shop.test. A 203.0.113.5").add("y.app.shop.test. A 203.0.113.5")
+
+
+@scenario("refused", "does-not-exist", **LEAP)
+def a_zone_to_which_a_hidden_zone_refers_although_the_first_server_denies_it_all(world):
+    add_leap(world)
+
+
+@scenario("failed", "walk-failed", **LEAP)
+def a_zone_to_which_a_hidden_zone_refers_where_servers_choke_on_the_labels_between(world):
+    add_leap(world)
+    world.ns1.listens = False
+
+    def choke(query, wire, transport, server):
+        if query.question[0].name == name("app.shop.test."):
+            answer = server.resolve(query)
+            answer.rcode, answer.answer, answer.authority = dns.rcode.SERVFAIL, [], []
+            return [answer.to_wire()]
+        return None
+
+    world.hook(choke, 12)
+
+
+@scenario("refused", "sub-zone")
+def a_zone_that_one_of_the_own_servers_has_at_the_name(world):
+    """Nobody delegated it. Whichever server is asked first, the other one's answer must not be taken for the name's."""
+    for server in world.at(11, 12):
+        server.zones.append(Zone("www.shop.test.", "www.shop.test. NS ns3.provider.test.\nwww.shop.test. A 203.0.113.77"))
+
+
+@scenario("refused", "gray")
+def a_hidden_zone_at_a_name_server_without_glue(world):
+    """ns2 has a zone ns1.provider.test that sends everybody to a server of its owner's; the true shop is gray."""
+    def without_glue(answer, query):
+        answer.additional = []
+
+    world.hook(edit(without_glue, names=["shop.test."]), 2, 3)
+    world.shop.remove("www.shop.test.").add("www.shop.test. A 198.51.100.7")
+    world.ns2.zones.append(Zone("ns1.provider.test.", """ns1.provider.test. NS ns3.provider.test.
+        ns1.provider.test. A 127.66.0.13"""))
+    evil = Zone("shop.test.", "shop.test. NS ns1.provider.test.\nwww.shop.test. A 203.0.113.66")
+    world.at(13)[0].zones = [world.provider, evil]
+
+
+@scenario("refused", "reserved", zone="provider.test", names=("www.provider.test",), pool=POOL)
+def a_zone_above_a_name_server_of_the_pool(world):
+    world.provider.add("www.provider.test. A 203.0.113.5")
+
+
+@scenario("ok", "proxied")
+def an_alias_into_a_zone_below_another_customers_on_the_same_servers(world):
+    """Where visitors are sent matters, not whose zones are on the way."""
+    world.shop.remove("www.shop.test.").add("www.shop.test. CNAME www.cdn.blog.test.")
+    world.tld.add("blog.test. NS ns1.provider.test.").add("blog.test. NS ns2.provider.test.")
+    blog = Zone("blog.test.", "\n".join(f"{zone}. NS {server}" for zone in ("blog.test", "cdn.blog.test")
+                                        for server in OUR_PAIR))
+    for server in (world.ns1, world.ns2):
+        server.zones.append(blog)
+    below(world, 11, 12, origin="cdn.blog.test.")
+
+
+@scenario("failed", "txt-failed", txt="token")
+def an_alias_of_the_dns_01_record_into_a_zone_that_nobody_delegated(world):
+    world.shop.add("_acme-challenge.www.shop.test. CNAME www.cdn.blog.test.")
+    world.tld.add("blog.test. NS ns1.provider.test.").add("blog.test. NS ns2.provider.test.")
+    blog = Zone("blog.test.", "\n".join([f"blog.test. NS {server}" for server in OUR_PAIR] + ['cdn.blog.test. TXT "x"']))
+    for server in (world.ns1, world.ns2):
+        server.zones.append(blog)
+    below(world, 11, 12, origin="cdn.blog.test.").add('www.cdn.blog.test. TXT "token"')
+
+
 @scenario("ok", "proxied")
 def glueless_name_servers(world):
     world.tld.remove("ns1.provider.test.", "A").remove("ns2.provider.test.", "A")
