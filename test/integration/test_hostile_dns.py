@@ -183,7 +183,7 @@ def parent_and_child_on_one_server(world):
         server.zones += [world.shop]
 
 
-@scenario("ok", "proxied", own=OWN, **DEEP)
+@scenario("ok", "proxied", own=OWN, caa="strict", **DEEP)
 def a_zone_below_a_zone(world):
     for rr in ("deep.shop.test. NS ns1.provider.test.", "deep.shop.test. NS ns2.provider.test."):
         world.shop.add(rr)
