@@ -7,7 +7,8 @@
 #include "originca/store.h"
 
 /* The pool in the order of preference for this (zone, customer): by a keyed hash, so nobody can choose or
- * foresee another customer's name servers. ERROR_INVALID for a zone at, above or below a name server of the pool. */
+ * foresee another customer's name servers. ERROR_INVALID for a zone at, above or below a name server of the
+ * pool. */
 bool zones_order_name_servers(struct arena *arena, const struct config *config, const struct secrets *secrets,
                               const char *zone, const char *customer, struct store_name_server_pool *out,
                               struct error *error) MUST_CHECK;
@@ -22,6 +23,9 @@ const char *zones_advice(struct arena *arena, const struct store_zone *zone,
 
 /* The question that the check of a zone asks. */
 struct dnscheck_zone zones_asked(const struct store_zone *zone);
+/* Of a zone that is about to be added; `above` is the closest of the same customer, with id NULL: none. */
+bool zones_asked_of_new(struct arena *arena, const char *name, const struct store_zone *above,
+                        struct dnscheck_zone *out, struct error *error) MUST_CHECK;
 /* Builds the DNS check of these names; zones[i] is the zone of names[i] and may repeat. */
 bool zones_build_check(struct arena *arena, const struct store_zone *zones, const char *const *names,
                        const char *const *txt_values, size_t count, struct dnscheck_request *out,

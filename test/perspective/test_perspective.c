@@ -175,8 +175,13 @@ static void impossible_lengths_end_it(void **state) {
 
 static const char *const servers[] = {"ns1.provider.test", "ns2.provider.test"};
 static const char *const own_above[] = {"above.test=ns1.provider.test,ns3.provider.test"};
-static const struct dnscheck_zone asked_zones[] = {{"shop.test", servers, 2, own_above, 1},
-                                                   {"blog.test", servers, 1, NULL, 0}};
+static const struct dnscheck_zone asked_zones[] = {
+    {.name = "shop.test",
+     .name_servers = servers,
+     .name_server_count = 2,
+     .own_above = own_above,
+     .own_above_count = 1},
+    {.name = "blog.test", .name_servers = servers, .name_server_count = 1}};
 static const struct dnscheck_name names[] = {{"www.shop.test", 0, NULL}, {"*.shop.test", 0, "token"}};
 
 static void a_request_arrives_as_it_was_sent(void **state) {
