@@ -185,4 +185,8 @@ void config_check(const struct config *config, struct config_complaints *complai
         config_complain(
             complaints, 0, "signer", "evidence_max_age_seconds",
             "is less than acme.recheck_after_seconds: the signer would refuse what workers hold for fresh");
+    if (config->signer_not_before_max_ahead_hours < config->not_before_max_ahead_hours)
+        config_complain(
+            complaints, 0, "signer", "signer_not_before_max_ahead_hours",
+            "is less than acme.not_before_max_ahead_hours: the signer would refuse what orders may ask for");
 }

@@ -63,6 +63,8 @@ const struct setting config_settings[] = {
     {"acme", "caa_identities", SETTING_STRINGS, AT(caa_identities), 0, NULL, 0, 0,
      "names in the directory (RFC 8659)"},
     NUMBER("acme", max_names, "100", 1, 1000, "names in one order"),
+    NUMBER("acme", not_before_max_ahead_hours, "24", 0, 8760,
+           "how far ahead of now an order's notBefore may lie"),
     NUMBER("acme", max_contacts, "10", 0, 100, "contacts of one account"),
     NUMBER("acme", nonce_lifetime_seconds, "86400", 60, 604800, "how long an unspent nonce is accepted"),
     NUMBER("acme", order_lifetime_seconds, "604800", 60, 31536000,
@@ -228,6 +230,8 @@ const struct setting config_settings[] = {
     NUMBER("signer", clock_jump_seconds, "300", 1, 86400, "no signing when the wall clock jumped by more"),
     NUMBER("signer", evidence_max_age_seconds, "180", 1, 86400,
            "oldest proof of ownership the signer accepts"),
+    NUMBER("signer", signer_not_before_max_ahead_hours, "24", 0, 8760,
+           "how far ahead of now the signer dates a certificate, whatever a worker asks for"),
 
     {"issuer", "key_uri", SETTING_STRING, ISSUER(key_uri), 0, NULL, 0, 0,
      "PKCS#11 URI of the private key; required"},

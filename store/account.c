@@ -207,41 +207,26 @@ void store_list_account_orders(struct store *store, struct arena *arena, const c
     call_send(call);
 }
 
-/* The score of a held name is the end of its authorization. */
 static bool parse_holds(struct store_call *call, struct redisReply *const *items, size_t count,
                         struct error *error) {
-    size_t names = *(size_t *)call->extra;
-    int64_t now = clock_wall_ms() / 1000;
-    bool holds = true;
-    if (count != 1 || !reply_is_array(items[0], names, error))
-        return false;
-    for (size_t i = 0; i < names && holds; i++) {
-        int64_t ends = 0;
-        if (items[0]->element[i]->type == REDIS_REPLY_NIL)
-            holds = false;
-        else if (!reply_number(items[0]->element[i], &ends, error))
-            return false;
-        holds = holds && ends > now;
-    }
-    *(bool *)call->out = holds;
+    int64_t holds = 0;
+    if (count != 1 || !reply_number(items[0], &holds, error))
+        return error_set(error, ERROR_INTERNAL, "Redis did not say whether the account holds the names");
+    *(bool *)call->out = holds == 1;
     return true;
 }
 
 void store_account_holds_names(struct store *store, const char *account_id, const char *const *names,
                                size_t count, bool *holds, store_done *done, void *context) {
-    struct store_call *call = call_new(store, SCRIPT_NONE, NULL, parse_holds, holds, done, context);
+    struct store_call *call = call_new(store, SCRIPT_HOLDS_NAMES, NULL, parse_holds, holds, done, context);
     if (call == NULL)
         return;
-    char *key = arena_printf(call->own, "account-names:%s", account_id);
-    call->extra = arena_copy(call->own, &count, sizeof count);
     *holds = false;
-    if (key == NULL || call->extra == NULL || count == 0) {
-        call_refuse(call, count == 0 ? ERROR_INVALID : ERROR_INTERNAL,
-                    count == 0 ? "no names were given" : "out of memory");
+    if (count == 0) {
+        call_refuse(call, ERROR_INVALID, "no names were given");
         return;
     }
-    call_add(call, "ZMSCORE");
-    call_add(call, key);
+    call_add(call, account_id);
     for (size_t i = 0; i < count; i++)
         call_add(call, names[i]);
     call_send(call);

@@ -20,6 +20,7 @@ bool certificate_read(struct arena *arena, const struct redisReply *id, const st
         {"issued", FIELD_TIME, offsetof(struct store_certificate, issued_at), NULL},
         {"revoked", FIELD_TIME, offsetof(struct store_certificate, revoked_at), NULL},
         {"reason", FIELD_UINT32, offsetof(struct store_certificate, reason), NULL},
+        {"by", FIELD_TEXT, offsetof(struct store_certificate, by), NULL},
         {"replaced_by", FIELD_TEXT, offsetof(struct store_certificate, replaced_by), NULL},
         {"request", FIELD_TEXT, offsetof(struct store_certificate, request), NULL},
     };
@@ -80,8 +81,8 @@ static bool parse_key_status(struct store_call *call, struct redisReply *const *
     return true;
 }
 
-void store_key_status(struct store *store, const char *spki_sha256, bool *is_blocked, bool *is_account_key,
-                      store_done *done, void *context) {
+void store_key_status(struct store *store, const char *spki_sha256, const char *customer, const char *account,
+                      bool *is_blocked, bool *is_account_key, store_done *done, void *context) {
     const struct key_status places = {is_blocked, is_account_key};
     struct store_call *call = call_new(store, SCRIPT_KEY_STATUS, NULL, parse_key_status, NULL, done, context);
     if (call == NULL)
@@ -92,6 +93,8 @@ void store_key_status(struct store *store, const char *spki_sha256, bool *is_blo
         return;
     }
     call_add(call, spki_sha256);
+    call_add(call, customer);
+    call_add(call, account);
     call_send(call);
 }
 

@@ -29,6 +29,7 @@ static const struct store_field order_fields[] = {
     {"csr", FIELD_TEXT, offsetof(struct order_hash, order.csr_sha256), NULL},
     {"origin", FIELD_TEXT, offsetof(struct order_hash, order.origin), NULL},
     {"request", FIELD_TEXT, offsetof(struct order_hash, order.request), NULL},
+    {"key", FIELD_TEXT, offsetof(struct order_hash, order.api_key), NULL},
     {"created", FIELD_TIME, offsetof(struct order_hash, order.created_at), NULL},
     {"expires", FIELD_TIME, offsetof(struct order_hash, order.expires_at), NULL},
     {"checked", FIELD_TIME, offsetof(struct order_hash, order.checked_at), NULL},

@@ -93,6 +93,7 @@ static bool add_fields(struct store_call *call, const struct store_order *order,
     add_pair(call, "error", order->error);
     add_pair(call, "origin", order->origin);
     add_pair(call, "request", order->request);
+    add_pair(call, "key", order->api_key);
     add_time(call, "created", order->created_at != 0 ? order->created_at : clock_wall_ms() / 1000);
     add_time(call, "expires", order->expires_at);
     add_time(call, "checked", order->checked_at);
@@ -108,8 +109,9 @@ static bool add_fields(struct store_call *call, const struct store_order *order,
     return true;
 }
 
-/* The names whose authorization is valid from the start: the account holds them. */
-static void add_held_names(struct store_call *call, const struct store_order *order) {
+/* The names whose authorization is valid from the start, each with the zone it was proven in: the account
+ * holds them. */
+static bool add_held_names(struct store_call *call, const struct store_order *order) {
     size_t held = 0;
     for (size_t i = 0; i < order->authorization_count; i++)
         if (order->status != ORDER_REFUSED && order->authorizations[i].status == AUTHORIZATION_VALID)
@@ -118,9 +120,14 @@ static void add_held_names(struct store_call *call, const struct store_order *or
     for (size_t i = 0; held > 0 && i < order->authorization_count; i++) {
         if (order->authorizations[i].status != AUTHORIZATION_VALID)
             continue;
-        call_add(call, order->authorizations[i].name);
+        char *name =
+            arena_printf(call->own, "%s %s", order->authorizations[i].name, order->authorizations[i].zone);
+        if (name == NULL)
+            return false;
+        call_add(call, name);
         call_add_number(call, order->authorizations[i].expires_at);
     }
+    return true;
 }
 
 static void create(struct store_call *call, const struct config *config, const struct store_order *order,
@@ -143,8 +150,8 @@ static void create(struct store_call *call, const struct config *config, const s
     call_add_number(call, config->max_refused_per_customer);
     call_add(call, retry_hash);
     call_add_number(call, seconds);
-    add_held_names(call, order);
-    if (!add_fields(call, order, &zones)) {
+    call_add_number(call, strcmp(config->moved_zone_certificates, "withdraw") == 0);
+    if (!add_held_names(call, order) || !add_fields(call, order, &zones)) {
         call_refuse(call, ERROR_INTERNAL, "out of memory");
         return;
     }

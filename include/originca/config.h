@@ -104,6 +104,7 @@ struct config {
     char *terms_of_service, *website;
     struct config_strings caa_identities;
     uint32_t max_names; /* per order */
+    uint32_t not_before_max_ahead_hours;
     uint32_t nonce_lifetime_seconds, order_lifetime_seconds, authorization_lifetime_seconds;
     uint32_t refused_retention_seconds, account_idle_seconds, certificate_retention_seconds,
         evidence_retention_seconds;
@@ -174,6 +175,7 @@ struct config {
     uint32_t signer_threads, ledger_segment_bytes;
     uint32_t claim_timeout_seconds, signer_timeout_ms;
     uint32_t backdate_seconds, clock_jump_seconds, evidence_max_age_seconds;
+    uint32_t signer_not_before_max_ahead_hours;
 };
 
 /* Where it fails, every mistake has been printed to `complaints`, one a line; NULL drops them. */

@@ -54,13 +54,11 @@ struct signer_certificate {
     uint64_t intent_sequence, issued_sequence; /* ledger records, for the fence */
 };
 
-#define REASON_KEY_COMPROMISE 1 /* RFC 5280 5.3.1 */
-
 struct signer_revocation { /* input and result of signer_revoke */
     uint8_t serial[SERIAL_BYTES];
     const char *issuer;
     uint32_t reason;         /* RFC 5280 5.3.1: 0,1,3,4,5,9 */
-    const char *by;          /* "account:ID", "certificate-key", "admin", "recovery" */
+    const char *by;          /* revocation.h */
     time_t revoked_at;       /* out: of the first revocation when it was revoked before */
     uint64_t sequence;       /* out */
     bool was_revoked_before; /* out */

@@ -301,13 +301,15 @@ struct store_order {
     const char *csr_sha256; /* hex, of the finalize that claimed it; "" */
     const char *origin;     /* "acme", "rest", "admin" */
     const char *request; /* of REST: JSON of what was asked; the certificate keeps it. NULL and "" are none */
+    const char *api_key; /* of REST: the key's id; the order ends with it. NULL and "" are none */
     time_t created_at, expires_at, checked_at; /* checked_at: the oldest proof it rests on */
 };
 /* `order->id` is set by the caller (store_new_order_id), so repeating the call after ERROR_UNKNOWN is safe.
- * Checks in the script: account still valid; each zone still exists, is the customer's and is not paused
- * (ERROR_REFUSED); `replaces_serial` not replaced by another live order (ERROR_CONFLICT). Stores evidence
- * beside it. An order with status ORDER_REFUSED is a kept attempt: it never changes and is capped per
- * customer. */
+ * Checks in the script: account and API key may still act, and the names are still the customer's by these
+ * zones (doc/rights.md; ERROR_REFUSED); `replaces_serial` not replaced by another live order
+ * (ERROR_CONFLICT). Stores evidence beside it. The check behind a ready order makes zones active that wait
+ * for it. An order with status ORDER_REFUSED is a kept attempt: it never changes and is capped per customer.
+ */
 char *store_new_order_id(struct arena *);
 void store_create_order(struct store *, const struct store_order *, const char *evidence, store_done *,
                         void *);
@@ -338,12 +340,13 @@ struct store_authorization_change {
 };
 void store_change_authorization(struct store *, struct arena *, const struct store_authorization_change *,
                                 struct store_order *out, store_done *, void *);
-/* A check at finalize that held: newer checked_at and evidence. */
+/* A check at finalize that held: newer checked_at and evidence; its zones become active where they wait. */
 void store_record_recheck(struct store *, const char *order_id, time_t checked_at, const char *evidence,
                           store_done *, void *);
-/* ready -> processing with this attempt; exactly one winner. Checks account, zones and expiry again, and that
- * `spki_sha256` (hex) is no account key and not blocked (ERROR_REFUSED, each). ERROR_CONFLICT: not ready,
- * expired, or the attempt was released before. `out` is the order as it is, in each case. */
+/* ready -> processing with this attempt; exactly one winner. Checks the rights of store_create_order and
+ * expiry again, and that `spki_sha256` (hex) is no account key and not blocked (ERROR_REFUSED, each).
+ * ERROR_CONFLICT: not ready, expired, or the attempt was released before. `out` is the order as it is, in
+ * each case. */
 void store_claim_order(struct store *, struct arena *, const char *order_id, const char *attempt,
                        int64_t claimed_at_ms, const char *csr_sha256, const char *spki_sha256,
                        struct store_order *out, store_done *, void *);
@@ -361,7 +364,8 @@ struct store_attempt_list {
 };
 void store_stale_attempts(struct store *, struct arena *, int64_t older_than_ms, uint32_t limit,
                           struct store_attempt_list *out, store_done *, void *);
-/* Does the account hold a valid, unexpired authorization for each canonical name? */
+/* Does the account hold, for each canonical name, a valid, unexpired authorization that still gives a right
+ * to it: no other customer's active zone has the name by now (doc/rights.md)? */
 void store_account_holds_names(struct store *, const char *account_id, const char *const *names, size_t count,
                                bool *holds, store_done *, void *);
 struct store_order_filter {
@@ -399,13 +403,14 @@ struct store_certificate {
     time_t not_before, not_after, issued_at;
     time_t revoked_at;
     uint32_t reason;
+    const char *by;          /* who revoked it (doc/ledger.md), or "" */
     const char *replaced_by; /* order id, or "" */
     const char *request; /* of REST: JSON of what was asked, or ""; the order's, where a commit gives it */
 };
 /* Commit: certificate + order valid + indexes + edge event + ledger sequences applied, only if the order is
- * still this attempt's (or attempt_of_valid equals: repeated call) and account and zones are still good: else
- * ERROR_CONFLICT with the reason, and the caller revokes: the certificate is known as void meanwhile, and its
- * revocation frees the order. */
+ * still this attempt's (or attempt_of_valid equals: repeated call) and the rights of the order still hold:
+ * else ERROR_CONFLICT with the reason, and the caller revokes: the certificate is known as void meanwhile,
+ * and its revocation frees the order. */
 struct store_ledger_mark {
     const char *host;
     const uint64_t *sequences;
@@ -415,13 +420,14 @@ void store_commit_certificate(struct store *, const struct store_certificate *, 
                               const struct store_ledger_mark *, store_done *, void *);
 void store_load_certificate(struct store *, struct arena *, const char *serial_hex,
                             struct store_certificate *out, store_done *, void *);
-/* Set once: a second call keeps time and reason (only keyCompromise may replace another reason) and succeeds.
- * keyCompromise blocks the key. Adds the edge event. */
+/* Set once: a second call keeps time and reason (only what says more of the key replaces it, revocation.h)
+ * and succeeds. keyCompromise blocks the key for those that `by` speaks for. Adds the edge event. */
 void store_revoke_certificate(struct store *, const char *serial_hex, time_t revoked_at, uint32_t reason,
                               const char *by, const struct store_ledger_mark *, store_done *, void *);
-/* Is this key (hex SHA-256 of SPKI) blocked by a keyCompromise revocation, or an account key? */
-void store_key_status(struct store *, const char *spki_sha256, bool *is_blocked, bool *is_account_key,
-                      store_done *, void *);
+/* Is this key (hex SHA-256 of SPKI) blocked by a keyCompromise revocation, for everybody or for this customer
+ * ("": for this account), or an account key? */
+void store_key_status(struct store *, const char *spki_sha256, const char *customer, const char *account,
+                      bool *is_blocked, bool *is_account_key, store_done *, void *);
 struct store_certificate_filter {
     const char *zone, *customer;
     int status; /* or -1 */

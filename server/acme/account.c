@@ -181,8 +181,7 @@ static enum step_result verify_binding(struct operation *operation) {
 static void note_created(void *context, const struct error *error) {
     struct operation *operation = context;
     if (error != NULL && error->code == ERROR_REFUSED) {
-        acme_refuse(operation, 400, "badPublicKey",
-                    "This key is the key of a certificate; use another one for the account");
+        acme_refuse(operation, 400, "badPublicKey", "This key cannot be an account's: %s", error->message);
         operation_fail(operation, NULL);
         return;
     }

@@ -45,12 +45,17 @@ static enum step_result load_order(struct operation *operation) {
 
 static enum step_result check_order(struct operation *operation) {
     struct finalize_state *state = operation->state;
+    uint32_t hours = operation->worker->config->not_before_max_ahead_hours;
     if (state->order.status == ORDER_REFUSED || strcmp(state->order.account, state->post.account.id) != 0)
         return acme_refuse_absent(operation);
-    /* The signer dates no certificate back by more; told before the order is claimed. */
+    /* The signer dates no certificate back by more; and the bound ahead may have been lowered. Told before
+     * the order is claimed. */
     if (state->order.not_before != 0 && state->order.not_before < time(NULL) - NOT_BEFORE_BACK_S)
         return acme_refuse(operation, 403, "orderNotReady",
                            "The order's notBefore lies too far back by now; make a new order");
+    if (state->order.not_before > time(NULL) + (time_t)hours * 3600)
+        return acme_refuse(operation, 403, "orderNotReady",
+                           "The order's notBefore lies more than %u hours ahead; make a new order", hours);
     return STEP_DONE;
 }
 

@@ -138,10 +138,12 @@ static enum step_result read_profile(struct operation *operation) {
                            "There is no profile \"%.60s\"; the directory lists them in meta.profiles",
                            order->profile);
     time_t start = order->not_before != 0 ? order->not_before : now,
-           longest = (time_t)profile->max_days * 86400;
-    if (order->not_before != 0 && (order->not_before < now - 86400 || order->not_before > now + longest))
+           longest = (time_t)profile->max_days * 86400,
+           ahead = (time_t)config->not_before_max_ahead_hours * 3600;
+    if (order->not_before != 0 && (order->not_before < now - 86400 || order->not_before > now + ahead))
         return acme_refuse(operation, 400, "malformed",
-                           "\"notBefore\" must lie between a day ago and %u days ahead", profile->max_days);
+                           "\"notBefore\" must lie between a day ago and %u hours ahead",
+                           config->not_before_max_ahead_hours);
     if (order->not_after != 0 && (order->not_after < start + 3600 || order->not_after > start + longest))
         return acme_refuse(operation, 400, "malformed",
                            "\"notAfter\" must lie between one hour and %u days after the start",

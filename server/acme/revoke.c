@@ -1,6 +1,8 @@
-/* Revocation (RFC 8555 7.6): by the account that ordered, by an account that holds all names, or by the
- * certificate's own key. The ledger comes first: once it has the record, nothing undoes the revocation. */
+/* Revocation (RFC 8555 7.6): by the account that ordered, by an account that holds all names now (looked up
+ * immediately before the ledger is written), or by the certificate's own key. The ledger comes first: once it
+ * has the record, nothing undoes the revocation. */
 #include "internal.h"
+#include "originca/revocation.h"
 
 #include <gnutls/x509.h>
 
@@ -13,7 +15,7 @@ struct revoke_state {
     bool holds_names;
     struct signer_revocation revocation;
     struct store_ledger_mark mark;
-    char by[96];
+    char by[128];
 };
 
 static bool read_serial(struct bytes der, char serial[SERIAL_HEX_MAX]) {
@@ -87,7 +89,10 @@ static enum step_result authorize(struct operation *operation) {
         snprintf(state->by, sizeof state->by, "certificate-key");
         return STEP_DONE;
     }
-    snprintf(state->by, sizeof state->by, "account:%s", state->post.account.id);
+    /* Enough for a replay to know whose word it is, when Redis has lost the account. */
+    bool has_customer = *state->post.account.customer != '\0';
+    snprintf(state->by, sizeof state->by, "account:%s%s%s", state->post.account.id,
+             has_customer ? " customer:" : "", state->post.account.customer);
     state->holds_names = strcmp(certificate->account, state->post.account.id) == 0;
     if (state->holds_names)
         return STEP_DONE;
@@ -103,8 +108,8 @@ static enum step_result record_in_ledger(struct operation *operation) {
                            "Only the account that ordered the certificate, an account that holds valid "
                            "authorizations for all its names, or "
                            "its own key can revoke it");
-    bool is_worse =
-        state->reason == REASON_KEY_COMPROMISE && state->certificate.reason != REASON_KEY_COMPROMISE;
+    bool is_worse = revocation_rank(state->reason, state->by) >
+                    revocation_rank(state->certificate.reason, state->certificate.by);
     if (state->certificate.status == CERTIFICATE_REVOKED && !is_worse)
         return acme_refuse(operation, 400, "alreadyRevoked", "The certificate is revoked already");
     state->revocation = (struct signer_revocation){

@@ -1,5 +1,6 @@
 /* Certificates: search, one with its PEM, revocation (ledger first, as everywhere). */
 #include "internal.h"
+#include "originca/revocation.h"
 
 struct certificates_state {
     struct admin_call call;
@@ -163,8 +164,8 @@ static enum step_result record_in_ledger(struct operation *operation) {
     struct certificates_state *state = operation->state;
     const char *by = arena_printf(operation->arena, "admin:%s", operation->request->peer_text);
     bool is_worse = state->certificate.status == CERTIFICATE_REVOKED &&
-                    state->reason == REASON_KEY_COMPROMISE &&
-                    state->certificate.reason != REASON_KEY_COMPROMISE;
+                    revocation_rank(state->reason, "admin") >
+                        revocation_rank(state->certificate.reason, state->certificate.by);
     if (state->certificate.status != CERTIFICATE_VALID && !is_worse) {
         state->was_revoked_before = true;
         return STEP_DONE;
@@ -184,7 +185,7 @@ static enum step_result record_in_store(struct operation *operation) {
     state->mark =
         (struct store_ledger_mark){operation->worker->config->host_name, &state->revocation.sequence, 1};
     store_revoke_certificate(operation->worker->store, state->serial, state->revocation.revoked_at,
-                             state->reason, "admin", &state->mark, admin_done, operation);
+                             state->reason, state->revocation.by, &state->mark, admin_done, operation);
     return STEP_WAIT;
 }
 

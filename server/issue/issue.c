@@ -42,8 +42,9 @@ static void note_claimed(void *context, const struct error *error) {
         fail(issue, issue->order->status == ORDER_READY ? ISSUE_REFUSED : ISSUE_NOT_READY, error);
     } else if (error->code == ERROR_REFUSED) {
         issue->error = *error;
-        store_key_status(issue->worker->store, issue->spki_sha256, &issue->is_blocked_key,
-                         &issue->is_account_key, note_key_status, issue);
+        store_key_status(issue->worker->store, issue->spki_sha256, issue->order->customer,
+                         issue->order->account, &issue->is_blocked_key, &issue->is_account_key,
+                         note_key_status, issue);
     } else {
         fail(issue, ISSUE_FAILED, error);
     }

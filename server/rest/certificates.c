@@ -32,8 +32,7 @@ static void note_zone(void *context, const struct error *error) {
     bool is_absent = error != NULL && error->code == ERROR_NOT_FOUND;
     if (error != NULL && !is_absent) {
         operation_fail(operation, error);
-    } else if (is_absent || state->zone.status == ZONE_DELETED ||
-               strcmp(state->zone.customer, state->call.key.customer) != 0 ||
+    } else if (is_absent || strcmp(state->zone.customer, state->call.key.customer) != 0 ||
                !rest_may_use_zone(&state->call, state->zone.id)) {
         rest_refuse(operation, 403, REST_NOT_AUTHORIZED, TEXT_NOT_AUTHORIZED);
         operation_fail(operation, NULL);

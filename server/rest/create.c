@@ -306,6 +306,7 @@ static bool fill_order(struct operation *operation) {
             state->was_refused ? problem_text(operation, REST_BAD_HOSTNAME, operation->error.message) : "",
         .origin = "rest",
         .request = request_text(operation),
+        .api_key = state->call.key.id,
         .created_at = time(NULL),
         .expires_at = time(NULL) + ORDER_LIFETIME_SECONDS,
         .checked_at = state->checked_at,

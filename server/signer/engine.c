@@ -12,6 +12,7 @@
 #include "lint.h"
 #include "originca/json.h"
 #include "originca/log.h"
+#include "originca/revocation.h"
 
 #define BY_MAX 200 /* bytes of who asked */
 
@@ -315,8 +316,8 @@ static void run_revoke(struct engine *engine, struct engine_call *call) {
         return;
     }
     bool was_revoked = engine_find_revoked(engine, serial.data, &revoked);
-    /* Only a compromised key makes a revocation worse than it was. */
-    bool is_worse = was_revoked && reason == REASON_KEY_COMPROMISE && revoked.reason != REASON_KEY_COMPROMISE;
+    /* Only what says more of the key than was known makes a revocation worse than it was. */
+    bool is_worse = was_revoked && revocation_rank(reason, by) > revoked.rank;
     if ((!was_revoked || is_worse) &&
         !engine_append_revoked(engine, serial.data, issuer, reason, by, &revoked, &error)) {
         reply_error(call, &error);

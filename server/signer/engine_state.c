@@ -66,16 +66,17 @@ bool engine_find_revoked(const struct engine *engine, const uint8_t *serial, str
         return false;
     out->revoked_at = (time_t)json_integer_value(json_array_get(found, 0));
     out->sequence = (uint64_t)json_integer_value(json_array_get(found, 1));
-    out->reason = (uint32_t)json_integer_value(json_array_get(found, 2));
+    out->rank = (enum revocation_rank)json_integer_value(json_array_get(found, 2));
     return true;
 }
 
 static void remember_revoked(struct engine *engine, const char *serial, time_t revoked_at, uint64_t sequence,
-                             uint32_t reason) {
-    if (json_object_get(engine->revoked, serial) == NULL || reason == REASON_KEY_COMPROMISE)
+                             enum revocation_rank rank) {
+    const json_t *known = json_object_get(engine->revoked, serial);
+    if (known == NULL || (json_int_t)rank > json_integer_value(json_array_get(known, 2)))
         json_object_set_new(
             engine->revoked, serial,
-            json_pack("[I, I, I]", (json_int_t)revoked_at, (json_int_t)sequence, (json_int_t)reason));
+            json_pack("[I, I, I]", (json_int_t)revoked_at, (json_int_t)sequence, (json_int_t)rank));
 }
 
 bool engine_append_revoked(struct engine *engine, const uint8_t *serial, const char *issuer, uint32_t reason,
@@ -84,7 +85,7 @@ bool engine_append_revoked(struct engine *engine, const uint8_t *serial, const c
     hex_encode(serial, SERIAL_BYTES, hex);
     if (out->revoked_at == 0) /* else: its reason becomes keyCompromise, its time stays */
         out->revoked_at = (time_t)(clock_wall_ms() / 1000);
-    out->reason = reason;
+    out->rank = revocation_rank(reason, by);
     time_format(out->revoked_at, when);
     json_t *fields = json_pack("{s:s, s:s, s:I, s:s, s:s}", "serial", hex, "issuer", issuer, "reason",
                                (json_int_t)reason, "revoked_at", when, "by", by);
@@ -92,7 +93,7 @@ bool engine_append_revoked(struct engine *engine, const uint8_t *serial, const c
                                      : error_set(error, ERROR_INTERNAL, "out of memory");
     json_decref(fields);
     if (is_written) {
-        remember_revoked(engine, hex, out->revoked_at, out->sequence, reason);
+        remember_revoked(engine, hex, out->revoked_at, out->sequence, out->rank);
         engine->status.revocations++;
         metric_add(engine->revocations_total, 1);
         log_event(LOG_LEVEL_INFO, "certificate revoked", "serial", hex, "by", by, NULL);
@@ -161,10 +162,12 @@ static bool read_record(void *context, const json_t *record, struct error *error
     } else if (strcmp(type, "revoked") == 0 && serial != NULL) {
         time_t when = 0;
         const char *text = json_string_value(json_object_get(record, "revoked_at"));
+        const char *by = json_string_value(json_object_get(record, "by"));
+        uint32_t reason = (uint32_t)json_integer_value(json_object_get(record, "reason"));
         if (text != NULL && time_parse(text, &when))
             remember_revoked(engine, serial, when,
                              (uint64_t)json_integer_value(json_object_get(record, "seq")),
-                             (uint32_t)json_integer_value(json_object_get(record, "reason")));
+                             revocation_rank(reason, by == NULL ? "" : by));
     } else if (json_is_boolean(allowed)) { /* "signing", and the header of a segment */
         engine->is_stopped = json_is_false(allowed);
     }

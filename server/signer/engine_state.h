@@ -2,11 +2,12 @@
 #pragma once
 
 #include "engine.h"
+#include "originca/revocation.h"
 
 struct revoked_serial {
     time_t revoked_at;
     uint64_t sequence;
-    uint32_t reason;
+    enum revocation_rank rank;
 };
 
 struct engine {
@@ -19,7 +20,7 @@ struct engine {
     struct ledger *ledger;
     struct attempts *attempts;
     json_t *open_intents; /* by attempt, only while the ledger is read at start */
-    json_t *revoked;      /* serial hex -> [revoked_at, seq]; of the segments read */
+    json_t *revoked;      /* serial hex -> [revoked_at, seq, rank]; of the segments read */
     struct signer_status status;
     bool is_stopped; /* by an operator */
     bool is_token_lost;

@@ -107,8 +107,11 @@ static bool judge_validity(const struct config *config, int64_t now_ms, struct s
         return error_set(error, ERROR_REFUSED,
                          "a lifetime of %u seconds is outside the profile's bounds (1 hour to %u days)",
                          request->validity_seconds, job->profile->max_days);
-    if (not_before < now - 2 * 86400 || not_before > now + (time_t)job->profile->max_days * 86400)
-        return error_set(error, ERROR_REFUSED, "notBefore is more than two days back or too far ahead");
+    /* Whoever gets certificates of the future keeps them when the zone is no longer his. */
+    if (not_before < now - 2 * 86400 ||
+        not_before > now + (time_t)config->signer_not_before_max_ahead_hours * 3600)
+        return error_set(error, ERROR_REFUSED, "notBefore is more than two days back or %u hours ahead",
+                         config->signer_not_before_max_ahead_hours);
     job->contents.not_before = not_before;
     job->contents.not_after = not_before + (time_t)request->validity_seconds;
     if (job->contents.not_after > job->issuer->not_after) {

@@ -1,9 +1,9 @@
 -- Replay of a ledger record "issued".
--- keys: as commit_certificate
+-- keys: as commit_certificate; blocked-keys, blocked-keys:<customer or account>
 -- arguments: certificate_retention, evidence_retention, fresh (is the evidence fresh enough to roll forward?), the
 --   certificate (lib/issue.lua), host, sequences ...
 -- result: ok | conflict (nobody may use it: the caller revokes; the record is not marked)
--- uses: common, account, zone, issue, ledger
+-- uses: common, rights, key, issue, ledger
 local retention, evidence_retention, is_fresh = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
 local issue, at = read_issue(4)
 local host, sequences = ARGV[at], {unpack(ARGV, at + 1)}
@@ -24,15 +24,14 @@ if known[1] == 'valid' or (known[1] == 'revoked' and known[2]) then return done(
 if known[1] == 'void' then return conflict('the certificate was signed and never given out') end
 if known[1] == 'revoked' then
   record_certificate(issue.serial, certificate_fields(issue, 'valid'), tonumber(issue.not_after) + retention, micros)
-  if redis.call('HGET', 'certificate:' .. issue.serial, 'reason') == '1' then
-    redis.call('SADD', 'blocked-keys', issue.spki)
-  end
+  local blocks = redis.call('HGET', 'certificate:' .. issue.serial, 'blocks')
+  for scope in string.gmatch(blocks or '', '%S+') do block_key(issue.spki, scope) end
   if is_claimed then release_attempt(issue.order, order, issue.attempt) end
   return done()
 end
 if is_claimed then
   -- Claimed and never committed: the worker died. Only a fresh proof may still be used.
-  local problem = account_problem(issue.account, issue.customer) or zones_problem(issue.zones, issue.customer)
+  local problem = issue_problem(issue, order)
   if not is_fresh then problem = 'the proof of ownership is too old' end
   if problem then return conflict(problem) end
 elseif order and (order.attempt == issue.attempt or order.released == issue.attempt) and order.serial ~= issue.serial then

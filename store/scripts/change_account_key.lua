@@ -1,8 +1,9 @@
 -- Key rollover (RFC 8555 7.3.5): compare and set on the old thumbprint.
--- keys: account:<id>, account-key:<thumbprint>, account-spki:<spki>, key-certificates:<spki>, blocked-keys
+-- keys: account:<id>, account-key:<thumbprint>, account-spki:<spki>, key-certificates:<spki>, blocked-keys,
+--   blocked-keys:<customer or account>
 -- arguments: id, old thumbprint, new thumbprint, new jwk, new spki, idle life
 -- result: ok | conflict, message, account that holds the new key | refused | notfound
--- uses: common, account
+-- uses: common, account, key
 local id, old, new, jwk, spki = unpack(ARGV, 1, 5)
 local key = 'account:' .. id
 local account = load_hash(key)
@@ -17,7 +18,7 @@ end
 if redis.call('EXISTS', 'key-certificates:' .. spki) == 1 then
   return {'refused', 'the new key is the key of a certificate: an account needs its own'}
 end
-if redis.call('SISMEMBER', 'blocked-keys', spki) == 1 then return {'refused', 'the new key is known as compromised'} end
+if is_key_blocked(spki, account.customer or '', id) then return {'refused', 'the new key is known as compromised'} end
 redis.call('DEL', 'account-key:' .. old, 'account-spki:' .. account.spki)
 redis.call('SET', 'account-key:' .. new, id)
 redis.call('SET', 'account-spki:' .. spki, id)

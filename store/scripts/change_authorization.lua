@@ -1,9 +1,10 @@
 -- Sets one authorization of an order; the order follows: all valid -> ready, one lost -> invalid.
--- keys: order:<id>, evidence:<id>, account:<id>, account-names:<id>, zone:<id>, orders:<status>, orders-by-expiry
+-- keys: order:<id>, evidence:<id>, account:<id>, account-names:<id>, zone:<id>, zone-name:<suffix>, orders:<status>,
+--   orders-by-expiry
 -- arguments: order, index, status, error, evidence, checked_at, expires_at, count_try, evidence_retention,
 --   refused_retention
 -- result: ok, id, fields | conflict, message, id, fields | refused | notfound
--- uses: common, account, zone, order
+-- uses: common, account, rights, order
 local id, index, to, problem, evidence, checked, ends = unpack(ARGV, 1, 7)
 local key = 'order:' .. id
 local order, flat = load_hash(key)
@@ -11,6 +12,9 @@ if not order or not order[index] then return {'notfound', 'no such authorization
 local now = now_parts()
 local status, validated, expires, tries = string.match(order[index .. 's'], '^(%S+) (%d+) (%d+) (%d+)$')
 local name, zone_index = string.match(order[index], '^(%S+) (%S+)')
+local zones = {}
+for zone in string.gmatch(order.zones or '', '%S+') do zones[#zones + 1] = zone end
+local zone = zones[(tonumber(zone_index) or -1) + 1] or ''
 local is_open = order.status == 'pending' and tonumber(order.expires) > now
 local function conflict(why) return {'conflict', why, id, flat} end
 
@@ -25,19 +29,14 @@ else
   if not is_open then return conflict('the order is not pending any more') end
 end
 if to == 'valid' then
-  local i = tonumber(zone_index)
-  if i then
-    local zones = {}
-    for zone in string.gmatch(order.zones or '', '%S+') do zones[#zones + 1] = zone end
-    local zone_is_bad = zones_problem(zones[i + 1], order.customer or '')
-    if zone_is_bad then return {'refused', zone_is_bad} end
-  end
+  local name_is_bad = names_problem({name}, zone, order.customer or '')
+  if name_is_bad then return {'refused', name_is_bad} end
   validated, expires = checked, ends
-  hold_name(order.account or '', name, ends, now)
+  hold_name(order.account or '', name .. ' ' .. zone, ends, now)
 elseif to == 'deactivated' and order.account then
-  local names = 'account-names:' .. order.account
+  local names, held = 'account-names:' .. order.account, name .. ' ' .. zone
   -- A newer authorization for the name has a later end, and stays.
-  if redis.call('ZSCORE', names, name) == expires then redis.call('ZREM', names, name) end
+  if redis.call('ZSCORE', names, held) == expires then redis.call('ZREM', names, held) end
 end
 if ARGV[8] == '1' then tries = tostring(tonumber(tries) + 1) end
 redis.call('HSET', key, index .. 's', to .. ' ' .. validated .. ' ' .. expires .. ' ' .. tries)

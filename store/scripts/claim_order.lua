@@ -1,8 +1,9 @@
 -- ready -> processing for one attempt: exactly one winner.
--- keys: order:<id>, attempts, account:<id>, zone:<id>, account-spki:<spki>, blocked-keys, orders:<status>
+-- keys: order:<id>, attempts, account:<id>, api-key:<id>, zone:<id>, zone-name:<suffix>, account-spki:<spki>,
+--   blocked-keys, blocked-keys:<customer or account>, orders:<status>
 -- arguments: order, attempt, claimed at (ms), csr_sha256, spki_sha256
 -- result: ok, id, fields | conflict, message, id, fields | refused, message, id, fields | notfound
--- uses: common, account, zone, order
+-- uses: common, rights, key, order
 local id, attempt, claimed, csr, spki = unpack(ARGV, 1, 5)
 local key = 'order:' .. id
 local order, flat = load_hash(key)
@@ -18,14 +19,13 @@ for i = 0, tonumber(order.count) - 1 do
     return {'conflict', 'an authorization of the order is not valid any more', id, flat}
   end
 end
-local problem = account_problem(order.account or '', order.customer or '') or
-  zones_problem(order.zones or '', order.customer or '')
+local problem = order_problem(order)
 if problem then return {'refused', problem, id, flat} end
 if redis.call('EXISTS', 'account-spki:' .. spki) == 1 then
   return {'refused', 'the key is an account\'s key: a certificate needs its own', id, flat}
 end
-if redis.call('SISMEMBER', 'blocked-keys', spki) == 1 then
-  return {'refused', 'the key is known as compromised', id, flat}
+if is_key_blocked(spki, order.customer or '', order.account or '') then
+  return {'refused', 'the key is known as compromised: make a new one', id, flat}
 end
 redis.call('HSET', key, 'attempt', attempt, 'claimed', claimed, 'csr', csr)
 redis.call('ZADD', 'attempts', claimed, id)

@@ -1,10 +1,11 @@
 -- An issued certificate: recorded, its order valid, the edges told, the ledger marked; only if the order is still this
 -- attempt's and account and zones are still good. A repeated call succeeds. On conflict the certificate is kept as
 -- void, so that the revocation that must follow finds it.
--- keys: certificate:<serial> and its indexes, order:<id> and its, account:<id>, zone:<id>, edge-events, ledger:<host>
+-- keys: certificate:<serial> and its indexes, order:<id> and its, account:<id>, api-key:<id>, zone:<id>,
+--   zone-name:<suffix>, edge-events, ledger:<host>
 -- arguments: certificate_retention, evidence_retention, the certificate (lib/issue.lua), host, sequences ...
 -- result: ok | conflict
--- uses: common, account, zone, issue, ledger
+-- uses: common, rights, issue, ledger
 local retention, evidence_retention = tonumber(ARGV[1]), tonumber(ARGV[2])
 local issue, at = read_issue(3)
 local host, sequences = ARGV[at], {unpack(ARGV, at + 1)}
@@ -27,7 +28,7 @@ if issue.order ~= '' then
     return conflict('the order is ' .. order.status .. ', not in processing by this attempt')
   end
 end
-local problem = account_problem(issue.account, issue.customer) or zones_problem(issue.zones, issue.customer)
+local problem = issue_problem(issue, order)
 if problem then return conflict(problem) end
 record_issue(issue, order, retention, evidence_retention, now, micros)
 mark_applied(host, sequences)

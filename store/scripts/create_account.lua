@@ -1,9 +1,9 @@
 -- Creates an account, or returns the one that has this key already.
 -- keys: account-key:<thumbprint>, account-spki:<spki>, account:<id>, accounts, key-certificates:<spki>, blocked-keys,
---   eab:<kid>
+--   blocked-keys:<customer>, eab:<kid>
 -- arguments: id, idle life, thumbprint, spki, customer, eab kid, then the fields in pairs
 -- result: ok, was created, id, fields | refused
--- uses: common, account
+-- uses: common, account, key
 local id, idle, thumbprint, spki, customer, kid = unpack(ARGV, 1, 6)
 local holder = redis.call('GET', 'account-key:' .. thumbprint)
 if holder then
@@ -13,7 +13,7 @@ end
 if redis.call('EXISTS', 'key-certificates:' .. spki) == 1 then
   return {'refused', 'the key is the key of a certificate: an account needs its own'}
 end
-if redis.call('SISMEMBER', 'blocked-keys', spki) == 1 then return {'refused', 'the key is known as compromised'} end
+if is_key_blocked(spki, customer, '') then return {'refused', 'the key is known as compromised'} end
 if kid ~= '' then
   local binding = redis.call('HMGET', 'eab:' .. kid, 'customer', 'revoked')
   if binding[1] ~= customer or binding[2] then return {'refused', 'the external account binding key is revoked'} end

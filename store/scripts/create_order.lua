@@ -1,21 +1,28 @@
 -- Stores a new order with its authorizations and evidence; a repeated call changes nothing.
 -- keys: order:<id>, evidence:<id>, orders, orders:<status>, orders-by-expiry, customer-orders:<customer>,
 --   customer-refused:<customer>, account-orders:<account>, zone-orders:<zone>, account-names:<account>, certificate:<serial>,
---   retry:<hash>
+--   retry:<hash>, api-key:<id>, zone:<id>, zone-name:<suffix>, zones:<status>, zones-due, edge-events
 -- arguments: id, account, customer, status, expires, zones, replaces_serial, evidence, evidence_retention,
---   refused_retention, max_refused, hash of the request or '', seconds it counts, number of held names, (name, end) ..., then the fields in pairs
+--   refused_retention, max_refused, hash of the request or '', seconds it counts, whether certificates of a moved zone
+--   leave the edges, number of held names, ("name zone", end) ..., then the fields in pairs
 -- result: ok, id (of the order that an earlier request with this hash made, where there is one) | refused (account or zone) | conflict (certificate replaced already)
--- uses: common, account, zone, order, retry
+-- uses: common, account, rights, proof, order, retry
 local id, account, customer, status, expires, zones, replaces, evidence = unpack(ARGV, 1, 8)
 local key = 'order:' .. id
 if redis.call('EXISTS', key) == 1 then return {'ok', id} end
 local now, micros = now_parts()
-local retry = ARGV[12]
-local earlier = retry ~= '' and status ~= 'refused' and order_of_retry(retry, now)
-if earlier then return {'ok', earlier} end
+local retry, held = ARGV[12], tonumber(ARGV[15])
+local first_field = 16 + 2 * held
 if status ~= 'refused' then
-  local problem = account_problem(account, customer) or zones_problem(zones, customer)
+  local order = {}
+  for i = first_field, #ARGV, 2 do order[ARGV[i]] = ARGV[i + 1] end
+  if status == 'ready' and customer ~= '' then
+    note_proof(id, zones, order.checked or '0', now, micros, ARGV[14] == '1')
+  end
+  local problem = order_problem(order)
   if problem then return {'refused', problem} end
+  local earlier = retry ~= '' and order_of_retry(retry, now)
+  if earlier then return {'ok', earlier} end
   if replaces ~= '' then
     local replaced = redis.call('HMGET', 'certificate:' .. replaces, 'replaced_by', 'replacing', 'status')
     local other = redis.call('HMGET', 'order:' .. (replaced[2] or ''), 'status', 'expires')
@@ -28,9 +35,8 @@ if status ~= 'refused' then
   end
 end
 if retry ~= '' and status ~= 'refused' then redis.call('SET', 'retry:' .. retry, id, 'EX', ARGV[13]) end
-local held = tonumber(ARGV[14])
-for i = 15, 14 + 2 * held, 2 do hold_name(account, ARGV[i], ARGV[i + 1], now) end
-set_fields(key, ARGV, 15 + 2 * held)
+for i = 16, first_field - 1, 2 do hold_name(account, ARGV[i], ARGV[i + 1], now) end
+set_fields(key, ARGV, first_field)
 if evidence ~= '' then redis.call('HSET', 'evidence:' .. id, 'all', evidence) end
 redis.call('ZADD', 'orders', micros, id)
 redis.call('ZADD', 'orders:' .. status, micros, id)

@@ -1,12 +1,12 @@
 -- Records a DNS check of a zone and what follows for its status: pending or moved -> active when it held; active -> moved
--- after `moved_after` definite negatives in a row; whoever becomes active takes the name from another customer's zone.
--- What was seen of the delegation is written down (lib/delegation.lua).
+-- after `moved_after` definite negatives in a row; whoever becomes active by the newest check takes the name from another
+-- customer's zone. What was seen of the delegation is written down (lib/delegation.lua).
 -- keys: zone:<id>, zone-name:<name>, name-sets:<name>, zones:<status>, zones-due, edge-events, edge-sequence
 -- arguments: id, is_ok, is_definite_no, reason, evidence, checked_at, moved_after, seconds to the next check of a pending
 --   zone, of another zone, whether certificates of a moved zone leave the edges, periodic checks a second,
 --   whether the parent told the delegation, the servers that it names (blanks between), hold, release, seconds between looks
 -- result: ok, id, fields | notfound
--- uses: common, zone, edge, delegation
+-- uses: common, zone, edge, delegation, proof
 local id, is_ok, is_no, reason, evidence = ARGV[1], ARGV[2] == '1', ARGV[3] == '1', ARGV[4], ARGV[5]
 local checked = tonumber(ARGV[6])
 local key = 'zone:' .. id
@@ -28,20 +28,12 @@ end
 local negatives = is_ok and 0 or tonumber(zone.negatives or '0') + (is_no and 1 or 0)
 redis.call('HSET', key, 'checked', ARGV[6], 'reason', reason, 'evidence', evidence, 'negatives', negatives)
 local status = zone.status
-if is_ok and (status == 'pending' or status == 'moved') then
-  local other = redis.call('HGET', 'zone-name:' .. zone.name, 'active')
-  if other and other ~= id then
-    move_zone(other, 'active', 'moved', micros)
-    redis.call('HSET', 'zone:' .. other, 'reason', 'another customer\'s zone of this name has become active')
-    redis.call('ZADD', 'zones-due', now, other)
-    if ARGV[10] == '1' then add_edge_event(micros, 'event', 'zone-withdrawn', 'zone', other, 'name', zone.name) end
-  end
-  redis.call('HSET', 'zone-name:' .. zone.name, 'active', id)
-  redis.call('HSET', key, 'activated', now)
-  move_zone(id, status, 'active', micros)
-  if ARGV[10] == '1' and status == 'moved' then
-    add_edge_event(micros, 'event', 'zone-restored', 'zone', id, 'name', zone.name)
-  end
+local other = is_ok and redis.call('HGET', 'zone-name:' .. zone.name, 'active')
+local of_other = redis.call('HMGET', 'zone:' .. (other or ''), 'checked', 'negatives')
+-- A check that was under way while another customer's newer one held has lost: DNS has changed since.
+local is_stale = other and tonumber(of_other[1] or '0') > checked and (of_other[2] or '0') == '0'
+if is_ok and not is_stale and (status == 'pending' or status == 'moved') then
+  activate_zone(id, zone, now, micros, ARGV[10] == '1')
   status = 'active'
 elseif status == 'active' and is_no and negatives >= tonumber(ARGV[7]) then
   redis.call('HDEL', 'zone-name:' .. zone.name, 'active')

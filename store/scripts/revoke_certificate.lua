@@ -1,9 +1,11 @@
--- Revokes, once and for ever: time and reason stay, except that keyCompromise replaces another reason and blocks the key.
--- keys: certificate:<serial>, certificates:revoked, certificates:void, blocked-keys, edge-events, order:<id>, ledger:<host>
+-- Revokes, once and for ever: time and reason stay, except that keyCompromise replaces another reason, and with proof
+-- replaces one without. It blocks the key for those it speaks for (lib/key.lua).
+-- keys: certificate:<serial>, certificates:revoked, certificates:void, blocked-keys, blocked-keys:<customer or account>,
+--   edge-events, order:<id>, ledger:<host>
 -- arguments: serial, revoked_at, reason, by, tombstone ('' or the end of one's life, for replay: the revocation may be
 --   known before the certificate), issuer or '', host, sequences ...
 -- result: ok | notfound
--- uses: common, order, edge, ledger
+-- uses: common, order, edge, key, ledger
 local serial, revoked_at, reason, by, tombstone_ends, issuer, host = unpack(ARGV, 1, 7)
 local key = 'certificate:' .. serial
 local now, micros = now_parts()
@@ -27,9 +29,18 @@ if certificate.status ~= 'revoked' then
       release_attempt(certificate.order, order, certificate.attempt)
     end
   end
-elseif reason == '1' and certificate.reason ~= '1' then
+elseif revocation_rank(reason, by) > revocation_rank(certificate.reason, certificate.by) then
   redis.call('HSET', key, 'reason', reason, 'by', by)
 end
-if reason == '1' and certificate.spki then redis.call('SADD', 'blocked-keys', certificate.spki) end
+local scope = reason == '1' and block_scope(by)
+if scope and certificate.spki then
+  block_key(certificate.spki, scope)
+elseif scope then
+  -- The key is not known yet: the certificate's record will bring it.
+  local blocks = redis.call('HGET', key, 'blocks') or ''
+  if not string.find(blocks, ' ' .. scope .. ' ', 1, true) then
+    redis.call('HSET', key, 'blocks', (blocks == '' and ' ' or blocks) .. scope .. ' ')
+  end
+end
 mark_applied(host, {unpack(ARGV, 8)})
 return {'ok'}

@@ -27,15 +27,22 @@ for _, id in ipairs(ended('accounts', now)) do
   if account[1] and ends > now then
     redis.call('ZADD', 'accounts', ends, id) -- the setting was raised
   else
-    redis.call('DEL', 'account:' .. id, 'account-names:' .. id, 'account-orders:' .. id)
+    redis.call('DEL', 'account:' .. id, 'account-names:' .. id, 'account-orders:' .. id,
+               'blocked-keys:' .. id)
     if account[2] then redis.call('DEL', 'account-key:' .. account[2], 'account-spki:' .. account[3]) end
     redis.call('ZREM', 'accounts', id)
     removed = removed + 1
   end
 end
 for _, id in ipairs(ended('zones:deleted', now)) do
-  redis.call('DEL', 'zone:' .. id)
-  redis.call('ZREM', 'zones:deleted', id)
-  removed = removed + 1
+  if redis.call('EXISTS', 'zone-certificates:' .. id) == 1 then
+    -- Who had the zone goes on seeing the certificates that he got in it.
+    redis.call('ZADD', 'zones:deleted', now + SWEEP_GRACE, id)
+    expire_at('zone:' .. id, now + SWEEP_GRACE)
+  else
+    redis.call('DEL', 'zone:' .. id)
+    redis.call('ZREM', 'zones:deleted', id)
+    removed = removed + 1
+  end
 end
 return {'ok', removed}

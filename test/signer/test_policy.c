@@ -24,6 +24,7 @@
 #define BACKDATE 3600
 #define EVIDENCE_AGE 300
 #define CLAIM_AGE 10
+#define AHEAD_HOURS 24
 #define MANY 1001
 
 struct fixture {
@@ -69,7 +70,10 @@ static int set_up(void **state) {
                                      .issuer_count = 2,
                                      .backdate_seconds = BACKDATE,
                                      .evidence_max_age_seconds = EVIDENCE_AGE,
-                                     .claim_timeout_seconds = CLAIM_AGE};
+                                     .claim_timeout_seconds = CLAIM_AGE,
+                                     /* The worker's bound is none of the signer's business. */
+                                     .not_before_max_ahead_hours = 8760,
+                                     .signer_not_before_max_ahead_hours = AHEAD_HOURS};
     *state = &fixture;
     return 0;
 }
@@ -216,10 +220,9 @@ CHANGE(earliest, sample->request->not_before = NOW - 2 * DAY)
 CHANGE(negative_begin, sample->request->not_before = -1)
 CHANGE(least_begin, sample->request->not_before = INT64_MIN)
 CHANGE(greatest_begin, sample->request->not_before = INT64_MAX)
-CHANGE(late, sample->request->profile = "short"; sample->request->validity_seconds = DAY;
-       sample->request->not_before = NOW + 7 * DAY + 1)
-CHANGE(latest, sample->request->profile = "short"; sample->request->validity_seconds = DAY;
-       sample->request->not_before = NOW + 7 * DAY)
+CHANGE(late, sample->request->not_before = NOW + AHEAD_HOURS * 3600 + 1)
+CHANGE(latest, sample->request->not_before = NOW + AHEAD_HOURS * 3600)
+CHANGE(of_the_far_future, sample->request->not_before = NOW + 365 * DAY)
 CHANGE(expired, sample->request->not_before = NOW - DAY; sample->request->validity_seconds = DAY)
 CHANGE(expires_soon, sample->request->not_before = NOW - DAY; sample->request->validity_seconds = DAY + 1)
 CHANGE(expired_by_backdate, sample->request->validity_seconds = BACKDATE)
@@ -325,7 +328,8 @@ static const struct policy_case refusals[] = {
     {"notBefore before 1970", negative_begin, "notBefore is"},
     {"the least notBefore there is", least_begin, "notBefore is"},
     {"the greatest notBefore there is", greatest_begin, "notBefore is"},
-    {"notBefore too far ahead", late, "notBefore is"},
+    {"notBefore a second too far ahead", late, "notBefore is more than two days back or 24 hours ahead"},
+    {"notBefore a year ahead, inside the profile's longest life", of_the_far_future, "24 hours ahead"},
     {"an end that is now", expired, "would have expired already"},
     {"an end that is now through the back-date", expired_by_backdate, "would have expired already"},
     {"an end a second after the issuer's", outlives_issuer, "outlive its issuer"},

@@ -136,7 +136,7 @@ static void certificate_key_is_refused_as_account_key_and_the_other_way_round(vo
     fresh = new_account(f, s.customer.id);
     assert_ok(CALL(f, store_create_account, f->arena, &fresh, &out, &was_created));
     const char *spki = spki_of(f, out.id);
-    assert_ok(CALL(f, store_key_status, spki, &is_blocked, &is_account_key));
+    assert_ok(CALL(f, store_key_status, spki, s.customer.id, s.account.id, &is_blocked, &is_account_key));
     assert_true(is_account_key);
     assert_false(is_blocked);
     fill_order(f, &s, ORDER_READY, 1);

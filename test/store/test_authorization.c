@@ -169,7 +169,8 @@ static void account_holds_the_names_it_has_proven(void **state) {
     assert_true(holds(f, s.account.id, "shop.test", NULL));
     assert_ok(change(f, s.order.id, 0, AUTHORIZATION_DEACTIVATED, &out));
     assert_false(holds(f, s.account.id, "shop.test", NULL));
-    ask_number(f, "ZADD account-names:%s %lld host1.shop.test", s.account.id, (long long)now_seconds() - 1);
+    ask_number(f, "ZADD account-names:%s %lld %s", s.account.id, (long long)now_seconds() - 1,
+               arena_printf(f->arena, "host1.shop.test %s", s.zone.id));
     assert_false(holds(f, s.account.id, "host1.shop.test", NULL));
 }
 

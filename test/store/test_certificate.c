@@ -149,14 +149,14 @@ static void revocation_is_set_once(void **state) {
     assert_int_equal(out.status, CERTIFICATE_REVOKED);
     assert_int_equal(out.revoked_at, 1700000001);
     assert_int_equal(out.reason, 4);
-    assert_ok(CALL(f, store_key_status, SPKI_A, &is_blocked, &is_account_key));
+    assert_ok(CALL(f, store_key_status, SPKI_A, s.customer.id, s.account.id, &is_blocked, &is_account_key));
     assert_false(is_blocked);
     assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, 1700000003, 1, "certificate-key", NULL));
     assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, 1700000004, 4, "admin", NULL));
     assert_ok(CALL(f, store_load_certificate, f->arena, SERIAL_A, &out));
     assert_int_equal(out.revoked_at, 1700000001);
     assert_int_equal(out.reason, 1);
-    assert_ok(CALL(f, store_key_status, SPKI_A, &is_blocked, &is_account_key));
+    assert_ok(CALL(f, store_key_status, SPKI_A, s.customer.id, s.account.id, &is_blocked, &is_account_key));
     assert_true(is_blocked);
     assert_int_equal(ask_number(f, "XLEN edge-events"), 2); /* issued, revoked once */
     assert_code(CALL(f, store_revoke_certificate, SERIAL_B, 1, 0, "admin", NULL), ERROR_NOT_FOUND);

@@ -44,14 +44,19 @@ static json_t *record_of(struct fixture *f, const char *type, unsigned long long
     return parse(f, record);
 }
 
-static json_t *revocation(struct fixture *f, unsigned long long sequence, const char *serial, int reason,
-                          time_t when) {
+static json_t *revocation_by(struct fixture *f, unsigned long long sequence, const char *serial, int reason,
+                             time_t when, const char *by) {
     return parse(
         f, arena_printf(
                f->arena,
                "{\"seq\":%llu,\"time\":\"%s\",\"type\":\"revoked\",\"serial\":\"%s\",\"issuer\":\"ecc\","
-               "\"reason\":%d,\"revoked_at\":\"%s\",\"by\":\"admin\"}",
-               sequence, timestamp(f, when), serial, reason, timestamp(f, when)));
+               "\"reason\":%d,\"revoked_at\":\"%s\",\"by\":\"%s\"}",
+               sequence, timestamp(f, when), serial, reason, timestamp(f, when), by));
+}
+
+static json_t *revocation(struct fixture *f, unsigned long long sequence, const char *serial, int reason,
+                          time_t when) {
+    return revocation_by(f, sequence, serial, reason, when, "admin");
 }
 
 static enum error_code apply(struct fixture *f, const json_t *record) {
@@ -248,9 +253,65 @@ static void revocation_known_before_the_certificate_holds(void **state) {
     assert_int_equal(out.status, CERTIFICATE_REVOKED);
     assert_int_equal(out.revoked_at, 1700000000);
     assert_string_equal(out.names[0], "shop.test");
-    assert_ok(CALL(f, store_key_status, SPKI_A, &is_blocked, &is_account_key));
+    assert_ok(CALL(f, store_key_status, SPKI_A, s.customer.id, s.account.id, &is_blocked, &is_account_key));
     assert_true(is_blocked);
     assert_int_equal(ledger_state(f).applied, 2);
+}
+
+static bool is_blocked_for(struct fixture *f, const char *customer, const char *account) {
+    bool is_blocked, is_account_key;
+    assert_ok(CALL(f, store_key_status, SPKI_A, customer, account, &is_blocked, &is_account_key));
+    return is_blocked;
+}
+
+/* keyCompromise said by two of the certificate's past and present holders, then proven; the certificate is
+ * known first or last. */
+static void apply_compromise(struct fixture *f, bool certificate_is_first, bool is_proven) {
+    struct sample s = {.customer = {.id = "customer-a"}, .account = {.id = "account-a"}};
+    s.zone = (struct store_zone){.name = "shop.test", .id = "zone-a"};
+    s.order.id = "AAAAAAAAAAAAAAAAAAAAAA";
+    const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
+    json_t *issued = record_of(f, "issued", 1, ATTEMPT_A, &certificate, 5);
+    if (certificate_is_first)
+        assert_ok(apply(f, issued));
+    assert_ok(
+        apply(f, revocation_by(f, 2, SERIAL_A, 1, 1700000000, "account:account-a customer:customer-a")));
+    assert_ok(apply(f, revocation_by(f, 3, SERIAL_A, 1, 1700000000, "account:account-b")));
+    if (is_proven)
+        assert_ok(apply(f, revocation_by(f, 4, SERIAL_A, 1, 1700000000, "certificate-key")));
+    if (!certificate_is_first)
+        assert_ok(apply(f, issued));
+}
+
+static void compromise_blocks_the_key_for_those_it_speaks_for_in_any_order_of_replay(void **state) {
+    struct fixture *f = *state;
+    for (int is_first = 0; is_first < 2; is_first++) {
+        ask_text(f, "FLUSHALL");
+        apply_compromise(f, is_first, false);
+        assert_true(is_blocked_for(f, "customer-a", "account-a"));
+        assert_true(is_blocked_for(f, "customer-a", "")); /* its other accounts and the REST API */
+        assert_true(is_blocked_for(f, "", "account-b"));
+        assert_false(is_blocked_for(f, "customer-b", "account-b"));
+        assert_false(is_blocked_for(f, "", "account-a"));
+        assert_false(is_blocked_for(f, "", ""));
+        assert_int_equal(ask_number(f, "EXISTS blocked-keys"), 0);
+        apply_compromise(f, is_first, true);
+        assert_true(is_blocked_for(f, "customer-b", "account-b"));
+        assert_true(is_blocked_for(f, "", ""));
+        assert_string_equal(ask_text(f, "HGET certificate:" SERIAL_A " by"), "certificate-key");
+    }
+}
+
+static void who_revokes_without_keyCompromise_blocks_no_key(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    issue(f, &s, SERIAL_A, ATTEMPT_A, SPKI_A);
+    assert_ok(apply(f, revocation_by(f, 1, SERIAL_A, 4, 1700000000, "certificate-key")));
+    assert_ok(apply(f, revocation_by(f, 2, SERIAL_A, 5, 1700000000, "recovery")));
+    assert_false(is_blocked_for(f, s.customer.id, s.account.id));
+    assert_ok(apply(f, revocation_by(f, 3, SERIAL_A, 1, 1700000000, "api-key:0123456789ab")));
+    assert_int_equal(ask_number(f, "EXISTS blocked-keys blocked-keys:0123456789ab"), 0);
 }
 
 static void long_expired_certificates_are_not_brought_back(void **state) {
@@ -396,6 +457,8 @@ int main(void) {
         test_case(issue_whose_order_is_lost_is_recorded),
         test_case(void_record_frees_the_order),
         test_case(revocation_known_before_the_certificate_holds),
+        test_case(compromise_blocks_the_key_for_those_it_speaks_for_in_any_order_of_replay),
+        test_case(who_revokes_without_keyCompromise_blocks_no_key),
         test_case(long_expired_certificates_are_not_brought_back),
         test_case(broken_records_are_refused),
         test_case(restored_backup_and_replay_give_the_same_state),

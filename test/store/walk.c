@@ -148,7 +148,7 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_commit_certificate, &certificate, ATTEMPT_B, &mark);
     TRY(store_load_certificate, f->arena, SERIAL_A, &certificate);
     TRY(store_revoke_certificate, SERIAL_A, now_seconds(), 1, "admin", &mark);
-    TRY(store_key_status, SPKI_A, &is_blocked, &is_account_key);
+    TRY(store_key_status, SPKI_A, s->customer.id, s->account.id, &is_blocked, &is_account_key);
     const struct store_certificate_filter filter = {.status = -1, .limit = 10};
     uint64_t total;
     TRY(store_list_certificates, f->arena, &filter, &list);

@@ -20,11 +20,12 @@ local function renew_account(id, map, now, idle)
   end
 end
 
--- The names an account holds a valid authorization for, each with the time it ends.
-local function hold_name(id, name, ends, now)
+-- What an account holds a valid authorization for: "name zone" with the time it ends. Whether the zone that it was
+-- proven in still gives a right is looked up when it is used (lib/rights.lua).
+local function hold_name(id, held, ends, now)
   if id == '' then return end
   local key = 'account-names:' .. id
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
-  redis.call('ZADD', key, 'GT', ends, name)
+  redis.call('ZADD', key, 'GT', ends, held)
   if redis.call('EXPIREAT', key, ends, 'NX') == 0 then redis.call('EXPIREAT', key, ends, 'GT') end
 end

@@ -1,5 +1,5 @@
 -- The certificate of a commit or of a ledger record, and what recording it changes in its order.
--- uses: common, order, certificate
+-- uses: common, order, certificate, rights
 
 -- ARGV[first ...] in the order that store/issue.c writes. Returns the table and the index after it.
 local ISSUE_FIELDS = {'serial', 'attempt', 'order', 'account', 'customer', 'names', 'zones', 'profile', 'issuer', 'spki',
@@ -16,6 +16,14 @@ local function certificate_fields(issue, status)
     if name ~= 'serial' then fields[name] = issue[name] end
   end
   return fields
+end
+
+-- nil, or why the certificate may not be given out now; `order` is nil where it has none.
+local function issue_problem(issue, order)
+  local names = {}
+  for name in string.gmatch(issue.names, '%S+') do names[#names + 1] = name end
+  return account_problem(issue.account, issue.customer) or
+    api_key_problem(order and order.key or '', issue.zones) or names_problem(names, issue.zones, issue.customer)
 end
 
 -- Signed, but not to be used: known, so that the caller's revocation finds it; never announced to the edges.

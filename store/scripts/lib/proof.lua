@@ -1,0 +1,41 @@
+-- What a good DNS check does for the zones it was about.
+-- uses: zone, edge
+
+-- The zone becomes active and takes its name, also from another customer's zone.
+local function activate_zone(id, zone, now, micros, tells_edges)
+  local by_name = 'zone-name:' .. zone.name
+  local other = redis.call('HGET', by_name, 'active')
+  if other and other ~= id then
+    move_zone(other, 'active', 'moved', micros)
+    redis.call('HSET', 'zone:' .. other, 'reason', 'another customer\'s zone of this name has become active')
+    redis.call('ZADD', 'zones-due', now, other)
+    if tells_edges then add_edge_event(micros, 'event', 'zone-withdrawn', 'zone', other, 'name', zone.name) end
+  end
+  redis.call('HSET', by_name, 'active', id)
+  redis.call('HSET', 'zone:' .. id, 'activated', now)
+  move_zone(id, zone.status, 'active', micros)
+  if tells_edges and zone.status == 'moved' then
+    add_edge_event(micros, 'event', 'zone-restored', 'zone', id, 'name', zone.name)
+  end
+end
+
+-- The check of an order held in all its zones. One that is pending or moved is active from now on: who has just mended
+-- his delegation does not wait for the sweep. From another customer's active zone an order takes nothing: the zone is
+-- due for a check of its own, which decides between the two.
+local function note_proof(order_id, zones, checked, now, micros, tells_edges)
+  for id in string.gmatch(zones, '%S+') do
+    local key = 'zone:' .. id
+    local zone = load_hash(key)
+    local waits = zone and (zone.status == 'pending' or zone.status == 'moved')
+    if waits and tonumber(checked) > tonumber(zone.checked or '0') then
+      if redis.call('HGET', 'zone-name:' .. zone.name, 'active') then
+        redis.call('ZADD', 'zones-due', 'LT', now, id)
+      else
+        redis.call('HSET', key, 'checked', checked, 'negatives', 0, 'reason',
+                   'the check of order ' .. order_id .. ' has shown the delegation; its evidence is the order\'s')
+        redis.call('HDEL', key, 'evidence')
+        activate_zone(id, zone, now, micros, tells_edges)
+      end
+    end
+  end
+end

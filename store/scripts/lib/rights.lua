@@ -1,0 +1,75 @@
+-- Whether something may be done for a name now. Every right that rests on a zone is looked up here, in the script that
+-- acts on it, against who holds the name at this moment; doc/rights.md is the table.
+-- uses: account
+
+-- nil, or why the API key ('' is none) may not act for these zones (ids with blanks between).
+local function api_key_problem(id, zones)
+  if id == '' then return nil end
+  local key = redis.call('HMGET', 'api-key:' .. id, 'customer', 'revoked', 'zones')
+  if not key[1] or key[2] then return 'the API key has ended' end
+  if not key[3] then return nil end
+  for zone in string.gmatch(zones, '%S+') do
+    if not string.find(' ' .. key[3] .. ' ', ' ' .. zone .. ' ', 1, true) then
+      return 'a zone is not one of the API key\'s'
+    end
+  end
+  return nil
+end
+
+-- nil, or why nothing may be done by a proof in this zone. Having moved is no reason to a customer: his next good check
+-- makes the zone active again. An account without a customer has rights in active zones only.
+local function zone_problem(zone, id, customer)
+  if not zone.status or zone.status == 'deleted' then return 'zone ' .. (zone.name or id) .. ' is not here any more' end
+  if customer ~= '' and zone.customer ~= customer then return 'zone ' .. zone.name .. ' is not the customer\'s' end
+  if zone.status == 'paused' then return 'zone ' .. zone.name .. ' is paused' end
+  if customer == '' and zone.status ~= 'active' then return 'zone ' .. zone.name .. ' is not active' end
+  return nil
+end
+
+-- nil, or why the customer ('' for an account without one) may not act for these names (an array) by their proofs in
+-- these zones (ids with blanks between). A name belongs to the longest active zone that holds it: where that is
+-- somebody else's, the proof has ended, whether it lies at the proven zone's name or between that and the name.
+local function names_problem(names, zones, customer)
+  local proven = {}
+  for id in string.gmatch(zones, '%S+') do
+    local found = redis.call('HMGET', 'zone:' .. id, 'status', 'customer', 'name')
+    local zone = {id = id, status = found[1], customer = found[2], name = found[3]}
+    local problem = zone_problem(zone, id, customer)
+    if problem then return problem end
+    proven[zone.name] = zone
+  end
+  local active = {}
+  local function is_taken(at, zone)
+    if active[at] == nil then
+      local id = redis.call('HGET', 'zone-name:' .. at, 'active')
+      active[at] = id and {id = id, customer = redis.call('HGET', 'zone:' .. id, 'customer')} or false
+    end
+    local holder = active[at]
+    return holder and holder.id ~= zone.id and (customer == '' or holder.customer ~= zone.customer)
+  end
+  for _, name in ipairs(names) do
+    local base = string.match(name, '^%*%.(.+)$') or name
+    local top = base
+    while top and not proven[top] do top = string.match(top, '%.(.+)$') end
+    if not top then return name .. ' is in none of the zones that it was proven in' end
+    local at = base
+    while at do
+      if is_taken(at, proven[top]) then return name .. ' belongs to another customer\'s active zone ' .. at .. ' now' end
+      at = at ~= top and string.match(at, '%.(.+)$') or nil
+    end
+  end
+  return nil
+end
+
+local function names_of_order(order)
+  local names = {}
+  for i = 0, tonumber(order.count) - 1 do names[i + 1] = string.match(order[tostring(i)], '^%S+') end
+  return names
+end
+
+-- nil, or why nothing may be issued for the order now.
+local function order_problem(order)
+  local customer, zones = order.customer or '', order.zones or ''
+  return account_problem(order.account or '', customer) or api_key_problem(order.key or '', zones) or
+    names_problem(names_of_order(order), zones, customer)
+end
