@@ -1,4 +1,5 @@
--- Does the account hold, for each name, a valid authorization from a zone that still gives it a right (lib/rights.lua)?
+-- Does the account hold, for each name, a valid authorization from the zone that has the name now (lib/rights.lua)? No DNS
+-- check comes before what is done with it, so the zone must be active.
 -- keys: account:<id>, account-names:<id>, zone:<id>, zone-name:<suffix>
 -- arguments: account, name ...
 -- result: ok, 1 or 0
@@ -11,7 +12,7 @@ local function is_held(name)
   while at do
     local zone = redis.call('HGET', 'zone-name:' .. at, customer ~= '' and customer or 'active')
     local ends = zone and redis.call('ZSCORE', 'account-names:' .. id, name .. ' ' .. zone)
-    if ends and tonumber(ends) > now and not names_problem({name}, zone, customer) then return true end
+    if ends and tonumber(ends) > now and not names_problem({name}, zone, customer, true) then return true end
     at = string.match(at, '%.(.+)$')
   end
   return false

@@ -115,7 +115,7 @@ static void moved_alone_is_no_refusal_and_a_good_check_makes_the_zone_active(voi
     assert_ok(create(f, &s, 1));
     const char *ready = s.order.id;
     move_away(f, &s.zone);
-    assert_true(holds(f, &s, "shop.test"));
+    assert_false(holds(f, &s, "shop.test")); /* what no check precedes waits for one */
     /* A check that is not newer than the zone's own shows nothing of what DNS says now. */
     fill_order(f, &s, ORDER_READY, 1);
     s.order.checked_at = now_seconds() - 5;
@@ -128,6 +128,7 @@ static void moved_alone_is_no_refusal_and_a_good_check_makes_the_zone_active(voi
     assert_ok(CALL(f, store_load_zone, f->arena, s.zone.id, &zone));
     assert_int_equal(zone.status, ZONE_ACTIVE);
     assert_int_equal(zone.negatives, 0);
+    assert_true(holds(f, &s, "shop.test"));
     assert_non_null(strstr(zone.reason, s.order.id));
     assert_string_equal(ask_text(f, "HGET zone-name:shop.test active"), s.zone.id);
     assert_int_equal(ask_number(f, "XLEN edge-events"), 2); /* withdrawn, restored */
@@ -182,7 +183,10 @@ static void held_names_rest_on_the_zone_they_were_proven_in(void **state) {
     assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, false, &s.zone));
     assert_true(holds(f, &s, "host1.shop.test"));
     give_away(f, "shop.test", &other);
-    assert_ok(CALL(f, store_delete_zone, other.id)); /* nobody has it: ours has just moved */
+    assert_ok(CALL(f, store_delete_zone, other.id)); /* nobody has it now, we neither */
+    assert_false(holds(f, &s, "host1.shop.test"));
+    ask_number(f, "HSET zone:%s checked 1", s.zone.id);
+    activate_zone(f, &s.zone);
     assert_true(holds(f, &s, "host1.shop.test"));
     assert_ok(CALL(f, store_delete_zone, s.zone.id));
     assert_false(holds(f, &s, "host1.shop.test"));

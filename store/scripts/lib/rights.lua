@@ -16,25 +16,26 @@ local function api_key_problem(id, zones)
   return nil
 end
 
--- nil, or why nothing may be done by a proof in this zone. Having moved is no reason to a customer: his next good check
--- makes the zone active again. An account without a customer has rights in active zones only.
-local function zone_problem(zone, id, customer)
+-- nil, or why nothing may be done by a proof in this zone. That it has moved is no reason where a DNS check comes before
+-- the act: a good one makes the zone active again.
+local function zone_problem(zone, id, customer, must_be_active)
   if not zone.status or zone.status == 'deleted' then return 'zone ' .. (zone.name or id) .. ' is not here any more' end
   if customer ~= '' and zone.customer ~= customer then return 'zone ' .. zone.name .. ' is not the customer\'s' end
   if zone.status == 'paused' then return 'zone ' .. zone.name .. ' is paused' end
-  if customer == '' and zone.status ~= 'active' then return 'zone ' .. zone.name .. ' is not active' end
+  if must_be_active and zone.status ~= 'active' then return 'zone ' .. zone.name .. ' is not active' end
   return nil
 end
 
 -- nil, or why the customer ('' for an account without one) may not act for these names (an array) by their proofs in
--- these zones (ids with blanks between). A name belongs to the longest active zone that holds it: where that is
--- somebody else's, the proof has ended, whether it lies at the proven zone's name or between that and the name.
-local function names_problem(names, zones, customer)
+-- these zones (ids with blanks between). Without a customer it must be active zones: an account has no zone that its
+-- check could make active. A name belongs to the longest active zone that holds it: where that is somebody else's, the
+-- proof has ended, whether it lies at the proven zone's name or between that and the name.
+local function names_problem(names, zones, customer, must_be_active)
   local proven = {}
   for id in string.gmatch(zones, '%S+') do
     local found = redis.call('HMGET', 'zone:' .. id, 'status', 'customer', 'name')
     local zone = {id = id, status = found[1], customer = found[2], name = found[3]}
-    local problem = zone_problem(zone, id, customer)
+    local problem = zone_problem(zone, id, customer, must_be_active or customer == '')
     if problem then return problem end
     proven[zone.name] = zone
   end
