@@ -6,8 +6,8 @@
 #include "link.h"
 #include "originca/json.h"
 
-/* The longest life of a certificate that any profile may give (5475 days): how long a revocation is
- * remembered whose certificate is unknown here. */
+/* The longest life of a certificate that any profile may give (5475 days): so long, from the latest begin
+ * that the signer gives, a revocation is remembered whose certificate is unknown here. */
 #define LONGEST_LIFE_SECONDS (5475LL * 86400)
 #define LEDGER_NAMES_MAX 10000
 
@@ -179,7 +179,8 @@ static void send_revocation(const struct replay *replay) {
         call_refuse(call, error.code, error.message);
         return;
     }
-    int64_t ends = not_after != 0 ? not_after : clock_wall_ms() / 1000 + LONGEST_LIFE_SECONDS;
+    int64_t latest = clock_wall_ms() / 1000 + (int64_t)config->signer_not_before_max_ahead_hours * 3600;
+    int64_t ends = not_after != 0 ? not_after : latest + LONGEST_LIFE_SECONDS;
     const struct store_ledger_mark mark = {replay->host, &replay->sequence, 1};
     call_add(call, get_text(record, "serial"));
     call_add_number(call, revoked_at);

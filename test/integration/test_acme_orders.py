@@ -207,7 +207,7 @@ def naive(when):
 
 
 DAY = 86400
-GOOD_TIMES = [(None, 3 * DAY), (None, 3700), (3600, 3 * DAY), (5 * DAY, None), (-3600, None), (-3600, 2 * DAY),
+GOOD_TIMES = [(None, 3 * DAY), (None, 3700), (3600, 3 * DAY), (DAY - 60, None), (-3600, None), (-3600, 2 * DAY),
               (0, 400 * DAY), (None, 5475 * DAY - 30)]
 
 
@@ -252,7 +252,9 @@ BAD_TIMES = {
     "start-in-1970": lambda: {"notBefore": "1970-01-01T00:00:00Z"},
     "end-in-1970": lambda: {"notAfter": "1970-01-01T00:00:00Z"},
     "start-before-1970": lambda: {"notBefore": "1960-01-01T00:00:00Z"},
-    "start-too-late": lambda: {"notBefore": rfc3339(utc(6000 * DAY))},
+    "start-too-late": lambda: {"notBefore": rfc3339(utc(DAY + 60))},
+    "start-in-five-years": lambda: {"notBefore": rfc3339(utc(1826 * DAY))},
+    "start-after-all": lambda: {"notBefore": rfc3339(utc(6000 * DAY))},
     "start-empty": lambda: {"notBefore": ""},
     "start-number": lambda: {"notBefore": int(time.time())},
     "start-date-alone": lambda: {"notBefore": utc(DAY).strftime("%Y-%m-%d")},
@@ -269,13 +271,6 @@ BAD_TIMES = {
 @pytest.mark.parametrize("case", BAD_TIMES)
 def test_bad_times_are_refused(sandbox, shared, case):
     refused(shared.new_order([sandbox.name()], **BAD_TIMES[case]()), *MALFORMED)
-
-
-def test_an_order_that_would_outlive_the_issuer_is_refused_before_its_finalize(sandbox, shared):
-    issuer = x509.load_pem_x509_certificate(Path(sandbox["ISSUER_ECC"]).read_bytes())
-    start, end = utc(days=5400), utc(days=10800)
-    assert naive(end) > issuer.not_valid_after, "the sandbox's issuer lives longer than this test knows"
-    refused(shared.new_order([sandbox.name()], notBefore=rfc3339(start), notAfter=rfc3339(end)), *MALFORMED)
 
 
 @pytest.mark.parametrize("profile", [None, *EXTENSIONS])

@@ -5,6 +5,8 @@ have given it back or an operator has accepted the loss; readyz says what is wro
 server stays in the middle of its recovery for as long as a test looks at it."""
 
 import contextlib
+import datetime
+import hashlib
 import json
 import os
 import re
@@ -13,8 +15,9 @@ import signal
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
-from acme_raw import make_csr, make_key
+from acme_raw import AccountKey, make_csr, make_key
 from under_test import run, start_time, wait_end, wait_until
 from verify import der_of, load_chain
 
@@ -291,6 +294,30 @@ def test_a_flushed_redis_gets_certificates_and_revocations_back_from_the_ledger(
     assert wait_until(lambda: watermark(box) == last_record(box), RECOVERY)
     assert status_of(box, later.revoked) == "revoked"
     assert status_of(box, later.issued) == "valid"
+
+
+def test_a_replay_blocks_compromised_keys_for_those_whose_word_it_was(box, customer, backup):
+    """Without proof for the customer, with proof for everybody; the proof of a certificate that was revoked without is
+    known as new to a signer that was restarted."""
+    keys = []
+    for _ in range(2):
+        key, chain, _ = customer.client.issue([box.name()])
+        leaf = load_chain(chain)[0]
+        customer.client.revoke(der_of(leaf), 1).expect(200)
+        public = key.public_key().public_bytes(serialization.Encoding.DER,
+                                               serialization.PublicFormat.SubjectPublicKeyInfo)
+        keys.append((key, leaf, hashlib.sha256(public).hexdigest()))
+    restart_signer(box)
+    wait_well(box)
+    key, leaf, _ = keys[1]
+    customer.client.revoke(der_of(leaf), 1, AccountKey("ES256", key)).expect(200)
+    owner = box.admin.get(f"customers/{box['CUSTOMER']}")["id"]
+    flush(box)
+    release(box)
+    assert wait_until(lambda: watermark(box) == last_record(box), RECOVERY)
+    blocked = [(redis(box, "SISMEMBER", f"blocked-keys:{owner}", spki), redis(box, "SISMEMBER", "blocked-keys", spki))
+               for _, _, spki in keys]
+    assert blocked == [("1", "0"), ("1", "1")]
 
 
 def test_a_server_whose_redis_is_flushed_says_that_it_is_not_ready(box, later, backup):
@@ -573,3 +600,21 @@ def test_a_token_that_is_away_when_the_signer_starts_is_awaited(box, customer, t
         shutil.rmtree(tokens, ignore_errors=True)
         move(tmp_path / "tokens", tokens)
     customer.check_served()
+
+
+# The settings
+
+
+def test_an_order_of_the_future_is_not_finalized_when_the_bound_was_lowered_meanwhile(box, customer):
+    name = box.name()
+    start = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=20)).strftime("%FT%TZ")
+    order = customer.client.new_order([name], notBefore=start).expect(201).json
+    csr = make_csr(make_key("p256"), [name])
+    with configured(box, "acme", "not_before_max_ahead_hours = 2"):
+        customer.client.close()
+        reply = customer.client.finalize(order, csr)
+        assert reply.problem == "orderNotReady" and "2 hours ahead" in reply.json["detail"], reply.text
+        reply = customer.client.new_order([name], notBefore=start)
+        assert reply.problem == "malformed" and "2 hours ahead" in reply.json["detail"], reply.text
+    customer.client.close()
+    assert customer.client.finalize(order, csr).expect(200).json["status"] == "valid"

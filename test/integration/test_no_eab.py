@@ -7,7 +7,9 @@ import pytest
 
 from acme_raw import AcmeClient, b64, certificate_id, make_csr, make_key
 from under_test import wait_until
-from verify import load_chain
+from verify import der_of, load_chain
+
+from box import Sandbox
 
 SANDBOX_OPTIONS = ("--no-eab", "--set", "dns.dns_share_ms=0")
 
@@ -80,6 +82,28 @@ def refused(own_sandbox, client, name, text=None):
     reply = client.finalize(order, make_csr(make_key("p256"), [name]))
     assert reply.status == 403, reply.text
     return next(each["error"] for each in authorization["challenges"] if each.get("error"))
+
+
+def test_keyCompromise_without_proof_blocks_the_key_for_the_account_alone(own_sandbox, client):
+    zone, key, orders, challenges = own_sandbox.new_zone(), make_key("p256"), [], []
+    tree = Sandbox(own_sandbox.directory).tree
+    for name in (f"first.{zone}", f"second.{zone}"):
+        orders.append((name, client.new_order([name]).expect(201).json))
+        challenges.append(challenge_of(client, orders[-1][1])[1])
+        tree.proxy(name)
+        tree.add(f"_acme-challenge.{name}", "TXT", f'"{text_for(client, challenges[-1])}"')
+    tree.commit()
+    for challenge in challenges:
+        assert client.post(challenge["url"], {}).expect(200).json["status"] == "valid"
+    (name, order), (next_name, next_order) = orders
+    done = client.finalize(order, make_csr(key, [name])).expect(200).json
+    client.revoke(der_of(load_chain(client.post(done["certificate"]).text)[0]), 1).expect(200)
+    reply = client.finalize(next_order, make_csr(key, [next_name]))
+    assert reply.problem == "badCSR" and "compromised" in reply.text, reply.text
+    customer = own_sandbox.client()
+    own = customer.new_order([f"own.{zone}"]).expect(201).json
+    assert customer.finalize(own, make_csr(key, [f"own.{zone}"])).expect(200).json["status"] == "valid"
+    customer.close()
 
 
 def test_without_text_nothing_is_proven(own_sandbox, client):

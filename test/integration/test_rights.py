@@ -13,7 +13,7 @@ import time
 import pytest
 
 from acme_kit import change_key
-from acme_raw import AccountKey, AcmeClient, b64, certificate_id, make_csr, make_key
+from acme_raw import AccountKey, b64, certificate_id, make_csr, make_key
 from rest_client import RestClient, make_csr as make_pem_csr, service_key
 from under_test import ROOT, stopped, wait_until
 from verify import der_of, load_chain
@@ -403,3 +403,61 @@ def test_right_when(worlds, right, end):
     assert first[right] == (expected == "stays"), f"doc/rights.md says: {expected}"
     if expected == "waits":
         assert again[right], "it did not come back"
+
+
+def ready_order(client, name):
+    return client.new_order([name]).expect(201).json
+
+
+def finalize(client, order, name):
+    return client.finalize(order, make_csr(make_key("p256"), [name]))
+
+
+@pytest.fixture
+def world(own_sandbox):
+    world = World(own_sandbox, "name another's")
+    yield world
+    world.close()
+
+
+def test_a_zone_that_becomes_anothers_below_ones_own_ends_the_names_below_it_alone(own_sandbox, world):
+    """The parent is delegated elsewhere for a moment, and that operator delegates the part below to the other customer;
+    then the parent comes back. Ready orders of before are finalized within recheck_after_seconds."""
+    below, rival = f"www.{world.zone}", own_sandbox["CUSTOMER_2"]
+    names = [below, f"a.{below}", f"*.{below}", f"shop.{world.zone}"]
+    orders = {name: ready_order(world.main, name) for name in names}
+    own_sandbox.admin.post("zones", {"name": below, "customer": rival})
+    world.tree.undelegate(world.zone)
+    world.tree.delegate(below, world.servers(below, rival))
+    world.tree.commit()
+    world.check(below, "active", rival)
+    client = own_sandbox.client(2)
+    _, chain, _ = client.issue([f"a.{below}"])
+    client.close()
+    world.tree.delegate(world.zone, world.servers(world.zone))
+    world.tree.commit()
+    for name in names[:3]:
+        reply = finalize(world.main, orders[name], name)
+        assert reply.problem == "unauthorized" and below in reply.json["detail"], reply.text
+    assert len(own_sandbox.certificates(below)) == 1
+    assert world.main.revoke(der_of(load_chain(chain)[0])).problem == "unauthorized"
+    time.sleep(1.1)  # its own zone has moved for a check of that second
+    order, name = ready_order(world.main, f"more.{world.zone}"), f"more.{world.zone}"
+    for order, name in ((order, name), (orders[names[3]], names[3])):
+        assert finalize(world.main, order, name).expect(200).json["status"] == "valid"
+
+
+def test_who_has_the_delegation_back_gets_the_zone_back_within_seconds_of_an_order(own_sandbox, world):
+    """While the other's zone is active the order takes nothing by itself, but has the zone checked."""
+    world.give_away()
+    world.tree.delegate(world.zone, world.servers(world.zone))
+    world.tree.commit()
+    time.sleep(1.1)
+    reply = world.main.new_order([f"back.{world.zone}"])
+    assert reply.problem == "unauthorized" and "another customer's active zone" in reply.json["detail"], reply.text
+    answer = RestClient(own_sandbox["API_URL"], own_sandbox["CA_BUNDLE"], service_key(world.keys["all"]["key"])).create(
+        [f"back.{world.zone}"])
+    assert answer.status == 200 or "another customer's active zone" in str(answer.errors)
+    assert wait_until(lambda: world.main.new_order([f"back.{world.zone}"]).status == 201, 30, pause=0.5)
+    rivals = own_sandbox.admin.get(f"zones/{world.zone}?customer={own_sandbox['CUSTOMER_2']}")
+    assert rivals["status"] == "moved", rivals
