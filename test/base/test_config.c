@@ -157,6 +157,17 @@ static void broken_syntax_names_its_line(void **state) {
     assert_true(strlen(complaints) > 0);
 }
 
+static void orders_may_not_ask_for_later_begins_than_the_signer_gives(void **state) {
+    (void)state;
+    assert_null(load(GOOD_SERVER "}\nacme { not_before_max_ahead_hours = 25 }\n" GOOD_REST));
+    assert_non_null(strstr(complaints, "signer.signer_not_before_max_ahead_hours"));
+    struct config *config = load(GOOD_SERVER "}\nacme { not_before_max_ahead_hours = 0 }\n" GOOD_REST);
+    assert_non_null(config);
+    assert_int_equal(config->not_before_max_ahead_hours, 0);
+    assert_int_equal(config->signer_not_before_max_ahead_hours, 24);
+    config_free(config);
+}
+
 static void missing_file_is_an_error(void **state) {
     (void)state;
     struct error error;
@@ -282,6 +293,7 @@ int main(void) {
         cmocka_unit_test(each_mistake_is_named_with_line_and_key),
         cmocka_unit_test(all_mistakes_are_reported_in_one_go),
         cmocka_unit_test(broken_syntax_names_its_line),
+        cmocka_unit_test(orders_may_not_ask_for_later_begins_than_the_signer_gives),
         cmocka_unit_test(missing_file_is_an_error),
         cmocka_unit_test(secret_files_lose_their_newline_and_are_bounded),
         cmocka_unit_test(signer_settings_are_compared),
