@@ -55,7 +55,10 @@ local function names_problem(names, zones, customer, must_be_active)
     if not top then return name .. ' is in none of the zones that it was proven in' end
     local at = base
     while at do
-      if is_taken(at, proven[top]) then return name .. ' belongs to another customer\'s active zone ' .. at .. ' now' end
+      if is_taken(at, proven[top]) then
+        return name .. ' belongs to another customer\'s active zone ' .. at .. ' now; if that is delegated to your name ' ..
+          'servers, order again in a minute'
+      end
       at = at ~= top and string.match(at, '%.(.+)$') or nil
     end
   end
