@@ -364,8 +364,8 @@ struct store_attempt_list {
 };
 void store_stale_attempts(struct store *, struct arena *, int64_t older_than_ms, uint32_t limit,
                           struct store_attempt_list *out, store_done *, void *);
-/* Does the account hold, for each canonical name, a valid, unexpired authorization that still gives a right
- * to it: no other customer's active zone has the name by now (doc/rights.md)? */
+/* Does the account hold, for each canonical name, a valid, unexpired authorization from the active zone that
+ * has the name now (doc/rights.md)? */
 void store_account_holds_names(struct store *, const char *account_id, const char *const *names, size_t count,
                                bool *holds, store_done *, void *);
 struct store_order_filter {
