@@ -20,22 +20,21 @@ local function activate_zone(id, zone, now, micros, tells_edges)
 end
 
 -- The check of an order held in all its zones. One that is pending or moved is active from now on: who has just mended
--- his delegation does not wait for the sweep. From another customer's active zone an order takes nothing: the zone is
--- due for a check of its own, which decides between the two.
+-- his delegation does not wait for the sweep. From another customer's active zone an order takes nothing. In both cases
+-- the zone is due for a check of its own: it writes down the delegation, and decides between two customers.
 local function note_proof(order_id, zones, checked, now, micros, tells_edges)
   for id in string.gmatch(zones, '%S+') do
     local key = 'zone:' .. id
     local zone = load_hash(key)
     local waits = zone and (zone.status == 'pending' or zone.status == 'moved')
     if waits and tonumber(checked) > tonumber(zone.checked or '0') then
-      if redis.call('HGET', 'zone-name:' .. zone.name, 'active') then
-        redis.call('ZADD', 'zones-due', 'LT', now, id)
-      else
+      if not redis.call('HGET', 'zone-name:' .. zone.name, 'active') then
         redis.call('HSET', key, 'checked', checked, 'negatives', 0, 'reason',
                    'the check of order ' .. order_id .. ' has shown the delegation; its evidence is the order\'s')
         redis.call('HDEL', key, 'evidence')
         activate_zone(id, zone, now, micros, tells_edges)
       end
+      redis.call('ZADD', 'zones-due', 'LT', now, id)
     end
   end
 end
