@@ -27,7 +27,7 @@ from under_test import free_port_base
 
 TYPE = dns.rdatatype.from_text
 EDGE = ["203.0.113.0/24", "2001:db8:ed9e::/48"]
-_rsa = []
+_rsa, _root = [], []
 
 
 def name(text):
@@ -71,6 +71,13 @@ class Keys:
     def sign_bytes(self, data):
         r, s = utils.decode_dss_signature(self.private.sign(data, ec.ECDSA(hashes.SHA256())))
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def root_keys():
+    """The root's, the same for all worlds: a server has one trust anchor."""
+    if not _root:
+        _root.append(Keys())
+    return _root[0]
 
 
 class Zone:
@@ -366,7 +373,8 @@ class World:
     def __init__(self, is_signed=False, algorithm="ECDSAP256SHA256", shop_signed=None):
         shop_signed = is_signed if shop_signed is None else shop_signed
         make = (lambda: Keys(algorithm)) if is_signed else (lambda: None)
-        self.keys = {zone: make() for zone in (".", "test.", "provider.test.")}
+        self.keys = {zone: make() for zone in ("test.", "provider.test.")}
+        self.keys["."] = root_keys() if is_signed else None
         self.keys["shop.test."] = Keys(algorithm) if shop_signed else None
         self.root = Zone(".", """
             . NS a.root.
