@@ -18,8 +18,9 @@ struct cli {
     const char *format, *interval; /* import, top */
     bool is_dry_run, is_once;
     struct {
-        const char *name_servers, *edge_prefixes, *root_hints, *dns_port, *trust_anchor, *caa_mode,
-            *caa_identities, *foreign_parent, *account_uri, *txt, *deadline, *timeout, *max_queries;
+        const char *name_servers, *edge_prefixes, *root_hints, *dns_port, *allow_addresses, *deny_addresses,
+            *trust_anchor, *caa_mode, *caa_identities, *foreign_parent, *account_uri, *txt, *deadline,
+            *timeout, *max_queries;
     } check;
     const char *operands[OPERANDS_MAX];
     size_t operand_count;

@@ -4,6 +4,7 @@
 #include <sys/queue.h>
 
 #include "dnssec.h"
+#include "originca/addresses.h"
 #include "originca/dnscheck.h"
 #include "packet.h"
 
@@ -32,6 +33,7 @@ struct cut {
     char servers[SERVERS_MAX][DNS_NAME_MAX];
     size_t server_count;
     struct server_list addresses; /* names point into `servers` */
+    struct dns_server denied;     /* an address that is not asked; `name` NULL: there is none */
     bool has_more_servers;        /* than fit here: nobody can say that they are all assigned */
     bool is_own_answer;           /* the servers of `parent` have this zone too and spoke as its own */
     struct trust *trust;          /* NULL: not validated (yet); a job's or the cache's reference */
@@ -55,6 +57,19 @@ struct dnscheck {
         char reason[128];
     } probe;
 };
+
+/* --- cut.c --- */
+/* A cut holds addresses whose names point into it: in the copy they point into the copy. */
+void cut_copy(struct cut *to, const struct cut *from);
+bool cut_has_address(const struct cut *cut, const char *server);
+/* What is not asked or does not fit is left out. */
+void cut_add_address(const struct dnscheck *dnscheck, struct cut *cut, const char *server, int family,
+                     const uint8_t *bytes);
+/* Another cut's addresses become those of this cut's server. */
+void cut_take_addresses(struct cut *cut, const char *server, const struct cut *from);
+/* Why no address is known of that server (NULL: of any): it is one that is not asked, else `otherwise`. */
+const char *cut_why_no_address(struct dnscheck_job *job, const struct cut *cut, const char *server,
+                               const char *otherwise);
 
 /* --- transport.c --- */
 
@@ -119,6 +134,8 @@ void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uin
 /* The deepest zone cut at or above `name`, in the job's memory. `cut` NULL: the walk failed, `failure` says
  * why; `nxdomain` tells that the name does not exist. */
 typedef void walk_done(void *context, struct cut *cut, bool is_nxdomain, const char *failure);
+/* The failure of a walk through a zone whose name servers have no address. */
+extern const char no_address[];
 /* The failure of a delegation below another customer's zone whose servers have the zone as well. */
 extern const char walk_hidden[];
 enum walk_kind {

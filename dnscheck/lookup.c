@@ -53,7 +53,8 @@ static void on_target_cut(void *context, struct cut *cut, bool is_nxdomain, cons
     }
     lookup->cut = cut;
     if (cut->addresses.count == 0)
-        fail(lookup, "the name servers of a CNAME's target have no addresses");
+        fail(lookup, cut_why_no_address(lookup->job, cut, NULL,
+                                        "the name servers of a CNAME's target have no addresses"));
     else
         ask(lookup);
 }

@@ -78,15 +78,6 @@ const struct cut *referral_cache_find(struct referral_cache *cache, const char *
     return &entry->cut;
 }
 
-/* A cut holds addresses whose names point into it: after a copy they must point into the copy. */
-static void copy_cut(struct cut *to, const struct cut *from) {
-    *to = *from;
-    for (size_t i = 0; i < to->addresses.count; i++) {
-        size_t offset = (size_t)(from->addresses.items[i].name - (const char *)from);
-        to->addresses.items[i].name = (const char *)to + offset;
-    }
-}
-
 void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uint32_t ttl) {
     struct cached *entry = find(cache, cut->name);
     if (ttl == 0 || cache->limit == 0)
@@ -105,7 +96,7 @@ void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uin
         cache->count++;
     }
     trust_release(entry->cut.trust);
-    copy_cut(&entry->cut, cut);
+    cut_copy(&entry->cut, cut);
     entry->cut.trust = trust_hold(cut->trust);
     entry->cut.parent = NULL;
     entry->expires_ms = clock_monotonic_ms() + (int64_t)ttl * 1000;

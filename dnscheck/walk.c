@@ -2,14 +2,13 @@
  * parent and child on one server. Each step asks for the next label only (RFC 9156). */
 #include "internal.h"
 
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DEPTH_MAX 5 /* name servers whose names need name servers whose names ... */
 
+const char no_address[] = "no name server of a zone on the way has an address";
 const char walk_hidden[] = "no delegation is shown";
 
 struct walk {
@@ -33,34 +32,10 @@ static void end(struct walk *walk, bool is_nxdomain, const char *failure);
 /* --- cuts --- */
 
 static struct cut *copy_to_scratch(struct dnscheck_job *job, const struct cut *from) {
-    struct cut *to = arena_copy(job->scratch, from, sizeof *from);
-    for (size_t i = 0; to != NULL && i < to->addresses.count; i++)
-        to->addresses.items[i].name = (const char *)to + (from->addresses.items[i].name - (const char *)from);
+    struct cut *to = arena_alloc(job->scratch, sizeof *to);
+    if (to != NULL)
+        cut_copy(to, from);
     return to == NULL || job_keep_trust(job, trust_hold(to->trust)) ? to : NULL;
-}
-
-static void add_address(struct cut *cut, const char *server, int family, const uint8_t *bytes,
-                        uint16_t port) {
-    if (cut->addresses.count == ADDRESSES_MAX)
-        return;
-    struct dns_server *out = &cut->addresses.items[cut->addresses.count++];
-    *out = (struct dns_server){.name = server};
-    if (family == AF_INET) {
-        out->address.v4.sin_family = AF_INET;
-        out->address.v4.sin_port = htons(port);
-        memcpy(&out->address.v4.sin_addr, bytes, 4);
-    } else {
-        out->address.v6.sin6_family = AF_INET6;
-        out->address.v6.sin6_port = htons(port);
-        memcpy(&out->address.v6.sin6_addr, bytes, 16);
-    }
-}
-
-static bool has_address(const struct cut *cut, const char *server) {
-    for (size_t i = 0; i < cut->addresses.count; i++)
-        if (cut->addresses.items[i].name == server)
-            return true;
-    return false;
 }
 
 /* All its name servers lie in it, and nobody has said where they are. */
@@ -81,8 +56,8 @@ static void take_glue(struct walk *walk, struct cut *cut, const struct dns_messa
             const struct dns_record *record = &message->records[k];
             if ((record->type == DNS_A || record->type == DNS_AAAA) &&
                 strcmp(record->owner, cut->servers[i]) == 0)
-                add_address(cut, cut->servers[i], record->type == DNS_A ? AF_INET : AF_INET6, record->address,
-                            walk->job->dnscheck->settings.port);
+                cut_add_address(walk->job->dnscheck, cut, cut->servers[i],
+                                record->type == DNS_A ? AF_INET : AF_INET6, record->address);
         }
     }
 }
@@ -264,7 +239,7 @@ static void on_answer(void *context, const struct dns_message *message, const st
 static void on_addresses(void *context, struct cut *cut, const char *failure) {
     struct walk *walk = context;
     if (cut == NULL || cut->addresses.count == 0)
-        end(walk, false, failure != NULL ? failure : "no name server of a zone on the way has an address");
+        end(walk, false, cut_why_no_address(walk->job, cut, NULL, failure != NULL ? failure : no_address));
     else
         step(walk);
 }
@@ -390,21 +365,15 @@ struct completion {
 static void complete_next(struct completion *completion);
 
 static void use_host(struct completion *completion, const struct cut *host) {
-    char *server = completion->cut->servers[completion->next];
-    for (size_t i = 0; i < host->addresses.count; i++) {
-        struct dns_server copy = host->addresses.items[i];
-        copy.name = server;
-        if (completion->cut->addresses.count < ADDRESSES_MAX)
-            completion->cut->addresses.items[completion->cut->addresses.count++] = copy;
-    }
+    cut_take_addresses(completion->cut, completion->cut->servers[completion->next], host);
 }
 
 static void on_host_address(void *context, const struct lookup_result *result) {
     struct completion *completion = context;
     for (size_t i = 0; result->failure == NULL && i < result->count; i++) {
         const struct dns_record *record = result->records[i];
-        add_address(&completion->host, completion->host.name, record->type == DNS_A ? AF_INET : AF_INET6,
-                    record->address, completion->job->dnscheck->settings.port);
+        cut_add_address(completion->job->dnscheck, &completion->host, completion->host.name,
+                        record->type == DNS_A ? AF_INET : AF_INET6, record->address);
         completion->ttl = record->ttl < completion->ttl ? record->ttl : completion->ttl;
     }
     if (result->failure != NULL)
@@ -455,7 +424,7 @@ static void complete_next(struct completion *completion) {
     for (; completion->next < cut->server_count; completion->next++) {
         const char *server = cut->servers[completion->next];
         char key[DNS_NAME_MAX + 1];
-        if (has_address(cut, server))
+        if (cut_has_address(cut, server))
             continue;
         snprintf(key, sizeof key, "@%s", server);
         const struct cut *known =
@@ -502,53 +471,25 @@ bool walk_complete_addresses(struct dnscheck_job *job, struct cut *cut, unsigned
 
 /* --- root hints --- */
 
-static bool take_hint(struct cut *root, char *line, uint16_t port) {
-    /* "NAME TTL [IN] A|AAAA|NS VALUE", as IANA's file and NSD's zones have it */
-    char *words[6];
-    size_t count = 0;
-    line[strcspn(line, ";\r\n")] = '\0';
-    for (char *word = strtok(line, " \t"); word != NULL && count < 6; word = strtok(NULL, " \t"))
-        words[count++] = word;
-    uint8_t bytes[16];
-    if (count < 3)
-        return true;
-    const char *type = words[count - 2], *value = words[count - 1];
-    int family = strcasecmp(type, "A") == 0 ? AF_INET : strcasecmp(type, "AAAA") == 0 ? AF_INET6 : 0;
-    if (family == 0)
-        return true;
-    if (inet_pton(family, value, bytes) != 1 || strlen(words[0]) >= DNS_NAME_MAX)
-        return false;
-    char name[DNS_NAME_MAX];
-    size_t length = strlen(words[0]);
-    for (size_t i = 0; i <= length; i++)
-        name[i] = (char)tolower((unsigned char)words[0][i]);
-    if (length > 1 && name[length - 1] == '.')
-        name[length - 1] = '\0';
+static void take_hint(void *context, const char *name, int family, const uint8_t *address) {
+    struct dnscheck *dnscheck = context;
+    struct cut *root = &dnscheck->root;
     size_t at = 0;
+    if (strlen(name) >= DNS_NAME_MAX)
+        return;
     while (at < root->server_count && strcmp(root->servers[at], name) != 0)
         at++;
     if (at == SERVERS_MAX)
-        return true;
+        return;
     if (at == root->server_count)
         strcpy(root->servers[root->server_count++], name);
-    add_address(root, root->servers[at], family, bytes, port);
-    return true;
+    cut_add_address(dnscheck, root, root->servers[at], family, address);
 }
 
 bool walk_load_root(struct dnscheck *dnscheck, struct error *error) {
     const char *path = dnscheck->settings.root_hints_file;
-    FILE *file = fopen(path, "re");
-    char line[1024];
-    if (file == NULL)
-        return error_set(error, ERROR_INVALID, "cannot read the root hints %s: %m", path);
-    bool is_good = true;
-    for (unsigned number = 1; is_good && fgets(line, sizeof line, file) != NULL; number++) {
-        is_good = take_hint(&dnscheck->root, line, dnscheck->settings.port);
-        if (!is_good)
-            error_set(error, ERROR_INVALID, "%s:%u: expected a zone-file line with an address", path, number);
-    }
-    fclose(file);
-    if (is_good && dnscheck->root.addresses.count == 0)
-        is_good = error_set(error, ERROR_INVALID, "%s holds no address of a root server", path);
-    return is_good;
+    if (!root_hints_read(path, &dnscheck->settings.address_rules, take_hint, dnscheck, error))
+        return false;
+    return dnscheck->root.addresses.count > 0 ||
+           error_set(error, ERROR_INVALID, "%s holds no address of a root server", path);
 }

@@ -3,25 +3,28 @@ certificate or to the refusal. The scenarios are those of test_hostile_dns.py an
 
 Nothing of one scenario may help another: the server keeps no referral and shares no answer, and checks no zone by itself."""
 
+import collections
 import os
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
 from acme_raw import make_csr, make_key
-from dns_farm import EDGE, TYPE, Farm, World
+from dns_farm import ASKED, EDGE, TYPE, Farm, World, Zone
 from rest_client import leaf_of, rest
+from test_hostile_attacks import ATTACKS
 from test_hostile_dns import DEADLINE_MS, OURS, PER_NAME, SCENARIOS, TIMEOUT_MS
 from under_test import SandboxUnderTest, wait_until
 
 BUDGET = 100  # each walk begins at the root
 SETTINGS = {"dns.dns_deadline_ms": DEADLINE_MS, "dns.dns_query_timeout_ms": TIMEOUT_MS, "dns.dns_max_queries": BUDGET,
             "dns.dns_referral_max_ttl": 0, "dns.dns_share_ms": 0, "dns.zone_pending_interval_seconds": 86400,
-            "dns.zone_sweep_interval_seconds": 604800, "acme.caa_identities": "ca.provider.test"}
+            "dns.zone_sweep_interval_seconds": 604800, "acme.caa_identities": "ca.provider.test", "server.retire_idle_seconds": 0}
 EVERY_TENTH = 10  # of the scenarios goes through REST as well
 PROBLEMS = {"refused": (403, "unauthorized"), "failed": (400, "dns")}
 
@@ -58,17 +61,19 @@ class Place:
             return
         self.group = group
         is_signed, caa_mode = group
+        (self.directory / "anchor").write_text(World(is_signed=True).anchor())
+        self.reload(caa_mode=f'"{caa_mode}"', trust_anchor_file=f'"{self.directory / "anchor"}"' if is_signed else None)
+
+    def reload(self, **settings):
+        """With other settings in section dns; None: not set."""
         path = Path(self.sandbox["CONFIG"])
-        text = re.sub(r"\n    (caa_mode|trust_anchor_file) = .*", "", path.read_text())
-        lines = f'    caa_mode = "{caa_mode}"\n'
-        if is_signed:
-            (self.directory / "anchor").write_text(World(is_signed=True).anchor())
-            lines += f'    trust_anchor_file = "{self.directory / "anchor"}"\n'
+        text = re.sub(rf"\n    ({'|'.join(settings)}) = .*", "", path.read_text())
+        lines = "".join(f"    {name} = {value}\n" for name, value in settings.items() if value is not None)
         path.write_text(text.replace("dns {\n", "dns {\n" + lines))
-        before = self.sandbox.log_text().count("reload complete")
+        self.close()  # the connections are to a worker of the former settings, which ends before we go on
+        former = set(self.sandbox.workers())
         os.kill(self.sandbox.supervisor, signal.SIGHUP)
-        assert wait_until(lambda: self.sandbox.log_text().count("reload complete") > before, 30)
-        self.close()  # the connections are to a worker of the former settings
+        assert wait_until(lambda: not former & set(self.sandbox.workers() or former), 30), self.sandbox.log_text()[-3000:]
 
     def close(self):
         for client in self.clients.values():
@@ -133,6 +138,7 @@ def whole_place(farm, tmp_path_factory):
     sandbox = SandboxUnderTest(directory / "box", *options)
     try:
         place = Place(sandbox.up(), farm, directory)
+        place.reload(allow_addresses="{" + ", ".join(f'"{each}"' for each in ASKED) + "}")
         yield place
         farm.world = World()
     except BaseException:
@@ -173,7 +179,7 @@ def order(client, names, key):
     return None, chain.text
 
 
-@pytest.mark.parametrize("place, takes_rest, bend, verdict, reason, arguments, options", cases(SCENARIOS), indirect=["place"])
+@pytest.mark.parametrize("place, takes_rest, bend, verdict, reason, arguments, options", cases(SCENARIOS + ATTACKS), indirect=["place"])
 def test_order(place, takes_rest, bend, verdict, reason, arguments, options):
     names, zone = list(options.get("names", ("www.shop.test",))), options.get("zone", "shop.test")
     customer = 2 if "foreign_parent" in options else 1
@@ -189,7 +195,7 @@ def test_order(place, takes_rest, bend, verdict, reason, arguments, options):
     place.farm.world = world
     problem, text = order(client, names, place.key)
     assert problem == PROBLEMS.get(verdict), text
-    assert world.queries <= BUDGET + PER_NAME * len(names) + 5
+    assert world.queries <= BUDGET + PER_NAME * len(names) + 5 and world.misled == []
     if verdict != "ok":
         why = place.reason_of_refusal(identity)
         assert reason == "*" or why == reason, f"{why}: {text}"
@@ -201,3 +207,68 @@ def test_order(place, takes_rest, bend, verdict, reason, arguments, options):
             assert set(names_of(leaf_of(answer.result))) == set(names)
         else:
             assert answer.status == 400 and place.newest_certificate(identity) == former, answer.body
+
+
+# What a forger must guess: each bound is missed by chance once in some 10^9 runs
+
+ORDERS, NAMES = 45, 12
+Z = 6.1  # standard deviations
+
+
+def chi_square_bound(freedom):
+    """Wilson and Hilferty"""
+    part = 2 / (9 * freedom)
+    return freedom * (1 - part + Z * part ** 0.5) ** 3
+
+
+def assert_uniform(values, size, buckets, what):
+    """Whole numbers from 0 to size - 1 fill the buckets evenly."""
+    counts, edges = [0] * buckets, [-(-size * at // buckets) for at in range(buckets + 1)]
+    for value in values:
+        counts[value * buckets // size] += 1
+    expected = [len(values) * (edges[at + 1] - edges[at]) / size for at in range(buckets)]
+    statistic = sum((count - each) ** 2 / each for count, each in zip(counts, expected))
+    assert statistic < chi_square_bound(buckets - 1), f"{what}: {statistic:.0f} {counts}"
+
+
+def assert_unpredictable(values, size, what):
+    """Spread, no more alike than chance has it, and nothing told about the next by the one before."""
+    assert_uniform(values, size, 64, what)
+    pairs = len(values) * (len(values) - 1) / 2 / size
+    alike = sum(count * (count - 1) // 2 for count in collections.Counter(values).values())
+    assert alike < pairs + Z * pairs ** 0.5 + 15, f"{what}: {alike} pairs alike, {pairs:.0f} expected"
+    following = list(zip(values, values[1:]))
+    assert_uniform([(after - before) % size for before, after in following], size, 64, f"differences of {what}")
+    mean = (size - 1) / 2
+    correlation = sum((before - mean) * (after - mean) for before, after in following) / len(following) / (size ** 2 / 12)
+    assert abs(correlation) < Z / len(following) ** 0.5, f"{what}: correlation {correlation:.3f}"
+
+
+def test_ports_ids_letter_case_and_probes_of_wildcards_cannot_be_guessed(whole_place):
+    """Through the server: three thousand queries of orders for wildcards."""
+    whole_place.use((False, "named"))
+    whole_place.add_zone("shop.test", OURS)
+    whole_place.farm.world, whole_place.farm.captured = World(), []
+    whole_place.reload(dns_query_timeout_ms=5000, dns_deadline_ms=30000)  # nothing is asked twice
+    try:
+        whole_place.farm.world.shop.add("*.shop.test. A 203.0.113.1")
+        for at in range(ORDERS):
+            whole_place.clients[1].new_order([f"*.o{at}n{each}.shop.test" for each in range(NAMES)]).expect(201)
+    finally:
+        captured, whole_place.farm.captured = whole_place.farm.captured, None
+    assert len(captured) > 2000
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert_unpredictable([port - low for _, port in captured], high - low + 1, "ports")
+    ids = [int.from_bytes(wire[:2], "big") for wire, _ in captured]
+    assert_unpredictable(ids, 65536, "ids")
+    assert_uniform([each & 255 for each in ids], 256, 256, "low bytes of ids")
+    names = [wire[12:wire.index(b"\0", 12)] for wire, _ in captured]
+    cases = [[int(each < 97) for each in one if chr(each).isalpha()] for one in names]
+    for at in range(8):  # shop.test has eight letters
+        bits = [each[-1 - at] for each in cases if len(each) > at]
+        assert abs(sum(bits) - len(bits) / 2) < Z * len(bits) ** 0.5 / 2, f"letter {at}: {sum(bits)} of {len(bits)}"
+    words = [sum(bit << at for at, bit in enumerate(each[-8:])) for each in cases if len(each) >= 8]
+    assert_unpredictable(words, 256, "letter case of the last eight")
+    probes = {one[1:17].lower() for one in names if one[0] == 16}
+    assert len(probes) == ORDERS * NAMES
+    assert_uniform([int(chr(each), 16) for probe in sorted(probes) for each in probe], 16, 16, "digits of probes")
