@@ -19,6 +19,10 @@ void cut_copy(struct cut *to, const struct cut *from) {
     to->denied.name = move(from->denied.name, from, to);
 }
 
+int64_t cut_earlier_ms(int64_t bound_ms, int64_t time_ms) {
+    return bound_ms != 0 && bound_ms < time_ms ? bound_ms : time_ms;
+}
+
 bool cut_has_address(const struct cut *cut, const char *server) {
     for (size_t i = 0; i < cut->addresses.count; i++)
         if (cut->addresses.items[i].name == server)

@@ -36,6 +36,7 @@ struct cut {
     struct dns_server denied;     /* an address that is not asked; `name` NULL: there is none */
     bool has_more_servers;        /* than fit here: nobody can say that they are all assigned */
     bool is_own_answer;           /* the servers of `parent` have this zone too and spoke as its own */
+    int64_t until_ms;             /* when it must be asked for anew, with what is known from it; 0: never */
     struct trust *trust;          /* NULL: not validated (yet); a job's or the cache's reference */
     const struct cut *parent;     /* whose servers gave it; only in a job's memory */
 };
@@ -61,6 +62,8 @@ struct dnscheck {
 /* --- cut.c --- */
 /* A cut holds addresses whose names point into it: in the copy they point into the copy. */
 void cut_copy(struct cut *to, const struct cut *from);
+/* Of `until_ms` and another time. */
+int64_t cut_earlier_ms(int64_t bound_ms, int64_t time_ms);
 bool cut_has_address(const struct cut *cut, const char *server);
 /* What is not asked or does not fit is left out. */
 void cut_add_address(const struct dnscheck *dnscheck, struct cut *cut, const char *server, int family,
@@ -128,6 +131,8 @@ struct referral_cache *referral_cache_new(size_t entries);
 void referral_cache_free(struct referral_cache *cache);
 /* The cut of exactly that name. */
 const struct cut *referral_cache_find(struct referral_cache *cache, const char *name);
+/* For that many seconds, but not longer than what it was learned from: a zone that lost its delegation cannot
+ * live on in ever deeper ones. */
 void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uint32_t ttl);
 
 /* --- walk.c --- */

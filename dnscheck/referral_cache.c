@@ -11,7 +11,6 @@ struct cached {
     TAILQ_ENTRY(cached) use;
     struct cached *next;
     struct cut cut;
-    int64_t expires_ms;
     uint32_t bucket;
 };
 
@@ -69,7 +68,7 @@ const struct cut *referral_cache_find(struct referral_cache *cache, const char *
     struct cached *entry = find(cache, name);
     if (entry == NULL)
         return NULL;
-    if (entry->expires_ms <= clock_monotonic_ms()) {
+    if (entry->cut.until_ms <= clock_monotonic_ms()) {
         drop(cache, entry);
         return NULL;
     }
@@ -99,5 +98,5 @@ void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uin
     cut_copy(&entry->cut, cut);
     entry->cut.trust = trust_hold(cut->trust);
     entry->cut.parent = NULL;
-    entry->expires_ms = clock_monotonic_ms() + (int64_t)ttl * 1000;
+    entry->cut.until_ms = cut_earlier_ms(cut->until_ms, clock_monotonic_ms() + (int64_t)ttl * 1000);
 }

@@ -91,6 +91,7 @@ static void take_cut(struct walk *walk, const struct dns_message *message, enum 
     take_glue(walk, cut, message);
     cut->is_own_answer = section == DNS_ANSWER;
     cut->parent = walk->cut;
+    cut->until_ms = cut_earlier_ms(walk->cut->until_ms, clock_monotonic_ms() + (int64_t)ttl * 1000);
     walk->cut = cut;
     walk->labels = 1;
     walk->is_relaxed = false;
@@ -391,6 +392,7 @@ static void ask_for_host(struct completion *completion, const struct cut *cut) {
     struct dnscheck_job *job = completion->job;
     const char *host = completion->cut->servers[completion->next];
     completion->pending = 2;
+    completion->host.until_ms = cut->until_ms;
     if (!lookup_start(job, cut, host, DNS_A, on_host_address, completion) ||
         !lookup_start(job, cut, host, DNS_AAAA, on_host_address, completion))
         completion->done(completion->context, NULL, "out of memory");

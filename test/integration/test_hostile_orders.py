@@ -209,6 +209,78 @@ def test_order(place, takes_rest, bend, verdict, reason, arguments, options):
             assert answer.status == 400 and place.newest_certificate(identity) == former, answer.body
 
 
+# Ghost domains (Jiang et al. 2012) and phoenix domains (Li et al. 2023): a zone that has lost its delegation lives on in
+# caches as long as somebody keeps asking
+
+TTL = 2  # seconds that a referral is remembered
+
+
+@pytest.fixture
+def remembering(whole_place):
+    whole_place.use((False, "off"))
+    whole_place.reload(dns_referral_max_ttl=TTL)
+    yield whole_place
+    whole_place.reload(dns_referral_max_ttl=0)
+
+
+def nested(world, levels):
+    """zones l1.shop.test, l2.l1.shop.test ..., each on a name server of its own that its parent refers to"""
+    above, names = world.shop, []
+    for at in range(1, levels + 1):
+        origin = "".join(f"l{each}." for each in range(at, 0, -1)) + "shop.test."
+        host = f"ns{2 + at}.provider.test."
+        world.provider.remove(host).add(f"{host} A 127.66.0.{12 + at}")
+        above.add(f"{origin} NS {host}")
+        above = Zone(origin, f"{origin} NS {host}\nwww.{origin} A 203.0.113.9")
+        world.server(12 + at, above)
+        names.append((origin.rstrip("."), host.rstrip(".")))
+    return names
+
+
+def revoke(world):
+    """shop.test is somebody else's now; its former servers go on."""
+    world.tld.remove("shop.test.", "NS").add("shop.test. NS ns1.foreign.test.")
+    world.at(21)[0].zones.append(Zone("shop.test.", "shop.test. NS ns1.foreign.test.\nwww.shop.test. A 203.0.113.7"))
+
+
+def test_a_ghost_domain_ends_with_its_referral_however_often_it_is_asked_for(remembering):
+    world = World()
+    (zone, host), = nested(world, 1)
+    remembering.farm.world = world  # before a zone is added: that asks for it
+    remembering.add_zone("shop.test", OURS)
+    remembering.add_zone(zone, host)
+    client, names = remembering.clients[1], [f"www.{zone}"]
+    assert order(client, names, remembering.key)[0] is None
+    revoke(world)
+    revoked = time.monotonic()
+    while order(client, names, remembering.key)[0] is None:
+        assert time.monotonic() - revoked < TTL + 2, "the former owner still gets certificates"
+        time.sleep(0.2)
+    assert time.monotonic() - revoked < TTL + 2
+    assert order(client, names, remembering.key)[0] == (403, "unauthorized")
+    assert order(client, ["www.shop.test"], remembering.key)[0] == (403, "unauthorized")
+
+
+def test_a_phoenix_domain_does_not_live_on_in_ever_deeper_zones(remembering):
+    """Each zone is learned from the one above while that is remembered, so each would be remembered anew."""
+    world = World()
+    zones = nested(world, 4)
+    remembering.farm.world = world
+    remembering.add_zone("shop.test", OURS)
+    for zone, host in zones:
+        remembering.add_zone(zone, host)
+    client = remembering.clients[1]
+    problem, text = order(client, [f"www.{zones[0][0]}"], remembering.key)
+    assert problem is None, text
+    revoke(world)
+    revoked, outcomes = time.monotonic(), []
+    for zone, _ in zones[1:]:
+        time.sleep(0.75 * TTL)
+        outcomes.append((time.monotonic() - revoked, *order(client, [f"www.{zone}"], remembering.key)))
+    late = [problem for seconds, problem, _ in outcomes if seconds > TTL]
+    assert late and set(late) == {(403, "unauthorized")}, outcomes
+
+
 # What a forger must guess: each bound is missed by chance once in some 10^9 runs
 
 ORDERS, NAMES = 45, 12
