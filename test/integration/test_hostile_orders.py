@@ -1,7 +1,7 @@
 """The hostile scenarios through real orders: a server whose DNS is the farm, and ACME (for some REST too) to the
 certificate or to the refusal. The scenarios are those of test_hostile_dns.py and test_hostile_attacks.py.
 
-Nothing of one scenario may help another: the server keeps no referral and shares no answer, and checks no zone by itself."""
+Nothing of one scenario may help another: the server keeps no referral, shares no answer and checks no zone by itself."""
 
 import collections
 import os
@@ -17,8 +17,8 @@ from cryptography import x509
 from acme_raw import make_csr, make_key
 from dns_farm import ASKED, EDGE, TYPE, Farm, World, Zone
 from rest_client import leaf_of, rest
-from test_hostile_attacks import ATTACKS
-from test_hostile_dns import DEADLINE_MS, OURS, PER_NAME, SCENARIOS, TIMEOUT_MS
+from test_hostile_attacks import ATTACKS, VICTIM, add_trap, add_victim, plant
+from test_hostile_dns import DEADLINE_MS, OURS, PER_NAME, SCENARIOS, TIMEOUT_MS, edit
 from under_test import SandboxUnderTest, wait_until
 
 BUDGET = 100  # each walk begins at the root
@@ -141,6 +141,7 @@ def whole_place(farm, tmp_path_factory):
         place.reload(allow_addresses="{" + ", ".join(f'"{each}"' for each in ASKED) + "}")
         yield place
         farm.world = World()
+        assert sandbox.certificates(VICTIM["zone"]) == [], "a certificate for a victim's zone"
     except BaseException:
         sandbox.script("down", check=False)
         raise
@@ -152,6 +153,17 @@ def whole_place(farm, tmp_path_factory):
 def place(whole_place, request):
     whole_place.use(request.param)
     return whole_place
+
+
+TTL = 2  # seconds that a referral is remembered
+
+
+@pytest.fixture
+def remembering(whole_place):
+    whole_place.use((False, "off"))
+    whole_place.reload(dns_referral_max_ttl=TTL)
+    yield whole_place
+    whole_place.reload(dns_referral_max_ttl=0)
 
 
 def bind_to_account(world, wanted, account):
@@ -179,7 +191,8 @@ def order(client, names, key):
     return None, chain.text
 
 
-@pytest.mark.parametrize("place, takes_rest, bend, verdict, reason, arguments, options", cases(SCENARIOS + ATTACKS), indirect=["place"])
+@pytest.mark.parametrize("place, takes_rest, bend, verdict, reason, arguments, options", cases(SCENARIOS + ATTACKS),
+                         indirect=["place"])
 def test_order(place, takes_rest, bend, verdict, reason, arguments, options):
     names, zone = list(options.get("names", ("www.shop.test",))), options.get("zone", "shop.test")
     customer = 2 if "foreign_parent" in options else 1
@@ -209,18 +222,43 @@ def test_order(place, takes_rest, bend, verdict, reason, arguments, options):
             assert answer.status == 400 and place.newest_certificate(identity) == former, answer.body
 
 
+# Settings of the server, and what one check leaves to the next
+
+
+def test_addresses_that_the_provider_denies_are_not_asked(whole_place):
+    whole_place.use((False, "named"))
+    whole_place.add_zone("shop.test", OURS)
+    whole_place.farm.world = world = World()
+    client = whole_place.clients[1]
+    try:
+        whole_place.reload(deny_addresses='"127.66.0.12/32"')
+        problem, text = order(client, ["www.shop.test"], whole_place.key)
+        assert problem == (400, "dns") and "127.66.0.12, the address of ns2.provider.test" in text, text
+        assert world.ns2.asked == []
+    finally:
+        whole_place.reload(deny_addresses=None)
+    assert order(client, ["www.shop.test"], whole_place.key)[0] is None
+
+
+def test_what_is_planted_in_one_check_is_not_believed_in_the_next(remembering):
+    """The server of an alias's target says who serves the victim's zone, the top-level domain and the root."""
+    world = World()
+    add_trap(world)
+    add_victim(world)
+    world.shop.add("alias.shop.test. CNAME host.foreign.test.")
+    world.foreign.add("host.foreign.test. A 203.0.113.3")
+    world.hook(edit(lambda answer, query: plant(answer)), 11, 12, 21)
+    remembering.farm.world = world
+    victims = remembering.add_zone("victim.test", OURS)
+    remembering.add_zone("shop.test", OURS)
+    for _ in range(3):
+        assert order(remembering.clients[1], ["alias.shop.test"], remembering.key)[0] is None
+        assert order(remembering.clients[1], ["www.victim.test"], remembering.key)[0] == (403, "unauthorized")
+    assert world.misled == [] and remembering.newest_certificate(victims) is None
+
+
 # Ghost domains (Jiang et al. 2012) and phoenix domains (Li et al. 2023): a zone that has lost its delegation lives on in
 # caches as long as somebody keeps asking
-
-TTL = 2  # seconds that a referral is remembered
-
-
-@pytest.fixture
-def remembering(whole_place):
-    whole_place.use((False, "off"))
-    whole_place.reload(dns_referral_max_ttl=TTL)
-    yield whole_place
-    whole_place.reload(dns_referral_max_ttl=0)
 
 
 def nested(world, levels):
