@@ -159,7 +159,7 @@ class Perspective:
         command = [build() / "perspective" / "originca-perspective", "--listen", self.address, "--certificate-file",
                    self.identity[0], "--key-file", self.identity[1], "--client-ca-file", self.files.ca,
                    "--root-hints-file", self.files.directory / "hints", "--dns-port", self.farm.port,
-                   *(word for each in ASKED for word in ("--allow-addresses", each)),
+                   "--allow-addresses", "127.0.0.0/8", "--allow-addresses", "::1/128",
                    *self.options]
         if "--query-timeout-ms" not in self.options:
             command += ["--query-timeout-ms", 200]

@@ -197,7 +197,7 @@ def planted_by_the_server_of_an_aliass_target(world):
     world.hook(edit(lambda answer, query: plant(answer)), 21)
 
 
-@attack("ok", "proxied", zone="deep.shop.test", names=("www.deep.shop.test",), servers="ns3.provider.test")
+@attack("ok", "proxied", zone="deep.shop.test", names=("www.deep.shop.test",), servers="ns4.provider.test")
 def planted_glue_for_a_name_server_outside_of_the_zone_that_refers(world):
     """shop.test does not speak for provider.test, although its servers do."""
     add_trap(world)
@@ -205,10 +205,11 @@ def planted_glue_for_a_name_server_outside_of_the_zone_that_refers(world):
     world.at(21)[0].zones.append(world.provider)
     for server in world.at(11, 12):
         server.zones = [world.shop]
-    world.shop.add("deep.shop.test. NS ns3.provider.test.")
-    world.at(13)[0].zones = [Zone("deep.shop.test.", """deep.shop.test. NS ns3.provider.test.
-        www.deep.shop.test. A 203.0.113.9""")]
-    world.hook(edit(lambda answer, query: answer.additional.append(record("ns3.provider.test.", "A", TRAP)),
+    world.shop.add("deep.shop.test. NS ns4.provider.test.")
+    world.provider.add("ns4.provider.test. A 127.66.0.14")
+    world.server(14, Zone("deep.shop.test.", """deep.shop.test. NS ns4.provider.test.
+        www.deep.shop.test. A 203.0.113.9"""))
+    world.hook(edit(lambda answer, query: answer.additional.append(record("ns4.provider.test.", "A", TRAP)),
                     names=["deep.shop.test."]))
 
 

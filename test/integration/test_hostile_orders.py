@@ -25,6 +25,7 @@ BUDGET = 100  # each walk begins at the root
 SETTINGS = {"dns.dns_deadline_ms": DEADLINE_MS, "dns.dns_query_timeout_ms": TIMEOUT_MS, "dns.dns_max_queries": BUDGET,
             "dns.dns_referral_max_ttl": 0, "dns.dns_share_ms": 0, "dns.zone_pending_interval_seconds": 86400,
             "dns.zone_sweep_interval_seconds": 604800, "acme.caa_identities": "ca.provider.test", "server.retire_idle_seconds": 0}
+TTL = 2  # seconds that a referral is remembered, where one is
 EVERY_TENTH = 10  # of the scenarios goes through REST as well
 PROBLEMS = {"refused": (403, "unauthorized"), "failed": (400, "dns")}
 
@@ -75,6 +76,11 @@ class Place:
         os.kill(self.sandbox.supervisor, signal.SIGHUP)
         assert wait_until(lambda: not former & set(self.sandbox.workers() or former), 30), self.sandbox.log_text()[-3000:]
 
+    def start(self, world):
+        """With a cache that remembers this world alone."""
+        self.reload(dns_referral_max_ttl=TTL)
+        self.farm.world = world
+
     def close(self):
         for client in self.clients.values():
             client.close()
@@ -88,11 +94,15 @@ class Place:
         holder = self.sandbox["CUSTOMER" if customer == 1 else "CUSTOMER_2"]
         if (customer, name) not in self.zones:
             known = {each["name"]: each["id"] for each in self.sandbox.listing(f"zones?customer={holder}")}
+            self.farm.world = World(is_signed=self.group[0])  # in which nobody has it yet
+            self.farm.world.tld.remove(f"{name}.")
             made = known.get(name) or self.sandbox.admin.post("zones", {"name": name, "customer": holder})["id"]
             self.zones[customer, name] = made, None
         identity, current = self.zones[customer, name]
         if current != servers:
             self.redis("HSET", f"zone:{identity}", "servers", servers.replace(",", " "))
+            self.redis("HDEL", f"zone:{identity}", "blind")  # and nobody has left these behind
+            self.redis("DEL", f"name-sets:{name}")
             self.zones[customer, name] = identity, servers
         return identity
 
@@ -155,13 +165,9 @@ def place(whole_place, request):
     return whole_place
 
 
-TTL = 2  # seconds that a referral is remembered
-
-
 @pytest.fixture
 def remembering(whole_place):
     whole_place.use((False, "off"))
-    whole_place.reload(dns_referral_max_ttl=TTL)
     yield whole_place
     whole_place.reload(dns_referral_max_ttl=0)
 
@@ -248,9 +254,9 @@ def test_what_is_planted_in_one_check_is_not_believed_in_the_next(remembering):
     world.shop.add("alias.shop.test. CNAME host.foreign.test.")
     world.foreign.add("host.foreign.test. A 203.0.113.3")
     world.hook(edit(lambda answer, query: plant(answer)), 11, 12, 21)
-    remembering.farm.world = world
     victims = remembering.add_zone("victim.test", OURS)
     remembering.add_zone("shop.test", OURS)
+    remembering.start(world)
     for _ in range(3):
         assert order(remembering.clients[1], ["alias.shop.test"], remembering.key)[0] is None
         assert order(remembering.clients[1], ["www.victim.test"], remembering.key)[0] == (403, "unauthorized")
@@ -284,9 +290,9 @@ def revoke(world):
 def test_a_ghost_domain_ends_with_its_referral_however_often_it_is_asked_for(remembering):
     world = World()
     (zone, host), = nested(world, 1)
-    remembering.farm.world = world  # before a zone is added: that asks for it
     remembering.add_zone("shop.test", OURS)
     remembering.add_zone(zone, host)
+    remembering.start(world)
     client, names = remembering.clients[1], [f"www.{zone}"]
     assert order(client, names, remembering.key)[0] is None
     revoke(world)
@@ -303,10 +309,10 @@ def test_a_phoenix_domain_does_not_live_on_in_ever_deeper_zones(remembering):
     """Each zone is learned from the one above while that is remembered, so each would be remembered anew."""
     world = World()
     zones = nested(world, 4)
-    remembering.farm.world = world
     remembering.add_zone("shop.test", OURS)
     for zone, host in zones:
         remembering.add_zone(zone, host)
+    remembering.start(world)
     client = remembering.clients[1]
     problem, text = order(client, [f"www.{zones[0][0]}"], remembering.key)
     assert problem is None, text
