@@ -160,7 +160,7 @@ struct config {
     uint32_t name_server_hold_seconds, name_server_release_seconds, name_server_look_seconds;
     struct config_prefix *edge_prefixes;
     size_t edge_prefix_count;
-    struct address_rules address_rules; /* name servers that are asked although they ..., and never */
+    struct address_rules address_rules; /* allow_addresses, deny_addresses */
     uint32_t dns_deadline_ms, dns_query_timeout_ms, dns_max_queries, dns_tries;
     uint32_t dns_max_cname, dns_referral_cache_entries, dns_referral_max_ttl;
     uint32_t dns_max_concurrent_checks, dns_max_per_server;
