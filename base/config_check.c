@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "originca/addresses.h"
 #include "originca/log.h"
 
 void config_complain(struct config_complaints *complaints, int line, const char *section, const char *key,
@@ -150,7 +151,9 @@ static void check_profiles(const struct config *config, struct config_complaints
 }
 
 static void check_dns(const struct config *config, struct config_complaints *complaints) {
-    require_readable(complaints, config->root_hints_file, "dns", "root_hints_file");
+    struct error error;
+    if (!root_hints_read(config->root_hints_file, &config->address_rules, NULL, NULL, &error))
+        config_complain(complaints, 0, "dns", "root_hints_file", "%s", error.message);
     if (config->name_server_pool.count < config->name_servers_per_zone)
         config_complain(complaints, 0, "dns", "name_server_pool", "has %zu names; a zone gets %u of them",
                         config->name_server_pool.count, config->name_servers_per_zone);

@@ -176,6 +176,14 @@ const struct setting config_settings[] = {
            "how often the delegation of a name is looked at whose zone went"),
     {"dns", "edge_prefixes", SETTING_PREFIXES, AT(edge_prefixes), AT(edge_prefix_count), NULL, 0, 0,
      "addresses of the edge, CIDR blocks: names that point there are proxied; required"},
+    {"dns", "allow_addresses", SETTING_PREFIXES, AT(address_rules.allowed), AT(address_rules.allowed_count),
+     NULL, 0, 0,
+     "CIDR blocks in which name servers are asked although they are special-purpose (private, loopback ...): "
+     "for "
+     "closed networks"},
+    {"dns", "deny_addresses", SETTING_PREFIXES, AT(address_rules.denied), AT(address_rules.denied_count),
+     NULL, 0, 0,
+     "CIDR blocks in which no name server is asked, whoever names it, besides the special-purpose ones"},
     NUMBER("dns", dns_deadline_ms, "10000", 100, 120000, "deadline of a whole check"),
     NUMBER("dns", dns_query_timeout_ms, "1500", 10, 60000, "deadline of one query"),
     NUMBER("dns", dns_max_queries, "100", 10, 10000, "queries one check may send"),

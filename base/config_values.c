@@ -132,7 +132,7 @@ bool config_parse_prefix(const char *text, struct config_prefix *out, struct err
     return true;
 }
 
-static bool prefix_holds_address(const struct config_prefix *prefix, int family, const uint8_t *address) {
+bool config_prefix_holds_address(const struct config_prefix *prefix, int family, const uint8_t *address) {
     unsigned whole = prefix->bits / 8, rest = prefix->bits % 8;
     if (prefix->family != family || memcmp(prefix->bytes, address, whole) != 0)
         return false;
@@ -147,7 +147,7 @@ bool config_prefixes_hold_address(const struct config_prefix *prefixes, size_t c
         address += sizeof mapped;
     }
     for (size_t i = 0; i < count; i++)
-        if (prefix_holds_address(&prefixes[i], family, address))
+        if (config_prefix_holds_address(&prefixes[i], family, address))
             return true;
     return false;
 }

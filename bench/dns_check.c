@@ -203,6 +203,7 @@ static bool parse_options(int argc, char **argv, struct options *options) {
 }
 
 int main(int argc, char **argv) {
+    static struct config_prefix loopback = {.family = AF_INET, .bytes = {127}, .bits = 8};
     static const struct config_prefix edge = {.family = AF_INET, .bytes = {203, 0, 113}, .bits = 24};
     struct bench bench = {0};
     struct error error;
@@ -219,6 +220,7 @@ int main(int argc, char **argv) {
                                                .port = (uint16_t)bench.options.port,
                                                .edge_prefixes = &edge,
                                                .edge_prefix_count = 1,
+                                               .address_rules = {.allowed = &loopback, .allowed_count = 1},
                                                .deadline_ms = bench.options.deadline_ms,
                                                .query_timeout_ms = bench.options.query_timeout_ms,
                                                .max_queries = 100,

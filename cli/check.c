@@ -21,8 +21,9 @@ struct check {
     struct event_base *base;
     const char *names[NAMES_MAX], *servers[SERVERS_MAX], *identities[SERVERS_MAX], *pool[POOL_MAX],
         *own_zones[OWN_ZONES_MAX];
-    struct config_prefix prefixes[PREFIXES_MAX];
-    size_t name_count, server_count, prefix_count, identity_count, pool_count, own_zone_count;
+    struct config_prefix prefixes[PREFIXES_MAX], allowed[PREFIXES_MAX], denied[PREFIXES_MAX];
+    size_t name_count, server_count, prefix_count, identity_count, pool_count, own_zone_count, allowed_count,
+        denied_count;
     const struct dnscheck_result *result;
 };
 
@@ -72,13 +73,13 @@ static bool take_pool(struct check *check, const char *zone) {
     return true;
 }
 
-static bool take_prefixes(struct check *check, const char *list) {
-    char *copy = arena_strdup(check->arena, list), *save = NULL;
+static bool take_prefixes(struct check *check, const char *list, struct config_prefix *out, size_t *count) {
+    char *copy = list == NULL ? NULL : arena_strdup(check->arena, list), *save = NULL;
     for (char *word = copy == NULL ? NULL : strtok_r(copy, ", ", &save); word != NULL;
          word = strtok_r(NULL, ", ", &save)) {
-        if (check->prefix_count == PREFIXES_MAX)
+        if (*count == PREFIXES_MAX)
             return error_set(&check->cli->error, ERROR_INVALID, "more than %d prefixes", PREFIXES_MAX);
-        if (!config_parse_prefix(word, &check->prefixes[check->prefix_count++], &check->cli->error))
+        if (!config_parse_prefix(word, &out[(*count)++], &check->cli->error))
             return false;
     }
     return true;
@@ -107,6 +108,7 @@ static bool fill_settings(struct check *check, struct dnscheck_settings *setting
         .caa_identity_count = check->identity_count,
         .edge_prefixes = check->prefixes,
         .edge_prefix_count = check->prefix_count,
+        .address_rules = {check->allowed, check->denied, check->allowed_count, check->denied_count},
         .deadline_ms = number(cli->check.deadline, 10000),
         .query_timeout_ms = number(cli->check.timeout, 1500),
         .max_queries = number(cli->check.max_queries, 100),
@@ -183,7 +185,9 @@ int check_command(struct cli *cli) {
         if ((check.names[check.name_count++] = canonical_name(&check, cli->operands[i])) == NULL)
             return EXIT_USAGE;
     if (!take_names(&check, cli->check.name_servers, check.servers, SERVERS_MAX, &check.server_count) ||
-        (cli->check.edge_prefixes != NULL && !take_prefixes(&check, cli->check.edge_prefixes)) ||
+        !take_prefixes(&check, cli->check.edge_prefixes, check.prefixes, &check.prefix_count) ||
+        !take_prefixes(&check, cli->check.allow_addresses, check.allowed, &check.allowed_count) ||
+        !take_prefixes(&check, cli->check.deny_addresses, check.denied, &check.denied_count) ||
         (cli->check.caa_identities != NULL && !take_names(&check, cli->check.caa_identities, check.identities,
                                                           SERVERS_MAX, &check.identity_count)))
         return EXIT_USAGE;

@@ -19,8 +19,9 @@ struct cli {
     const char *format, *interval; /* import, top */
     bool is_dry_run, is_once;
     struct {
-        const char *name_servers, *edge_prefixes, *root_hints, *dns_port, *trust_anchor, *caa_mode,
-            *caa_identities, *name_server_pool, *account_uri, *txt, *deadline, *timeout, *max_queries;
+        const char *name_servers, *edge_prefixes, *root_hints, *dns_port, *allow_addresses, *deny_addresses,
+            *trust_anchor, *caa_mode, *caa_identities, *name_server_pool, *account_uri, *txt, *deadline,
+            *timeout, *max_queries;
         const char *own_zones[OWN_ZONES_MAX];
         size_t own_zone_count;
     } check;

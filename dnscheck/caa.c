@@ -205,7 +205,7 @@ static void on_cut(void *context, const struct walk_result *result) {
 
 static void climb_from(struct climb *climb) {
     struct zone_check *zone = climb->zone;
-    const struct walk_options options = {.kind = WALK_CACHED, .zone = zone};
+    const struct walk_options options = {.kind = WALK_CACHED, .zone = zone, .takes_unanimous = true};
     bool is_at_zone = strcmp(climb->at, zone->zone.name) == 0;
     if (climb->name != NULL && is_at_zone) {
         *climb->out = zone->caa;

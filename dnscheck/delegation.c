@@ -115,7 +115,9 @@ static bool ask_server(struct zone_check *zone, const char *name) {
     *check = (struct server_check){zone, name};
     if (list.count == 0) {
         check_decide_zone(zone, DNSCHECK_FAILED, "no-address",
-                          "The name server %s of %s has no address in DNS", name, zone->zone.name);
+                          "The name server %s of %s has no address that can be asked: %s", name,
+                          zone->zone.name,
+                          cut_why_no_address(zone->job, zone->cut, name, "there is none in DNS"));
         return true;
     }
     return transport_query(zone->job, &list, zone->zone.name, DNS_NS, &any, on_server_answer, check);
@@ -139,9 +141,10 @@ static void on_trust(void *context, const char *failure) {
 static void on_addresses(void *context, struct cut *cut, const char *failure) {
     struct zone_check *zone = context;
     if (cut == NULL || cut->addresses.count == 0) {
-        check_decide_zone(zone, DNSCHECK_FAILED, "no-address",
-                          "The addresses of the name servers of %s cannot be found (%s)", zone->zone.name,
-                          failure == NULL ? "there are none" : failure);
+        check_decide_zone(
+            zone, DNSCHECK_FAILED, "no-address",
+            "The addresses of the name servers of %s cannot be found (%s)", zone->zone.name,
+            cut_why_no_address(zone->job, cut, NULL, failure == NULL ? "there are none" : failure));
         return;
     }
     zone->cut = cut;

@@ -4,29 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-void cut_add_address(struct cut *cut, const char *server, int family, const uint8_t *bytes, uint16_t port) {
-    if (cut->addresses.count == ADDRESSES_MAX)
-        return;
-    struct dns_server *out = &cut->addresses.items[cut->addresses.count++];
-    *out = (struct dns_server){.name = server};
-    if (family == AF_INET) {
-        out->address.v4.sin_family = AF_INET;
-        out->address.v4.sin_port = htons(port);
-        memcpy(&out->address.v4.sin_addr, bytes, 4);
-    } else {
-        out->address.v6.sin6_family = AF_INET6;
-        out->address.v6.sin6_port = htons(port);
-        memcpy(&out->address.v6.sin6_addr, bytes, 16);
-    }
-}
-
-static bool has_address(const struct cut *cut, const char *server) {
-    for (size_t i = 0; i < cut->addresses.count; i++)
-        if (cut->addresses.items[i].name == server)
-            return true;
-    return false;
-}
-
 struct completion {
     struct dnscheck_job *job;
     struct cut *cut;
@@ -43,21 +20,15 @@ struct completion {
 static void complete_next(struct completion *completion);
 
 static void use_host(struct completion *completion, const struct cut *host) {
-    char *server = completion->cut->servers[completion->next];
-    for (size_t i = 0; i < host->addresses.count; i++) {
-        struct dns_server copy = host->addresses.items[i];
-        copy.name = server;
-        if (completion->cut->addresses.count < ADDRESSES_MAX)
-            completion->cut->addresses.items[completion->cut->addresses.count++] = copy;
-    }
+    cut_take_addresses(completion->cut, completion->cut->servers[completion->next], host);
 }
 
 static void on_host_address(void *context, const struct lookup_result *result) {
     struct completion *completion = context;
     for (size_t i = 0; result->failure == NULL && i < result->count; i++) {
         const struct dns_record *record = result->records[i];
-        cut_add_address(&completion->host, completion->host.name, record->type == DNS_A ? AF_INET : AF_INET6,
-                        record->address, completion->job->dnscheck->settings.port);
+        cut_add_address(completion->job->dnscheck, &completion->host, completion->host.name,
+                        record->type == DNS_A ? AF_INET : AF_INET6, record->address);
         completion->ttl = record->ttl < completion->ttl ? record->ttl : completion->ttl;
     }
     if (result->failure != NULL)
@@ -77,6 +48,7 @@ static void ask_for_host(struct completion *completion, const struct cut *cut,
     const char *host = completion->cut->servers[completion->next];
     completion->pending = 2;
     completion->is_private = cut->is_private;
+    completion->host.until_ms = cut->until_ms;
     if (!lookup_start(job, NULL, cut, server, host, DNS_A, on_host_address, completion) ||
         !lookup_start(job, NULL, cut, server, host, DNS_AAAA, on_host_address, completion))
         completion->done(completion->context, NULL, "out of memory");
@@ -111,7 +83,7 @@ static void complete_next(struct completion *completion) {
     for (; completion->next < cut->server_count; completion->next++) {
         const char *server = cut->servers[completion->next];
         char key[DNS_NAME_MAX + 1];
-        if (has_address(cut, server))
+        if (cut_has_address(cut, server))
             continue;
         snprintf(key, sizeof key, "@%s", server);
         const struct cut *known =

@@ -4,6 +4,7 @@
 #include <sys/queue.h>
 
 #include "dnssec.h"
+#include "originca/addresses.h"
 #include "originca/dnscheck.h"
 #include "packet.h"
 
@@ -32,9 +33,11 @@ struct cut {
     char servers[SERVERS_MAX][DNS_NAME_MAX];
     size_t server_count;
     struct server_list addresses; /* names point into `servers` */
+    struct dns_server denied;     /* an address that is not asked; `name` NULL: there is none */
     bool has_more_servers;        /* than fit here: nobody can say that they are all assigned */
     bool is_own_answer;           /* the servers of `parent` have this zone too and spoke as its own */
     bool is_private;              /* counts for the customer alone whose own zones prove it: never shared */
+    int64_t until_ms;             /* when it must be asked for anew, with what is known from it; 0: never */
     struct trust *trust;          /* NULL: not validated (yet); a job's or the cache's reference */
     const struct cut *parent;     /* whose servers gave it; only in a job's memory, NULL: from the cache */
 };
@@ -57,6 +60,21 @@ struct dnscheck {
         char reason[128];
     } probe;
 };
+
+/* --- cut.c --- */
+/* A cut holds addresses whose names point into it: in the copy they point into the copy. */
+void cut_copy(struct cut *to, const struct cut *from);
+/* Of `until_ms` and another time. */
+int64_t cut_earlier_ms(int64_t bound_ms, int64_t time_ms);
+bool cut_has_address(const struct cut *cut, const char *server);
+/* What is not asked or does not fit is left out. */
+void cut_add_address(const struct dnscheck *dnscheck, struct cut *cut, const char *server, int family,
+                     const uint8_t *bytes);
+/* Another cut's addresses become those of this cut's server. */
+void cut_take_addresses(struct cut *cut, const char *server, const struct cut *from);
+/* Why no address is known of that server (NULL: of any): it is one that is not asked, else `otherwise`. */
+const char *cut_why_no_address(struct dnscheck_job *job, const struct cut *cut, const char *server,
+                               const char *otherwise);
 
 /* --- transport.c --- */
 
@@ -115,6 +133,8 @@ struct referral_cache *referral_cache_new(size_t entries);
 void referral_cache_free(struct referral_cache *cache);
 /* The cut of exactly that name. */
 const struct cut *referral_cache_find(struct referral_cache *cache, const char *name);
+/* For that many seconds, but not longer than what it was learned from: a zone that lost its delegation cannot
+ * live on in ever deeper ones. */
 void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uint32_t ttl);
 
 /* --- walk.c, ground.c, hosts.c, root.c --- */
@@ -133,6 +153,8 @@ struct walk_result {
     bool is_hidden;
 };
 typedef void walk_done(void *context, const struct walk_result *result);
+/* The failure of a walk through a zone whose name servers have no address. */
+extern const char no_address[];
 enum walk_kind {
     WALK_CACHED,     /* whatever the cache knows */
     WALK_DELEGATION, /* a cut of exactly this name is asked of its parent, and is not validated yet */
@@ -164,7 +186,6 @@ bool walk_complete_addresses(struct dnscheck_job *job, struct cut *cut, unsigned
                              void *context) MUST_CHECK;
 /* All its name servers lie in it, and nobody has said where they are. */
 bool cut_lacks_glue(const struct cut *cut);
-void cut_add_address(struct cut *cut, const char *server, int family, const uint8_t *bytes, uint16_t port);
 bool root_load(struct dnscheck *dnscheck, struct error *error) MUST_CHECK;
 
 /* --- pool.c: the provider's name servers, which serve the zones of several customers --- */

@@ -55,7 +55,8 @@ static void on_target_cut(void *context, const struct walk_result *result) {
     } else if (has_answer_of(lookup, result)) {
         take_answer(lookup);
     } else if (result->cut->addresses.count == 0) {
-        fail(lookup, "the name servers of a CNAME's target have no addresses");
+        fail(lookup, cut_why_no_address(lookup->job, result->cut, NULL,
+                                        "the name servers of a CNAME's target have no addresses"));
     } else {
         lookup->cut = result->cut;
         lookup->wanted = result->server;
@@ -140,10 +141,10 @@ struct target {
     struct lookup *waiting;
 };
 
-/* Addresses of a customer's names matter as everybody sees them; what names a server, an account or a key
- * must be of whom the zone belongs to. */
+/* Addresses of a customer's names and CAA records matter as everybody sees them; what names a server or
+ * proves an account must be of whom the zone belongs to. */
 static bool takes_unanimous(const struct lookup *lookup) {
-    return lookup->zone != NULL && (lookup->type == DNS_A || lookup->type == DNS_AAAA);
+    return lookup->zone != NULL && lookup->type != DNS_TXT;
 }
 
 static void on_inner_cut(void *context, const struct walk_result *result) {

@@ -121,16 +121,20 @@ static void fail(struct lane *lane, const char *failure) {
         pool->failure = "out of memory";
 }
 
-static bool add_address(struct pool *pool, const struct dns_record *record) {
+/* One that is not asked is nobody's who answers. */
+static bool add_address(struct lane *lane, const struct dns_record *record) {
+    struct dnscheck *dnscheck = lane->job->dnscheck;
+    struct pool *pool = dnscheck->pool;
     struct dns_server *more = pool->found_count == ADDRESSES_OF_POOL_MAX
                                   ? NULL
                                   : realloc(pool->found, (pool->found_count + 1) * sizeof *more);
     struct cut cut = {.addresses.count = 0};
     if (more == NULL)
         return false;
-    cut_add_address(&cut, "", record->type == DNS_A ? AF_INET : AF_INET6, record->address, 0);
     pool->found = more;
-    pool->found[pool->found_count++] = cut.addresses.items[0];
+    cut_add_address(dnscheck, &cut, "", record->type == DNS_A ? AF_INET : AF_INET6, record->address);
+    if (cut.addresses.count > 0)
+        pool->found[pool->found_count++] = cut.addresses.items[0];
     return true;
 }
 
@@ -141,7 +145,7 @@ static void on_address(void *context, const struct lookup_result *result) {
         fail(lane, result->failure != NULL ? result->failure : "their records are odd");
     for (size_t i = 0; pool->failure == NULL && i < result->count; i++) {
         pool->ttl = result->records[i]->ttl < pool->ttl ? result->records[i]->ttl : pool->ttl;
-        if (!add_address(pool, result->records[i]))
+        if (!add_address(lane, result->records[i]))
             fail(lane, "there are too many");
     }
     if (--lane->pending == 0)

@@ -11,7 +11,6 @@ struct cached {
     TAILQ_ENTRY(cached) use;
     struct cached *next;
     struct cut cut;
-    int64_t expires_ms;
     uint32_t bucket;
 };
 
@@ -69,22 +68,13 @@ const struct cut *referral_cache_find(struct referral_cache *cache, const char *
     struct cached *entry = find(cache, name);
     if (entry == NULL)
         return NULL;
-    if (entry->expires_ms <= clock_monotonic_ms()) {
+    if (entry->cut.until_ms <= clock_monotonic_ms()) {
         drop(cache, entry);
         return NULL;
     }
     TAILQ_REMOVE(&cache->by_use, entry, use);
     TAILQ_INSERT_HEAD(&cache->by_use, entry, use);
     return &entry->cut;
-}
-
-/* A cut holds addresses whose names point into it: after a copy they must point into the copy. */
-static void copy_cut(struct cut *to, const struct cut *from) {
-    *to = *from;
-    for (size_t i = 0; i < to->addresses.count; i++) {
-        size_t offset = (size_t)(from->addresses.items[i].name - (const char *)from);
-        to->addresses.items[i].name = (const char *)to + offset;
-    }
 }
 
 void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uint32_t ttl) {
@@ -105,8 +95,8 @@ void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uin
         cache->count++;
     }
     trust_release(entry->cut.trust);
-    copy_cut(&entry->cut, cut);
+    cut_copy(&entry->cut, cut);
     entry->cut.trust = trust_hold(cut->trust);
     entry->cut.parent = NULL;
-    entry->expires_ms = clock_monotonic_ms() + (int64_t)ttl * 1000;
+    entry->cut.until_ms = cut_earlier_ms(cut->until_ms, clock_monotonic_ms() + (int64_t)ttl * 1000);
 }

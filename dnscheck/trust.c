@@ -97,7 +97,7 @@ static void ask_keys(struct chain *chain) {
 static void on_addresses(void *context, struct cut *cut, const char *failure) {
     struct chain *chain = context;
     if (cut == NULL || cut->addresses.count == 0)
-        fail(chain, failure != NULL ? failure : "no name server of a zone on the way has an address");
+        fail(chain, cut_why_no_address(chain->job, cut, NULL, failure != NULL ? failure : no_address));
     else
         ask_keys(chain);
 }

@@ -9,14 +9,15 @@
 static void step(struct walk *walk);
 static query_done on_answer;
 
+const char no_address[] = "no name server of a zone on the way has an address";
 const char walk_hidden[] = "the name servers have a zone that nobody is shown to have delegated";
 
 /* --- cuts --- */
 
 static struct cut *copy_to_scratch(struct dnscheck_job *job, const struct cut *from) {
-    struct cut *to = arena_copy(job->scratch, from, sizeof *from);
-    for (size_t i = 0; to != NULL && i < to->addresses.count; i++)
-        to->addresses.items[i].name = (const char *)to + (from->addresses.items[i].name - (const char *)from);
+    struct cut *to = arena_alloc(job->scratch, sizeof *to);
+    if (to != NULL)
+        cut_copy(to, from);
     return to == NULL || job_keep_trust(job, trust_hold(to->trust)) ? to : NULL;
 }
 
@@ -38,8 +39,8 @@ static void take_glue(struct walk *walk, struct cut *cut, const struct dns_messa
             const struct dns_record *record = &message->records[k];
             if ((record->type == DNS_A || record->type == DNS_AAAA) &&
                 strcmp(record->owner, cut->servers[i]) == 0)
-                cut_add_address(cut, cut->servers[i], record->type == DNS_A ? AF_INET : AF_INET6,
-                                record->address, walk->job->dnscheck->settings.port);
+                cut_add_address(walk->job->dnscheck, cut, cut->servers[i],
+                                record->type == DNS_A ? AF_INET : AF_INET6, record->address);
         }
     }
 }
@@ -90,6 +91,7 @@ void walk_take_cut(struct walk *walk, const struct dns_message *message, enum dn
     cut->is_own_answer = section == DNS_ANSWER;
     cut->is_private = is_private || walk->cut->is_private;
     cut->parent = walk->cut;
+    cut->until_ms = cut_earlier_ms(walk->cut->until_ms, clock_monotonic_ms() + (int64_t)ttl * 1000);
     walk->cut = cut;
     walk->ttl = ttl;
     reset_way(walk);
@@ -312,7 +314,7 @@ static void on_addresses(void *context, struct cut *cut, const char *failure) {
     struct walk *walk = context;
     if (cut == NULL || cut->addresses.count == 0)
         walk_end(walk, false,
-                 failure != NULL ? failure : "no name server of a zone on the way has an address");
+                 cut_why_no_address(walk->job, cut, NULL, failure != NULL ? failure : no_address));
     else
         step(walk);
 }

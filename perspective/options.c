@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "originca/addresses.h"
 #include "originca/log.h"
 
 #define LIST_MAX 32
@@ -27,11 +28,15 @@ struct option_row {
 #define NUMBER_ROW(member, fallback, min, max, help)                                                         \
     { #member, NUMBER, AT(member), fallback, min, max, help }
 
-enum { ROW_LISTEN, ROW_CLIENT_NAMES };
+enum { ROW_LISTEN, ROW_CLIENT_NAMES, ROW_ALLOW_ADDRESSES, ROW_DENY_ADDRESSES };
 static const struct option_row rows[] = {
     [ROW_LISTEN] = {"listen", LIST, 0, NULL, 0, 0, "address:port, [address]:port or unix:/path; required"},
     [ROW_CLIENT_NAMES] = {"client_names", LIST, 0, NULL, 0, 0,
                           "names a client's certificate must be for, one of them; default: any"},
+    [ROW_ALLOW_ADDRESSES] = {"allow_addresses", LIST, 0, NULL, 0, 0,
+                             "CIDR blocks of name servers that are asked although they are special-purpose"},
+    [ROW_DENY_ADDRESSES] = {"deny_addresses", LIST, 0, NULL, 0, 0,
+                            "CIDR blocks of name servers that are not asked"},
     {"certificate_file", TEXT, AT(certificate_file), NULL, 0, 0, "certificate chain, PEM; required"},
     {"key_file", TEXT, AT(key_file), NULL, 0, 0, "its private key, PEM; required"},
     {"client_ca_file", TEXT, AT(client_ca_file), NULL, 0, 0, "CA of the clients' certificates; required"},
@@ -159,6 +164,19 @@ static bool set_number(const struct option_row *row, const char *word, uint32_t 
     return true;
 }
 
+static bool set_prefixes(const struct given *given, size_t row, struct config_prefix **out, size_t *count) {
+    struct error error;
+    *out = calloc(LIST_MAX, sizeof **out);
+    if (*out == NULL)
+        return false;
+    for (size_t i = 0; i < given->count[row]; i++, (*count)++)
+        if (!config_parse_prefix(given->words[row][i], &(*out)[i], &error)) {
+            fprintf(stderr, "originca-perspective: %s: %s\n", rows[row].name, error.message);
+            return false;
+        }
+    return true;
+}
+
 /* Takes the words of client_names out of `given`. */
 static bool set_lists(struct given *given, struct options *out) {
     struct error error;
@@ -175,7 +193,9 @@ static bool set_lists(struct given *given, struct options *out) {
         out->client_names.items[out->client_names.count++] = given->words[ROW_CLIENT_NAMES][i];
         given->words[ROW_CLIENT_NAMES][i] = NULL;
     }
-    return true;
+    struct address_rules *rules = &out->address_rules;
+    return set_prefixes(given, ROW_ALLOW_ADDRESSES, &rules->allowed, &rules->allowed_count) &&
+           set_prefixes(given, ROW_DENY_ADDRESSES, &rules->denied, &rules->denied_count);
 }
 
 static bool set_values(struct given *given, struct options *out) {
@@ -204,13 +224,17 @@ static bool is_readable(const char *name, const char *path) {
 
 static bool check(const struct options *options) {
     enum log_level level;
+    struct error error;
     bool is_good = options->listen_count > 0;
     if (!is_good)
         fputs("originca-perspective: listen: is required\n", stderr);
     is_good = is_readable("certificate_file", options->certificate_file) && is_good;
     is_good = is_readable("key_file", options->key_file) && is_good;
     is_good = is_readable("client_ca_file", options->client_ca_file) && is_good;
-    is_good = is_readable("root_hints_file", options->root_hints_file) && is_good;
+    if (!root_hints_read(options->root_hints_file, &options->address_rules, NULL, NULL, &error)) {
+        fprintf(stderr, "originca-perspective: root_hints_file: %s\n", error.message);
+        is_good = false;
+    }
     if (!log_level_parse(options->log_level, &level)) {
         fprintf(stderr, "originca-perspective: log_level: \"%s\" is none of error, warning, info, debug\n",
                 options->log_level);
@@ -276,6 +300,8 @@ enum options_outcome options_read(int argc, char **argv, struct options *out) {
 
 void options_free(struct options *options) {
     free(options->listen);
+    free(options->address_rules.allowed);
+    free(options->address_rules.denied);
     for (size_t i = 0; i < options->client_names.count; i++)
         free(options->client_names.items[i]);
     free(options->client_names.items);

@@ -11,6 +11,7 @@ struct options {
     char *certificate_file, *key_file, *client_ca_file;
     struct config_strings client_names; /* empty: any certificate of that CA */
     char *root_hints_file, *trust_anchor_file;
+    struct address_rules address_rules;
     uint32_t dns_port, socket_mode;
     uint32_t max_connections, max_checks, max_frame_bytes;
     uint32_t handshake_timeout_ms, frame_timeout_ms, write_timeout_ms, idle_timeout_ms, max_deadline_ms;

@@ -79,6 +79,7 @@ static bool fill(struct views *views, struct view *view, const struct message_re
         .port = (uint16_t)options->dns_port,
         .edge_prefixes = prefixes,
         .edge_prefix_count = request->edge_prefix_count,
+        .address_rules = options->address_rules,
         .deadline_ms = options->max_deadline_ms,
         .query_timeout_ms = options->query_timeout_ms,
         .max_queries = options->max_queries,

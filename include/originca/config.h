@@ -26,10 +26,18 @@ struct config_prefix { /* a CIDR block */
 };
 /* "203.0.113.0/24"; ERROR_INVALID says what is wrong. */
 bool config_parse_prefix(const char *text, struct config_prefix *out, struct error *error) MUST_CHECK;
+/* Byte by byte: an IPv6 block holds ::ffff:a.b.c.d if it lies in it. */
+bool config_prefix_holds_address(const struct config_prefix *prefix, int family,
+                                 const uint8_t *address) MUST_CHECK;
 /* Is the address, 4 bytes of AF_INET or 16 of AF_INET6, inside one of the blocks? ::ffff:a.b.c.d (RFC 4291
  * 2.5.5.2) is the IPv4 address a.b.c.d here: only IPv4 blocks hold it. */
 bool config_prefixes_hold_address(const struct config_prefix *prefixes, size_t count, int family,
                                   const uint8_t *address) MUST_CHECK;
+
+struct address_rules { /* include/originca/addresses.h */
+    struct config_prefix *allowed, *denied;
+    size_t allowed_count, denied_count;
+};
 
 /* "127.0.0.1:443", "[::1]:443" or "unix:/path". */
 bool config_parse_address(const char *text, struct config_address *out, struct error *error) MUST_CHECK;
@@ -153,6 +161,7 @@ struct config {
     uint32_t name_server_hold_seconds, name_server_release_seconds, name_server_look_seconds;
     struct config_prefix *edge_prefixes;
     size_t edge_prefix_count;
+    struct address_rules address_rules; /* allow_addresses, deny_addresses */
     uint32_t dns_deadline_ms, dns_query_timeout_ms, dns_max_queries, dns_tries;
     uint32_t dns_max_cname, dns_referral_cache_entries, dns_referral_max_ttl;
     uint32_t dns_max_concurrent_checks, dns_max_per_server;

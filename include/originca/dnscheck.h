@@ -100,6 +100,7 @@ struct dnscheck_settings {
     uint16_t port;
     const struct config_prefix *edge_prefixes;
     size_t edge_prefix_count;
+    struct address_rules address_rules; /* which addresses are asked: include/originca/addresses.h */
     uint32_t deadline_ms, query_timeout_ms, max_queries, tries, max_cname;
     uint32_t referral_cache_entries, referral_max_ttl;
     uint32_t max_concurrent_checks, max_per_server;

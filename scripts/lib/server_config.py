@@ -4,7 +4,8 @@
 DEFAULTS = {
     "http": {"max_connections_per_address": 10000},
     "acme": {"allowed_special_names": ["test"]},
-    "dns": {"zone_pending_interval_seconds": 2, "dns_referral_max_ttl": 5},
+    "dns": {"zone_pending_interval_seconds": 2, "dns_referral_max_ttl": 5,
+            "allow_addresses": ["127.0.0.0/8", "::1/128"]},
 }
 
 

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "originca/config.h"
+#include "originca/addresses.h"
 
 static char directory[] = "/tmp/originca-config-XXXXXX";
 static char config_path[64];
@@ -287,6 +287,116 @@ static void any_one_of_the_prefixes_is_enough(void **state) {
     assert_false(config_prefixes_hold_address(NULL, 0, AF_INET, first));
 }
 
+static bool is_special(const char *text) {
+    uint8_t bytes[16];
+    int family = strchr(text, ':') != NULL ? AF_INET6 : AF_INET;
+    assert_int_equal(inet_pton(family, text, bytes), 1);
+    return address_is_special(family, bytes);
+}
+
+static void special_purpose_addresses_end_where_their_blocks_end(void **state) {
+    (void)state;
+    static const char *const special[] = {
+        "0.0.0.0",
+        "0.255.255.255",
+        "10.0.0.0",
+        "10.255.255.255",
+        "100.64.0.0",
+        "100.127.255.255",
+        "127.0.0.1",
+        "127.255.0.1",
+        "169.254.169.254",
+        "172.16.0.0",
+        "172.31.255.255",
+        "192.0.0.255",
+        "192.0.2.7",
+        "192.88.99.1",
+        "192.168.255.255",
+        "198.18.0.0",
+        "198.19.255.255",
+        "198.51.100.9",
+        "203.0.113.9",
+        "224.0.0.0",
+        "239.1.1.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::ffff:8.8.8.8",
+        "::8.8.8.8",
+        "64:ff9b::808:808",
+        "64:ff9b:1::1",
+        "100::1",
+        "1fff:ffff::",
+        "2001::1",
+        "2001:1ff::1",
+        "2001:db8::1",
+        "2002:808:808::1",
+        "3fff::1",
+        "3fff:fff::1",
+        "4000::",
+        "5f00::1",
+        "fc00::1",
+        "fdff::1",
+        "fe80::1",
+        "fec0::1",
+        "ff02::1",
+    };
+    static const char *const public[] = {
+        "1.0.0.0",   "9.255.255.255", "11.0.0.0",    "100.63.255.255", "100.128.0.0", "126.255.255.255",
+        "128.0.0.0", "169.253.0.1",   "169.255.0.1", "172.15.255.255", "172.32.0.0",  "192.0.1.0",
+        "192.0.3.0", "192.167.0.1",   "192.169.0.1", "198.17.255.255", "198.20.0.0",  "223.255.255.255",
+        "2000::1",   "2001:200::1",   "2001:db7::1", "2001:db9::1",    "2003::1",     "2606:4700::1",
+        "3ffe::1",   "3fff:1000::1",
+    };
+    for (size_t i = 0; i < sizeof special / sizeof special[0]; i++)
+        if (!is_special(special[i]))
+            fail_msg("%s is not special", special[i]);
+    for (size_t i = 0; i < sizeof public / sizeof public[0]; i++)
+        if (is_special(public[i]))
+            fail_msg("%s is special", public[i]);
+}
+
+static bool is_asked(const struct address_rules *rules, const char *text) {
+    uint8_t bytes[16];
+    int family = strchr(text, ':') != NULL ? AF_INET6 : AF_INET;
+    assert_int_equal(inet_pton(family, text, bytes), 1);
+    return address_is_asked(rules, family, bytes);
+}
+
+static void what_is_denied_is_not_asked_and_what_is_allowed_is(void **state) {
+    (void)state;
+    struct config_prefix allowed = {AF_INET, {10}, 8},
+                         denied[] = {{AF_INET, {10, 1}, 16}, {AF_INET, {8, 8}, 16}};
+    const struct address_rules none = {0}, rules = {&allowed, denied, 1, 2};
+    assert_true(is_asked(&none, "8.8.8.8"));
+    assert_false(is_asked(&none, "10.0.0.1"));
+    assert_true(is_asked(&rules, "10.0.0.1"));
+    assert_true(is_asked(&rules, "9.9.9.9"));
+    assert_false(is_asked(&rules, "10.1.0.1"));
+    assert_false(is_asked(&rules, "8.8.8.8"));
+    assert_false(is_asked(&rules, "::ffff:10.1.0.1"));
+    assert_false(is_asked(&rules, "192.168.0.1"));
+}
+
+static void root_hints_name_no_address_that_is_not_asked(void **state) {
+    (void)state;
+    char path[96];
+    struct error error;
+    const struct address_rules none = {0};
+    struct config_prefix loopback = {AF_INET, {127}, 8};
+    const struct address_rules rules = {.allowed = &loopback, .allowed_count = 1};
+    write_file("hints", "; comment\n. 3600 NS A.Root.\nA.Root. 3600 A 127.0.0.1\n");
+    snprintf(path, sizeof path, "%s/hints", directory);
+    assert_false(root_hints_read(path, &none, NULL, NULL, &error));
+    assert_non_null(strstr(error.message, "hints:3: the root server A.Root. has the address 127.0.0.1"));
+    assert_true(root_hints_read(path, &rules, NULL, NULL, &error));
+    assert_null(load(GOOD_SERVER "}\n" GOOD_REST));
+    assert_non_null(strstr(complaints, "dns.root_hints_file"));
+    write_file("hints", "a.root. 3600 A 127.0.0\n");
+    assert_false(root_hints_read(path, &rules, NULL, NULL, &error));
+    write_file("hints", "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_file_gives_values_and_defaults),
@@ -300,6 +410,9 @@ int main(void) {
         cmocka_unit_test(prefixes_hold_the_addresses_that_share_their_bits),
         cmocka_unit_test(a_prefix_holds_no_address_of_the_other_family),
         cmocka_unit_test(a_mapped_address_is_the_ipv4_address),
+        cmocka_unit_test(special_purpose_addresses_end_where_their_blocks_end),
+        cmocka_unit_test(what_is_denied_is_not_asked_and_what_is_allowed_is),
+        cmocka_unit_test(root_hints_name_no_address_that_is_not_asked),
         cmocka_unit_test(any_one_of_the_prefixes_is_enough),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -576,6 +576,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const struct config_prefix edge[] = {
         {.family = AF_INET, .bits = 24, .bytes = {203, 0, 113}},
         {.family = AF_INET6, .bits = 32, .bytes = {0x20, 1, 0xd, 0xb8}}};
+    static struct config_prefix documentation = {.family = AF_INET, .bits = 24, .bytes = {192, 0, 2}};
     unsigned indexes[2];
     struct error error;
     memset(&current, 0, sizeof current);
@@ -583,25 +584,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     current.size = size;
     current.now_ms = 1000000;
     take_options(indexes);
-    const struct dnscheck_settings settings = {.trust_anchor_file = current.has_anchors ? anchor_path : NULL,
-                                               .caa_mode = current.caa_mode,
-                                               .caa_identities = identities,
-                                               .caa_identity_count = 1,
-                                               .name_server_pool = pool,
-                                               .name_server_pool_count = 3,
-                                               .root_hints_file = hints_path,
-                                               .port = 53,
-                                               .edge_prefixes = edge,
-                                               .edge_prefix_count = 2,
-                                               .deadline_ms = 100000,
-                                               .query_timeout_ms = 1000,
-                                               .max_queries = 60,
-                                               .tries = 2,
-                                               .max_cname = 8,
-                                               .referral_cache_entries = 8,
-                                               .referral_max_ttl = 300,
-                                               .max_concurrent_checks = 2,
-                                               .max_per_server = 100};
+    const struct dnscheck_settings settings = {
+        .trust_anchor_file = current.has_anchors ? anchor_path : NULL,
+        .caa_mode = current.caa_mode,
+        .caa_identities = identities,
+        .caa_identity_count = 1,
+        .name_server_pool = pool,
+        .name_server_pool_count = 3,
+        .root_hints_file = hints_path,
+        .port = 53,
+        .edge_prefixes = edge,
+        .edge_prefix_count = 2,
+        .address_rules = {.allowed = &documentation, .allowed_count = 1},
+        .deadline_ms = 100000,
+        .query_timeout_ms = 1000,
+        .max_queries = 60,
+        .tries = 2,
+        .max_cname = 8,
+        .referral_cache_entries = 8,
+        .referral_max_ttl = 300,
+        .max_concurrent_checks = 2,
+        .max_per_server = 100};
     struct dnscheck *dnscheck = dnscheck_new(base, &settings, &error);
     MUST(dnscheck != NULL);
     run_check(dnscheck, indexes);

@@ -27,7 +27,9 @@ from under_test import free_port_base
 
 TYPE = dns.rdatatype.from_text
 EDGE = ["203.0.113.0/24", "2001:db8:ed9e::/48"]
-_rsa = []
+ASKED = ["127.66.0.0/24", "::1/128"]  # of the special-purpose addresses
+FORBIDDEN = "127.67.0.1"  # a name server listens there too
+_rsa, _root = [], []
 
 
 def name(text):
@@ -71,6 +73,13 @@ class Keys:
     def sign_bytes(self, data):
         r, s = utils.decode_dss_signature(self.private.sign(data, ec.ECDSA(hashes.SHA256())))
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def root_keys():
+    """The root's, the same for all worlds: a server has one trust anchor."""
+    if not _root:
+        _root.append(Keys())
+    return _root[0]
 
 
 class Zone:
@@ -283,11 +292,12 @@ class Server:
 class Farm:
     """The sockets, once for all worlds: one UDP and one TCP listener for each address."""
 
-    ADDRESSES = [f"127.66.0.{last}" for last in range(1, 31)] + ["::1"]
+    ADDRESSES = [f"127.66.0.{last}" for last in range(1, 31)] + ["::1", FORBIDDEN]
 
     def __init__(self):
         self.port = free_port_base(1)
         self.world = None
+        self.captured = None  # a list: (bytes, source port) of each datagram
         self.udp = {}
         self.loop = asyncio.new_event_loop()
         self.is_up = threading.Event()
@@ -345,6 +355,8 @@ class _Udp(asyncio.DatagramProtocol):
         self.transport = transport
 
     def datagram_received(self, wire, peer):
+        if self.farm.captured is not None:
+            self.farm.captured.append((wire, peer[1]))
         server = self.farm.world.servers.get(self.address) if self.farm.world else None
         if server is not None:
             self.farm.loop.create_task(self._act(server.handle(wire, "udp"), peer))
@@ -366,7 +378,8 @@ class World:
     def __init__(self, is_signed=False, algorithm="ECDSAP256SHA256", shop_signed=None):
         shop_signed = is_signed if shop_signed is None else shop_signed
         make = (lambda: Keys(algorithm)) if is_signed else (lambda: None)
-        self.keys = {zone: make() for zone in (".", "test.", "provider.test.")}
+        self.keys = {zone: make() for zone in ("test.", "provider.test.")}
+        self.keys["."] = root_keys() if is_signed else None
         self.keys["shop.test."] = Keys(algorithm) if shop_signed else None
         self.root = Zone(".", """
             . NS a.root.
@@ -407,6 +420,7 @@ class World:
             self.tld.add(f"provider.test. DS {self.keys['provider.test.'].ds('provider.test.')}")
             if shop_signed:
                 self.tld.add(f"shop.test. DS {self.keys['shop.test.'].ds('shop.test.')}")
+        self.unasked = []  # servers that nobody may ask
         hosting = [self.provider, self.shop]
         self.servers = {
             "127.66.0.1": Server("127.66.0.1", [self.root]),
@@ -433,6 +447,17 @@ class World:
         address = f"127.66.0.{last}"
         self.servers[address] = Server(address, zones)
         return self.servers[address]
+
+    def trap(self, address, *zones):
+        """A server that would say what suits a forger."""
+        self.servers[address] = Server(address, zones)
+        self.unasked.append(self.servers[address])
+        return self.servers[address]
+
+    @property
+    def misled(self):
+        """What servers were asked that nobody may ask."""
+        return [(server.address, question) for server in self.unasked for question in server.asked]
 
     def hook(self, function, *lasts):
         for server in self.at(*(lasts or (11, 12))):

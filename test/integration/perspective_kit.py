@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from dns_farm import EDGE, Farm, World
+from dns_farm import ASKED, EDGE, Farm, World
 from under_test import SANITIZER_MARKS, free_port_base
 
 OURS = ["ns1.provider.test", "ns2.provider.test"]
@@ -159,6 +159,7 @@ class Perspective:
         command = [build() / "perspective" / "originca-perspective", "--listen", self.address, "--certificate-file",
                    self.identity[0], "--key-file", self.identity[1], "--client-ca-file", self.files.ca,
                    "--root-hints-file", self.files.directory / "hints", "--dns-port", self.farm.port,
+                   "--allow-addresses", "127.0.0.0/8", "--allow-addresses", "::1/128",
                    *self.options]
         if "--query-timeout-ms" not in self.options:
             command += ["--query-timeout-ms", 200]
@@ -195,6 +196,7 @@ server {{ base_url = "https://ca.test"
 redis {{ redis_socket = "/nowhere" }}
 dns {{ name_server_pool = {{"ns1.provider.test", "ns2.provider.test"}}
   edge_prefixes = {{{", ".join(f'"{each}"' for each in EDGE)}}}
+  allow_addresses = {{{", ".join(f'"{each}"' for each in ASKED)}}}
   perspectives = {{{views}}}
 {lines} }}
 signer {{ issuer ecc {{ key_uri = "pkcs11:token=t;object=ecc"  certificate_file = "none" }} }}

@@ -58,6 +58,14 @@ def test_a_mistake_is_named_with_file_line_and_key(good, tmp_path, section, line
     assert hint in named[0], named
 
 
+def test_root_servers_at_addresses_that_are_not_asked_are_a_mistake(good, tmp_path):
+    path = tmp_path / "bad.conf"
+    path.write_text("\n".join(each for each in good.splitlines() if "allow_addresses" not in each))
+    result = check(path)
+    assert result.returncode == 2
+    assert "dns.root_hints_file" in result.stderr and "allow_addresses" in result.stderr, result.stderr
+
+
 def test_every_mistake_is_named_not_only_the_first(good, tmp_path):
     path = tmp_path / "bad.conf"
     text, _ = with_line(good, "server", "workers = 9999")

@@ -186,7 +186,7 @@ def check(farm, zone, *names, anchor=None, caa=None, txt=None, servers=OURS, own
     """With the settings that ship: deadline, tries and budgets must do for honest zones."""
     command = [Path(os.environ["ORIGINCA_BUILD"]) / "cli" / "originca", "check", "--json", "--zone", zone,
                "--name-servers", servers, "--edge-prefixes", ",".join(EDGE), "--root-hints", farm.hints(), "--dns-port",
-               farm.port]
+               farm.port, "--allow-addresses", "127.0.0.0/8"]
     anchor = farm.tree.anchor() if anchor is None else anchor
     if anchor:
         path = farm.directory / "anchor"

@@ -137,6 +137,15 @@ def test_many_checks_at_once_get_their_own_answers(files, places, perspectives):
     assert verdicts == {str(i): "failed" if i % 2 else "ok" for i in range(40)}
 
 
+def test_a_perspective_has_addresses_of_its_own_that_it_does_not_ask(files, places, perspectives):
+    here, there, *_ = places
+    remote = perspectives(there, "--deny-addresses", "127.66.0.12/32")
+    with Client(files, here, [remote.entry]) as client:
+        answer = client.check()
+    assert views(answer)["local"] == ("ok", "proxied") and views(answer)[remote.entry] == ("failed", "no-address")
+    assert there.world.ns2.asked == [] and here.world.ns2.asked != []
+
+
 def test_over_a_unix_socket_too(files, places, perspectives, tmp_path):
     here, there, *_ = places
     remote = perspectives(there, address=f"unix:{tmp_path}/p.sock")

@@ -195,6 +195,7 @@ certificate_file = "{files.server[0]}"
 key_file = "{files.server[1]}"
 client_ca_file = "{files.ca}"
 root_hints_file = "{files.directory / 'hints'}"
+allow_addresses = {{"127.0.0.0/8"}}
 max_checks = 0
 """)
     result = run_perspective("-c", path, "--check-config")

@@ -117,6 +117,7 @@ static struct dnscheck *make_dnscheck(struct event_base *base, const struct conf
         .port = (uint16_t)config->dns_port,
         .edge_prefixes = config->edge_prefixes,
         .edge_prefix_count = config->edge_prefix_count,
+        .address_rules = config->address_rules,
         .deadline_ms = config->dns_deadline_ms,
         .query_timeout_ms = config->dns_query_timeout_ms,
         .max_queries = config->dns_max_queries,
