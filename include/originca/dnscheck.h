@@ -28,8 +28,8 @@ struct dnscheck_zone {
     const char *const *rivals;
     size_t rival_count;
     /* The zones above that are this customer's as well, in whatever state, as "NAME=SERVER,SERVER" with the
-     * servers assigned there. Below one of them that DNS shows to be his, the servers of both need no referral
-     * (doc/dns-check.md). */
+     * servers assigned there. Below one of them that DNS shows to be his, the servers of both need no
+     * referral (doc/dns-check.md). */
     const char *const *own_above;
     size_t own_above_count;
 };
@@ -92,8 +92,8 @@ struct dnscheck_settings {
     enum dnscheck_caa_mode caa_mode;
     const char *const *caa_identities;
     size_t caa_identity_count;
-    /* All name servers of the provider: each serves the zones of several customers, so an answer of theirs that
-     * is not a referral shows no delegation. Canonical; they must outlive the check. */
+    /* All name servers of the provider: each serves the zones of several customers, so an answer of theirs
+     * that is not a referral shows no delegation. Canonical; they must outlive the check. */
     const char *const *name_server_pool;
     size_t name_server_pool_count;
     const char *root_hints_file;
@@ -126,6 +126,6 @@ const struct dnscheck_counters *dnscheck_counters(const struct dnscheck *dnschec
 void dnscheck_probe(struct dnscheck *dnscheck,
                     void (*callback)(void *context, bool is_usable, const char *reason), void *context);
 const char *dnscheck_verdict_name(enum dnscheck_verdict verdict); /* "ok", "refused", "failed" */
-/* Will it stay so until somebody changes something? For a zone's status: what could not be asked is no reason to
- * end it. */
+/* Will it stay so until somebody changes something? For a zone's status: what could not be asked is no reason
+ * to end it. */
 bool dnscheck_is_definite_no(const struct dnscheck_finding *finding);

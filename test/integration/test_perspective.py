@@ -427,7 +427,7 @@ NASTY = {
     "too-many": replies(lambda asked: frame(good_reply(asked, names=[{"verdict": "ok", "reason": "x"}] * 2))),
     "other-id": replies(lambda asked: frame(good_reply(asked, id=asked["id"] + 1))),
     "unknown-verdict": replies(lambda asked: frame(good_reply(asked, zones=[{"verdict": "yes", "reason": "x"}]))),
-    "version": replies(lambda asked: frame(good_reply(asked, version=2))),
+    "version": replies(lambda asked: frame(good_reply(asked, version=1))),
     "busy": replies(lambda asked: frame({"version": 2, "id": asked["id"], "error": "busy", "text": "later"})),
     "zone-no-name-ok": replies(lambda asked: frame(good_reply(asked, zones=[{"verdict": "refused", "reason": "lame"}]))),
 }
