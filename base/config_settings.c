@@ -46,6 +46,12 @@ const struct setting config_settings[] = {
            "connections a worker holds on one listening address"),
     NUMBER("http", max_connections_per_address, "200", 1, 1000000,
            "of those, of one client address (IPv6: of one /64)"),
+    NUMBER("http", crowd_connections, "16", 1, 256,
+           "an address with so many connections without a finished request loses its oldest one first when "
+           "room is needed"),
+    NUMBER("http", reserved_descriptors, "256", 0, 1000000,
+           "open files of a worker that are kept for DNS, Redis and the signer; at most a quarter of its "
+           "limit"),
     NUMBER("http", handshake_timeout_ms, "10000", 100, 600000, "deadline of a TLS handshake"),
     NUMBER("http", request_timeout_ms, "20000", 100, 600000,
            "deadline of a whole request, from its first byte"),

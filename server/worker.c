@@ -202,6 +202,8 @@ static struct http_limits limits_of(const struct config *config) {
     return (struct http_limits){
         .max_connections = config->max_connections,
         .max_connections_per_address = config->max_connections_per_address,
+        .crowd_connections = config->crowd_connections,
+        .reserved_descriptors = config->reserved_descriptors,
         .handshake_timeout_ms = config->handshake_timeout_ms,
         .request_timeout_ms = config->request_timeout_ms,
         .idle_timeout_ms = config->idle_timeout_ms,

@@ -28,6 +28,7 @@ static struct http_counters sum_of(struct http_server *const *servers, size_t co
         sum.tls_resumed += one->tls_resumed;
         sum.requests += one->requests;
         sum.refused_over_limit += one->refused_over_limit;
+        sum.closed_for_room += one->closed_for_room;
         sum.timeouts += one->timeouts;
         sum.parse_errors += one->parse_errors;
         sum.bytes_in += one->bytes_in;
@@ -65,6 +66,8 @@ void worker_publish_metrics(struct worker *worker, struct http_server *const *se
     const struct counted counters[] = {
         {"originca_http_connections_total", "Connections accepted", http.accepted},
         {"originca_http_refused_total", "Connections refused over a limit", http.refused_over_limit},
+        {"originca_http_made_room_total", "Connections closed to make room for another",
+         http.closed_for_room},
         {"originca_http_timeouts_total", "Connections cut at a deadline", http.timeouts},
         {"originca_http_malformed_total", "Requests that are no HTTP", http.parse_errors},
         {"originca_http_requests_total", "Requests handled", http.requests},

@@ -76,6 +76,8 @@ struct http_service {
 
 struct http_limits {
     uint32_t max_connections, max_connections_per_address;
+    uint32_t crowd_connections;    /* so many unfinished ones of an address go first when room is needed */
+    uint32_t reserved_descriptors; /* of the process, kept free for others; at most a quarter */
     uint32_t handshake_timeout_ms, request_timeout_ms, idle_timeout_ms,
         write_timeout_ms; /* absolute deadlines */
     uint32_t max_header_bytes, max_body_bytes, max_requests_per_connection;
@@ -89,7 +91,8 @@ struct http_tls *http_tls_new(const char *certificate_file, const char *key_file
 void http_tls_free(struct http_tls *tls);
 
 struct http_counters { /* of one server, for /metrics; all since start but the two gauges */
-    uint64_t accepted, handshakes, handshake_failures, requests, refused_over_limit, timeouts, parse_errors;
+    uint64_t accepted, handshakes, handshake_failures, requests, refused_over_limit, closed_for_room,
+        timeouts, parse_errors;
     uint64_t bytes_in, bytes_out, tls_resumed;
     uint32_t open_connections, requests_in_progress; /* gauges */
     uint64_t replies_by_class[6];                    /* [2] counts 2xx */
