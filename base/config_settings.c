@@ -60,6 +60,8 @@ const struct setting config_settings[] = {
     NUMBER("http", write_timeout_ms, "60000", 100, 3600000, "deadline of taking a reply"),
     NUMBER("http", max_header_bytes, "16384", 1024, 1048576, "request line and header fields"),
     NUMBER("http", max_body_bytes, "65536", 1024, 2097152, "request body"),
+    NUMBER("http", max_request_memory_bytes, "8388608", 1048576, 1073741824,
+           "memory of one request: body, parsed JSON, everything that lives until its reply"),
     NUMBER("http", max_requests_per_connection, "10000", 1, 100000000, "then the connection is closed"),
 
     BOOL("acme", external_account_required, "true",

@@ -210,6 +210,7 @@ static struct http_limits limits_of(const struct config *config) {
         .write_timeout_ms = config->write_timeout_ms,
         .max_header_bytes = config->max_header_bytes,
         .max_body_bytes = config->max_body_bytes,
+        .max_request_memory_bytes = config->max_request_memory_bytes,
         .max_requests_per_connection = config->max_requests_per_connection,
     };
 }

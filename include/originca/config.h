@@ -101,6 +101,7 @@ struct config {
     uint32_t reserved_descriptors;        /* kept free of connections */
     uint32_t handshake_timeout_ms, request_timeout_ms, idle_timeout_ms, write_timeout_ms;
     uint32_t max_header_bytes, max_body_bytes, max_requests_per_connection;
+    uint32_t max_request_memory_bytes;
     /* acme */
     bool external_account_required;
     char *terms_of_service, *website;

@@ -136,16 +136,24 @@ static bool has_decrypted(const struct http_connection *connection) {
     return connection->session != NULL && gnutls_record_check_pending(connection->session) > 0;
 }
 
+/* A connection that reads nothing holds no more than what it has read. */
+static void release_reading(struct http_connection *connection) {
+    char *smaller = NULL;
+    if (connection->in_length > 0 && (smaller = realloc(connection->in, connection->in_length)) == NULL)
+        return;
+    if (smaller == NULL)
+        free(connection->in);
+    connection->in = smaller;
+    connection->in_capacity = connection->in_length;
+}
+
 static void read_next_request(struct http_connection *connection) {
     connection->state = CONNECTION_READING;
     connection->has_begun_request = false;
     connection->empty_lines = 0;
     room_enter(connection, connection->requests == 0 ? ROOM_UNFINISHED : ROOM_IDLE);
-    if (connection->in_length == 0) {
-        free(connection->in);
-        connection->in = NULL;
-        connection->in_capacity = 0;
-    }
+    if (connection->in_length == 0)
+        release_reading(connection);
     http_connection_await_request(connection);
     event_add(connection->on_readable, NULL);
     /* Pipelined bytes are here already, or inside GnuTLS: no event will tell of them. Not now, though: we may
@@ -270,6 +278,7 @@ static void dispatch(struct http_connection *connection) {
                              ++connection->requests >= server->limits.max_requests_per_connection;
     server->counters.requests++;
     server->counters.requests_in_progress++;
+    release_reading(connection);
     if (exchange->service == NULL) {
         static const char detail[] = "There is nothing here.\n";
         http_reply(&exchange->request, 404, "text/plain; charset=utf-8", detail, sizeof detail - 1);

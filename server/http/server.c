@@ -14,7 +14,6 @@
 
 #define ACCEPTS_PER_EVENT 64
 #define ACCEPT_PAUSE_MS 100
-#define REQUEST_ARENA_BYTES (8u * 1024 * 1024)
 
 /* Every server of the process: descriptors are the process's. */
 static TAILQ_HEAD(, http_server) servers = TAILQ_HEAD_INITIALIZER(servers);
@@ -145,8 +144,7 @@ static void accept_some(evutil_socket_t listener, short what, void *context) {
 
 struct http_exchange *http_exchange_new(struct http_connection *connection) {
     uint8_t id[8];
-    uint32_t limit = connection->server->limits.max_request_arena_bytes;
-    struct arena *arena = arena_new(limit != 0 ? limit : REQUEST_ARENA_BYTES);
+    struct arena *arena = arena_new(connection->server->limits.max_request_memory_bytes);
     struct http_exchange *exchange = arena == NULL ? NULL : arena_alloc(arena, sizeof *exchange);
     if (exchange == NULL) {
         arena_free(arena);
@@ -154,6 +152,7 @@ struct http_exchange *http_exchange_new(struct http_connection *connection) {
     }
     random_bytes(id, sizeof id);
     hex_encode(id, sizeof id, exchange->request.id);
+    arena_count_json(arena);
     exchange->request.arena = arena;
     exchange->request.query = "";
     exchange->request.peer = connection->peer;
@@ -164,7 +163,17 @@ struct http_exchange *http_exchange_new(struct http_connection *connection) {
     return exchange;
 }
 
+void http_forget_body(struct http_request *request) {
+    struct http_exchange *exchange = (struct http_exchange *)request;
+    arena_credit(request->arena, exchange->body_capacity);
+    free(exchange->body);
+    exchange->body = NULL;
+    exchange->body_length = exchange->body_capacity = 0;
+    request->body = (struct bytes){(const uint8_t *)"", 0};
+}
+
 void http_exchange_free(struct http_exchange *exchange) {
+    free(exchange->body);
     arena_free(exchange->request.arena);
 }
 
