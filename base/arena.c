@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define FIRST_CHUNK 4096
-#define LARGEST_CHUNK (16 * 1024)
+#define LARGEST_CHUNK (8 * 1024)
 #define DEFAULT_LIMIT (16u * 1024 * 1024)
 
 struct chunk {

@@ -18,7 +18,7 @@ from test_http import configured
 from under_test import silent_name_servers, wait_until
 
 SANDBOX_OPTIONS = ("--set", "dns.dns_deadline_ms=60000", "--set", "dns.dns_query_timeout_ms=50000",
-                   "--set", "dns.dns_max_per_server=10000", "--set", "http.max_request_memory_bytes=8388608")
+                   "--set", "dns.dns_max_per_server=10000")
 BODY = 65536
 TOO_MANY = "the JSON holds more values than fit into the memory of a request; send fewer"
 
