@@ -28,6 +28,7 @@ SETTINGS = ["dns.dns_deadline_ms=120000", "dns.dns_query_timeout_ms=60000", "dns
             "acme.recheck_after_seconds=0", "http.write_timeout_ms=600000", "http.idle_timeout_ms=600000"]
 LIMIT = 64 * 1024
 BODY = 65536
+FARM_CHECKS = 20  # as many as a name server in Python answers at once
 
 
 def http_request(method, target, body, *fields):
@@ -173,11 +174,12 @@ class Bench:
                                           for _ in range(self.options.count)], is_admin=True)
 
     def report(self):
-        check = self.check_alone(1)
+        check = {names: self.check_alone(names) for names in (0, 1)}
         print(f"{'bytes held by a request that waits':36} {'names':>5} {'body':>7} {'held':>8} {'DNS check':>10} {'rest':>7}")
         for title, names, body, held in self.rows:
-            print(f"{title:36} {names:5} {body:7} {held:8.0f} {check:10.0f} {held - check:7.0f}")
-        return [title for title, names, body, held in self.rows if held - check > LIMIT + body]
+            part = check[min(names, 1)]  # where the zone's servers are silent nothing was asked of the names yet
+            print(f"{title:36} {names:5} {body:7} {held:8.0f} {part:10.0f} {held - part:7.0f}")
+        return [title for title, names, body, held in self.rows if held - check[min(names, 1)] > LIMIT + body]
 
 
 def report_checks(programs, options, directory):
@@ -190,7 +192,7 @@ def report_checks(programs, options, directory):
         for title, is_signed in (("unsigned", False), ("DNSSEC, from the root", True)):
             farm.world = world = dns_farm.World(is_signed)
             command = [programs / "bench-dns-check", "--root-hints", hints, "--port", farm.port, "--count", 0, "--cache", 0,
-                       "--silent", options.count, "--silent-zone", "shop.test", "--name-servers",
+                       "--silent", FARM_CHECKS, "--silent-zone", "shop.test", "--name-servers",
                        "ns1.provider.test,ns2.provider.test"]
             if is_signed:
                 anchor.write_text(world.anchor())
