@@ -1,4 +1,5 @@
-/* The arena: chunks that grow by doubling, a list of cleanups, a limit on what a request may take. */
+/* The arena: chunks that grow by doubling, a list of cleanups, a limit on what a request may take; branches
+ * that share the limit and end earlier. */
 #include "originca/arena.h"
 
 #include <stdalign.h>
@@ -7,7 +8,7 @@
 #include <string.h>
 
 #define FIRST_CHUNK 4096
-#define LARGEST_CHUNK (256 * 1024)
+#define LARGEST_CHUNK (8 * 1024)
 #define DEFAULT_LIMIT (16u * 1024 * 1024)
 
 struct chunk {
@@ -23,29 +24,85 @@ struct cleanup {
 };
 
 struct arena {
+    struct arena *root; /* which has the limit; itself where it is no branch */
+    struct arena *branches, *next_branch, **place;
     struct chunk *chunks;
     struct cleanup *cleanups;
-    size_t limit, taken, next_size;
+    size_t limit, taken, next_size; /* limit: of a root; taken: by its branches too */
+    bool counts_json;
 };
 
 struct arena *arena_new(size_t limit_bytes) {
     struct arena *arena = calloc(1, sizeof *arena);
     if (arena == NULL)
         return NULL;
+    arena->root = arena;
     arena->limit = limit_bytes == 0 ? DEFAULT_LIMIT : limit_bytes;
     arena->next_size = FIRST_CHUNK;
     return arena;
 }
 
+struct arena *arena_branch(struct arena *arena) {
+    struct arena *branch = calloc(1, sizeof *branch);
+    if (branch == NULL)
+        return NULL;
+    branch->root = arena->root;
+    branch->next_size = FIRST_CHUNK;
+    branch->next_branch = arena->branches;
+    branch->place = &arena->branches;
+    if (arena->branches != NULL)
+        arena->branches->place = &branch->next_branch;
+    arena->branches = branch;
+    return branch;
+}
+
+static void leave_tree(struct arena *branch) {
+    branch->root->taken -= branch->taken;
+    *branch->place = branch->next_branch;
+    if (branch->next_branch != NULL)
+        branch->next_branch->place = branch->place;
+}
+
+void arena_count_json(struct arena *arena) {
+    arena->root->counts_json = true;
+}
+
+bool arena_charge(struct arena *arena, size_t size) {
+    if (size > arena_left(arena))
+        return false;
+    arena->root->taken += size;
+    if (arena != arena->root)
+        arena->taken += size;
+    return true;
+}
+
+void arena_credit(struct arena *arena, size_t size) {
+    arena->root->taken -= size;
+    if (arena != arena->root)
+        arena->taken -= size;
+}
+
+size_t arena_left(const struct arena *arena) {
+    return arena->root->limit - arena->root->taken;
+}
+
+size_t arena_left_for_json(const struct arena *arena) {
+    return arena->root->counts_json ? arena_left(arena) : SIZE_MAX;
+}
+
 void arena_free(struct arena *arena) {
     if (arena == NULL)
         return;
+    while (arena->branches != NULL)
+        arena_free(arena->branches);
     for (struct cleanup *cleanup = arena->cleanups; cleanup != NULL; cleanup = cleanup->next)
         cleanup->run(cleanup->object);
     for (struct chunk *chunk = arena->chunks, *next; chunk != NULL; chunk = next) {
         next = chunk->next;
         free(chunk);
     }
+    if (arena != arena->root)
+        leave_tree(arena);
     free(arena);
 }
 
@@ -70,12 +127,12 @@ static struct chunk *add_chunk(struct arena *arena, size_t at_least) {
 }
 
 static void *take(struct arena *arena, size_t size) {
-    if (size > arena->limit)
+    if (size > arena->root->limit)
         return NULL;
     size_t rounded = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
     if (rounded == 0)
         rounded = alignof(max_align_t);
-    if (rounded > arena->limit - arena->taken)
+    if (rounded > arena_left(arena))
         return NULL;
     struct chunk *chunk = arena->chunks;
     if (chunk == NULL || chunk->size - chunk->used < rounded) {
@@ -85,8 +142,7 @@ static void *take(struct arena *arena, size_t size) {
     }
     void *piece = chunk->bytes + chunk->used;
     chunk->used += rounded;
-    arena->taken += rounded;
-    return piece;
+    return arena_charge(arena, rounded) ? piece : NULL;
 }
 
 void *arena_alloc(struct arena *arena, size_t size) {

@@ -46,6 +46,12 @@ const struct setting config_settings[] = {
            "connections a worker holds on one listening address"),
     NUMBER("http", max_connections_per_address, "200", 1, 1000000,
            "of those, of one client address (IPv6: of one /64)"),
+    NUMBER("http", crowd_connections, "16", 1, 256,
+           "an address with so many connections without a finished request loses its oldest one first when "
+           "room is needed"),
+    NUMBER("http", reserved_descriptors, "256", 0, 1000000,
+           "open files of a worker that are kept for DNS, Redis and the signer; at most a quarter of its "
+           "limit"),
     NUMBER("http", handshake_timeout_ms, "10000", 100, 600000, "deadline of a TLS handshake"),
     NUMBER("http", request_timeout_ms, "20000", 100, 600000,
            "deadline of a whole request, from its first byte"),
@@ -54,6 +60,8 @@ const struct setting config_settings[] = {
     NUMBER("http", write_timeout_ms, "60000", 100, 3600000, "deadline of taking a reply"),
     NUMBER("http", max_header_bytes, "16384", 1024, 1048576, "request line and header fields"),
     NUMBER("http", max_body_bytes, "65536", 1024, 2097152, "request body"),
+    NUMBER("http", max_request_memory_bytes, "8388608", 1048576, 1073741824,
+           "memory of one request: body, parsed JSON, everything that lives until its reply"),
     NUMBER("http", max_requests_per_connection, "10000", 1, 100000000, "then the connection is closed"),
 
     BOOL("acme", external_account_required, "true",

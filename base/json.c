@@ -1,6 +1,8 @@
-/* Strict JSON in, compact JSON out. jansson parses; depth is bounded before it recurses. */
+/* Strict JSON in, compact JSON out. jansson parses; depth is bounded before it recurses, and its memory while
+ * it does. */
 #include "originca/json.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,20 +32,86 @@ static bool is_depth_bounded(const char *text, size_t length) {
     return true;
 }
 
+/* jansson takes 190 bytes for the two of "{}". Its allocations are counted while a document is parsed, when
+ * all that it frees is of that document too; at any other time they are the heap's. Blocks stay the heap's,
+ * so a tree may outlive its arena by a reference, and what json_dumps gives goes to free(). */
+static _Thread_local struct {
+    size_t used, limit;
+    bool is_on, has_refused;
+} count;
+
+static void *take(size_t size) {
+    if (!count.is_on)
+        return malloc(size);
+    if (count.used > count.limit || size > count.limit - count.used) {
+        count.has_refused = true;
+        return NULL;
+    }
+    void *block = malloc(size);
+    count.used += block == NULL ? 0 : malloc_usable_size(block);
+    return block;
+}
+
+static void give(void *block) {
+    if (count.is_on && block != NULL)
+        count.used -= malloc_usable_size(block);
+    free(block);
+}
+
+/* Before main: what was allocated by one pair of functions must not meet the other. */
+__attribute__((constructor)) static void count_allocations(void) {
+    json_set_alloc_funcs(take, give);
+}
+
+/* A parsed document and what it counts for in its arena. */
+struct document {
+    struct arena *arena;
+    json_t *json;
+    size_t size;
+};
+
+static void drop_document(void *object) {
+    struct document *document = object;
+    json_decref(document->json);
+    arena_credit(document->arena, document->size);
+}
+
+/* `size`: what it counts for. */
+static bool own(struct arena *arena, json_t *json, size_t size) {
+    if (!arena_charge(arena, size)) {
+        json_decref(json);
+        return false;
+    }
+    struct document *document = arena_alloc(arena, sizeof *document);
+    if (document == NULL) {
+        json_decref(json);
+        arena_credit(arena, size);
+        return false;
+    }
+    *document = (struct document){arena, json, size};
+    return arena_defer(arena, drop_document, document);
+}
+
 json_t *json_parse(struct arena *arena, const void *bytes, size_t length, struct error *error) {
     if (!is_depth_bounded(bytes, length)) {
         error_set(error, ERROR_INVALID, "the JSON is nested deeper than %d levels", DEPTH_MAX);
         return NULL;
     }
     json_error_t problem;
+    count.used = 0;
+    count.limit = arena_left_for_json(arena);
+    count.has_refused = false;
+    count.is_on = true;
     json_t *json = json_loadb(bytes, length, JSON_REJECT_DUPLICATES, &problem);
-    if (json == NULL) {
+    count.is_on = false;
+    if (json == NULL && !count.has_refused) {
         error_set(error, ERROR_INVALID, "not valid JSON: line %d, column %d: %s", problem.line,
                   problem.column, problem.text);
         return NULL;
     }
-    if (arena_own_json(arena, json) == NULL) {
-        error_set(error, ERROR_INTERNAL, "out of memory");
+    if (json == NULL || !own(arena, json, count.limit == SIZE_MAX ? 0 : count.used)) {
+        error_set(error, ERROR_INVALID,
+                  "the JSON holds more values than fit into the memory of a request; send fewer");
         return NULL;
     }
     return json;

@@ -26,7 +26,6 @@ static void free_job(struct dnscheck_job *job) {
         event_free(job->deadline);
     if (job->starter != NULL)
         event_free(job->starter);
-    json_decref(job->evidence_queries);
     job_release_trust(job);
     arena_free(job->scratch); /* the job lives in it */
 }
@@ -270,15 +269,14 @@ static struct dnscheck_job *new_job(struct dnscheck *dnscheck, struct arena *are
         .hashes_left = HASHES_PER_CHECK + HASHES_PER_NAME * (unsigned)names};
     job->method = "";
     job->undecided = 1;
-    job->evidence_queries = json_array();
+    job->evidence_end = &job->evidence;
     job->deadline = evtimer_new(dnscheck->base, on_deadline, job);
     job->starter = evtimer_new(dnscheck->base, on_starter, job);
     TAILQ_INIT(&job->open_queries);
     TAILQ_INSERT_TAIL(&dnscheck->jobs, job, entry);
     dnscheck->counters.checks_in_progress++;
     const struct timeval deadline = {.tv_sec = deadline_ms / 1000, .tv_usec = deadline_ms % 1000 * 1000};
-    if (job->deadline != NULL && job->starter != NULL && job->evidence_queries != NULL &&
-        event_add(job->deadline, &deadline) == 0)
+    if (job->deadline != NULL && job->starter != NULL && event_add(job->deadline, &deadline) == 0)
         return job;
     free_job(job);
     return NULL;

@@ -292,7 +292,8 @@ struct dnscheck_job {
     struct name_check *names;
     size_t name_count;
     size_t undecided;
-    json_t *evidence_queries;
+    struct noted_query *evidence, **evidence_end;
+    size_t evidence_count;
     bool is_ended;
     void (*begin)(struct dnscheck_job *job); /* NULL: the zones are checked */
     const char *account_uri, *method;

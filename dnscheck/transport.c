@@ -21,7 +21,10 @@ enum query_step { STEP_UDP, STEP_UDP_PLAIN /* without EDNS */, STEP_TCP };
 struct query {
     TAILQ_ENTRY(query) entry;
     struct dnscheck_job *job;
-    struct server_list servers;
+    struct { /* as many as there are: a waiting check holds many queries */
+        struct dns_server *items;
+        size_t count;
+    } servers;
     char name[DNS_NAME_MAX];
     uint16_t type;
     struct query_options options;
@@ -531,12 +534,12 @@ static void on_shared_answer(evutil_socket_t fd, short what, void *context) {
 }
 
 /* True where another check's answer is taken or awaited. */
-static bool join(struct query *query) {
+static bool join(struct query *query, const struct server_list *servers) {
     struct dnscheck *dnscheck = query->job->dnscheck;
     if (!query->options.is_shared || query->options.takes_any_rcode || dnscheck->settings.share_ms == 0)
         return false;
     struct shared_answer *shared =
-        share_get(dnscheck->share, &query->servers, query->options.zone, query->name, query->type);
+        share_get(dnscheck->share, servers, query->options.zone, query->name, query->type);
     query->shared = shared;
     if (shared == NULL)
         return false;
@@ -558,11 +561,14 @@ bool transport_query(struct dnscheck_job *job, const struct server_list *servers
                      uint16_t type, const struct query_options *options, query_done *done, void *context) {
     struct query *query = arena_alloc(job->scratch, sizeof *query);
     uint32_t start;
-    if (query == NULL || strlen(name) >= sizeof query->name)
+    struct dns_server *items =
+        arena_copy(job->scratch, servers->items, servers->count * sizeof *servers->items);
+    if (query == NULL || items == NULL || strlen(name) >= sizeof query->name)
         return false;
     random_bytes(&start, sizeof start);
     query->job = job;
-    query->servers = *servers;
+    query->servers.items = items;
+    query->servers.count = servers->count;
     strcpy(query->name, name);
     query->type = type;
     query->options = options != NULL ? *options : (struct query_options){0};
@@ -571,7 +577,7 @@ bool transport_query(struct dnscheck_job *job, const struct server_list *servers
     query->fd = -1;
     query->first = servers->count == 0 ? 0 : start % servers->count;
     TAILQ_INSERT_TAIL(&job->open_queries, query, entry);
-    if (!join(query))
+    if (!join(query, servers))
         next_attempt(query);
     return true;
 }

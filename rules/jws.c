@@ -77,10 +77,19 @@ static bool check_fields(enum jws_place place, const struct jws *jws, struct err
     return true;
 }
 
+static bool copy(struct arena *arena, const char **text, struct error *error) {
+    if (*text == NULL || (*text = arena_strdup(arena, *text)) != NULL)
+        return true;
+    return error_set(error, ERROR_INTERNAL, "out of memory");
+}
+
 static bool parse_header(struct arena *arena, struct bytes text, enum jws_place place, struct jws *jws,
                          enum jws_fault *fault, struct error *error) {
     *fault = JWS_FAULT_MALFORMED;
-    const json_t *header = json_parse(arena, text.data, text.length, error);
+    jws->header = arena_branch(arena);
+    if (jws->header == NULL)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    const json_t *header = json_parse(jws->header, text.data, text.length, error);
     if (header == NULL) {
         error_prefix(error, "protected header");
         return false;
@@ -97,30 +106,49 @@ static bool parse_header(struct arena *arena, struct bytes text, enum jws_place 
         (jws->url = json_get_string(header, "url", error)) == NULL)
         return false;
     jws->jwk = json_object_get(header, "jwk");
-    if (!check_fields(place, jws, error))
+    if (!check_fields(place, jws, error) || !copy(arena, &jws->nonce, error) ||
+        !copy(arena, &jws->kid, error) || !copy(arena, &jws->url, error))
         return false;
     return find_algorithm(algorithm, place, jws, fault, error);
 }
 
-bool jws_parse(struct arena *arena, struct bytes text, enum jws_place place, struct jws *jws,
-               enum jws_fault *fault, struct error *error) {
+void jws_forget_header(struct jws *jws) {
+    arena_free(jws->header);
+    jws->header = NULL;
+    jws->jwk = NULL;
+}
+
+/* The three members, out of a document that is dropped at once. */
+static bool decode_members(struct arena *arena, struct bytes text, struct jws *jws, struct bytes *header,
+                           struct error *error) {
     static const char *const names[] = {"protected", "payload", "signature"};
     const char *values[3];
+    struct arena *reading = arena_branch(arena);
+    const json_t *object = reading == NULL ? NULL : json_parse(reading, text.data, text.length, error);
+    bool is_good = object != NULL && take_members(object, names, 3, values, error);
+    if (reading == NULL)
+        error_set(error, ERROR_INTERNAL, "out of memory");
+    if (is_good && (!base64url_decode(arena, values[0], strlen(values[0]), header) ||
+                    !base64url_decode(arena, values[1], strlen(values[1]), &jws->payload) ||
+                    !base64url_decode(arena, values[2], strlen(values[2]), &jws->signature)))
+        is_good = error_set(error, ERROR_INVALID,
+                            "protected, payload and signature must be base64url without padding");
+    const char *input = is_good ? arena_printf(arena, "%s.%s", values[0], values[1]) : NULL;
+    if (is_good && input == NULL)
+        is_good = error_set(error, ERROR_INTERNAL, "out of memory");
+    if (is_good)
+        jws->signing_input = (struct bytes){(const uint8_t *)input, strlen(input)};
+    arena_free(reading);
+    return is_good;
+}
+
+bool jws_parse(struct arena *arena, struct bytes text, enum jws_place place, struct jws *jws,
+               enum jws_fault *fault, struct error *error) {
     struct bytes header;
     *jws = (struct jws){0};
     *fault = JWS_FAULT_MALFORMED;
-    const json_t *object = json_parse(arena, text.data, text.length, error);
-    if (object == NULL || !take_members(object, names, 3, values, error))
+    if (!decode_members(arena, text, jws, &header, error))
         return false;
-    if (!base64url_decode(arena, values[0], strlen(values[0]), &header) ||
-        !base64url_decode(arena, values[1], strlen(values[1]), &jws->payload) ||
-        !base64url_decode(arena, values[2], strlen(values[2]), &jws->signature))
-        return error_set(error, ERROR_INVALID,
-                         "protected, payload and signature must be base64url without padding");
-    const char *input = arena_printf(arena, "%s.%s", values[0], values[1]);
-    if (input == NULL)
-        return error_set(error, ERROR_INTERNAL, "out of memory");
-    jws->signing_input = (struct bytes){(const uint8_t *)input, strlen(input)};
     if (!parse_header(arena, header, place, jws, fault, error))
         return false;
     *fault = JWS_FAULT_NONE;

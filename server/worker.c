@@ -203,12 +203,15 @@ static struct http_limits limits_of(const struct config *config) {
     return (struct http_limits){
         .max_connections = config->max_connections,
         .max_connections_per_address = config->max_connections_per_address,
+        .crowd_connections = config->crowd_connections,
+        .reserved_descriptors = config->reserved_descriptors,
         .handshake_timeout_ms = config->handshake_timeout_ms,
         .request_timeout_ms = config->request_timeout_ms,
         .idle_timeout_ms = config->idle_timeout_ms,
         .write_timeout_ms = config->write_timeout_ms,
         .max_header_bytes = config->max_header_bytes,
         .max_body_bytes = config->max_body_bytes,
+        .max_request_memory_bytes = config->max_request_memory_bytes,
         .max_requests_per_connection = config->max_requests_per_connection,
     };
 }

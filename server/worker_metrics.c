@@ -1,5 +1,6 @@
 /* A worker's own counts, added to the shared ones: counters by what came since the last time, so they go on
  * over reloads and deaths; gauges by worker. */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -28,6 +29,7 @@ static struct http_counters sum_of(struct http_server *const *servers, size_t co
         sum.tls_resumed += one->tls_resumed;
         sum.requests += one->requests;
         sum.refused_over_limit += one->refused_over_limit;
+        sum.closed_for_room += one->closed_for_room;
         sum.timeouts += one->timeouts;
         sum.parse_errors += one->parse_errors;
         sum.bytes_in += one->bytes_in;
@@ -40,7 +42,7 @@ static struct http_counters sum_of(struct http_server *const *servers, size_t co
     return sum;
 }
 
-enum { OPEN_CONNECTIONS, REQUESTS, DNS_CHECKS, REDIS_PENDING, READY, GAUGES };
+enum { OPEN_CONNECTIONS, REQUESTS, DNS_CHECKS, REDIS_PENDING, READY, HEAP, GAUGES };
 static const struct {
     const char *family, *help;
 } gauges[GAUGES] = {
@@ -49,6 +51,7 @@ static const struct {
     [DNS_CHECKS] = {"originca_dns_checks_in_progress", "DNS checks now"},
     [REDIS_PENDING] = {"originca_redis_pending", "Redis commands in flight"},
     [READY] = {"originca_worker_ready", "1 where the worker serves"},
+    [HEAP] = {"originca_worker_heap_bytes", "Memory that the worker has allocated"},
 };
 
 static struct metric *gauge(struct metrics *metrics, unsigned slot, unsigned which) {
@@ -65,6 +68,8 @@ void worker_publish_metrics(struct worker *worker, struct http_server *const *se
     const struct counted counters[] = {
         {"originca_http_connections_total", "Connections accepted", http.accepted},
         {"originca_http_refused_total", "Connections refused over a limit", http.refused_over_limit},
+        {"originca_http_made_room_total", "Connections closed to make room for another",
+         http.closed_for_room},
         {"originca_http_timeouts_total", "Connections cut at a deadline", http.timeouts},
         {"originca_http_malformed_total", "Requests that are no HTTP", http.parse_errors},
         {"originca_http_requests_total", "Requests handled", http.requests},
@@ -102,11 +107,13 @@ void worker_publish_metrics(struct worker *worker, struct http_server *const *se
     }
     if (worker->is_draining) /* the gauges of its slot are its successor's */
         return;
+    const struct mallinfo2 heap = mallinfo2();
     const int64_t values[GAUGES] = {[OPEN_CONNECTIONS] = http.open_connections,
                                     [REQUESTS] = http.requests_in_progress,
                                     [DNS_CHECKS] = dns->checks_in_progress,
                                     [REDIS_PENDING] = (int64_t)store->pending,
-                                    [READY] = worker->is_ready};
+                                    [READY] = worker->is_ready,
+                                    [HEAP] = (int64_t)(heap.uordblks + heap.hblkhd)};
     for (unsigned i = 0; i < GAUGES; i++)
         metric_set(gauge(worker->metrics, worker->slot, i), values[i]);
 }

@@ -105,8 +105,11 @@ struct config {
     /* http limits */
     uint32_t max_connections;             /* per worker */
     uint32_t max_connections_per_address; /* per worker; IPv6 by /64 */
+    uint32_t crowd_connections;           /* unfinished ones of an address that go first */
+    uint32_t reserved_descriptors;        /* kept free of connections */
     uint32_t handshake_timeout_ms, request_timeout_ms, idle_timeout_ms, write_timeout_ms;
     uint32_t max_header_bytes, max_body_bytes, max_requests_per_connection;
+    uint32_t max_request_memory_bytes;
     /* acme */
     bool external_account_required;
     char *terms_of_service, *website;

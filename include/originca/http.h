@@ -32,7 +32,7 @@ struct http_request {
     const char *path; /* as sent, without the query; checked: starts with "/", no NUL, "//" or dot segments */
     const char *query;                   /* "" where there is none */
     const char *params[HTTP_PARAMS_MAX]; /* what the ":name" pieces of the pattern matched */
-    struct bytes body;                   /* whole, NUL follows */
+    struct bytes body;                   /* whole, NUL follows; empty after http_forget_body */
     struct sockaddr_storage peer;
     char peer_text[64]; /* address without port; "unix" for the admin socket */
     bool is_tls;
@@ -46,6 +46,9 @@ struct http_request {
 const char *http_header(const struct http_request *request, const char *name);
 /* A query parameter, percent-decoded into the arena; NULL where absent. First one wins. */
 const char *http_query_parameter(const struct http_request *request, const char *name);
+
+/* Frees the body: who has read it does not hold it while he waits. */
+void http_forget_body(struct http_request *request);
 
 /* Reply headers: up to 16 besides those the layer writes (Date, Content-Length, Connection, HSTS under TLS).
  * Name and value are copied; CR and LF in a value drop the header and log an error. */
@@ -76,10 +79,13 @@ struct http_service {
 
 struct http_limits {
     uint32_t max_connections, max_connections_per_address;
+    uint32_t crowd_connections;    /* so many unfinished ones of an address go first when room is needed */
+    uint32_t reserved_descriptors; /* of the process, kept free for others; at most a quarter */
     uint32_t handshake_timeout_ms, request_timeout_ms, idle_timeout_ms,
         write_timeout_ms; /* absolute deadlines */
     uint32_t max_header_bytes, max_body_bytes, max_requests_per_connection;
-    uint32_t max_request_arena_bytes;
+    uint32_t
+        max_request_memory_bytes; /* body, parsed document and all that the handler takes from the arena */
 };
 
 struct http_tls; /* server credentials: certificate chain, key, ticket key, priorities */
@@ -89,7 +95,8 @@ struct http_tls *http_tls_new(const char *certificate_file, const char *key_file
 void http_tls_free(struct http_tls *tls);
 
 struct http_counters { /* of one server, for /metrics; all since start but the two gauges */
-    uint64_t accepted, handshakes, handshake_failures, requests, refused_over_limit, timeouts, parse_errors;
+    uint64_t accepted, handshakes, handshake_failures, requests, refused_over_limit, closed_for_room,
+        timeouts, parse_errors;
     uint64_t bytes_in, bytes_out, tls_resumed;
     uint32_t open_connections, requests_in_progress; /* gauges */
     uint64_t replies_by_class[6];                    /* [2] counts 2xx */

@@ -28,10 +28,11 @@ struct jws {
     const char *nonce; /* NULL where the header has none (inner JWS) */
     const char *url;
     const char *kid;            /* or NULL */
-    const json_t *jwk;          /* or NULL */
+    const json_t *jwk;          /* or NULL, also after jws_forget_header */
     struct bytes payload;       /* decoded; empty for POST-as-GET */
     struct bytes signing_input; /* protected "." payload, as received */
     struct bytes signature;
+    struct arena *header; /* holds jwk; a branch of the arena that jws_parse was given */
 };
 
 /* What a problem document's type comes from. */
@@ -47,6 +48,8 @@ enum jws_place { JWS_OUTER, JWS_INNER_KEY_CHANGE, JWS_INNER_EAB };
 
 bool jws_parse(struct arena *arena, struct bytes text, enum jws_place place, struct jws *jws,
                enum jws_fault *fault, struct error *error) MUST_CHECK;
+/* Frees the parsed header once `jwk` was imported; the other members stay. */
+void jws_forget_header(struct jws *jws);
 /* The algorithm is decided by the key; the header's must equal it. Signature lengths are exact. */
 bool jws_verify(const struct jws *jws, const struct jwk *key, enum jws_fault *fault,
                 struct error *error) MUST_CHECK;

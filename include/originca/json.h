@@ -5,7 +5,8 @@
 #include "originca/text.h"
 
 /* Parses one document: duplicates refused, nothing but white space after it, depth at most 32 (checked before
- * parsing), NUL in strings refused. The document belongs to the arena. NULL with ERROR_INVALID says line and
+ * parsing), NUL in strings refused. The document belongs to the arena and, where the arena counts JSON,
+ * counts against its limit with all that jansson allocated for it. NULL with ERROR_INVALID says line and
  * column. */
 json_t *json_parse(struct arena *arena, const void *bytes, size_t length, struct error *error);
 

@@ -30,7 +30,8 @@ struct operation_kind {
 
 struct operation {
     struct http_request *request;
-    struct arena *arena; /* the request's */
+    struct arena *arena;   /* the request's */
+    struct arena *reading; /* a branch for what is needed only until the request is read: parsed documents */
     struct worker *worker;
     const struct operation_kind *kind;
     void *state;
@@ -49,6 +50,9 @@ struct operation {
 
 /* Runs the steps until one waits. `worker` is the request's service context. */
 void operation_start(struct http_request *request, const struct operation_kind *kind);
+/* A step for the place where all that will be needed of the request is copied: frees its body and `reading`.
+ * A request that waits, for name servers or for Redis, holds neither. */
+enum step_result operation_forget_request(struct operation *operation);
 /* From a completion: the waiting step is done. */
 void operation_resume(struct operation *operation);
 /* From a completion: the waiting step has failed with operation->error (set it, or pass `error` to copy). */

@@ -15,7 +15,8 @@ struct account_state {
     struct store_eab_key eab_key;
     struct store_account account;
     struct store_id_list orders;
-    bool was_created;
+    const char *contacts; /* that are asked for */
+    bool has_agreed_terms, was_created;
     struct limits limits;
 };
 
@@ -107,6 +108,13 @@ static enum step_result answer_existing(struct operation *operation) {
     return STEP_DONE;
 }
 
+static enum step_result read_contacts(struct operation *operation) {
+    struct account_state *state = operation->state;
+    state->contacts = acme_read_contacts(operation, state->post.payload);
+    state->has_agreed_terms = get_flag(state->post.payload, "termsOfServiceAgreed");
+    return state->contacts == NULL ? STEP_FAIL : acme_forget_request(operation);
+}
+
 static enum step_result parse_binding(struct operation *operation) {
     struct account_state *state = operation->state;
     const json_t *json = json_object_get(state->post.payload, "externalAccountBinding");
@@ -119,7 +127,7 @@ static enum step_result parse_binding(struct operation *operation) {
                                "both to your client, or have the operator register your client's key");
         return STEP_DONE;
     }
-    char *text = json_to_text(operation->arena, json);
+    char *text = json_to_text(operation->reading, json);
     if (text == NULL || !jws_parse(operation->arena, (struct bytes){(const uint8_t *)text, strlen(text)},
                                    JWS_INNER_EAB, &state->binding, &fault, &operation->error))
         return acme_refuse(operation, 400, "malformed", "externalAccountBinding: %s",
@@ -127,7 +135,8 @@ static enum step_result parse_binding(struct operation *operation) {
     if (strcmp(state->binding.url, state->post.jws.url) != 0)
         return acme_refuse(operation, 400, "malformed",
                            "externalAccountBinding: its \"url\" is not that of the request");
-    const json_t *key = json_parse(operation->arena, state->binding.payload.data,
+    jws_forget_header(&state->binding);
+    const json_t *key = json_parse(operation->reading, state->binding.payload.data,
                                    state->binding.payload.length, &operation->error);
     if (key == NULL || !jwk_import(operation->arena, key, &state->bound, &operation->error) ||
         strcmp(state->bound.thumbprint, state->post.key.thumbprint) != 0)
@@ -202,17 +211,14 @@ static enum step_result judge_limits(struct operation *operation) {
 
 static enum step_result create_account(struct operation *operation) {
     struct account_state *state = operation->state;
-    const char *contacts = acme_read_contacts(operation, state->post.payload);
-    if (contacts == NULL)
-        return STEP_FAIL;
     const struct store_account new_account = {
         .customer = state->binding.kid == NULL ? "" : state->eab_key.customer,
         .status = ACCOUNT_VALID,
         .jwk = state->post.key.canonical,
         .thumbprint = state->post.key.thumbprint,
-        .contacts = contacts,
+        .contacts = state->contacts,
         .eab_kid = state->binding.kid == NULL ? "" : state->eab_key.kid,
-        .has_agreed_terms = get_flag(state->post.payload, "termsOfServiceAgreed"),
+        .has_agreed_terms = state->has_agreed_terms,
         .created_at = time(NULL),
     };
     store_create_account(operation->worker->store, operation->arena, &new_account, &state->account,
@@ -234,6 +240,7 @@ static const struct step new_account_steps[] = {
     {"verify", acme_verify},
     {"answer existing", answer_existing},
     {"parse binding", parse_binding},
+    {"read contacts", read_contacts},
     {"load binding key", load_binding_key},
     {"verify binding", verify_binding},
     {"take limits", take_limits},
@@ -272,6 +279,7 @@ static enum step_result change_account(struct operation *operation) {
     if (contacts == NULL && json_object_get(payload, "contact") != NULL)
         return STEP_FAIL;
     bool agrees = get_flag(payload, "termsOfServiceAgreed");
+    acme_forget_request(operation);
     if (contacts == NULL && !agrees && !deactivate)
         return STEP_DONE; /* RFC 8555 7.3.2: what is unknown is ignored */
     log_event(LOG_LEVEL_INFO, deactivate ? "account deactivated" : "account updated", "request",

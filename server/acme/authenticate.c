@@ -30,8 +30,9 @@ static enum step_result parse(struct operation *operation, bool takes_jwk, bool 
     if (http_header(request, "Replay-Nonce") != NULL)
         return acme_refuse(operation, 400, "malformed",
                            "A request must not have a Replay-Nonce header field");
-    if (!jws_parse(operation->arena, request->body, JWS_OUTER, &post->jws, &fault, &operation->error))
+    if (!jws_parse(operation->reading, request->body, JWS_OUTER, &post->jws, &fault, &operation->error))
         return refuse_fault(operation, fault);
+    http_forget_body(request); /* the JWS holds copies */
     if ((post->jws.jwk != NULL && !takes_jwk) || (post->jws.kid != NULL && !takes_kid))
         return acme_refuse(operation, 400, "malformed",
                            "This resource wants the account's %s in the protected header",
@@ -45,7 +46,7 @@ static enum step_result parse(struct operation *operation, bool takes_jwk, bool 
                            url == NULL ? "" : url);
     /* RFC 8555 6.5.2: what is no base64url is malformed, not a bad nonce. */
     struct bytes ignored;
-    if (!base64url_decode(operation->arena, post->jws.nonce, strlen(post->jws.nonce), &ignored))
+    if (!base64url_decode(operation->reading, post->jws.nonce, strlen(post->jws.nonce), &ignored))
         return acme_refuse(operation, 400, "malformed", "The nonce must be base64url without padding");
     if (!nonce_check(&post->acme->nonces, post->jws.nonce, &post->nonce, &operation->error))
         return acme_refuse(operation, 400, "badNonce",
@@ -54,6 +55,7 @@ static enum step_result parse(struct operation *operation, bool takes_jwk, bool 
     if (post->jws.jwk != NULL && !jwk_import(operation->arena, post->jws.jwk, &post->key, &operation->error))
         return refuse_fault(operation,
                             operation->error.code == ERROR_REFUSED ? JWS_FAULT_BAD_KEY : JWS_FAULT_MALFORMED);
+    jws_forget_header(&post->jws);
     if (!operation->worker->is_ready) {
         error_set(&operation->error, ERROR_UNAVAILABLE,
                   "The server cannot work at the moment (%.200s); try again",
@@ -109,7 +111,7 @@ enum step_result acme_load_account(struct operation *operation) {
 static enum step_result import_account_key(struct operation *operation) {
     struct acme_post *post = acme_post_of(operation);
     const json_t *json =
-        json_parse(operation->arena, post->account.jwk, strlen(post->account.jwk), &operation->error);
+        json_parse(operation->reading, post->account.jwk, strlen(post->account.jwk), &operation->error);
     if (json == NULL)
         return acme_refuse(operation, 500, "serverInternal", "the stored account key cannot be read");
     /* A key that went onto the block list after registration ends here. */
@@ -134,13 +136,20 @@ enum step_result acme_verify(struct operation *operation) {
         return acme_refuse(operation, 401, "unauthorized", "The account is %s",
                            store_account_status_name(post->account.status));
     if (post->jws.payload.length == 0)
-        return STEP_DONE;
+        return acme_forget_request(operation);
     post->payload =
-        json_parse(operation->arena, post->jws.payload.data, post->jws.payload.length, &operation->error);
+        json_parse(operation->reading, post->jws.payload.data, post->jws.payload.length, &operation->error);
     if (post->payload == NULL || !json_is_object(post->payload))
         return acme_refuse(operation, 400, "malformed", "The payload must be a JSON object or empty: %s",
                            post->payload == NULL ? operation->error.message : "it is something else");
     return STEP_DONE;
+}
+
+enum step_result acme_forget_request(struct operation *operation) {
+    struct acme_post *post = acme_post_of(operation);
+    post->payload = NULL;
+    post->jws = (struct jws){0};
+    return operation_forget_request(operation);
 }
 
 enum step_result acme_require_empty(struct operation *operation) {

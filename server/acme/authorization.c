@@ -14,11 +14,20 @@ struct authorization_state {
     struct acme_post post;
     struct store_order order;
     size_t index;
+    bool has_payload, deactivates; /* of the request */
     struct store_zone zone;
     struct limits_order asked;
     struct limits limits;
     const struct dnscheck_result *result;
 };
+
+static enum step_result read_request(struct operation *operation) {
+    struct authorization_state *state = operation->state;
+    const char *status = json_string_value(json_object_get(state->post.payload, "status"));
+    state->has_payload = state->post.payload != NULL;
+    state->deactivates = status != NULL && strcmp(status, "deactivated") == 0;
+    return acme_forget_request(operation);
+}
 
 static enum step_result load_order(struct operation *operation) {
     struct authorization_state *state = operation->state;
@@ -47,10 +56,9 @@ static void note_changed(void *context, const struct error *error) {
 
 static enum step_result deactivate(struct operation *operation) {
     struct authorization_state *state = operation->state;
-    if (state->post.payload == NULL)
+    if (!state->has_payload)
         return STEP_DONE;
-    const char *status = json_string_value(json_object_get(state->post.payload, "status"));
-    if (status == NULL || strcmp(status, "deactivated") != 0)
+    if (!state->deactivates)
         return acme_refuse(operation, 400, "malformed",
                            "The payload must be empty or {\"status\":\"deactivated\"}");
     const struct store_authorization_change change = {.order_id = state->order.id,
@@ -71,11 +79,10 @@ static enum step_result reply_authorization(struct operation *operation) {
     return STEP_REPLIED;
 }
 
-static const struct step authorization_steps[] = {ACME_AUTHENTICATE,
-                                                  {"load order", load_order},
-                                                  {"find authorization", find_authorization},
-                                                  {"deactivate", deactivate},
-                                                  {"reply", reply_authorization}};
+static const struct step authorization_steps[] = {
+    ACME_AUTHENTICATE,          {"read request", read_request},
+    {"load order", load_order}, {"find authorization", find_authorization},
+    {"deactivate", deactivate}, {"reply", reply_authorization}};
 static const struct operation_kind authorization =
     OPERATION_KIND("authorization", authorization_steps, struct authorization_state, acme_fail);
 
@@ -86,7 +93,7 @@ void acme_authorization(struct http_request *request) {
 /* --- the challenge --- */
 
 static bool is_to_be_checked(const struct authorization_state *state) {
-    return state->post.payload != NULL && acme_order_status(&state->order) == ORDER_PENDING &&
+    return state->has_payload && acme_order_status(&state->order) == ORDER_PENDING &&
            acme_authorization_status(&state->order.authorizations[state->index]) == AUTHORIZATION_PENDING;
 }
 
@@ -203,12 +210,17 @@ static enum step_result reply_challenge(struct operation *operation) {
     return STEP_REPLIED;
 }
 
-static const struct step challenge_steps[] = {
-    ACME_AUTHENTICATE,          {"load order", load_order},       {"find authorization", find_authorization},
-    {"load zone", load_zone},   {"take limits", take_limits},     {"judge limits", judge_limits},
-    {"check DNS", check_dns},   {"note failures", note_failures}, {"record check", record_check},
-    {"reply", reply_challenge},
-};
+static const struct step challenge_steps[] = {ACME_AUTHENTICATE,
+                                              {"read request", read_request},
+                                              {"load order", load_order},
+                                              {"find authorization", find_authorization},
+                                              {"load zone", load_zone},
+                                              {"take limits", take_limits},
+                                              {"judge limits", judge_limits},
+                                              {"check DNS", check_dns},
+                                              {"note failures", note_failures},
+                                              {"record check", record_check},
+                                              {"reply", reply_challenge}};
 static const struct operation_kind challenge =
     OPERATION_KIND("challenge", challenge_steps, struct authorization_state, acme_fail);
 

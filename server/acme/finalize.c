@@ -16,6 +16,7 @@ struct finalize_state {
     struct acme_post post;
     struct store_order order;
     struct csr csr;
+    const char *csr_text; /* as sent; NULL where there is none */
     const char *csr_sha256, *spki_sha256, *evidence;
     const char **names;
     struct store_zone *zones;
@@ -35,6 +36,15 @@ static char *hex_of(struct arena *arena, const void *bytes, size_t length) {
 }
 
 /* --- the request --- */
+
+static enum step_result read_request(struct operation *operation) {
+    struct finalize_state *state = operation->state;
+    const char *text = json_get_string(state->post.payload, "csr", &operation->error);
+    state->csr_text = text == NULL ? NULL : arena_strdup(operation->arena, text);
+    if (text != NULL && state->csr_text == NULL)
+        return acme_refuse(operation, 503, "serverInternal", "out of memory");
+    return acme_forget_request(operation);
+}
 
 static enum step_result load_order(struct operation *operation) {
     struct finalize_state *state = operation->state;
@@ -71,11 +81,11 @@ static enum step_result refuse_not_ready(struct operation *operation) {
 /* The same CSR for a finished order is a retry whose reply was lost: it gets the order. */
 static enum step_result check_csr(struct operation *operation) {
     struct finalize_state *state = operation->state;
-    const char *text = json_get_string(state->post.payload, "csr", &operation->error);
+    const char *text = state->csr_text;
     struct bytes der;
     uint8_t digest[SHA256_BYTES];
     if (text == NULL)
-        return STEP_FAIL;
+        return STEP_FAIL; /* with what read_request found */
     if (!base64url_decode(operation->arena, text, strlen(text), &der))
         return acme_refuse(
             operation, 400, "badCSR",
@@ -332,6 +342,7 @@ static enum step_result reply(struct operation *operation) {
 
 static const struct step steps[] = {
     ACME_AUTHENTICATE,
+    {"read request", read_request},
     {"load order", load_order},
     {"check order", check_order},
     {"check CSR", check_csr},

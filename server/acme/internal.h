@@ -36,7 +36,7 @@ struct acme_post {
     struct nonce nonce;
     struct jwk key;               /* of the header's jwk; kid: imported from the account */
     struct store_account account; /* id NULL where there is none (only with jwk) */
-    const json_t *payload;        /* NULL for POST-as-GET */
+    const json_t *payload;        /* NULL for POST-as-GET, and once the request is forgotten */
     /* what a failure becomes; type NULL lets the error's code decide */
     const char *type;
     unsigned status, retry_after;
@@ -97,6 +97,8 @@ enum step_result acme_parse_with_jwk(struct operation *operation);
 enum step_result acme_parse_with_either(struct operation *operation);
 enum step_result acme_load_account(struct operation *operation);
 enum step_result acme_verify(struct operation *operation);
+/* Frees payload, JWS and body: after it nothing of `jws` may be used. A POST-as-GET is forgotten by acme_verify. */
+enum step_result acme_forget_request(struct operation *operation);
 /* POST-as-GET: the payload must be empty. */
 enum step_result acme_require_empty(struct operation *operation);
 #define ACME_AUTHENTICATE                                                                                    \

@@ -12,7 +12,7 @@ struct key_change_state {
 static enum step_result check_inner(struct operation *operation) {
     struct key_change_state *state = operation->state;
     enum jws_fault fault;
-    if (!jws_parse(operation->arena, state->post.jws.payload, JWS_INNER_KEY_CHANGE, &state->inner, &fault,
+    if (!jws_parse(operation->reading, state->post.jws.payload, JWS_INNER_KEY_CHANGE, &state->inner, &fault,
                    &operation->error))
         return acme_refuse(operation, 400,
                            fault == JWS_FAULT_BAD_ALGORITHM ? "badSignatureAlgorithm" : "malformed",
@@ -35,7 +35,7 @@ static enum step_result check_inner(struct operation *operation) {
 static enum step_result check_request(struct operation *operation) {
     struct key_change_state *state = operation->state;
     struct jwk old_key;
-    const json_t *request = json_parse(operation->arena, state->inner.payload.data,
+    const json_t *request = json_parse(operation->reading, state->inner.payload.data,
                                        state->inner.payload.length, &operation->error);
     const char *account = request == NULL ? NULL : json_get_string(request, "account", &operation->error);
     if (account == NULL)
@@ -95,6 +95,7 @@ static enum step_result reply(struct operation *operation) {
 static const struct step steps[] = {ACME_AUTHENTICATE,
                                     {"check inner JWS", check_inner},
                                     {"check request", check_request},
+                                    {"forget the request", acme_forget_request},
                                     {"change key", change_key},
                                     {"reply", reply}};
 static const struct operation_kind key_change =

@@ -13,6 +13,7 @@ struct order_state {
     struct store_order order;
     const char **names; /* canonical */
     struct store_zone *zones;
+    const char *asked_replaces; /* NULL where it replaces none */
     const struct acme_issuer *replaced_issuer;
     struct store_certificate replaced;
     const char *evidence;
@@ -36,7 +37,9 @@ static bool read_identifier(struct operation *operation, const json_t *json,
     if (type == NULL || value == NULL)
         return error_set(&operation->error, ERROR_INVALID,
                          "each identifier must have \"type\" and \"value\", both strings");
-    authorization->identifier = value;
+    authorization->identifier = arena_strdup(operation->arena, value);
+    if (authorization->identifier == NULL)
+        return error_set(&operation->error, ERROR_INTERNAL, "out of memory");
     if (strcmp(type, "dns") != 0) {
         error_set(&error, ERROR_INVALID, "identifiers of type \"%.40s\" are not supported; only dns is",
                   type);
@@ -131,12 +134,13 @@ static enum step_result read_profile(struct operation *operation) {
         !read_time(operation, "notBefore", &order->not_before) ||
         !read_time(operation, "notAfter", &order->not_after))
         return STEP_FAIL;
-    order->profile = name == NULL ? config->default_profile : name;
-    const struct config_profile *profile = config_find_profile(config, order->profile);
+    const struct config_profile *profile =
+        config_find_profile(config, name == NULL ? config->default_profile : name);
     if (profile == NULL)
         return acme_refuse(operation, 400, "invalidProfile",
                            "There is no profile \"%.60s\"; the directory lists them in meta.profiles",
-                           order->profile);
+                           name == NULL ? config->default_profile : name);
+    order->profile = profile->name;
     time_t start = order->not_before != 0 ? order->not_before : now,
            longest = (time_t)profile->max_days * 86400,
            ahead = (time_t)config->not_before_max_ahead_hours * 3600;
@@ -149,6 +153,16 @@ static enum step_result read_profile(struct operation *operation) {
                            "\"notAfter\" must lie between one hour and %u days after the start",
                            profile->max_days);
     return check_issuer_end(operation, start, profile);
+}
+
+static enum step_result read_replaces(struct operation *operation) {
+    struct order_state *state = operation->state;
+    const char *id;
+    if (!json_get_optional_string(state->post.payload, "replaces", &id, &operation->error))
+        return STEP_FAIL;
+    if (id != NULL && (state->asked_replaces = arena_strdup(operation->arena, id)) == NULL)
+        return acme_refuse(operation, 503, "serverInternal", "out of memory");
+    return STEP_DONE;
 }
 
 static enum step_result read_order(struct operation *operation) {
@@ -165,7 +179,11 @@ static enum step_result read_order(struct operation *operation) {
     order->created_at = time(NULL);
     order->expires_at = order->created_at + (time_t)operation->worker->config->order_lifetime_seconds;
     enum step_result result = read_identifiers(operation);
-    return result == STEP_DONE ? read_profile(operation) : result;
+    if (result == STEP_DONE)
+        result = read_profile(operation);
+    if (result == STEP_DONE)
+        result = read_replaces(operation);
+    return result == STEP_DONE ? acme_forget_request(operation) : result;
 }
 
 /* --- the certificate it replaces (RFC 9773 5) --- */
@@ -182,11 +200,9 @@ static void note_replaced(void *context, const struct error *error) {
 
 static enum step_result load_replaced(struct operation *operation) {
     struct order_state *state = operation->state;
-    const char *id;
+    const char *id = state->asked_replaces;
     uint8_t serial[SERIAL_BYTES];
     char hex[SERIAL_HEX_MAX];
-    if (!json_get_optional_string(state->post.payload, "replaces", &id, &operation->error))
-        return STEP_FAIL;
     if (id == NULL)
         return STEP_DONE;
     if (!acme_parse_certificate_id(state->post.acme, operation->arena, id, serial, &state->replaced_issuer,

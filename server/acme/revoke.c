@@ -12,7 +12,7 @@ struct revoke_state {
     char serial[SERIAL_HEX_MAX];
     uint32_t reason;
     struct store_certificate certificate;
-    bool holds_names;
+    bool is_by_key, holds_names; /* by_key: signed by the certificate's key, not by an account */
     struct signer_revocation revocation;
     struct store_ledger_mark mark;
     char by[128];
@@ -55,7 +55,8 @@ static enum step_result read_request(struct operation *operation) {
                            "(superseded), 5 "
                            "(cessationOfOperation) or 9 (privilegeWithdrawn)");
     state->reason = (uint32_t)number;
-    return STEP_DONE;
+    state->is_by_key = state->post.jws.kid == NULL;
+    return acme_forget_request(operation);
 }
 
 static void note_loaded(void *context, const struct error *error) {
@@ -82,7 +83,7 @@ static enum step_result authorize(struct operation *operation) {
     if (certificate->der.length != state->der.length ||
         memcmp(certificate->der.data, state->der.data, state->der.length) != 0)
         return acme_refuse(operation, 404, "malformed", "This server has no such certificate");
-    if (state->post.jws.jwk != NULL) {
+    if (state->is_by_key) {
         char spki[2 * SHA256_BYTES + 1];
         hex_encode(state->post.key.facts.spki_sha256, SHA256_BYTES, spki);
         state->holds_names = strcmp(spki, certificate->spki_sha256) == 0;

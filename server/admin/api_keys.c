@@ -95,8 +95,10 @@ static enum step_result read_key(struct operation *operation) {
     if (name != NULL && strlen(name) > NAME_MAX_LENGTH)
         return admin_refuse(operation, ERROR_INVALID, "the name is longer than %d bytes", NAME_MAX_LENGTH);
     state->key.kind = api_key_kind_name(state->kind);
-    state->key.name = name == NULL ? "" : name;
-    return read_rights(operation) && read_zones(operation) ? STEP_DONE : STEP_FAIL;
+    state->key.name = name == NULL ? "" : arena_strdup(operation->arena, name);
+    if (state->key.name == NULL)
+        return admin_refuse(operation, ERROR_INTERNAL, "out of memory");
+    return read_rights(operation) && read_zones(operation) ? operation_forget_request(operation) : STEP_FAIL;
 }
 
 static void find_next_zone(struct operation *operation);

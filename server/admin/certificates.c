@@ -152,7 +152,7 @@ static enum step_result read_reason(struct operation *operation) {
                       (json_is_string(reason) && strcmp(json_string_value(reason), reasons[i].name) == 0);
         if (is_it) {
             state->reason = reasons[i].number;
-            return STEP_DONE;
+            return operation_forget_request(operation);
         }
     }
     return admin_refuse(operation, ERROR_INVALID,

@@ -34,6 +34,10 @@ static enum step_result create(struct operation *operation) {
         name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-")] != '\0')
         return admin_refuse(operation, ERROR_INVALID, "the name must be 1 to %d letters, digits and . _ @ -",
                             NAME_MAX_LENGTH);
+    name = arena_strdup(operation->arena, name);
+    operation_forget_request(operation);
+    if (name == NULL)
+        return admin_refuse(operation, ERROR_INTERNAL, "out of memory");
     store_create_customer(operation->worker->store, operation->arena, name, &state->created, admin_done,
                           operation);
     return STEP_WAIT;
@@ -200,6 +204,7 @@ static enum step_result create_account(struct operation *operation) {
         operation->error.code = ERROR_INVALID;
         return STEP_FAIL;
     }
+    operation_forget_request(operation);
     const struct store_account account = {
         .customer = state->call.customer.id,
         .status = ACCOUNT_VALID,

@@ -161,7 +161,7 @@ static enum step_result read_allowed(struct operation *operation) {
     if (!json_is_boolean(allowed))
         return admin_refuse(operation, ERROR_INVALID, "\"allowed\" must be true or false");
     state->is_allowed = json_is_true(allowed);
-    return STEP_DONE;
+    return operation_forget_request(operation);
 }
 
 static enum step_result set_signing(struct operation *operation) {
@@ -180,8 +180,8 @@ static enum step_result reply_signing(struct operation *operation) {
 /* No Redis needed: issuance must be stoppable whatever else is broken. */
 static enum step_result read_plain_body(struct operation *operation) {
     struct admin_call *call = operation->state;
-    call->body = json_parse(operation->arena, operation->request->body.data, operation->request->body.length,
-                            &operation->error);
+    call->body = json_parse(operation->reading, operation->request->body.data,
+                            operation->request->body.length, &operation->error);
     return call->body == NULL ? STEP_FAIL : STEP_DONE;
 }
 

@@ -102,9 +102,10 @@ enum step_result admin_read_body(struct operation *operation) {
         return STEP_FAIL;
     if (body.length == 0)
         return STEP_DONE;
-    call->body = json_parse(operation->arena, body.data, body.length, &operation->error);
+    call->body = json_parse(operation->reading, body.data, body.length, &operation->error);
     if (call->body == NULL)
         return STEP_FAIL;
+    http_forget_body(operation->request);
     return json_is_object(call->body)
                ? STEP_DONE
                : admin_refuse(operation, ERROR_INVALID, "the body must be a JSON object");

@@ -77,6 +77,7 @@ static enum step_result require_absence(struct operation *operation) {
         operation->error.code = ERROR_INVALID;
         return STEP_FAIL;
     }
+    operation_forget_request(operation);
     store_find_zone(operation->worker->store, operation->arena, state->name, state->call.customer.id,
                     &state->zone, note_absent, operation);
     return STEP_WAIT;

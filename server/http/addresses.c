@@ -1,34 +1,24 @@
-/* How many connections each client address holds: a chained hash table keyed with random bytes. */
+/* The connections of each client address: a chained hash table keyed with random bytes. */
 #include "internal.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS 1024
-
-struct address_count {
-    struct address_count *next;
-    uint8_t key[17]; /* family and address */
-    uint32_t bucket, count;
-};
-
-struct address_table {
-    uint64_t seed;
-    struct address_count *buckets[BUCKETS];
-};
-
 struct address_table *address_table_new(void) {
     struct address_table *table = calloc(1, sizeof *table);
-    if (table != NULL)
-        random_bytes(&table->seed, sizeof table->seed);
+    if (table == NULL)
+        return NULL;
+    random_bytes(&table->seed, sizeof table->seed);
+    for (size_t i = 0; i < CROWD_LEVELS; i++)
+        TAILQ_INIT(&table->crowds[i]);
     return table;
 }
 
 void address_table_free(struct address_table *table) {
     if (table == NULL)
         return;
-    for (size_t i = 0; i < BUCKETS; i++)
+    for (size_t i = 0; i < ADDRESS_BUCKETS; i++)
         for (struct address_count *count = table->buckets[i], *next; count != NULL; count = next) {
             next = count->next;
             free(count);
@@ -50,30 +40,35 @@ static uint32_t hash(uint64_t seed, const uint8_t key[17]) {
     uint64_t value = seed ^ 0xcbf29ce484222325u;
     for (size_t i = 0; i < 17; i++)
         value = (value ^ key[i]) * 0x100000001b3u;
-    return (uint32_t)((value ^ value >> 32) % BUCKETS);
+    return (uint32_t)((value ^ value >> 32) % ADDRESS_BUCKETS);
 }
 
-struct address_count *address_table_enter(struct address_table *table, const struct sockaddr_storage *peer,
-                                          uint32_t limit) {
+struct address_count *address_table_find(const struct address_table *table,
+                                         const struct sockaddr_storage *peer) {
     uint8_t key[17];
     make_key(peer, key);
-    uint32_t bucket = hash(table->seed, key);
-    for (struct address_count *count = table->buckets[bucket]; count != NULL; count = count->next) {
-        if (memcmp(count->key, key, sizeof key) != 0)
-            continue;
-        if (count->count >= limit)
-            return NULL;
+    struct address_count *count = table->buckets[hash(table->seed, key)];
+    while (count != NULL && memcmp(count->key, key, sizeof key) != 0)
+        count = count->next;
+    return count;
+}
+
+struct address_count *address_table_enter(struct address_table *table, const struct sockaddr_storage *peer) {
+    struct address_count *count = address_table_find(table, peer);
+    if (count != NULL) {
         count->count++;
         return count;
     }
-    struct address_count *count = calloc(1, sizeof *count);
+    count = calloc(1, sizeof *count);
     if (count == NULL)
         return NULL;
-    memcpy(count->key, key, sizeof key);
-    count->bucket = bucket;
+    make_key(peer, count->key);
+    TAILQ_INIT(&count->unfinished);
+    TAILQ_INIT(&count->idle);
+    count->bucket = hash(table->seed, count->key);
     count->count = 1;
-    count->next = table->buckets[bucket];
-    table->buckets[bucket] = count;
+    count->next = table->buckets[count->bucket];
+    table->buckets[count->bucket] = count;
     return count;
 }
 

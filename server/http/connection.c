@@ -49,11 +49,19 @@ void http_connection_close(struct http_connection *connection) {
     } else if (connection->exchange != NULL) {
         http_exchange_free(connection->exchange);
     }
+    room_leave(connection);
     address_table_leave(server->addresses, connection->address);
     TAILQ_REMOVE(&server->connections, connection, entry);
     server->counters.open_connections--;
     release(connection);
     http_server_check_drained(server);
+}
+
+void http_connection_evict(struct http_connection *connection) {
+    connection->server->counters.closed_for_room++;
+    if (connection->session != NULL && connection->state == CONNECTION_READING)
+        gnutls_bye(connection->session, GNUTLS_SHUT_WR);
+    http_connection_close(connection);
 }
 
 /* A close with unread bytes would reset the connection, and the client might never see the reply: so the
@@ -67,6 +75,7 @@ static void begin_linger(struct http_connection *connection) {
         return;
     }
     event_del(connection->on_writable);
+    room_enter(connection, ROOM_IDLE);
     set_deadline(connection, LINGER_MS);
     event_add(connection->on_readable, NULL);
 }
@@ -127,15 +136,24 @@ static bool has_decrypted(const struct http_connection *connection) {
     return connection->session != NULL && gnutls_record_check_pending(connection->session) > 0;
 }
 
+/* A connection that reads nothing holds no more than what it has read. */
+static void release_reading(struct http_connection *connection) {
+    char *smaller = NULL;
+    if (connection->in_length > 0 && (smaller = realloc(connection->in, connection->in_length)) == NULL)
+        return;
+    if (smaller == NULL)
+        free(connection->in);
+    connection->in = smaller;
+    connection->in_capacity = connection->in_length;
+}
+
 static void read_next_request(struct http_connection *connection) {
     connection->state = CONNECTION_READING;
     connection->has_begun_request = false;
     connection->empty_lines = 0;
-    if (connection->in_length == 0) {
-        free(connection->in);
-        connection->in = NULL;
-        connection->in_capacity = 0;
-    }
+    room_enter(connection, connection->requests == 0 ? ROOM_UNFINISHED : ROOM_IDLE);
+    if (connection->in_length == 0)
+        release_reading(connection);
     http_connection_await_request(connection);
     event_add(connection->on_readable, NULL);
     /* Pipelined bytes are here already, or inside GnuTLS: no event will tell of them. Not now, though: we may
@@ -150,8 +168,10 @@ void http_connection_send(struct http_connection *connection) {
     connection->state = CONNECTION_WRITING;
     switch (write_some(connection)) {
     case IO_WAIT:
-        if (!was_writing)
+        if (!was_writing) {
             set_deadline(connection, connection->server->limits.write_timeout_ms);
+            room_enter(connection, ROOM_STALLED);
+        }
         event_add(connection->on_writable, NULL);
         return;
     case IO_BROKEN:
@@ -230,6 +250,7 @@ static void consume(struct http_connection *connection, size_t length) {
 static void answer_failure(struct http_connection *connection, unsigned status, const char *detail) {
     struct http_exchange *exchange = connection->exchange;
     connection->state = CONNECTION_HANDLING;
+    room_leave(connection);
     event_del(connection->on_readable);
     connection->is_closing = true;
     connection->server->counters.requests_in_progress++;
@@ -250,12 +271,14 @@ static void dispatch(struct http_connection *connection) {
     if (exchange->body == NULL)
         exchange->request.body.data = (const uint8_t *)"";
     connection->state = CONNECTION_HANDLING;
+    room_leave(connection);
     event_del(connection->on_readable);
     event_del(connection->on_deadline);
     connection->is_closing = exchange->must_close || server->is_draining ||
                              ++connection->requests >= server->limits.max_requests_per_connection;
     server->counters.requests++;
     server->counters.requests_in_progress++;
+    release_reading(connection);
     if (exchange->service == NULL) {
         static const char detail[] = "There is nothing here.\n";
         http_reply(&exchange->request, 404, "text/plain; charset=utf-8", detail, sizeof detail - 1);
@@ -291,6 +314,7 @@ static bool take_head(struct http_connection *connection) {
         return false;
     if (!connection->has_begun_request) {
         connection->has_begun_request = true;
+        room_enter(connection, ROOM_UNFINISHED);
         set_deadline(connection, connection->server->limits.request_timeout_ms);
     }
     const char *end = memmem(connection->in, connection->in_length, "\r\n\r\n", 4);
@@ -437,9 +461,7 @@ static void name_peer(struct http_connection *connection) {
 }
 
 void http_connection_new(struct http_server *server, int fd, const struct sockaddr_storage *peer) {
-    bool is_unix = peer->ss_family != AF_INET && peer->ss_family != AF_INET6;
-    struct address_count *address = address_table_enter(
-        server->addresses, peer, is_unix ? UINT32_MAX : server->limits.max_connections_per_address);
+    struct address_count *address = address_table_enter(server->addresses, peer);
     struct http_connection *connection = address == NULL ? NULL : calloc(1, sizeof *connection);
     if (connection == NULL) {
         address_table_leave(server->addresses, address);
@@ -474,6 +496,7 @@ void http_connection_new(struct http_server *server, int fd, const struct sockad
         return;
     }
     connection->state = CONNECTION_HANDSHAKE;
+    room_enter(connection, ROOM_UNFINISHED);
     set_deadline(connection, server->limits.handshake_timeout_ms);
     event_add(connection->on_readable, NULL);
 }

@@ -49,9 +49,19 @@ enum connection_state {
     CONNECTION_LINGERING, /* reply sent, write side closed: what still comes is thrown away for a moment */
 };
 
+/* Where a connection stands among those that may be closed to make room (room.c). */
+enum room {
+    ROOM_NONE,       /* its request is in work: never closed */
+    ROOM_UNFINISHED, /* a handshake, a half-sent request, or no finished request yet */
+    ROOM_IDLE,       /* between requests */
+    ROOM_STALLED,    /* its reply is not taken */
+};
+
 struct http_connection {
     struct http_server *server;
     TAILQ_ENTRY(http_connection) entry;
+    enum room room;
+    TAILQ_ENTRY(http_connection) room_entry, address_entry;
     int fd;
     enum connection_state state;
     gnutls_session_t session;
@@ -73,14 +83,16 @@ struct http_connection {
 struct http_server {
     struct event_base *base;
     int fd, spare_fd;
-    struct event *on_connection, *on_drained;
+    struct event *on_connection, *on_drained, *on_accept_again;
     struct http_tls *tls; /* a reference; outlives every connection */
     const struct http_service *services;
     size_t service_count;
     struct http_limits limits;
     struct http_counters counters;
     struct address_table *addresses;
-    TAILQ_HEAD(, http_connection) connections;
+    TAILQ_HEAD(connections, http_connection) connections;
+    struct connections waiting, stalled; /* those that may be closed; the longest wait first */
+    TAILQ_ENTRY(http_server) process_entry;
     bool is_draining, is_freed, has_drained;
     uint32_t drain_idle_ms;
     void (*drained)(void *context);
@@ -88,12 +100,41 @@ struct http_server {
 };
 
 /* addresses.c: connections of each client address (IPv6: of each /64) */
+#define ADDRESS_BUCKETS 1024
+#define CROWD_LEVELS 257 /* crowd_connections is at most 256 */
+
+struct address_count {
+    struct address_count *next;
+    uint8_t key[17]; /* family and address */
+    uint32_t bucket, count;
+    TAILQ_HEAD(, http_connection) unfinished, idle; /* of them; the longest wait first */
+    uint32_t unfinished_count;
+    TAILQ_ENTRY(address_count) crowd_entry;
+};
+
+struct address_table {
+    uint64_t seed;
+    struct address_count *buckets[ADDRESS_BUCKETS];
+    TAILQ_HEAD(, address_count) crowds[CROWD_LEVELS]; /* by unfinished_count; 0 is not kept */
+    uint32_t highest;                                 /* level that holds an address; 0: none */
+};
+
 struct address_table *address_table_new(void);
 void address_table_free(struct address_table *table);
-/* Counts one more; NULL when the limit is reached or memory is out. */
-struct address_count *address_table_enter(struct address_table *table, const struct sockaddr_storage *peer,
-                                          uint32_t limit);
+/* NULL where the address holds no connection. */
+struct address_count *address_table_find(const struct address_table *table,
+                                         const struct sockaddr_storage *peer);
+/* Counts one more; NULL when memory is out. */
+struct address_count *address_table_enter(struct address_table *table, const struct sockaddr_storage *peer);
 void address_table_leave(struct address_table *table, struct address_count *count);
+
+/* room.c: who is closed when there is no room */
+void room_enter(struct http_connection *connection, enum room room); /* behind those who wait longer */
+void room_leave(struct http_connection *connection);
+/* The oldest unfinished connection of the address that has the most, where it has crowd_connections of them;
+ * else the one that waits longest. NULL where every connection has a request in work. */
+struct http_connection *room_find(struct http_server *server);
+struct http_connection *room_find_of_address(const struct address_count *address);
 
 /* tls.c */
 void http_tls_hold(struct http_tls *tls);
@@ -128,6 +169,8 @@ const char *http_method_names(unsigned methods, char *out, size_t size);
 /* connection.c */
 void http_connection_new(struct http_server *server, int fd, const struct sockaddr_storage *peer);
 void http_connection_close(struct http_connection *connection);
+/* Closes it for another; a TLS client is told that this is the end. */
+void http_connection_evict(struct http_connection *connection);
 /* The reply is in `out`: send it, then go on or close. */
 void http_connection_send(struct http_connection *connection);
 bool http_connection_is_idle(const struct http_connection *connection);

@@ -94,18 +94,27 @@ static void run(struct operation *operation) {
 void operation_start(struct http_request *request, const struct operation_kind *kind) {
     struct operation *operation = arena_alloc(request->arena, sizeof *operation);
     void *state = arena_alloc(request->arena, kind->state_size);
-    if (operation == NULL || state == NULL) {
+    struct arena *reading = arena_branch(request->arena);
+    if (operation == NULL || state == NULL || reading == NULL) {
         static const char text[] = "out of memory";
         http_reply(request, 503, "text/plain", text, sizeof text - 1);
         return;
     }
     operation->request = request;
     operation->arena = request->arena;
+    operation->reading = reading;
     operation->worker = *(struct worker **)request->service_context;
     operation->kind = kind;
     operation->state = state;
     operation->started_us = operation->step_started_us = now_us();
     run(operation);
+}
+
+enum step_result operation_forget_request(struct operation *operation) {
+    http_forget_body(operation->request);
+    arena_free(operation->reading);
+    operation->reading = NULL;
+    return STEP_DONE;
 }
 
 void operation_resume(struct operation *operation) {

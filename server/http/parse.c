@@ -2,6 +2,7 @@
  * before; a chunked body is read by chunks.c. */
 #include "internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -121,18 +122,21 @@ bool http_body_append(struct http_exchange *exchange, const char *at, size_t len
             capacity = exchange->body_length + length + 1;
         if (capacity < exchange->body_announced + 1)
             capacity = exchange->body_announced + 1;
-        uint8_t *larger = arena_alloc(exchange->request.arena, capacity);
+        size_t growth = capacity - exchange->body_capacity;
+        bool is_allowed = arena_charge(exchange->request.arena, growth);
+        uint8_t *larger = is_allowed ? realloc(exchange->body, capacity) : NULL;
         if (larger == NULL) {
+            if (is_allowed)
+                arena_credit(exchange->request.arena, growth);
             fail(exchange, 503, "out of memory");
             return false;
         }
-        if (exchange->body_length > 0)
-            memcpy(larger, exchange->body, exchange->body_length);
         exchange->body = larger;
         exchange->body_capacity = capacity;
     }
     memcpy(exchange->body + exchange->body_length, at, length);
     exchange->body_length += length;
+    exchange->body[exchange->body_length] = '\0';
     return true;
 }
 

@@ -72,6 +72,7 @@ static enum step_result read_request(struct operation *operation) {
         return STEP_FAIL;
     if (!csr_parse_key(operation->arena, state->request.csr_der, &state->csr, &error))
         return rest_refuse(operation, 400, REST_BAD_CSR, "Failed to parse CSR: %s", error.message);
+    operation_forget_request(operation);
     sha256(state->request.csr_der.data, state->request.csr_der.length, digest);
     hex_encode(digest, sizeof digest, state->csr_sha256);
     hex_encode(state->csr.key.spki_sha256, SHA256_BYTES, state->spki_sha256);

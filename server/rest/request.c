@@ -62,7 +62,7 @@ json_t *rest_read_body(struct operation *operation) {
         return NULL;
     }
     struct error error;
-    json_t *json = json_parse(operation->arena, body.data, body.length, &error);
+    json_t *json = json_parse(operation->reading, body.data, body.length, &error);
     if (json == NULL) {
         rest_refuse(operation, 400, REST_BAD_JSON, "Failed to parse request JSON: %s", error.message);
         return NULL;
@@ -153,8 +153,9 @@ static char *unescape_lines(struct arena *arena, const char *text) {
 
 static enum step_result read_csr(struct operation *operation, const json_t *body, struct rest_create *out) {
     const json_t *csr = json_object_get(body, "csr");
-    out->csr_text = json_string_value(csr);
-    char *text = out->csr_text == NULL ? NULL : unescape_lines(operation->arena, out->csr_text);
+    const char *sent = json_string_value(csr);
+    out->csr_text = sent == NULL ? NULL : arena_strdup(operation->arena, sent);
+    char *text = out->csr_text == NULL ? NULL : unescape_lines(operation->reading, out->csr_text);
     if (text == NULL || strstr(text, "-----BEGIN") == NULL)
         return rest_refuse(operation, 400, REST_EMPTY_CSR,
                            "CSR parsed as empty: a PEM block CERTIFICATE REQUEST is needed");

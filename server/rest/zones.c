@@ -197,6 +197,7 @@ static enum step_result read_mode(struct operation *operation) {
     for (size_t i = 0; value != NULL && i < sizeof modes / sizeof *modes; i++)
         if (strcmp(value, modes[i]) == 0)
             state->mode = modes[i];
+    operation_forget_request(operation);
     return state->mode != NULL
                ? STEP_DONE
                : rest_refuse(operation, 400, 1007,

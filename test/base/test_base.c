@@ -73,6 +73,43 @@ static void arena_refuses_beyond_its_limit(void **state) {
     arena_free(arena);
 }
 
+static void a_branch_counts_against_the_limit_until_it_is_freed(void **state) {
+    (void)state;
+    char order[4] = "";
+    char *next = order;
+    struct noted first = {&next, 'a'}, second = {&next, 'b'}, third = {&next, 'c'};
+    struct arena *arena = arena_new(10000), *branch = arena_branch(arena), *twig = arena_branch(branch);
+    assert_true(arena_defer(arena, note_cleanup, &first));
+    assert_true(arena_defer(twig, note_cleanup, &third));
+    assert_non_null(arena_alloc(branch, 6000));
+    assert_non_null(arena_alloc(twig, 3000));
+    assert_null(arena_alloc(arena, 2000));
+    assert_null(arena_alloc(twig, 2000));
+    arena_free(branch);
+    assert_string_equal(order, "c");
+    assert_non_null(arena_alloc(arena, 8000));
+    branch = arena_branch(arena);
+    assert_non_null(arena_branch(arena));
+    assert_true(arena_defer(branch, note_cleanup, &second));
+    arena_free(arena);
+    assert_string_equal(order, "cba");
+}
+
+static void charges_count_like_pieces(void **state) {
+    (void)state;
+    struct arena *arena = arena_new(10000), *branch = arena_branch(arena);
+    assert_true(arena_charge(branch, 9000));
+    assert_false(arena_charge(arena, 2000));
+    assert_null(arena_alloc(arena, 2000));
+    arena_credit(branch, 9000);
+    size_t left = arena_left(arena);
+    assert_int_equal(left, 10000);
+    assert_true(arena_charge(branch, 5000));
+    arena_free(branch);
+    assert_int_equal(arena_left(arena), left);
+    arena_free(arena);
+}
+
 static void arena_pieces_do_not_overlap(void **state) {
     unsigned char *pieces[500];
     for (size_t i = 0; i < 500; i++) {
@@ -228,6 +265,42 @@ static void json_is_strict(void **state) {
     assert_string_equal(json_to_text(*state, json), good);
 }
 
+/* What 60 kB of each shape take; the largest that is anything like a request takes less than 100 kB. */
+static void parsed_json_counts_against_an_arena_that_wants_it(void **state) {
+    (void)state;
+    static const char *const pieces[] = {"{}", "[]", "[[]]", "{\"a\":0}", "0", "\"\"", "\"\\u00e9\"", "1.5"};
+    static char text[60000];
+    struct error error;
+    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
+        size_t length = 1, piece = strlen(pieces[i]);
+        text[0] = '[';
+        while (length + piece + 2 < sizeof text) {
+            memcpy(text + length, pieces[i], piece);
+            text[length + piece] = ',';
+            length += piece + 1;
+        }
+        text[length - 1] = ']';
+        struct arena *small = arena_new(300000), *large = arena_new(16u * 1024 * 1024),
+                     *careless = arena_new(4096);
+        arena_count_json(small);
+        arena_count_json(large);
+        struct arena *branch = arena_branch(large);
+        size_t before = arena_left(large);
+        assert_null(json_parse(small, text, length, &error));
+        assert_int_equal(error.code, ERROR_INVALID);
+        assert_non_null(strstr(error.message, "send fewer"));
+        assert_int_equal(arena_left(small), 300000);
+        assert_non_null(json_parse(branch, text, length, &error));
+        assert_in_range(before - arena_left(large), 300000, 8000000);
+        arena_free(branch);
+        assert_int_equal(arena_left(large), before);
+        assert_non_null(json_parse(careless, text, length, &error));
+        arena_free(small);
+        arena_free(large);
+        arena_free(careless);
+    }
+}
+
 static void metrics_are_rendered_by_family(void **state) {
     struct metrics *metrics = metrics_new(NULL);
     metric_add(metrics_counter(metrics, "b_total{x=\"1\"}", "B"), 2);
@@ -299,6 +372,9 @@ int main(void) {
         cmocka_unit_test(error_message_is_cut_and_free_of_control_characters),
         cmocka_unit_test(arena_runs_cleanups_in_reverse_order),
         cmocka_unit_test(arena_refuses_beyond_its_limit),
+        cmocka_unit_test(a_branch_counts_against_the_limit_until_it_is_freed),
+        cmocka_unit_test(charges_count_like_pieces),
+        cmocka_unit_test(parsed_json_counts_against_an_arena_that_wants_it),
         cmocka_unit_test_setup_teardown(arena_pieces_do_not_overlap, make_arena, drop_arena),
         cmocka_unit_test_setup_teardown(base64url_has_one_spelling, make_arena, drop_arena),
         cmocka_unit_test_setup_teardown(base64_round_trips_every_length, make_arena, drop_arena),

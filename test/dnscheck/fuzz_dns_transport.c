@@ -182,7 +182,7 @@ static unsigned index_of(const struct sockaddr *address) {
 static struct asked *asked_with(const struct dns_server *server) {
     for (size_t i = 0; i < current.asked_count; i++)
         if (current.asked[i].is_open && server >= current.asked[i].query->servers.items &&
-            server < current.asked[i].query->servers.items + ADDRESSES_MAX)
+            server < current.asked[i].query->servers.items + current.asked[i].query->servers.count)
             return &current.asked[i];
     return current.is_asking ? &current.asked[current.asked_count - 1] : NULL;
 }
