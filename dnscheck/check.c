@@ -10,12 +10,16 @@
 
 #define SCRATCH_BYTES (32u * 1024 * 1024)
 #define QUERIES_PER_NAME 12
+#define QUERIES_PER_SERVER                                                                                   \
+    3                      /* for each name: A, AAAA, TXT of each name server of the zone beyond the first */
 #define HOSTS_PER_CHECK 40 /* referrals in the cache need no query: the budget of queries is no bound */
 #define HOSTS_PER_NAME 4
 #define SIGNATURES_PER_CHECK 100
 #define SIGNATURES_PER_NAME 40 /* NSEC3: three for each label that is not there, asked for NS and for CAA */
 #define HASHES_PER_CHECK 1000
 #define HASHES_PER_NAME 50
+#define SIGNATURES_PER_SERVER 12 /* as QUERIES_PER_SERVER */
+#define HASHES_PER_SERVER 15
 
 static void free_job(struct dnscheck_job *job) {
     transport_cancel_all(job);
@@ -231,6 +235,17 @@ static bool copy_request(struct dnscheck_job *job, const struct dnscheck_request
     return true;
 }
 
+/* Beyond the first of each name's zone. */
+static uint32_t count_further_servers(const struct dnscheck_request *request) {
+    uint32_t count = 0;
+    for (size_t i = 0; i < request->name_count; i++) {
+        size_t zone = request->names[i].zone;
+        size_t servers = zone < request->zone_count ? request->zones[zone].name_server_count : 0;
+        count += servers < 2 ? 0 : (uint32_t)(servers < SERVERS_MAX ? servers : SERVERS_MAX) - 1;
+    }
+    return count;
+}
+
 struct dnscheck_job *dnscheck_start(struct dnscheck *dnscheck, struct arena *arena,
                                     const struct dnscheck_request *request, dnscheck_callback *callback,
                                     void *context, struct error *error) {
@@ -251,12 +266,16 @@ struct dnscheck_job *dnscheck_start(struct dnscheck *dnscheck, struct arena *are
     job->callback = callback;
     job->context = context;
     job->started_ms = clock_monotonic_ms();
-    job->max_queries = dnscheck->settings.max_queries + QUERIES_PER_NAME * (uint32_t)request->name_count;
+    uint32_t further = count_further_servers(request);
+    job->max_queries = dnscheck->settings.max_queries + QUERIES_PER_NAME * (uint32_t)request->name_count +
+                       QUERIES_PER_SERVER * further;
     job->hosts_left = HOSTS_PER_CHECK + HOSTS_PER_NAME * (uint32_t)request->name_count;
     job->signatures = (struct dnssec_budget){
         .now = (time_t)(clock_wall_ms() / 1000),
-        .signatures_left = SIGNATURES_PER_CHECK + SIGNATURES_PER_NAME * (unsigned)request->name_count,
-        .hashes_left = HASHES_PER_CHECK + HASHES_PER_NAME * (unsigned)request->name_count};
+        .signatures_left = SIGNATURES_PER_CHECK + SIGNATURES_PER_NAME * (unsigned)request->name_count +
+                           SIGNATURES_PER_SERVER * further,
+        .hashes_left =
+            HASHES_PER_CHECK + HASHES_PER_NAME * (unsigned)request->name_count + HASHES_PER_SERVER * further};
     job->account_uri = request->account_uri == NULL ? NULL : arena_strdup(scratch, request->account_uri);
     job->method = request->method == NULL ? "" : request->method;
     job->evidence_queries = json_array();

@@ -56,11 +56,25 @@ struct dnscheck {
     } probe;
 };
 
+/* --- failure.c: whole sentences without their beginning, "no usable answer from ...; try again later" --- */
+const char *failure_silence(struct arena *arena, const char *server, const char *zone, const char *why);
+const char *failure_lame(struct arena *arena, const char *server, const char *zone);
+const char *failure_error_answer(struct arena *arena, const char *server, const char *zone, uint16_t rcode);
+const char *no_address(struct dnscheck_job *job, const char *zone);
+const char *no_glue(struct dnscheck_job *job, const char *zone);
+const char *no_such_server(struct dnscheck_job *job, const char *server, const char *zone);
+/* "Somebody tampers or the zone is broken". */
+const char *bogus(struct dnscheck_job *job, const char *zone, const char *reason);
+/* Did the server that was asked last answer, with SERVFAIL, REFUSED or the like? */
+bool is_error_answer(const char *failure);
+bool is_bogus(const char *failure);
+
 /* --- transport.c --- */
 
 struct query;
-/* `message` NULL: no server gave a usable answer; `failure` says why ("timeout", "servfail", ...). `server`
- * is the one that answered. Runs from the loop, never from within transport_query. */
+/* `message` NULL: no server gave a usable answer; `failure` says who was asked, what came, and what to do
+ * about it, as every failure here. `server` is the one that answered. Runs from the loop, never from within
+ * transport_query. */
 typedef void query_done(void *context, const struct dns_message *message, const struct dns_server *server,
                         const char *failure);
 
@@ -90,7 +104,8 @@ bool share_keep(struct shared_answer *answer, const struct dns_message *message,
                 const struct dns_server *server) MUST_CHECK;
 
 struct query_options {
-    bool is_shared; /* may be answered together with other checks' (dns_share_ms) */
+    bool needs_signatures; /* of a signed zone: a server that is silent is not asked without EDNS */
+    bool is_shared;        /* may be answered together with other checks' (dns_share_ms) */
     /* SERVFAIL, REFUSED and the like are answers too (a lame server is to be named), never shared ones. */
     bool takes_any_rcode;
     /* The one whose servers are asked: an answer without authority that is no referral below it is none, and
@@ -116,8 +131,9 @@ const struct cut *referral_cache_find(struct referral_cache *cache, const char *
 void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uint32_t ttl);
 
 /* --- walk.c --- */
-/* The deepest zone cut at or above `name`, in the job's memory. `cut` NULL: the walk failed, `failure` says
- * why; `nxdomain` tells that the name does not exist. */
+/* The deepest zone cut at or above `name`, in the job's memory; with addresses, but for WALK_DELEGATION and
+ * WALK_FIRST_CUT. `cut` NULL: the walk failed, `failure` says why; `nxdomain` tells that the name does not
+ * exist. */
 typedef void walk_done(void *context, struct cut *cut, bool is_nxdomain, const char *failure);
 /* The failure of a delegation below another customer's zone whose servers have the zone as well. */
 extern const char walk_hidden[];
@@ -154,14 +170,15 @@ typedef void trust_done(void *context, const char *failure);
  * set, where there are no anchors. `done` may run from inside. */
 bool trust_establish(struct dnscheck_job *job, const struct cut *parent, struct cut *child, unsigned depth,
                      trust_done *done, void *context) MUST_CHECK;
-/* Failures that mean "somebody tampers or a zone is broken", as texts of their own form. */
-const char *bogus(struct dnscheck_job *job, const char *reason);
-bool is_bogus(const char *failure);
+/* Is what the cut's servers say to be validated? */
+bool is_signed(const struct cut *cut);
 
 /* --- lookup.c: one record set, CNAMEs followed --- */
 struct lookup_result {
-    const char *failure; /* NULL where DNS answered */
+    const char *failure;   /* NULL where DNS answered */
+    const char *bad_alias; /* what breaks RFC 1034 3.6.2: "two CNAME records at NAME" */
     bool is_nxdomain, is_subzone, is_chain_too_long, has_too_many;
+    bool is_alias;          /* the name that was asked for */
     bool is_secure;         /* every answer on the way was validated */
     const char *final_name; /* after CNAMEs */
     const char *subzone;    /* name of the further cut */
@@ -170,16 +187,20 @@ struct lookup_result {
     const char *server; /* the one that gave the last answer */
 };
 typedef void lookup_done(void *context, const struct lookup_result *result);
-/* Asks the cut's servers for names in its zone; targets outside are walked from the root. */
-bool lookup_start(struct dnscheck_job *job, const struct cut *cut, const char *name, uint16_t type,
-                  lookup_done *done, void *context) MUST_CHECK;
+/* Asks the cut's servers for names in its zone, `server` (one of cut->servers) alone unless NULL; targets
+ * outside are walked from the root. */
+bool lookup_start(struct dnscheck_job *job, const struct cut *cut, const char *server, const char *name,
+                  uint16_t type, lookup_done *done, void *context) MUST_CHECK;
+/* What is wrong although there is an answer, as a failure; NULL: nothing. */
+const char *lookup_fault(const struct lookup_result *result);
 
 /* --- caa.c (RFC 8659, RFC 8657) --- */
 struct caa_set { /* the relevant record set; `owner` NULL: there is none */
     const char *owner;
     const struct dns_record **records;
     size_t count;
-    const char *failure;
+    const char *failure, *bad_alias;
+    const char *failed_at; /* the name whose records could not be had */
 };
 struct zone_check;
 struct name_check;
@@ -202,14 +223,23 @@ struct zone_check {
     bool is_decided;
 };
 
+/* What one of the zone's name servers says of a name. */
+struct view {
+    struct name_check *name;
+    const char *server;
+    struct lookup_result addresses[2]; /* A, AAAA */
+    struct lookup_result text;
+};
+
 struct name_check {
     struct dnscheck_job *job;
     struct dnscheck_name name;
     struct dnscheck_finding finding;
-    size_t pending;
+    size_t pending, view_count;
     bool is_decided, tried_wildcard, is_secure;
+    bool is_denied; /* by the server that was asked for a cut: the others are asked for A alone */
     const char *asked;
-    struct lookup_result results[2]; /* A, AAAA */
+    struct view *views;
 };
 
 struct dnscheck_job {
@@ -222,8 +252,9 @@ struct dnscheck_job {
     struct event *deadline, *starter;
     int64_t started_ms;
     uint32_t queries, max_queries;
-    struct target *targets; /* of aliases, inside their zone: lookup.c */
-    uint32_t hosts_left;    /* name servers whose addresses may still be looked for */
+    struct target *targets;   /* of aliases, inside their zone: lookup.c */
+    struct journey *journeys; /* of aliases, out of their zone: lookup.c */
+    uint32_t hosts_left;      /* name servers whose addresses may still be looked for */
     struct zone_check *zones;
     size_t zone_count;
     struct name_check *names;
@@ -243,6 +274,8 @@ void check_decide_zone(struct zone_check *zone, enum dnscheck_verdict verdict, c
 void check_decide_name(struct name_check *name, enum dnscheck_verdict verdict, const char *reason,
                        const char *format, ...) PRINTF_LIKE(4, 5);
 /* delegation.c, proxied.c */
+/* The addresses of one of the cut's servers. */
+void list_addresses(const struct cut *cut, const char *server, struct server_list *list);
 void delegation_start(struct zone_check *zone);
 void proxied_start(struct name_check *name);
 /* evidence.c */

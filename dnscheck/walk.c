@@ -20,6 +20,7 @@ struct walk {
     unsigned depth;
     enum walk_kind kind;
     const char *foreign_parent; /* of dnscheck_zone; "": none */
+    uint16_t other_type;        /* that is asked for where NS is answered with an error */
     bool is_relaxed; /* a server fell over a shortened name: the whole one is asked for (RFC 9156 3) */
     const struct dns_message *own_answer; /* of the child's own servers, while the parent's word is awaited */
     uint32_t ttl;                         /* of the cut */
@@ -164,7 +165,7 @@ static const char *check_absence(struct walk *walk, const struct dns_message *me
         return NULL;
     const char *reason = dnssec_check_absence(walk->job->scratch, walk->cut->trust, &walk->job->signatures,
                                               message, child_of(walk), type, is_nxdomain, &is_opt_out);
-    return reason == NULL ? NULL : bogus(walk->job, reason);
+    return reason == NULL ? NULL : bogus(walk->job, walk->cut->name, reason);
 }
 
 /* What a DNAME makes is not signed itself. */
@@ -177,21 +178,30 @@ static const char *check_alias(struct walk *walk, const struct dns_message *mess
     const char *reason = dnssec_check_set(walk->job->scratch, walk->cut->trust, &walk->job->signatures,
                                           message, DNS_ANSWER, dname != NULL ? dname->owner : child,
                                           dname != NULL ? DNS_DNAME : DNS_CNAME, &is_opt_out);
-    return reason == NULL ? NULL : bogus(walk->job, reason);
+    return reason == NULL ? NULL : bogus(walk->job, walk->cut->name, reason);
 }
 
 static void end(struct walk *walk, bool is_nxdomain, const char *failure) {
     walk->done(walk->context, failure == NULL ? walk->cut : NULL, failure == NULL && is_nxdomain, failure);
 }
 
+static bool is_strictly_inside(const char *name, const char *zone) {
+    return strcmp(name, zone) != 0 && dns_is_below(name, zone);
+}
+
 /* Never below "", which says that there is none. */
 static bool is_strictly_below(const char *name, const char *zone) {
-    return *zone != '\0' && strcmp(name, zone) != 0 && dns_is_below(name, zone);
+    return *zone != '\0' && is_strictly_inside(name, zone);
+}
+
+/* Within a zone that was found, whose own answers are nobody else's business. */
+static bool is_in_zone(const struct walk *walk) {
+    return walk->kind == WALK_FIRST_CUT || walk->kind == WALK_TARGET;
 }
 
 static bool ask(struct walk *walk, uint16_t type, query_done *done) {
-    bool is_zones_own = walk->kind == WALK_FIRST_CUT || walk->kind == WALK_TARGET;
-    const struct query_options options = {.is_shared = !is_zones_own, .zone = walk->cut->name};
+    const struct query_options options = {
+        .is_shared = !is_in_zone(walk), .needs_signatures = is_signed(walk->cut), .zone = walk->cut->name};
     return transport_query(walk->job, &walk->cut->addresses, child_of(walk), type, &options, done, walk);
 }
 
@@ -224,13 +234,94 @@ static void take_own_answer(struct walk *walk, const struct dns_message *message
         end(walk, false, "out of memory");
 }
 
+/* --- servers that answer NS with an error --- */
+
+static void on_other_type(void *context, const struct dns_message *message, const struct dns_server *server,
+                          const char *failure);
+
+/* They may answer other types all the same, and show by them whether there is a cut. A delegation that is to
+ * be proven is shown by NS alone. */
+static void ask_otherwise(struct walk *walk, uint16_t type, const char *failure) {
+    walk->other_type = type;
+    if (walk->kind == WALK_DELEGATION || !is_error_answer(failure))
+        end(walk, false, failure);
+    else if (!ask(walk, type, on_other_type))
+        end(walk, false, "out of memory");
+}
+
+/* The zone on the same server that answers in the cut's place: SOA stands at a zone's own name, and beside
+ * each denial. NULL: the cut's own zone does, as far as can be seen. */
+static const char *find_zone_below(const struct walk *walk, const struct dns_message *message) {
+    for (size_t i = 0; i < message->count; i++) {
+        const struct dns_record *record = &message->records[i];
+        if (record->type == DNS_SOA && record->section != DNS_ADDITIONAL &&
+            is_strictly_inside(record->owner, walk->cut->name) && dns_is_below(walk->name, record->owner))
+            return record->owner;
+    }
+    return NULL;
+}
+
+/* Its name servers are not known: enough for who asks whether there is a cut. */
+static void end_at_zone_below(struct walk *walk, const char *zone) {
+    struct cut *cut = arena_alloc(walk->job->scratch, sizeof *cut);
+    if (walk->kind != WALK_FIRST_CUT || cut == NULL || strlen(zone) >= sizeof cut->name) {
+        end(walk, false,
+            "the name servers of a zone on the way do not name themselves; whoever runs them must "
+            "mend that");
+        return;
+    }
+    strcpy(cut->name, zone);
+    walk->cut = cut;
+    end(walk, false, NULL);
+}
+
+/* By the proof of what is there, also of no delegation. */
+static const char *check_other_type(struct walk *walk, const struct dns_message *message) {
+    const char *child = child_of(walk);
+    bool is_opt_out;
+    if (dns_find(message, DNS_ANSWER, child, walk->other_type, NULL) == NULL)
+        return check_absence(walk, message, DNS_NS, message->rcode == DNS_NXDOMAIN);
+    if (walk->cut->trust == NULL)
+        return NULL;
+    const char *reason = dnssec_check_set(walk->job->scratch, walk->cut->trust, &walk->job->signatures,
+                                          message, DNS_ANSWER, child, walk->other_type, &is_opt_out);
+    return reason == NULL ? NULL : bogus(walk->job, walk->cut->name, reason);
+}
+
+static void on_other_type(void *context, const struct dns_message *message, const struct dns_server *server,
+                          const char *failure) {
+    struct walk *walk = context;
+    (void)server;
+    if (message == NULL && walk->other_type == DNS_SOA) {
+        ask_otherwise(walk, DNS_A, failure);
+        return;
+    }
+    if (message == NULL) {
+        end(walk, false, failure);
+        return;
+    }
+    const struct dns_record *referral = dns_find_referral(message, walk->cut->name, walk->name);
+    const char *zone = find_zone_below(walk, message);
+    bool is_alias = dns_find(message, DNS_ANSWER, child_of(walk), DNS_CNAME, NULL) != NULL;
+    if (!message->is_authoritative && referral != NULL && message->rcode == DNS_NOERROR)
+        take_cut(walk, message, DNS_AUTHORITY, referral->owner);
+    else if (!message->is_authoritative)
+        end(walk, false, "a name server does not answer for its zone (lame)");
+    else if (is_alias)
+        end(walk, false, check_alias(walk, message));
+    else if (zone != NULL)
+        end_at_zone_below(walk, zone);
+    else
+        end(walk, message->rcode == DNS_NXDOMAIN, check_other_type(walk, message));
+}
+
 static void on_answer(void *context, const struct dns_message *message, const struct dns_server *server,
                       const char *failure) {
     struct walk *walk = context;
     (void)server;
     if (message == NULL) {
         if (!relax(walk))
-            end(walk, false, failure);
+            ask_otherwise(walk, DNS_SOA, failure);
         return;
     }
     const char *child = child_of(walk);
@@ -250,6 +341,8 @@ static void on_answer(void *context, const struct dns_message *message, const st
             end(walk, false, "a name server does not answer for its zone (lame)");
     } else if (is_alias) {
         end(walk, false, check_alias(walk, message)); /* no cut here, and nothing below */
+    } else if (is_in_zone(walk) && find_zone_below(walk, message) != NULL) {
+        end_at_zone_below(walk, find_zone_below(walk, message)); /* where a label was passed over */
     } else {
         failure = check_absence(walk, message, DNS_NS, false);
         if (failure != NULL || strcmp(child, walk->name) == 0) {
@@ -264,7 +357,7 @@ static void on_answer(void *context, const struct dns_message *message, const st
 static void on_addresses(void *context, struct cut *cut, const char *failure) {
     struct walk *walk = context;
     if (cut == NULL || cut->addresses.count == 0)
-        end(walk, false, failure != NULL ? failure : "no name server of a zone on the way has an address");
+        end(walk, false, failure != NULL ? failure : no_address(walk->job, walk->cut->name));
     else
         step(walk);
 }
@@ -280,6 +373,7 @@ static void on_trust(void *context, const char *failure) {
     step(walk);
 }
 
+/* Where it ends addresses are needed too: who looks for a cut asks its servers. */
 static void step(struct walk *walk) {
     struct dnscheck_job *job = walk->job;
     bool has_arrived = strcmp(walk->cut->name, walk->name) == 0, is_started;
@@ -289,11 +383,11 @@ static void step(struct walk *walk) {
     }
     if (job->dnscheck->anchors != NULL && walk->cut->trust == NULL) {
         is_started = trust_establish(job, walk->cut->parent, walk->cut, walk->depth, on_trust, walk);
+    } else if (walk->cut->addresses.count == 0) {
+        is_started = walk_complete_addresses(job, walk->cut, walk->depth + 1, on_addresses, walk);
     } else if (has_arrived) {
         end(walk, false, NULL);
         return;
-    } else if (walk->cut->addresses.count == 0) {
-        is_started = walk_complete_addresses(job, walk->cut, walk->depth + 1, on_addresses, walk);
     } else {
         is_started = ask(walk, DNS_NS, on_answer);
     }
@@ -346,9 +440,9 @@ static bool start(struct dnscheck_job *job, struct cut *cut, const char *name, e
                           .context = context};
     strcpy(walk->name, name);
     if (depth > DEPTH_MAX)
-        end(walk, false, "name servers that need each other's addresses");
+        end(walk, false, "name servers that need each other's addresses; one of their zones needs glue");
     else if (strchr(name, '\\') != NULL) /* only a hostile zone leads there */
-        end(walk, false, "a name that no host has");
+        end(walk, false, "the way leads to a name that no host has; change the record that names it");
     else
         step(walk);
     return true;
@@ -401,14 +495,15 @@ static void use_host(struct completion *completion, const struct cut *host) {
 
 static void on_host_address(void *context, const struct lookup_result *result) {
     struct completion *completion = context;
-    for (size_t i = 0; result->failure == NULL && i < result->count; i++) {
+    const char *fault = lookup_fault(result);
+    for (size_t i = 0; fault == NULL && i < result->count; i++) {
         const struct dns_record *record = result->records[i];
         add_address(&completion->host, completion->host.name, record->type == DNS_A ? AF_INET : AF_INET6,
                     record->address, completion->job->dnscheck->settings.port);
         completion->ttl = record->ttl < completion->ttl ? record->ttl : completion->ttl;
     }
-    if (result->failure != NULL)
-        completion->failure = result->failure;
+    if (fault != NULL)
+        completion->failure = fault;
     if (--completion->pending > 0)
         return;
     if (completion->host.addresses.count > 0)
@@ -422,15 +517,18 @@ static void ask_for_host(struct completion *completion, const struct cut *cut) {
     struct dnscheck_job *job = completion->job;
     const char *host = completion->cut->servers[completion->next];
     completion->pending = 2;
-    if (!lookup_start(job, cut, host, DNS_A, on_host_address, completion) ||
-        !lookup_start(job, cut, host, DNS_AAAA, on_host_address, completion))
+    if (!lookup_start(job, cut, NULL, host, DNS_A, on_host_address, completion) ||
+        !lookup_start(job, cut, NULL, host, DNS_AAAA, on_host_address, completion))
         completion->done(completion->context, NULL, "out of memory");
 }
 
 static void on_host_cut(void *context, struct cut *cut, bool is_nxdomain, const char *failure) {
     struct completion *completion = context;
-    if (cut == NULL || is_nxdomain || cut->addresses.count == 0) {
-        completion->failure = failure != NULL ? failure : "a name server's name does not exist";
+    if (cut == NULL || is_nxdomain) {
+        completion->failure =
+            failure != NULL ? failure
+                            : no_such_server(completion->job, completion->cut->servers[completion->next],
+                                             completion->cut->name);
         completion->next++;
         complete_next(completion);
         return;
@@ -465,11 +563,12 @@ static void complete_next(struct completion *completion) {
             continue;
         }
         if (completion->lacks_glue && !cut->is_own_answer) {
-            completion->failure = "name servers inside their own zone, for which the zone above has no glue";
+            completion->failure = no_glue(job, cut->name);
             break;
         }
         if (job->hosts_left == 0) {
-            completion->failure = "more name servers without addresses than a check looks for";
+            completion->failure = "more name servers without addresses than a check looks for; name fewer, "
+                                  "or such as have glue";
             break;
         }
         job->hosts_left--;
