@@ -155,31 +155,55 @@ static void judge(struct name_check *name, const struct caa_set *set) {
 
 /* --- climbing --- */
 
-static void end(struct climb *climb, const char *failure) {
+static void decide_failure(struct name_check *name, const struct caa_set *set) {
+    const char *at = *set->failed_at == '\0' ? "the root" : set->failed_at;
+    if (set->bad_alias != NULL)
+        check_decide_name(
+            name, DNSCHECK_REFUSED, "bad-alias",
+            "The CAA records of %s, which count for %s, cannot be had: there are %s, and an alias "
+            "must stand alone (RFC 1034 3.6.2); leave one",
+            at, name->name.name, set->bad_alias);
+    else
+        check_decide_name(name, DNSCHECK_FAILED, is_bogus(set->failure) ? "bogus" : "caa-failed",
+                          "The CAA records of %s, which count for %s, cannot be had: %s", at, name->name.name,
+                          set->failure);
+}
+
+static void end(struct climb *climb) {
     struct name_check *name = climb->name;
-    climb->out->failure = failure;
-    if (name != NULL && failure != NULL)
-        check_decide_name(name, DNSCHECK_FAILED, is_bogus(failure) ? "bogus" : "caa-failed",
-                          "The CAA records of %s cannot be asked: %s; try again later", climb->at, failure);
+    if (name != NULL && (climb->out->failure != NULL || climb->out->bad_alias != NULL))
+        decide_failure(name, climb->out);
     else if (name != NULL)
         judge(name, climb->out);
     climb->done(climb->context);
 }
 
+static void fail(struct climb *climb, const char *failure) {
+    climb->out->failure = failure;
+    climb->out->failed_at = climb->at;
+    end(climb);
+}
+
+/* The addresses of the name were behind an alias, which counts for every type. */
+static bool is_beside_alias(const struct climb *climb, const struct lookup_result *result) {
+    const struct name_check *name = climb->name;
+    return name != NULL && strcmp(climb->at, name->asked) == 0 && result->count > 0 && !result->is_alias &&
+           name->views[0].addresses[0].is_alias;
+}
+
 static void on_records(void *context, const struct lookup_result *result) {
     struct climb *climb = context;
-    if (result->failure != NULL || result->is_chain_too_long || result->has_too_many || result->is_subzone) {
-        end(climb, result->failure != NULL     ? result->failure
-                   : result->is_chain_too_long ? "too many aliases"
-                   : result->has_too_many      ? "too many records"
-                                               : "a further zone is delegated there");
+    climb->out->bad_alias =
+        is_beside_alias(climb, result) ? "CAA records beside an alias" : result->bad_alias;
+    if (climb->out->bad_alias != NULL || lookup_fault(result) != NULL) {
+        fail(climb, lookup_fault(result));
         return;
     }
     if (result->count > 0) {
         climb->out->owner = climb->at;
         climb->out->records = result->records;
         climb->out->count = result->count;
-        end(climb, NULL);
+        end(climb);
         return;
     }
     const char *dot = strchr(climb->at, '.');
@@ -189,14 +213,14 @@ static void on_records(void *context, const struct lookup_result *result) {
 
 static void look_up(struct climb *climb, const struct cut *cut, const struct dns_server *server) {
     if (!lookup_start(climb->job, climb->zone, cut, server, climb->at, DNS_CAA, on_records, climb))
-        end(climb, "out of memory");
+        fail(climb, "out of memory");
 }
 
 static void on_cut(void *context, const struct walk_result *result) {
     struct climb *climb = context;
     static const struct lookup_result nothing = {0};
     if (result->cut == NULL)
-        end(climb, result->failure);
+        fail(climb, result->failure);
     else if (result->is_nxdomain)
         on_records(climb, &nothing);
     else
@@ -209,14 +233,14 @@ static void climb_from(struct climb *climb) {
     bool is_at_zone = strcmp(climb->at, zone->zone.name) == 0;
     if (climb->name != NULL && is_at_zone) {
         *climb->out = zone->caa;
-        end(climb, zone->caa.failure);
+        end(climb);
     } else if (*climb->at == '\0') {
-        end(climb, NULL);
+        end(climb);
     } else if (dns_is_below(climb->at, zone->zone.name)) {
         /* Of the server that was seen to have no other zone there. */
         look_up(climb, zone->cut, climb->name == NULL ? NULL : climb->name->server);
     } else if (!walk_find_cut(climb->job, climb->at, &options, on_cut, climb)) {
-        end(climb, "out of memory");
+        fail(climb, "out of memory");
     }
 }
 

@@ -10,12 +10,16 @@
 
 #define SCRATCH_BYTES (32u * 1024 * 1024)
 #define QUERIES_PER_NAME 12
+#define QUERIES_PER_SERVER                                                                                   \
+    3                      /* for each name: A, AAAA, TXT of each name server of the zone beyond the first */
 #define HOSTS_PER_CHECK 40 /* referrals in the cache need no query: the budget of queries is no bound */
 #define HOSTS_PER_NAME 4
 #define SIGNATURES_PER_CHECK 100
 #define SIGNATURES_PER_NAME 40 /* NSEC3: three for each label that is not there, asked for NS and for CAA */
 #define HASHES_PER_CHECK 1000
 #define HASHES_PER_NAME 50
+#define SIGNATURES_PER_SERVER 12 /* as QUERIES_PER_SERVER */
+#define HASHES_PER_SERVER 15
 
 static void free_job(struct dnscheck_job *job) {
     transport_cancel_all(job);
@@ -246,9 +250,21 @@ static bool copy_request(struct dnscheck_job *job, const struct dnscheck_request
     return true;
 }
 
-/* For so many names; its deadline runs. */
+/* Beyond the first of each name's zone. */
+static uint32_t count_further_servers(const struct dnscheck_request *request) {
+    uint32_t count = 0;
+    for (size_t i = 0; i < request->name_count; i++) {
+        size_t zone = request->names[i].zone;
+        size_t servers = zone < request->zone_count ? request->zones[zone].name_server_count : 0;
+        count += servers < 2 ? 0 : (uint32_t)(servers < SERVERS_MAX ? servers : SERVERS_MAX) - 1;
+    }
+    return count;
+}
+
+/* For so many names, and name servers of theirs beyond the first; its deadline runs. */
 static struct dnscheck_job *new_job(struct dnscheck *dnscheck, struct arena *arena, size_t names,
-                                    uint32_t deadline_ms, dnscheck_callback *callback, void *context) {
+                                    uint32_t further, uint32_t deadline_ms, dnscheck_callback *callback,
+                                    void *context) {
     struct arena *scratch = arena_new(SCRATCH_BYTES);
     struct dnscheck_job *job = scratch == NULL ? NULL : arena_alloc(scratch, sizeof *job);
     if (job == NULL) {
@@ -261,12 +277,14 @@ static struct dnscheck_job *new_job(struct dnscheck *dnscheck, struct arena *are
     job->callback = callback;
     job->context = context;
     job->started_ms = clock_monotonic_ms();
-    job->max_queries = dnscheck->settings.max_queries + QUERIES_PER_NAME * (uint32_t)names;
+    job->max_queries =
+        dnscheck->settings.max_queries + QUERIES_PER_NAME * (uint32_t)names + QUERIES_PER_SERVER * further;
     job->hosts_left = HOSTS_PER_CHECK + HOSTS_PER_NAME * (uint32_t)names;
     job->signatures = (struct dnssec_budget){
         .now = (time_t)(clock_wall_ms() / 1000),
-        .signatures_left = SIGNATURES_PER_CHECK + SIGNATURES_PER_NAME * (unsigned)names,
-        .hashes_left = HASHES_PER_CHECK + HASHES_PER_NAME * (unsigned)names};
+        .signatures_left =
+            SIGNATURES_PER_CHECK + SIGNATURES_PER_NAME * (unsigned)names + SIGNATURES_PER_SERVER * further,
+        .hashes_left = HASHES_PER_CHECK + HASHES_PER_NAME * (unsigned)names + HASHES_PER_SERVER * further};
     job->method = "";
     job->undecided = 1;
     job->evidence_end = &job->evidence;
@@ -286,7 +304,7 @@ struct dnscheck_job *job_start(struct dnscheck *dnscheck, struct arena *arena, s
                                void (*begin)(struct dnscheck_job *job), dnscheck_callback *callback,
                                void *context) {
     struct dnscheck_job *job =
-        new_job(dnscheck, arena, names, dnscheck->settings.deadline_ms, callback, context);
+        new_job(dnscheck, arena, names, 0, dnscheck->settings.deadline_ms, callback, context);
     if (job == NULL)
         return NULL;
     job->begin = begin;
@@ -302,7 +320,8 @@ struct dnscheck_job *dnscheck_start(struct dnscheck *dnscheck, struct arena *are
         return NULL;
     }
     uint32_t limit = request->deadline_ms != 0 ? request->deadline_ms : dnscheck->settings.deadline_ms;
-    struct dnscheck_job *job = new_job(dnscheck, arena, request->name_count, limit, callback, context);
+    struct dnscheck_job *job = new_job(dnscheck, arena, request->name_count, count_further_servers(request),
+                                       limit, callback, context);
     error_set(error, ERROR_INTERNAL, "out of memory");
     if (job == NULL)
         return NULL;

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define RCODE_DEFINITE_MAX 10
+
 struct server_check {
     struct zone_check *zone;
     const char *server;
@@ -46,9 +48,8 @@ static void judge_signature(struct zone_check *zone, const char *server, const s
                              : dnssec_check_absence(job->scratch, zone->cut->trust, &job->signatures, message,
                                                     zone->zone.name, DNS_NS, false, &is_opt_out);
     if (reason != NULL)
-        check_decide_zone(zone, DNSCHECK_FAILED, "bogus",
-                          "The answer of %s about %s cannot be trusted: DNSSEC: %s", server, zone->zone.name,
-                          reason);
+        check_decide_zone(zone, DNSCHECK_FAILED, "bogus", "The answer of %s about %s cannot be trusted: %s",
+                          server, zone->zone.name, bogus(job, zone->zone.name, reason));
 }
 
 /* The zone's own NS set, from one of its servers: authoritative, not empty, assigned ones only. */
@@ -56,6 +57,12 @@ static void judge_own_set(struct zone_check *zone, const char *server, const str
     size_t found = 0;
     if (zone->cut->trust != NULL)
         judge_signature(zone, server, message);
+    if (!zone->is_decided && dns_find(message, DNS_ANSWER, zone->zone.name, DNS_CNAME, NULL) != NULL)
+        check_decide_zone(
+            zone, DNSCHECK_REFUSED, "bad-alias",
+            "There is a CNAME record at %s, the zone's own name (seen at %s), where none can be "
+            "(RFC 1034 3.6.2); put addresses in its place",
+            zone->zone.name, server);
     if (zone->is_decided)
         return;
     for (const struct dns_record *record = NULL;
@@ -73,6 +80,13 @@ static void judge_own_set(struct zone_check *zone, const char *server, const str
                           zone->zone.name);
 }
 
+/* Does the server say for sure whether it serves the zone, or has it trouble of its own? (FORMERR, NOTIMP,
+ * SERVFAIL; BADVERS, BADCOOKIE and whatever else is beyond RFC 2136's) */
+static bool is_definite(uint16_t rcode) {
+    return rcode != DNS_FORMERR && rcode != DNS_NOTIMP && rcode != DNS_SERVFAIL &&
+           rcode <= RCODE_DEFINITE_MAX;
+}
+
 static void on_server_answer(void *context, const struct dns_message *message,
                              const struct dns_server *server, const char *failure) {
     struct server_check *check = context;
@@ -83,12 +97,12 @@ static void on_server_answer(void *context, const struct dns_message *message,
         return;
     if (message == NULL)
         check_decide_zone(zone, DNSCHECK_FAILED, "unreachable",
-                          "The name server %s of %s does not answer (%s); try again later", check->server,
-                          zone->zone.name, failure);
-    else if (message->rcode == DNS_SERVFAIL)
+                          "The name servers of %s must all answer, but there is %s", zone->zone.name,
+                          failure);
+    else if (!is_definite(message->rcode))
         check_decide_zone(zone, DNSCHECK_FAILED, "servfail",
-                          "The name server %s cannot answer for %s (SERVFAIL); try again later",
-                          check->server, zone->zone.name);
+                          "The name server %s cannot answer for %s (%s); try again later", check->server,
+                          zone->zone.name, dns_rcode_name(message->rcode, rcode));
     else if (message->rcode != DNS_NOERROR || !message->is_authoritative)
         check_decide_zone(zone, DNSCHECK_REFUSED, "lame", "The name server %s does not serve %s (%s%s)",
                           check->server, zone->zone.name, dns_rcode_name(message->rcode, rcode),
@@ -103,21 +117,27 @@ static void on_server_answer(void *context, const struct dns_message *message,
         check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
 }
 
+void list_addresses(const struct cut *cut, const char *server, struct server_list *list) {
+    list->count = 0;
+    for (size_t i = 0; i < cut->addresses.count; i++)
+        if (strcmp(cut->addresses.items[i].name, server) == 0)
+            list->items[list->count++] = cut->addresses.items[i];
+}
+
 static bool ask_server(struct zone_check *zone, const char *name) {
-    static const struct query_options any = {.takes_any_rcode = true};
+    const struct query_options any = {.takes_any_rcode = true, .needs_signatures = is_signed(zone->cut)};
     struct server_check *check = arena_alloc(zone->job->scratch, sizeof *check);
-    struct server_list list = {.count = 0};
-    for (size_t i = 0; i < zone->cut->addresses.count; i++)
-        if (strcmp(zone->cut->addresses.items[i].name, name) == 0)
-            list.items[list.count++] = zone->cut->addresses.items[i];
+    struct server_list list;
     if (check == NULL)
         return false;
+    list_addresses(zone->cut, name, &list);
     *check = (struct server_check){zone, name};
     if (list.count == 0) {
         check_decide_zone(zone, DNSCHECK_FAILED, "no-address",
                           "The name server %s of %s has no address that can be asked: %s", name,
                           zone->zone.name,
-                          cut_why_no_address(zone->job, zone->cut, name, "there is none in DNS"));
+                          cut_why_no_address(zone->job, zone->cut, name,
+                                             "there is none in DNS; ask the provider, whose it is"));
         return true;
     }
     return transport_query(zone->job, &list, zone->zone.name, DNS_NS, &any, on_server_answer, check);
@@ -129,7 +149,9 @@ static void on_trust(void *context, const char *failure) {
         return;
     if (failure != NULL) {
         check_decide_zone(zone, DNSCHECK_FAILED, is_bogus(failure) ? "bogus" : "keys-failed",
-                          "The keys of %s cannot be trusted: %s", zone->zone.name, failure);
+                          is_bogus(failure) ? "The keys of %s cannot be trusted: %s"
+                                            : "The keys of %s cannot be had: %s",
+                          zone->zone.name, failure);
         return;
     }
     zone->pending_servers = zone->cut->server_count;
@@ -143,8 +165,9 @@ static void on_addresses(void *context, struct cut *cut, const char *failure) {
     if (cut == NULL || cut->addresses.count == 0) {
         check_decide_zone(
             zone, DNSCHECK_FAILED, "no-address",
-            "The addresses of the name servers of %s cannot be found (%s)", zone->zone.name,
-            cut_why_no_address(zone->job, cut, NULL, failure == NULL ? "there are none" : failure));
+            "The addresses of the name servers of %s cannot be found: %s", zone->zone.name,
+            cut_why_no_address(zone->job, cut, NULL,
+                               failure != NULL ? failure : no_address(zone->job, zone->zone.name)));
         return;
     }
     zone->cut = cut;
@@ -257,8 +280,7 @@ static void on_cut(void *context, const struct walk_result *result) {
     }
     if (result->cut == NULL) {
         check_decide_zone(zone, DNSCHECK_FAILED, is_bogus(result->failure) ? "bogus" : "walk-failed",
-                          "The delegation of %s cannot be found: %s; try again later", zone->zone.name,
-                          result->failure);
+                          "The delegation of %s cannot be found: %s", zone->zone.name, result->failure);
         return;
     }
     zone->has_heard_parent = true;

@@ -92,7 +92,7 @@ static const char *check_parents_word(struct walk *walk, const struct dns_messag
                                                 DNS_ANSWER, walk->own_zone, DNS_CNAME, &is_opt_out)
                              : dnssec_check_absence(job->scratch, walk->cut->trust, &job->signatures, message,
                                                     walk->own_zone, DNS_DS, true, &is_opt_out);
-    return reason == NULL ? NULL : bogus(job, reason);
+    return reason == NULL ? NULL : bogus(job, walk->cut->name, reason);
 }
 
 static const char *tell_silent(const struct walk *walk) {
@@ -130,6 +130,7 @@ static void on_parents_word(void *context, const struct dns_message *message, co
 
 static void ask_parents_word(struct walk *walk, query_done *done) {
     const struct query_options options = {.is_shared = walk->options.kind != WALK_TARGET,
+                                          .needs_signatures = is_signed(walk->cut),
                                           .zone = walk->cut->name};
     if (!transport_query(walk->job, &walk->cut->addresses, walk->own_zone, DNS_DS, &options, done, walk))
         walk_end(walk, false, "out of memory");
@@ -256,7 +257,7 @@ static void on_signed_word(void *context, const struct dns_message *message, con
     case DS_BOGUS:
         if (dns_find(message, DNS_AUTHORITY, walk->own_zone, DNS_SOA, NULL) == NULL) {
             walk->word = WORD_BOGUS;
-            walk->failure = bogus(job, reason);
+            walk->failure = bogus(job, walk->cut->name, reason);
         }
         break;
     }

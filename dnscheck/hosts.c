@@ -25,14 +25,15 @@ static void use_host(struct completion *completion, const struct cut *host) {
 
 static void on_host_address(void *context, const struct lookup_result *result) {
     struct completion *completion = context;
-    for (size_t i = 0; result->failure == NULL && i < result->count; i++) {
+    const char *fault = lookup_fault(result);
+    for (size_t i = 0; fault == NULL && i < result->count; i++) {
         const struct dns_record *record = result->records[i];
         cut_add_address(completion->job->dnscheck, &completion->host, completion->host.name,
                         record->type == DNS_A ? AF_INET : AF_INET6, record->address);
         completion->ttl = record->ttl < completion->ttl ? record->ttl : completion->ttl;
     }
-    if (result->failure != NULL)
-        completion->failure = result->failure;
+    if (fault != NULL)
+        completion->failure = fault;
     if (--completion->pending > 0)
         return;
     if (completion->host.addresses.count > 0 && !completion->is_private)
@@ -57,8 +58,11 @@ static void ask_for_host(struct completion *completion, const struct cut *cut,
 static void on_host_cut(void *context, const struct walk_result *result) {
     struct completion *completion = context;
     const char *failure = result->failure;
-    if (result->cut == NULL || result->is_nxdomain || result->cut->addresses.count == 0) {
-        completion->failure = failure != NULL ? failure : "a name server's name does not exist";
+    if (result->cut == NULL || result->is_nxdomain) {
+        completion->failure =
+            failure != NULL ? failure
+                            : no_such_server(completion->job, completion->cut->servers[completion->next],
+                                             completion->cut->name);
         completion->next++;
         complete_next(completion);
         return;
@@ -93,11 +97,12 @@ static void complete_next(struct completion *completion) {
             continue;
         }
         if (completion->lacks_glue && !cut->is_own_answer) {
-            completion->failure = "name servers inside their own zone, for which the zone above has no glue";
+            completion->failure = no_glue(job, cut->name);
             break;
         }
         if (job->hosts_left == 0) {
-            completion->failure = "more name servers without addresses than a check looks for";
+            completion->failure = "more name servers without addresses than a check looks for; name fewer, "
+                                  "or such as have glue";
             break;
         }
         job->hosts_left--;

@@ -76,11 +76,25 @@ void cut_take_addresses(struct cut *cut, const char *server, const struct cut *f
 const char *cut_why_no_address(struct dnscheck_job *job, const struct cut *cut, const char *server,
                                const char *otherwise);
 
+/* --- failure.c: whole sentences without their beginning, "no usable answer from ...; try again later" --- */
+const char *failure_silence(struct arena *arena, const char *server, const char *zone, const char *why);
+const char *failure_lame(struct arena *arena, const char *server, const char *zone);
+const char *failure_error_answer(struct arena *arena, const char *server, const char *zone, uint16_t rcode);
+const char *no_address(struct dnscheck_job *job, const char *zone);
+const char *no_glue(struct dnscheck_job *job, const char *zone);
+const char *no_such_server(struct dnscheck_job *job, const char *server, const char *zone);
+/* "Somebody tampers or the zone is broken". */
+const char *bogus(struct dnscheck_job *job, const char *zone, const char *reason);
+/* Did the server that was asked last answer, with SERVFAIL, REFUSED or the like? */
+bool is_error_answer(const char *failure);
+bool is_bogus(const char *failure);
+
 /* --- transport.c --- */
 
 struct query;
-/* `message` NULL: no server gave a usable answer; `failure` says why ("timeout", "servfail", ...). `server`
- * is the one that answered. Runs from the loop, never from within transport_query. */
+/* `message` NULL: no server gave a usable answer; `failure` says who was asked, what came, and what to do
+ * about it, as every failure here. `server` is the one that answered. Runs from the loop, never from within
+ * transport_query. */
 typedef void query_done(void *context, const struct dns_message *message, const struct dns_server *server,
                         const char *failure);
 
@@ -110,7 +124,8 @@ bool share_keep(struct shared_answer *answer, const struct dns_message *message,
                 const struct dns_server *server) MUST_CHECK;
 
 struct query_options {
-    bool is_shared; /* may be answered together with other checks' (dns_share_ms) */
+    bool needs_signatures; /* of a signed zone: a server that is silent is not asked without EDNS */
+    bool is_shared;        /* may be answered together with other checks' (dns_share_ms) */
     /* SERVFAIL, REFUSED and the like are answers too (a lame server is to be named), never shared ones. */
     bool takes_any_rcode;
     /* The one whose servers are asked: an answer without authority that is no referral below it is none, and
@@ -140,7 +155,9 @@ void referral_cache_put(struct referral_cache *cache, const struct cut *cut, uin
 /* --- walk.c, ground.c, hosts.c, root.c --- */
 struct zone_check;
 struct walk_result {
-    struct cut *cut; /* the deepest at or above the name, in the job's memory; NULL: the walk failed */
+    /* The deepest at or above the name, in the job's memory; with addresses, but for WALK_DELEGATION and
+     * WALK_FIRST_CUT. NULL: the walk failed. */
+    struct cut *cut;
     /* The one of its servers that said last that there is none below; NULL: none was asked. Another one may
      * have a zone there that nobody delegated, so what is at the name is to be asked of this one. */
     const struct dns_server *server;
@@ -153,8 +170,6 @@ struct walk_result {
     bool is_hidden;
 };
 typedef void walk_done(void *context, const struct walk_result *result);
-/* The failure of a walk through a zone whose name servers have no address. */
-extern const char no_address[];
 enum walk_kind {
     WALK_CACHED,     /* whatever the cache knows */
     WALK_DELEGATION, /* a cut of exactly this name is asked of its parent, and is not validated yet */
@@ -215,14 +230,15 @@ typedef void trust_done(void *context, const char *failure);
  * set, where there are no anchors. `done` may run from inside. */
 bool trust_establish(struct dnscheck_job *job, const struct cut *parent, struct cut *child, unsigned depth,
                      trust_done *done, void *context) MUST_CHECK;
-/* Failures that mean "somebody tampers or a zone is broken", as texts of their own form. */
-const char *bogus(struct dnscheck_job *job, const char *reason);
-bool is_bogus(const char *failure);
+/* Is what the cut's servers say to be validated? */
+bool is_signed(const struct cut *cut);
 
 /* --- lookup.c: one record set, CNAMEs followed --- */
 struct lookup_result {
-    const char *failure; /* NULL where DNS answered */
+    const char *failure;   /* NULL where DNS answered */
+    const char *bad_alias; /* what breaks RFC 1034 3.6.2: "two CNAME records at NAME" */
     bool is_nxdomain, is_subzone, is_chain_too_long, has_too_many;
+    bool is_alias;          /* the name that was asked for */
     bool is_secure;         /* every answer on the way was validated */
     const char *final_name; /* after CNAMEs */
     const char *subzone;    /* name of the further cut */
@@ -236,13 +252,20 @@ typedef void lookup_done(void *context, const struct lookup_result *result);
 bool lookup_start(struct dnscheck_job *job, const struct zone_check *zone, const struct cut *cut,
                   const struct dns_server *server, const char *name, uint16_t type, lookup_done *done,
                   void *context) MUST_CHECK;
+/* What the server of that name (of cut->servers) says, also of further names of its zone. */
+bool lookup_start_view(struct dnscheck_job *job, const struct zone_check *zone, const struct cut *cut,
+                       const char *server, const char *name, uint16_t type, lookup_done *done,
+                       void *context) MUST_CHECK;
+/* What is wrong although there is an answer, as a failure; NULL: nothing. */
+const char *lookup_fault(const struct lookup_result *result);
 
 /* --- caa.c (RFC 8659, RFC 8657) --- */
 struct caa_set { /* the relevant record set; `owner` NULL: there is none */
     const char *owner;
     const struct dns_record **records;
     size_t count;
-    const char *failure;
+    const char *failure, *bad_alias;
+    const char *failed_at; /* the name whose records could not be had */
 };
 struct name_check;
 /* The set for the zone's own name and what is above; fills zone->caa. */
@@ -264,15 +287,24 @@ struct zone_check {
     bool is_decided;
 };
 
+/* What one of the zone's name servers says of a name. */
+struct view {
+    struct name_check *name;
+    const char *server;
+    struct lookup_result addresses[2]; /* A, AAAA */
+    struct lookup_result text;
+};
+
 struct name_check {
     struct dnscheck_job *job;
     struct dnscheck_name name;
     struct dnscheck_finding finding;
-    size_t pending;
+    size_t pending, view_count;
     bool is_decided, tried_wildcard, is_secure;
+    bool is_denied; /* by the server that was asked for a cut: the others are asked for A alone */
     const char *asked;
     const struct dns_server *server; /* of the zone, that has no other zone at the name; NULL: any */
-    struct lookup_result results[2]; /* A, AAAA */
+    struct view *views;
 };
 
 struct dnscheck_job {
@@ -285,8 +317,9 @@ struct dnscheck_job {
     struct event *deadline, *starter;
     int64_t started_ms;
     uint32_t queries, max_queries;
-    struct target *targets; /* of aliases, inside their zone: lookup.c */
-    uint32_t hosts_left;    /* name servers whose addresses may still be looked for */
+    struct target *targets;   /* of aliases, inside their zone: lookup.c */
+    struct journey *journeys; /* of aliases, out of their zone: lookup.c */
+    uint32_t hosts_left;      /* name servers whose addresses may still be looked for */
     struct zone_check *zones;
     size_t zone_count;
     struct name_check *names;
@@ -314,6 +347,8 @@ void check_decide_zone(struct zone_check *zone, enum dnscheck_verdict verdict, c
 void check_decide_name(struct name_check *name, enum dnscheck_verdict verdict, const char *reason,
                        const char *format, ...) PRINTF_LIKE(4, 5);
 /* delegation.c, proxied.c */
+/* The addresses of one of the cut's servers. */
+void list_addresses(const struct cut *cut, const char *server, struct server_list *list);
 void delegation_start(struct zone_check *zone);
 void proxied_start(struct name_check *name);
 /* evidence.c */

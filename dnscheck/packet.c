@@ -33,6 +33,8 @@ const char *dns_rcode_name(uint16_t rcode, char out[16]) {
     static const char *const names[] = {"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"};
     if (rcode < sizeof names / sizeof names[0])
         return names[rcode];
+    if (rcode == DNS_NOTAUTH || rcode == DNS_BADVERS || rcode == DNS_BADCOOKIE)
+        return rcode == DNS_NOTAUTH ? "NOTAUTH" : rcode == DNS_BADVERS ? "BADVERS" : "BADCOOKIE";
     snprintf(out, 16, "RCODE%u", rcode);
     return out;
 }
@@ -88,7 +90,16 @@ static size_t question_length(const uint8_t *query, size_t length) {
     return at + 5 - 12;
 }
 
-bool dns_matches(const uint8_t *query, size_t query_length, const uint8_t *answer, size_t answer_length) {
+/* Lengths of labels are below 64, where nothing has another case. */
+static bool is_same(const uint8_t *a, const uint8_t *b, size_t length, bool ignores_case) {
+    for (size_t i = 0; ignores_case && i < length; i++)
+        if (tolower(a[i]) != tolower(b[i]))
+            return false;
+    return ignores_case || memcmp(a, b, length) == 0;
+}
+
+bool dns_matches(const uint8_t *query, size_t query_length, const uint8_t *answer, size_t answer_length,
+                 bool ignores_case) {
     size_t question = question_length(query, query_length);
     if (answer_length < 12 || memcmp(query, answer, 2) != 0 || (answer[2] & 0xF8) != 0x80)
         return false;
@@ -96,7 +107,7 @@ bool dns_matches(const uint8_t *query, size_t query_length, const uint8_t *answe
     if (answer[4] == 0 && answer[5] == 0)
         return (answer[3] & 15) == DNS_FORMERR || (answer[3] & 15) == DNS_NOTIMP;
     return answer[4] == 0 && answer[5] == 1 && answer_length >= 12 + question &&
-           memcmp(query + 12, answer + 12, question) == 0;
+           is_same(query + 12, answer + 12, question, ignores_case);
 }
 
 /* What would read as more or other labels than there are is escaped (RFC 1035 5.1). ldns's own function

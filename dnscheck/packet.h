@@ -32,7 +32,9 @@ enum dns_rcode {
     DNS_NXDOMAIN = 3,
     DNS_NOTIMP = 4,
     DNS_REFUSED = 5,
-    DNS_BADVERS = 16
+    DNS_NOTAUTH = 9,
+    DNS_BADVERS = 16,
+    DNS_BADCOOKIE = 23
 };
 enum dns_section { DNS_ANSWER, DNS_AUTHORITY, DNS_ADDITIONAL };
 
@@ -60,9 +62,10 @@ struct dns_message {
 /* A query with this id; letters of the name get random case (0x20). Returns the length, 0 on failure. */
 size_t dns_build_query(uint8_t out[DNS_QUERY_MAX], uint16_t id, const char *name, uint16_t type,
                        bool with_edns, bool wants_signatures);
-/* Is `answer` a response to exactly `query`: id, QR, opcode, one question, the same bytes, letter case
- * included? */
-bool dns_matches(const uint8_t *query, size_t query_length, const uint8_t *answer, size_t answer_length);
+/* Is `answer` a response to exactly `query`: id, QR, opcode, one question, the same bytes? Letter case is
+ * included unless `ignores_case`, which is for TCP: there the handshake has proven the address. */
+bool dns_matches(const uint8_t *query, size_t query_length, const uint8_t *answer, size_t answer_length,
+                 bool ignores_case);
 /* NULL where it is no message. */
 struct dns_message *dns_parse(struct arena *arena, const uint8_t *wire, size_t length);
 

@@ -141,8 +141,9 @@ static bool add_address(struct lane *lane, const struct dns_record *record) {
 static void on_address(void *context, const struct lookup_result *result) {
     struct lane *lane = context;
     struct pool *pool = lane->job->dnscheck->pool;
-    if (result->failure != NULL || result->is_subzone || result->is_chain_too_long || result->has_too_many)
-        fail(lane, result->failure != NULL ? result->failure : "their records are odd");
+    const char *fault = lookup_fault(result);
+    if (fault != NULL)
+        fail(lane, fault);
     for (size_t i = 0; pool->failure == NULL && i < result->count; i++) {
         pool->ttl = result->records[i]->ttl < pool->ttl ? result->records[i]->ttl : pool->ttl;
         if (!add_address(lane, result->records[i]))

@@ -1,6 +1,7 @@
 /* Asking servers: UDP with a fresh socket, port and id for each query, random letter case, TCP where the
- * answer was cut or strangers answer; then the next server. What does not match id, question, letter case and
- * address is not an answer. */
+ * answer was cut, has lost the letter case, or strangers answer; then the next server. What does not match
+ * id, question, letter case and address is not an answer; over TCP the handshake proves the address, and
+ * letter case proves nothing more. */
 #include "internal.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 #define MESSAGE_MAX 65535
 #define SERVER_BUCKETS 1024
 #define BACKOFF_MS 5000
+#define PLAIN_MS 60000 /* how long a server that dropped EDNS is asked without it */
 
 enum query_step { STEP_UDP, STEP_UDP_PLAIN /* without EDNS */, STEP_TCP };
 
@@ -30,8 +32,9 @@ struct query {
     struct query_options options;
     query_done *done;
     void *context;
-    size_t first;                 /* of the ladder over the servers, random */
-    uint8_t asked[ADDRESSES_MAX]; /* times each was asked */
+    size_t first;                   /* of the ladder over the servers, random */
+    uint8_t asked[ADDRESSES_MAX];   /* times each was asked */
+    bool was_silent[ADDRESSES_MAX]; /* when asked with EDNS */
     enum query_step step;
     const struct dns_server *server;
     struct server_state *state;
@@ -45,7 +48,7 @@ struct query {
     uint8_t *stream; /* TCP: what has come */
     size_t stream_length;
     bool is_sent;
-    const char *last_failure;
+    const char *last_failure;     /* as people read it */
     struct shared_answer *shared; /* NULL: nobody else's business */
     TAILQ_ENTRY(query) follower_entry;
     bool is_follower, is_exhausted; /* exhausted: every server was asked as often as allowed */
@@ -60,7 +63,7 @@ struct server_state {
     struct server_state *next;
     uint8_t key[19];
     uint32_t in_flight /* places that were given away included */, failures;
-    int64_t avoid_until_ms;
+    int64_t avoid_until_ms, plain_until_ms;
     TAILQ_HEAD(, query) waiting;
 };
 
@@ -100,7 +103,8 @@ static struct server_state *find_state(struct server_table *table, const struct 
     int64_t now = clock_monotonic_ms();
     for (struct server_state **at = place; *at != NULL;) {
         struct server_state *idle = *at;
-        if (idle->in_flight == 0 && TAILQ_EMPTY(&idle->waiting) && idle->avoid_until_ms < now) {
+        if (idle->in_flight == 0 && TAILQ_EMPTY(&idle->waiting) && idle->avoid_until_ms < now &&
+            idle->plain_until_ms < now) {
             *at = idle->next;
             free(idle);
         } else {
@@ -204,7 +208,9 @@ static void leave_shared(struct query *query, const struct dns_message *message,
             if (is_kept) {
                 call_later(follower, on_shared_answer);
             } else if (is_exhausted) {
-                follower->last_failure = query->last_failure;
+                follower->last_failure = query->last_failure == NULL
+                                             ? NULL
+                                             : arena_strdup(follower->job->scratch, query->last_failure);
                 call_later(follower, fail_later);
             } else {
                 shared->leader = follower;
@@ -226,6 +232,14 @@ static void finish(struct query *query, const struct dns_message *message, const
     query->done(query->context, message, message != NULL ? query->server : NULL, failure);
 }
 
+static const char *asked_zone(const struct query *query) {
+    return query->options.zone != NULL ? query->options.zone : query->name;
+}
+
+static void say_silence(struct query *query, const char *why) {
+    query->last_failure = failure_silence(query->job->scratch, query->server->name, asked_zone(query), why);
+}
+
 static void note(struct query *query, const struct dns_message *message, const char *failure) {
     evidence_add(query->job, query->server, query->step == STEP_TCP ? "tcp" : "udp", query->name, query->type,
                  message, failure, clock_monotonic_ms() - query->started_ms);
@@ -233,7 +247,7 @@ static void note(struct query *query, const struct dns_message *message, const c
 
 static void fail_attempt(struct query *query, const char *failure, bool is_servers_fault) {
     note(query, NULL, failure);
-    query->last_failure = failure;
+    say_silence(query, failure);
     if (is_servers_fault && query->state != NULL && ++query->state->failures >= 2)
         query->state->avoid_until_ms = clock_monotonic_ms() + BACKOFF_MS;
     end_attempt(query);
@@ -312,7 +326,7 @@ static void retry_same(struct query *query, enum query_step step, const char *wh
     query->waits_for = state;
     query->has_place = true;
     if (query->job->queries >= query->job->max_queries || !start_attempt(query, step)) {
-        query->last_failure = why;
+        say_silence(query, why);
         end_attempt(query);
         next_attempt(query);
     }
@@ -351,16 +365,18 @@ static void take_answer(struct query *query, const uint8_t *wire, size_t length)
     }
     query->state->failures = 0;
     query->state->avoid_until_ms = 0;
+    if (query->without_edns && query->was_silent[query->server - query->servers.items])
+        query->state->plain_until_ms = clock_monotonic_ms() + PLAIN_MS;
     note(query, message, NULL);
     bool is_answer = is_usable(query, message);
     if (is_answer && !is_lame(query, message)) {
         finish(query, message, NULL);
         return;
     }
-    query->last_failure = is_answer ? "a name server does not answer for its zone (lame)"
-                          : message->rcode == DNS_SERVFAIL ? "servfail"
-                          : message->rcode == DNS_REFUSED  ? "refused"
-                                                           : "error answer";
+    query->last_failure = is_answer
+                              ? failure_lame(query->job->scratch, query->server->name, asked_zone(query))
+                              : failure_error_answer(query->job->scratch, query->server->name,
+                                                     asked_zone(query), message->rcode);
     end_attempt(query);
     next_attempt(query);
 }
@@ -375,12 +391,14 @@ static void read_datagram(struct query *query) {
             fail_attempt(query, errno == ECONNREFUSED ? "nothing listens there" : "unreachable", true);
         return;
     }
-    if (dns_matches(query->wire + 2, query->wire_length, wire, (size_t)length)) {
+    if (dns_matches(query->wire + 2, query->wire_length, wire, (size_t)length, false)) {
         take_answer(query, wire, (size_t)length);
         return;
     }
     query->job->dnscheck->counters.mismatches++;
-    if (++query->mismatches >= MISMATCHES_MAX)
+    if (dns_matches(query->wire + 2, query->wire_length, wire, (size_t)length, true))
+        retry_same(query, STEP_TCP, "the question's letter case was lost");
+    else if (++query->mismatches >= MISMATCHES_MAX)
         retry_same(query, STEP_TCP, "answers that do not match the question");
     else
         wait_for(query, EV_READ); /* the deadline stays where it was */
@@ -404,7 +422,7 @@ static void read_stream(struct query *query) {
     size_t length = query->stream_length < 2 ? 0 : (size_t)query->stream[0] << 8 | query->stream[1];
     if (query->stream_length < 2 || query->stream_length < length + 2)
         wait_for(query, EV_READ);
-    else if (dns_matches(query->wire + 2, query->wire_length, query->stream + 2, length))
+    else if (dns_matches(query->wire + 2, query->wire_length, query->stream + 2, length, true))
         take_answer(query, query->stream + 2, length);
     else
         fail_attempt(query, "an answer that does not match the question", true);
@@ -425,6 +443,8 @@ static void on_socket(evutil_socket_t fd, short what, void *context) {
     struct query *query = context;
     if ((what & EV_TIMEOUT) != 0) {
         query->job->dnscheck->counters.timeouts++;
+        if (query->step == STEP_UDP)
+            query->was_silent[query->server - query->servers.items] = true;
         fail_attempt(query, "timeout", true);
     } else if (query->step != STEP_TCP) {
         read_datagram(query);
@@ -488,11 +508,21 @@ static void wait_for_place(struct query *query, struct server_state *state) {
     TAILQ_INSERT_TAIL(&state->waiting, query, waiting_entry);
 }
 
+/* Some servers, or what stands before them, drop what has EDNS. Signatures cannot be asked for without it. */
+static enum query_step first_step(const struct query *query) {
+    const struct server_state *state = find_state(query->job->dnscheck->servers, query->server);
+    bool drops_edns = query->was_silent[query->server - query->servers.items] ||
+                      (state != NULL && state->plain_until_ms > clock_monotonic_ms());
+    return drops_edns && !query->options.needs_signatures ? STEP_UDP_PLAIN : STEP_UDP;
+}
+
 static void next_attempt(struct query *query) {
     for (;;) {
         struct server_state *busy = NULL;
         if (query->job->queries >= query->job->max_queries) {
-            query->last_failure = "the check needs more queries than allowed";
+            query->last_failure =
+                "the check needs more queries than allowed; shorten the aliases and delegations "
+                "that lead there";
             break;
         }
         query->server = choose(query, &busy);
@@ -504,9 +534,9 @@ static void next_attempt(struct query *query) {
             wait_for_place(query, busy);
             return;
         }
-        if (start_attempt(query, STEP_UDP))
+        if (start_attempt(query, first_step(query)))
             return;
-        query->last_failure = "unreachable";
+        say_silence(query, "unreachable");
         note(query, NULL, "unreachable");
         end_attempt(query);
     }

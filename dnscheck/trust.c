@@ -37,13 +37,8 @@ void job_release_trust(struct dnscheck_job *job) {
     job->kept_trust = NULL;
 }
 
-bool is_bogus(const char *failure) {
-    return failure != NULL && strncmp(failure, "DNSSEC: ", 8) == 0;
-}
-
-const char *bogus(struct dnscheck_job *job, const char *reason) {
-    const char *text = arena_printf(job->scratch, "DNSSEC: %s", reason);
-    return text == NULL ? "DNSSEC: out of memory" : text;
+bool is_signed(const struct cut *cut) {
+    return cut->trust != NULL && cut->trust->is_secure;
 }
 
 static void fail(struct chain *chain, const char *failure) {
@@ -82,13 +77,14 @@ static void on_keys(void *context, const struct dns_message *message, const stru
                                            message, chain->child->name, &reason);
     chain->valid_s = job->signatures.valid_s;
     if (trust == NULL)
-        fail(chain, bogus(job, reason));
+        fail(chain, bogus(job, chain->child->name, reason));
     else
         succeed(chain, trust);
 }
 
 static void ask_keys(struct chain *chain) {
-    const struct query_options options = {.is_shared = true, .zone = chain->child->name};
+    const struct query_options options = {
+        .is_shared = true, .needs_signatures = true, .zone = chain->child->name};
     if (!transport_query(chain->job, &chain->child->addresses, chain->child->name, DNS_DNSKEY, &options,
                          on_keys, chain))
         fail(chain, "out of memory");
@@ -97,7 +93,9 @@ static void ask_keys(struct chain *chain) {
 static void on_addresses(void *context, struct cut *cut, const char *failure) {
     struct chain *chain = context;
     if (cut == NULL || cut->addresses.count == 0)
-        fail(chain, cut_why_no_address(chain->job, cut, NULL, failure != NULL ? failure : no_address));
+        fail(chain,
+             cut_why_no_address(chain->job, cut, NULL,
+                                failure != NULL ? failure : no_address(chain->job, chain->child->name)));
     else
         ask_keys(chain);
 }
@@ -130,7 +128,7 @@ static void on_ds(void *context, const struct dns_message *message, const struct
         return;
     case DS_BOGUS:
     case DS_NO_DELEGATION:
-        fail(chain, bogus(job, reason));
+        fail(chain, bogus(job, chain->parent->name, reason));
     }
 }
 
@@ -158,6 +156,6 @@ bool trust_establish(struct dnscheck_job *job, const struct cut *parent, struct 
         succeed(chain, trust_new(child->name, false));
         return true;
     }
-    const struct query_options options = {.is_shared = true, .zone = parent->name};
+    const struct query_options options = {.is_shared = true, .needs_signatures = true, .zone = parent->name};
     return transport_query(job, &parent->addresses, child->name, DNS_DS, &options, on_ds, chain);
 }

@@ -9,7 +9,6 @@
 static void step(struct walk *walk);
 static query_done on_answer;
 
-const char no_address[] = "no name server of a zone on the way has an address";
 const char walk_hidden[] = "the name servers have a zone that nobody is shown to have delegated";
 
 /* --- cuts --- */
@@ -107,7 +106,7 @@ void walk_take_cut(struct walk *walk, const struct dns_message *message, enum dn
 /* --- the steps --- */
 
 /* The last `labels` labels of the name below the cut, and the cut. */
-static const char *child_of(const struct walk *walk) {
+const char *walk_child(const struct walk *walk) {
     if (walk->is_relaxed)
         return walk->name;
     size_t have = 0, length = strlen(walk->name), cut_length = strlen(walk->cut->name);
@@ -133,26 +132,26 @@ static unsigned labels_below(const char *name, const char *zone) {
 /* Broken servers deny empty non-terminals or choke on NS questions: asked for the whole name they do better.
  */
 static bool relax(struct walk *walk) {
-    if (walk->is_relaxed || strcmp(child_of(walk), walk->name) == 0)
+    if (walk->is_relaxed || strcmp(walk_child(walk), walk->name) == 0)
         return false;
     walk->is_relaxed = true;
     step(walk);
     return true;
 }
 
-static const char *check_absence(struct walk *walk, const struct dns_message *message, uint16_t type,
-                                 bool is_nxdomain) {
+const char *walk_check_absence(struct walk *walk, const struct dns_message *message, uint16_t type,
+                               bool is_nxdomain) {
     bool is_opt_out;
     if (walk->cut->trust == NULL)
         return NULL;
     const char *reason = dnssec_check_absence(walk->job->scratch, walk->cut->trust, &walk->job->signatures,
-                                              message, child_of(walk), type, is_nxdomain, &is_opt_out);
-    return reason == NULL ? NULL : bogus(walk->job, reason);
+                                              message, walk_child(walk), type, is_nxdomain, &is_opt_out);
+    return reason == NULL ? NULL : bogus(walk->job, walk->cut->name, reason);
 }
 
 /* What a DNAME makes is not signed itself. */
-static const char *check_alias(struct walk *walk, const struct dns_message *message) {
-    const char *child = child_of(walk);
+const char *walk_check_alias(struct walk *walk, const struct dns_message *message) {
+    const char *child = walk_child(walk);
     const struct dns_record *dname = dns_find_dname(message, walk->cut->name, child);
     bool is_opt_out;
     if (walk->cut->trust == NULL)
@@ -160,7 +159,7 @@ static const char *check_alias(struct walk *walk, const struct dns_message *mess
     const char *reason = dnssec_check_set(walk->job->scratch, walk->cut->trust, &walk->job->signatures,
                                           message, DNS_ANSWER, dname != NULL ? dname->owner : child,
                                           dname != NULL ? DNS_DNAME : DNS_CNAME, &is_opt_out);
-    return reason == NULL ? NULL : bogus(walk->job, reason);
+    return reason == NULL ? NULL : bogus(walk->job, walk->cut->name, reason);
 }
 
 void walk_end(struct walk *walk, bool is_nxdomain, const char *failure) {
@@ -191,11 +190,15 @@ bool is_same_server(const struct dns_server *a, const struct dns_server *b) {
                : memcmp(&a->address.v6.sin6_addr, &b->address.v6.sin6_addr, 16) == 0;
 }
 
-static int place_of(const struct cut *cut, const struct dns_server *server) {
+static int find_place(const struct cut *cut, const struct dns_server *server) {
     for (size_t i = 0; server != NULL && i < cut->addresses.count; i++)
         if (is_same_server(&cut->addresses.items[i], server))
             return (int)i;
     return -1;
+}
+
+void walk_note_server(struct walk *walk, const struct dns_server *server) {
+    walk->at = find_place(walk->cut, server);
 }
 
 static void list_servers(const struct walk *walk, struct server_list *out) {
@@ -205,16 +208,22 @@ static void list_servers(const struct walk *walk, struct server_list *out) {
             out->items[out->count++] = walk->cut->addresses.items[i];
 }
 
-static bool ask(struct walk *walk) {
-    bool is_zones_own = walk->options.kind == WALK_FIRST_CUT || walk->options.kind == WALK_TARGET;
-    const struct query_options options = {.is_shared = !is_zones_own, .zone = walk->cut->name};
+/* Within a zone that was found, whose own answers are nobody else's business. */
+bool walk_is_in_zone(const struct walk *walk) {
+    return walk->options.kind == WALK_FIRST_CUT || walk->options.kind == WALK_TARGET;
+}
+
+bool walk_ask(struct walk *walk, uint16_t type, query_done *done) {
+    const struct query_options options = {.is_shared = !walk_is_in_zone(walk),
+                                          .needs_signatures = is_signed(walk->cut),
+                                          .zone = walk->cut->name};
     struct server_list some;
     const struct server_list *servers = &walk->cut->addresses;
     if (walk->at >= 0 || (walk->left & all_of(walk->cut)) != all_of(walk->cut)) {
         list_servers(walk, &some);
         servers = &some;
     }
-    return transport_query(walk->job, servers, child_of(walk), DNS_NS, &options, on_answer, walk);
+    return transport_query(walk->job, servers, walk_child(walk), type, &options, done, walk);
 }
 
 bool walk_strike(struct walk *walk) {
@@ -237,12 +246,12 @@ static void take_failure(struct walk *walk, const char *failure) {
         walk_restart(walk);
     } else if (walk->own_zone != NULL) {
         ground_conclude(walk);
-    } else if (!walk->all_choke && strcmp(child_of(walk), walk->name) != 0) {
+    } else if (!walk->all_choke && strcmp(walk_child(walk), walk->name) != 0) {
         walk->all_choke = true;
         walk->left = UINT32_MAX;
         walk_restart(walk);
     } else {
-        walk_end(walk, false, failure);
+        detour_ask(walk, failure);
     }
 }
 
@@ -250,7 +259,7 @@ static void take_failure(struct walk *walk, const char *failure) {
 
 /* By the SOA record of a denial it comes from a zone below the cut. */
 static const char *find_own_zone(const struct walk *walk, const struct dns_message *message) {
-    const char *child = child_of(walk), *cut = walk->cut->name;
+    const char *child = walk_child(walk), *cut = walk->cut->name;
     for (size_t i = 0; ground_is_pool(walk) && i < message->count; i++) {
         const struct dns_record *record = &message->records[i];
         if (record->section == DNS_AUTHORITY && record->type == DNS_SOA && strcmp(record->owner, cut) != 0 &&
@@ -266,12 +275,17 @@ static void take_denial(struct walk *walk, const struct dns_message *message, bo
         ground_take_own_answer(walk, NULL, own_zone);
         return;
     }
+    own_zone = walk_is_in_zone(walk) ? detour_find_zone(walk, message) : NULL;
+    if (own_zone != NULL) { /* where a label was passed over */
+        detour_end_at(walk, own_zone);
+        return;
+    }
     if (!walk->is_relaxed)
         walk->clear = walk->labels;
     if (is_nxdomain && relax(walk))
         return;
-    const char *failure = check_absence(walk, message, DNS_NS, is_nxdomain);
-    if (failure != NULL || is_nxdomain || strcmp(child_of(walk), walk->name) == 0) {
+    const char *failure = walk_check_absence(walk, message, DNS_NS, is_nxdomain);
+    if (failure != NULL || is_nxdomain || strcmp(walk_child(walk), walk->name) == 0) {
         walk_end(walk, is_nxdomain, failure);
         return;
     }
@@ -293,19 +307,19 @@ static void on_answer(void *context, const struct dns_message *message, const st
         take_failure(walk, failure);
         return;
     }
-    walk->at = place_of(walk->cut, server);
-    const char *child = child_of(walk);
+    walk_note_server(walk, server);
+    const char *child = walk_child(walk);
     const struct dns_record *referral = dns_find_referral(message, walk->cut->name, walk->name);
     bool is_alias = dns_find(message, DNS_ANSWER, child, DNS_CNAME, NULL) != NULL;
     bool is_nxdomain = message->rcode == DNS_NXDOMAIN && !is_alias; /* else about the target (RFC 6604 3) */
     if (!message->is_authoritative && referral != NULL && message->rcode == DNS_NOERROR)
         take_referral(walk, message, referral->owner);
     else if (!message->is_authoritative)
-        take_failure(walk, "a name server does not answer for its zone (lame)");
+        take_failure(walk, failure_lame(walk->job->scratch, server->name, walk->cut->name));
     else if (!is_nxdomain && dns_find(message, DNS_ANSWER, child, DNS_NS, NULL) != NULL)
         ground_take_own_answer(walk, message, child);
     else if (is_alias) /* no cut here, and nothing below */
-        walk_end(walk, false, check_alias(walk, message));
+        walk_end(walk, false, walk_check_alias(walk, message));
     else
         take_denial(walk, message, is_nxdomain);
 }
@@ -314,7 +328,8 @@ static void on_addresses(void *context, struct cut *cut, const char *failure) {
     struct walk *walk = context;
     if (cut == NULL || cut->addresses.count == 0)
         walk_end(walk, false,
-                 cut_why_no_address(walk->job, cut, NULL, failure != NULL ? failure : no_address));
+                 cut_why_no_address(walk->job, cut, NULL,
+                                    failure != NULL ? failure : no_address(walk->job, walk->cut->name)));
     else
         step(walk);
 }
@@ -330,6 +345,7 @@ static void on_trust(void *context, const char *failure) {
     step(walk);
 }
 
+/* Where it ends addresses are needed too: who looks for a cut asks its servers. */
 static void step(struct walk *walk) {
     struct dnscheck_job *job = walk->job;
     bool has_arrived = strcmp(walk->cut->name, walk->name) == 0, is_started;
@@ -339,13 +355,13 @@ static void step(struct walk *walk) {
     }
     if (job->dnscheck->anchors != NULL && walk->cut->trust == NULL) {
         is_started = trust_establish(job, walk->cut->parent, walk->cut, walk->options.depth, on_trust, walk);
+    } else if (walk->cut->addresses.count == 0) {
+        is_started = walk_complete_addresses(job, walk->cut, walk->options.depth + 1, on_addresses, walk);
     } else if (has_arrived) {
         walk_end(walk, false, NULL);
         return;
-    } else if (walk->cut->addresses.count == 0) {
-        is_started = walk_complete_addresses(job, walk->cut, walk->options.depth + 1, on_addresses, walk);
     } else {
-        is_started = ask(walk);
+        is_started = walk_ask(walk, DNS_NS, on_answer);
     }
     if (!is_started)
         walk_end(walk, false, "out of memory");
@@ -397,12 +413,12 @@ static bool start(struct dnscheck_job *job, struct cut *cut, const struct dns_se
                           .done = done,
                           .context = context};
     reset_way(walk);
-    walk->at = place_of(cut, server);
+    walk->at = find_place(cut, server);
     strcpy(walk->name, name);
     if (options->depth > DEPTH_MAX)
-        walk_end(walk, false, "name servers that need each other's addresses");
+        walk_end(walk, false, "name servers that need each other's addresses; one of their zones needs glue");
     else if (strchr(name, '\\') != NULL) /* only a hostile zone leads there */
-        walk_end(walk, false, "a name that no host has");
+        walk_end(walk, false, "the way leads to a name that no host has; change the record that names it");
     else
         step(walk);
     return true;

@@ -30,6 +30,7 @@ struct walk {
     bool all_choke;      /* every server fell over it */
     uint32_t left;       /* addresses of the cut that may still be asked, a bit each */
     int at;              /* the one that is asked; -1: the first of `left` that answers */
+    uint16_t other_type; /* that is asked for where NS is answered with an error (detour.c) */
     const char *failure; /* of one that was asked */
 
     /* A zone below the cut that servers of the cut have without a word about a delegation (ground.c). */
@@ -53,6 +54,26 @@ void walk_restart(struct walk *walk);
 void walk_restart_above(struct walk *walk, const char *name);
 /* The server that is asked is asked no more; true where others are left. */
 bool walk_strike(struct walk *walk);
+
+/* Within a zone that was found, whose own answers are nobody else's business? */
+bool walk_is_in_zone(const struct walk *walk);
+/* What is asked about: the last labels of the name, and the cut. */
+const char *walk_child(const struct walk *walk);
+bool walk_ask(struct walk *walk, uint16_t type, query_done *done) MUST_CHECK;
+/* The one that answered is asked from now on. */
+void walk_note_server(struct walk *walk, const struct dns_server *server);
+const char *walk_check_absence(struct walk *walk, const struct dns_message *message, uint16_t type,
+                               bool is_nxdomain);
+const char *walk_check_alias(struct walk *walk, const struct dns_message *message);
+
+/* --- detour.c --- */
+/* After every server has answered NS with an error: by other types. */
+void detour_ask(struct walk *walk, const char *failure);
+/* The zone on the same server that answers in the cut's place: SOA stands at a zone's own name, and beside
+ * each denial. NULL: the cut's own zone does, as far as can be seen. */
+const char *detour_find_zone(const struct walk *walk, const struct dns_message *message);
+/* Its name servers are not known: enough for who asks whether there is a cut. */
+void detour_end_at(struct walk *walk, const char *zone);
 
 /* --- ground.c --- */
 /* The server answers from a zone of its own: `message` is NULL where that names no servers. */

@@ -155,7 +155,7 @@ static void read_datagram(struct resolver_query *query) {
             fail_attempt(query, "out of memory");
     } else if (length < 0) {
         fail_attempt(query, errno == ECONNREFUSED ? "nothing listens there" : "unreachable");
-    } else if (dns_matches(query->wire + 2, query->wire_length, wire, (size_t)length)) {
+    } else if (dns_matches(query->wire + 2, query->wire_length, wire, (size_t)length, false)) {
         take_answer(query, wire, (size_t)length);
     } else if (++query->mismatches >= MISMATCHES_MAX) {
         retry_over_tcp(query, "answers that do not match the question");
@@ -180,7 +180,7 @@ static void read_stream(struct resolver_query *query) {
     if (query->stream_length < 2 || query->stream_length < length + 2) {
         if (!wait_for(query, EV_READ))
             fail_attempt(query, "out of memory");
-    } else if (dns_matches(query->wire + 2, query->wire_length, query->stream + 2, length)) {
+    } else if (dns_matches(query->wire + 2, query->wire_length, query->stream + 2, length, true)) {
         take_answer(query, query->stream + 2, length);
     } else {
         fail_attempt(query, "an answer that does not match the question");

@@ -395,7 +395,7 @@ static void answer_query(struct query *query) {
     } else if (message->is_truncated) {
         failure = "truncated, over TCP too";
     } else if (message->rcode != DNS_NOERROR && message->rcode != DNS_NXDOMAIN && !query->takes_any_rcode) {
-        failure = "servfail";
+        failure = failure_error_answer(query->job->scratch, server->name, query->name, message->rcode);
     }
     evidence_add(query->job, server, "udp", query->name, query->type, message, failure, 1);
     query->done(query->context, failure == NULL ? message : NULL, failure == NULL ? server : NULL, failure);

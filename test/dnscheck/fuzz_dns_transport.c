@@ -48,6 +48,7 @@
 #pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
 
 enum how { IS_SHARED = 1, TAKES_ANY = 2, THEN = 12, IS_REVERSED = 16, HAS_TWICE = 32, ZONE = 64 /* times */ };
+#define NEEDS_SIGNATURES(how) ((how) % 4 == IS_SHARED) /* as the parents of signed zones are asked */
 enum then { NOTHING, ASK_AGAIN = 4, CANCEL_JOB = 8, END_JOB = 12 }; /* within `done` */
 
 struct asked {
@@ -56,7 +57,7 @@ struct asked {
     unsigned job_index, question, sequence, done_sequence;
     uint8_t servers, how;
     int64_t at_ms;
-    bool is_open, is_exhausted;
+    bool is_open, is_exhausted, is_edns_refused /* by the latest answer */;
     unsigned answer;   /* a number of `given`; 0: none */
     unsigned attempts; /* that were noted */
 };
@@ -193,8 +194,10 @@ void evidence_add(struct dnscheck_job *job, const struct dns_server *server, con
     MUST(job != NULL && server != NULL && strcmp(server->name, "ns") == 0 && milliseconds >= 0);
     MUST(name != NULL && type != 0 && (message == NULL || failure == NULL));
     struct asked *asked = strcmp(transport, "shared") == 0 ? NULL : asked_with(server);
-    if (asked != NULL)
-        asked->attempts++;
+    if (asked == NULL)
+        return;
+    asked->attempts++;
+    asked->is_edns_refused = failure != NULL && strcmp(failure, "the server refuses EDNS") == 0;
 }
 
 /* --- what must hold between any two steps --- */
@@ -205,6 +208,7 @@ static void check_socket(const struct query *query, const struct asked *asked) {
     MUST((asked->servers >> index_of(&each->peer.any) & 1) != 0);
     if (each->sent_length == 0)
         return;
+    MUST(query->step != STEP_UDP_PLAIN || !NEEDS_SIGNATURES(asked->how) || asked->is_edns_refused);
     const uint8_t *at = each->sent + (each->is_stream ? 2 : 0) + 12;
     const char *name = name_at(asked->question);
     for (; *at != 0; at++) { /* a length reads as the dot before its label */
@@ -473,6 +477,7 @@ static void ask(unsigned job_index, uint8_t question, uint8_t servers, uint8_t h
     struct server_list list = {.count = 0};
     const struct query_options options = {.is_shared = (how & IS_SHARED) != 0,
                                           .takes_any_rcode = (how & TAKES_ANY) != 0,
+                                          .needs_signatures = NEEDS_SIGNATURES(how),
                                           .zone = zones[how / ZONE]};
     list_servers(job->scratch, servers, how, &list);
     if (current.asked_count == ASKED_MAX || (list.count > 0 && list.items[list.count - 1].name == NULL))
@@ -528,7 +533,7 @@ static void put_message(const struct query *query, struct fuzz_socket *each, enu
                                                          : message[3] & 15,
                             .content = content,
                             .has_content = spoil != IS_BARE_FORMERR && spoil != HAS_NO_QUESTION,
-                            .is_match = fuzz_reply_matches(sent, message, length),
+                            .is_match = fuzz_reply_matches(sent, message, length, each->is_stream),
                             .is_yes = !is_rcode && spoil != IS_BADVERS &&
                                       (content == ANSWER || content == REFERRAL),
                             .is_truncated = spoil == IS_TRUNCATED};
@@ -692,7 +697,7 @@ static void finish_run(void) {
     for (size_t i = 0; i < SERVER_BUCKETS; i++)
         for (struct server_state *state = dnscheck.servers->buckets[i]; state != NULL; state = state->next)
             MUST(state->in_flight == 0 && TAILQ_EMPTY(&state->waiting));
-    fuzz_net.now_ms += BACKOFF_MS + 1;
+    fuzz_net.now_ms += PLAIN_MS + 1;
     const struct dns_server stranger = server_at(SERVERS);
     MUST(find_state(dnscheck.servers, &stranger)->next == NULL); /* the others made room */
     server_table_free(dnscheck.servers);

@@ -95,7 +95,18 @@ size_t fuzz_reply_write(const uint8_t *sent, enum fuzz_content content, enum fuz
     return spoil_end(message, at, spoil, take);
 }
 
-bool fuzz_reply_matches(const uint8_t *sent, const uint8_t *message, size_t length) {
+static bool is_letter(uint8_t byte) {
+    return (byte | 0x20) >= 'a' && (byte | 0x20) <= 'z';
+}
+
+static bool is_same_question(const uint8_t *a, const uint8_t *b, size_t length, bool ignores_case) {
+    for (size_t i = 0; i < length; i++)
+        if (a[i] != b[i] && !(ignores_case && is_letter(a[i]) && (a[i] ^ b[i]) == 0x20))
+            return false;
+    return true;
+}
+
+bool fuzz_reply_matches(const uint8_t *sent, const uint8_t *message, size_t length, bool ignores_case) {
     size_t end = 12;
     while (sent[end] != 0)
         end += 1u + sent[end];
@@ -104,6 +115,7 @@ bool fuzz_reply_matches(const uint8_t *sent, const uint8_t *message, size_t leng
     unsigned questions = (unsigned)message[4] << 8 | message[5], rcode = message[3] & 15;
     if (questions == 0)
         return rcode == DNS_FORMERR || rcode == DNS_NOTIMP;
-    return questions == 1 && length >= end + 5 && memcmp(sent + 12, message + 12, end + 5 - 12) == 0;
+    return questions == 1 && length >= end + 5 &&
+           is_same_question(sent + 12, message + 12, end + 5 - 12, ignores_case);
 }
 #pragma clang attribute pop

@@ -49,4 +49,4 @@ enum fuzz_spoil {
 size_t fuzz_reply_write(const uint8_t *sent, enum fuzz_content content, enum fuzz_spoil spoil,
                         unsigned number, uint8_t (*take)(void), uint8_t *message);
 /* The rule of dns_matches in its own words. */
-bool fuzz_reply_matches(const uint8_t *sent, const uint8_t *message, size_t length);
+bool fuzz_reply_matches(const uint8_t *sent, const uint8_t *message, size_t length, bool ignores_case);

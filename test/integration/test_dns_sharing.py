@@ -45,7 +45,7 @@ def run_checks(farm, directory, count, at_once, share_ms, *options):
     (directory / "hints").write_text(". 3600 NS a.root.\na.root. 3600 A 127.66.0.1\n")
     result = run([Path(os.environ["ORIGINCA_BUILD"]) / "bench" / "bench-dns-check", "--root-hints", directory / "hints",
                   "--port", farm.port, "--count", count, "--concurrency", at_once, "--share-ms", share_ms,
-                  "--query-timeout-ms", 1000, *options], check=False, timeout=120)
+                  "--query-timeout-ms", 10000, *options], check=False, timeout=120)
     return json.loads(result.stdout)["good"]
 
 

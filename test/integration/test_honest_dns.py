@@ -123,11 +123,18 @@ def signed_zones():
     zones += [Zone("unsigned-with-ds.test", "provider", "www A 203.0.113.10", ds="wrong"),
               Zone("expired-tld", "tld", tool="ldns", shift=-60 * day),
               Zone("shop.expired-tld", "provider", "www A 203.0.113.10", "ldns")]
-    return zones
+    return zones + glueless_zones("bind")
+
+
+def glueless_zones(tool=None):
+    """net. cannot give glue for the name server of co.net, which lies below test."""
+    return [Zone("net", "tld", tool=tool),
+            Zone("co.net", "foreign", '@ A 203.0.113.10\nstrict A 203.0.113.10\nstrict CAA 0 issue "ca.other.example"'),
+            Zone("shop.co.net", "provider", "www A 203.0.113.10\napex CNAME co.net.\nstrict CNAME strict.co.net.")]
 
 
 def plain_zones():
-    return [Zone("", "root"), Zone("test", "tld"),
+    return [Zone("", "root"), Zone("test", "tld"), *glueless_zones(),
             Zone("provider.test", "provider", "edge A 203.0.113.1\nx.shops A 203.0.113.3"),
             Zone("foreign.test", "foreign", "gray A 198.51.100.20"), Zone("plain.test", "provider", "edge A 203.0.113.2"),
             Zone("shop.test", "provider", FEATURES), Zone("kid.shop.test", "provider", "www A 203.0.113.10"),
@@ -316,6 +323,25 @@ def test_a_name_that_the_parent_proves_absent_does_not_exist(farm, kind):
 def test_a_zone_with_other_name_servers_is_refused_also_where_all_is_signed(farm):
     result = check(farm, "signed.nsec-bind", "www.signed.nsec-bind", servers="ns3.provider.test,ns4.provider.test")
     assert result.zone[:2] == ("refused", "delegated-elsewhere"), result
+
+
+# Name servers without glue
+
+
+def seen_through_a_zone_without_glue(farm, **options):
+    names = names_of("shop.co.net", ["www", "apex", "strict"])
+    result = check(farm, "shop.co.net", *names, caa="strict", **options)
+    assert result.zone == ("ok", "delegated", False), result
+    assert [finding[:2] for finding in result.names.values()] == [("ok", "proxied"), ("ok", "proxied"),
+                                                                  ("refused", "caa-refused")], result
+
+
+def test_a_zone_below_one_whose_name_servers_have_no_glue_is_found_and_so_is_that_ones_caa(farm):
+    seen_through_a_zone_without_glue(farm)
+
+
+def test_an_unsigned_zone_below_one_whose_name_servers_have_no_glue_is_found(plain_farm):
+    seen_through_a_zone_without_glue(plain_farm, anchor="")
 
 
 # What must not be believed

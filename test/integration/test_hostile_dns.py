@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from dns_farm import ASKED, EDGE, TYPE, Farm, Keys, Server, World, Zone, name
 from under_test import run
 
-DEADLINE_MS, TIMEOUT_MS, BUDGET, PER_NAME = 2500, 200, 60, 12
+DEADLINE_MS, TIMEOUT_MS, BUDGET, PER_NAME, PER_SERVER = 2500, 200, 60, 12, 3
 OURS = "ns1.provider.test,ns2.provider.test"
 DEEP = {"zone": "deep.shop.test", "names": ("www.deep.shop.test",)}
 OWN = (f"shop.test={OURS}",)  # the zone above is the same customer's
@@ -40,14 +40,14 @@ def farm():
 
 
 def check(farm, world, directory, names=("www.shop.test",), zone="shop.test", servers=OURS, caa=None, anchor=False,
-          account=None, txt=None, budget=BUDGET, own=(), pool=None):
+          account=None, txt=None, budget=BUDGET, own=(), pool=None, timeout_ms=TIMEOUT_MS):
     """(verdict, reason, whole result)"""
     farm.world = world
     hints = directory / "hints"
     hints.write_text(". 3600 NS a.root.\na.root. 3600 A 127.66.0.1\n")
     command = [Path(os.environ["ORIGINCA_BUILD"]) / "cli" / "originca", "check", "--json", "--zone", zone,
                "--name-servers", servers, "--edge-prefixes", ",".join(EDGE), "--root-hints", hints, "--dns-port",
-               farm.port, "--allow-addresses", ",".join(ASKED), "--deadline-ms", DEADLINE_MS, "--query-timeout-ms", TIMEOUT_MS,
+               farm.port, "--allow-addresses", ",".join(ASKED), "--deadline-ms", DEADLINE_MS, "--query-timeout-ms", timeout_ms,
                "--max-queries", budget]
     if caa:
         command += ["--caa-mode", caa, "--caa-identities", "ca.provider.test"]
@@ -68,7 +68,8 @@ def check(farm, world, directory, names=("www.shop.test",), zone="shop.test", se
     findings = found["zones"] + found["names"]
     worst = next((each for each in findings if each["verdict"] == found["verdict"]), findings[-1])
     reason = worst["reason"] if found["verdict"] != "ok" else findings[-1]["reason"]
-    assert found["sent"] <= budget + PER_NAME * len(names), found["sent"]
+    per_name = PER_NAME + PER_SERVER * (len(servers.split(",")) - 1)
+    assert found["sent"] <= budget + per_name * len(names), found["sent"]
     assert found["duration_ms"] <= DEADLINE_MS + 300, found["duration_ms"]
     assert (result.returncode == 0) == (found["verdict"] == "ok"), result
     return found["verdict"], reason, found
@@ -898,9 +899,26 @@ def every_answer_has_a_wrong_id(world):
     world.hook(reply(flip(0)))
 
 
+def fold_case(honest, wire):
+    return [honest[:12] + honest[12:].replace(wire[12:wire.index(b"\0", 12)], wire[12:wire.index(b"\0", 12)].lower(), 1)]
+
+
+@scenario("ok", "proxied")
+def every_answer_has_lost_the_letter_case_over_tcp_too(world):
+    """Over TCP the handshake has proven the address."""
+    world.hook(reply(fold_case), 2, 3, 11, 12)
+
+
 @scenario("failed", "*")
-def every_answer_repeats_another_letter_case(world):
-    world.hook(reply(lambda honest, wire: [honest[:13] + bytes([honest[13] ^ 0x20]) + honest[14:]]))
+def every_answer_repeats_another_letter_case_and_tcp_is_refused(world):
+    world.hook(reply(lambda honest, wire: [honest[:13] + bytes([honest[13] ^ 0x20]) + honest[14:]], transports=("udp",)))
+    world.hook(lambda query, wire, transport, server: ["close"] if transport == "tcp" else None)
+
+
+@scenario("failed", "*")
+def every_answer_over_tcp_is_to_another_question(world):
+    world.hook(reply(lambda honest, wire: [honest[:13] + bytes([honest[13] ^ 1]) + honest[14:]], transports=("tcp",)))
+    world.hook(reply(fold_case, transports=("udp",)))
 
 
 @scenario("failed", "*")
@@ -1725,7 +1743,7 @@ def dnssec_a_wildcard_answer_although_a_closer_name_is_there(world):
     world.hook(edit(alias, kinds=["NS"], names=["a.b.shop.test."]))
 
 
-@scenario("ok", "proxied", names=tuple(f"n{at}.shop.test" for at in range(20)), caa="strict")
+@scenario("ok", "proxied", names=tuple(f"n{at}.shop.test" for at in range(20)), caa="strict", timeout_ms=1000)
 def twenty_names_behind_one_chain_of_aliases_are_within_the_budget(world):
     world.shop.add("*.shop.test. CNAME a1.shop.test.")
     for at in range(1, 5):
@@ -2029,6 +2047,489 @@ def dnssec_signed_name_servers_of_others_in_the_zone(world):
     world.shop.add("shop.test. NS ns1.foreign.test.")
 
 
+# 11. Aliases that do not stand alone (RFC 1034 3.6.2, RFC 6672 2.4)
+
+
+def also(owner, *records, kinds=("A", "AAAA")):
+    """A hook: answers about the owner hold these records too."""
+    return edit(lambda answer, query: answer.answer.extend(record(*each) for each in records), kinds=kinds, names=[owner])
+
+
+ALIAS = {"names": ("alias.shop.test",)}
+
+
+def add_alias(world, target="edge.provider.test."):
+    world.shop.add(f"alias.shop.test. CNAME {target}")
+    world.provider.add("edge.provider.test. A 203.0.113.1")
+    world.foreign.add("gray.foreign.test. A 192.0.2.1")
+
+
+@scenario("refused", "bad-alias", says="two CNAME records at alias.shop.test", **ALIAS)
+def two_aliases_at_one_name(world):
+    add_alias(world)
+    world.hook(also("alias.shop.test.", ("alias.shop.test.", "CNAME", "gray.foreign.test.")))
+
+
+@scenario("refused", "bad-alias", **ALIAS)
+def two_aliases_to_the_edge_at_one_name(world):
+    add_alias(world)
+    world.hook(also("alias.shop.test.", ("alias.shop.test.", "CNAME", "www.shop.test.")))
+
+
+@scenario("ok", "proxied", **ALIAS)
+def an_alias_that_stands_twice_counts_once(world):
+    add_alias(world)
+    world.hook(also("alias.shop.test.", ("alias.shop.test.", "CNAME", "edge.provider.test.")))
+
+
+@scenario("refused", "bad-alias", **ALIAS)
+def two_aliases_at_the_second_name_of_a_chain(world):
+    add_alias(world, "second.shop.test.")
+    world.shop.add("second.shop.test. CNAME edge.provider.test.")
+    world.hook(also("alias.shop.test.", ("second.shop.test.", "CNAME", "gray.foreign.test.")))
+
+
+@scenario("refused", "bad-alias", says="two CNAME records at second.foreign.test", **ALIAS)
+def two_aliases_in_a_zone_on_the_way(world):
+    add_alias(world, "second.foreign.test.")
+    world.foreign.add("second.foreign.test. CNAME edge.provider.test.")
+    world.hook(also("second.foreign.test.", ("second.foreign.test.", "CNAME", "gray.foreign.test.")), 21)
+
+
+@scenario("refused", "bad-alias", says="A records beside the CNAME of alias.shop.test", **ALIAS)
+def an_address_beside_an_alias(world):
+    add_alias(world)
+    world.hook(also("alias.shop.test.", ("alias.shop.test.", "A", "203.0.113.9")))
+
+
+@scenario("refused", "bad-alias", **ALIAS)
+def an_address_for_one_question_and_an_alias_for_the_other(world):
+    add_alias(world)
+    world.shop.add("alias.shop.test. A 203.0.113.9")
+
+
+@scenario("refused", "bad-alias", **ALIAS)
+def an_ipv6_address_for_one_question_and_an_alias_for_the_other(world):
+    add_alias(world)
+    world.shop.add("alias.shop.test. AAAA 2001:db8:ed9e::9")
+
+
+@scenario("refused", "bad-alias", **ALIAS)
+def a_text_beside_an_alias(world):
+    add_alias(world)
+    world.hook(also("alias.shop.test.", ("alias.shop.test.", "TXT", '"anything"')))
+
+
+@scenario("refused", "bad-alias", caa="strict", **ALIAS)
+def caa_beside_an_alias(world):
+    add_alias(world)
+    world.shop.add('alias.shop.test. CAA 0 issue "ca.provider.test"')
+
+
+@scenario("refused", "bad-alias", caa="strict")
+def two_aliases_where_caa_is_asked_for(world):
+    world.hook(also("www.shop.test.", ("www.shop.test.", "CNAME", "a.foreign.test."),
+                    ("www.shop.test.", "CNAME", "b.foreign.test."), kinds=["CAA"]))
+
+
+@scenario("refused", "bad-alias", says="the zone's own name", names=("shop.test",))
+def an_alias_at_the_zones_own_name(world):
+    add_alias(world)
+    world.shop.remove("shop.test.", "A").add("shop.test. CNAME edge.provider.test.")
+
+
+@scenario("refused", "bad-alias", says="the zone's own name")
+def an_alias_at_the_zones_own_name_where_its_name_servers_are_asked_for(world):
+    world.hook(edit(lambda answer, query: answer.answer.append(record("shop.test.", "CNAME", "edge.provider.test.")),
+                    kinds=["NS"], names=["shop.test."]))
+
+
+@scenario("refused", "bad-alias", says="two DNAME records at old.shop.test", names=("www.old.shop.test",))
+def two_dnames_at_one_name(world):
+    world.shop.add("old.shop.test. DNAME shop.test.")
+    world.hook(also("www.old.shop.test.", ("old.shop.test.", "DNAME", "foreign.test.")))
+
+
+@scenario("refused", "bad-alias", says="CNAME records beside the DNAME of old.shop.test", names=("www.old.shop.test",))
+def an_alias_beside_a_dname(world):
+    world.shop.add("old.shop.test. DNAME shop.test.")
+    world.hook(also("www.old.shop.test.", ("old.shop.test.", "CNAME", "edge.provider.test.")))
+
+
+@scenario("refused", "bad-alias", says="below the DNAME of old.shop.test", names=("www.old.shop.test",))
+def an_address_below_a_dname(world):
+    world.shop.add("old.shop.test. DNAME shop.test.")
+    world.hook(also("www.old.shop.test.", ("www.old.shop.test.", "A", "203.0.113.9")))
+
+
+@scenario("refused", "bad-alias", names=("www.old.shop.test",))
+def an_alias_that_is_not_what_the_dname_makes(world):
+    world.shop.add("old.shop.test. DNAME shop.test.")
+    world.hook(also("www.old.shop.test.", ("www.old.shop.test.", "CNAME", "gray.foreign.test.")))
+
+
+@scenario("refused", "bad-alias", txt="token-value")
+def two_aliases_at_the_text(world):
+    owner = "_acme-challenge.www.shop.test."
+    world.shop.add(f"{owner} CNAME acme.foreign.test.")
+    world.foreign.add('acme.foreign.test. TXT "token-value"')
+    world.hook(also(owner, (owner, "CNAME", "other.foreign.test."), kinds=["TXT"]))
+
+
+@scenario("failed", "no-address", says="two CNAME records", servers="ns7.foreign.test")
+def two_aliases_at_the_name_of_a_name_server(world):
+    world.tld.remove("shop.test.", "NS").add("shop.test. NS ns7.foreign.test.")
+    world.foreign.add("ns7.foreign.test. CNAME ns1.provider.test.")
+    world.hook(also("ns7.foreign.test.", ("ns7.foreign.test.", "CNAME", "ns2.provider.test.")), 21)
+
+
+@signed("failed", "bogus", **ALIAS)
+def dnssec_a_second_alias_that_somebody_on_the_way_adds(world):
+    add_alias(world)
+    world.hook(also("alias.shop.test.", ("alias.shop.test.", "CNAME", "gray.foreign.test.")))
+
+
+@signed("failed", "bogus", **ALIAS)
+def dnssec_an_address_that_somebody_on_the_way_puts_beside_an_alias(world):
+    add_alias(world)
+    world.hook(also("alias.shop.test.", ("alias.shop.test.", "A", "203.0.113.9")))
+
+
+# 12. Name servers of one zone that do not agree
+
+
+def apart(world):
+    """ns2 has a copy of shop.test that a scenario changes."""
+    copy = Zone("shop.test.", keys=world.shop.keys)
+    copy.sets = {key: rrset.copy() for key, rrset in world.shop.sets.items()}
+    world.ns2.zones = [world.provider, copy]
+    return copy
+
+
+@scenario("failed", "disagree", says="ns2.provider.test: points to 192.0.2.1")
+def one_name_server_says_gray(world):
+    apart(world).remove("www.shop.test.", "A").add("www.shop.test. A 192.0.2.1")
+
+
+@scenario("failed", "disagree", says="ns2.provider.test: points to 2001:db8:bad::1")
+def one_name_server_says_gray_for_ipv6(world):
+    apart(world).remove("www.shop.test.", "AAAA").add("www.shop.test. AAAA 2001:db8:bad::1")
+
+
+@scenario("failed", "disagree", says="ns2.provider.test: has no address")
+def one_name_server_has_no_address(world):
+    apart(world).remove("www.shop.test.").add('www.shop.test. TXT "new"')
+
+
+@scenario("ok", "proxied")
+def name_servers_with_different_addresses_of_the_edge(world):
+    apart(world).remove("www.shop.test.").add("www.shop.test. A 203.0.113.77")
+
+
+@scenario("refused", "gray")
+def name_servers_that_both_say_no_each_in_its_way(world):
+    apart(world).remove("www.shop.test.").add('www.shop.test. TXT "new"')
+    world.shop.remove("www.shop.test.").add("www.shop.test. A 192.0.2.1")
+
+
+@scenario("failed", "lookup-failed", says="SERVFAIL from ns2.provider.test, a name server of shop.test")
+def one_name_server_cannot_say_the_address(world):
+    world.ns2.hooks.append(edit(set_rcode(dns.rcode.SERVFAIL), kinds=["A"]))
+
+
+@scenario("failed", "lookup-failed", says="ns2.provider.test, a name server of shop.test (timeout)")
+def one_name_server_is_silent_about_the_address(world):
+    world.ns2.hooks.append(lambda query, wire, transport, server: [] if query.question[0].rdtype == TYPE("A") else None)
+    world.shop.remove("www.shop.test.").add("www.shop.test. A 192.0.2.1")
+
+
+@scenario("failed", "disagree", names=("*.shop.test",))
+def one_name_server_has_the_dns_wildcard(world):
+    world.shop.add('www.shop.test. TXT "no wildcard"')
+    apart(world).add("*.shop.test. A 203.0.113.9")
+
+
+@scenario("failed", "disagree", names=("*.shop.test",))
+def one_name_servers_dns_wildcard_is_gray(world):
+    world.shop.add("*.shop.test. A 203.0.113.9")
+    apart(world).remove("*.shop.test.").add("*.shop.test. A 192.0.2.1")
+
+
+@scenario("failed", "disagree", **ALIAS)
+def name_servers_that_do_not_agree_about_the_last_alias_of_a_chain(world):
+    world.shop.add("alias.shop.test. CNAME a.shop.test.").add("a.shop.test. CNAME b.shop.test.").add("b.shop.test. A 203.0.113.3")
+    apart(world).remove("b.shop.test.").add("b.shop.test. A 192.0.2.1")
+
+
+@scenario("failed", "disagree", **ALIAS)
+def name_servers_that_do_not_agree_about_what_an_alias_comes_back_to(world):
+    world.shop.add("alias.shop.test. CNAME away.foreign.test.").add("b.shop.test. A 203.0.113.3")
+    world.foreign.add("away.foreign.test. CNAME b.shop.test.")
+    apart(world).remove("b.shop.test.").add("b.shop.test. A 192.0.2.1")
+
+
+@scenario("failed", "disagree", txt="token-value", says="ns2.provider.test: not there")
+def one_name_server_has_the_text(world):
+    copy = apart(world)
+    world.shop.add('_acme-challenge.www.shop.test. TXT "token-value"')
+    copy.add('y._acme-challenge.www.shop.test. TXT "there are names below"')
+
+
+@scenario("failed", "disagree", txt="token-value")
+def a_zone_of_another_customers_on_one_name_server_has_the_text(world):
+    world.shop.add('_acme-challenge.www.shop.test. TXT "the owners"')
+    below(world, 12, origin="_acme-challenge.www.shop.test.").add('_acme-challenge.www.shop.test. TXT "token-value"')
+
+
+@pytest.mark.parametrize("at", [11, 12])
+@pytest.mark.parametrize("asked", ["www.shop.test", "*.shop.test"])
+def test_a_name_that_one_of_the_servers_denies_is_no_definite_no(farm, tmp_path, at, asked):
+    """Which server is asked for a cut first is chance; whoever denies the name, the others are asked for it too."""
+    for _ in range(3):
+        world = World()
+        if asked == "*.shop.test":
+            world.shop.add("*.shop.test. A 203.0.113.9")
+        copy = apart(world)
+        denying = copy if at == 12 else world.shop
+        denying.remove("www.shop.test.").remove("*.shop.test.")
+        verdict, reason, found = check(farm, world, tmp_path, names=(asked,))
+        assert (verdict, reason) == ("failed", "disagree"), found
+
+
+def test_each_name_server_is_asked_once_for_each_family_and_a_target_elsewhere_once_for_all(farm, tmp_path):
+    world = World()
+    world.shop.add("alias.shop.test. CNAME edge.foreign.test.").add("alias2.shop.test. CNAME edge.foreign.test.")
+    world.foreign.add("edge.foreign.test. A 203.0.113.1")
+    verdict, _, found = check(farm, world, tmp_path, names=("www.shop.test", "alias.shop.test", "alias2.shop.test"),
+                              timeout_ms=1000)
+    assert verdict == "ok", found
+    for server in (world.ns1, world.ns2):
+        for asked in ("www.shop.test.", "alias.shop.test.", "alias2.shop.test."):
+            assert sorted(kind for name_asked, kind, _ in server.asked if name_asked == asked and kind != "NS") == [
+                "A", "AAAA"], server.asked
+    targets = [each[:2] for each in world.at(21)[0].asked if each[1] != "NS"]
+    assert sorted(targets) == [("edge.foreign.test.", "A"), ("edge.foreign.test.", "AAAA")], targets
+
+
+# 13. Broken, and honest all the same
+
+
+def add_glueless(world, origin, apex="203.0.113.10"):
+    """A zone of test. whose name server is elsewhere, and has no glue there."""
+    world.tld.add(f"{origin} NS ns5.foreign.test.")
+    world.foreign.add("ns5.foreign.test. A 127.66.0.22")
+    zone = Zone(origin, f"{origin} NS ns5.foreign.test.\n{origin} A {apex}")
+    world.server(22, zone)
+    return zone
+
+
+def add_shop_below(world, origin):
+    """shop.<origin>, delegated by that zone to our pair."""
+    zone = add_glueless(world, origin)
+    shop = Zone(f"shop.{origin}", f"www.shop.{origin} A 203.0.113.10")
+    for server in OUR_PAIR:
+        zone.add(f"shop.{origin} NS {server}")
+        shop.add(f"shop.{origin} NS {server}")
+    for server in (world.ns1, world.ns2):
+        server.zones.append(shop)
+    return zone
+
+
+CO = {"zone": "shop.co.test", "names": ("www.shop.co.test",)}
+
+
+@scenario("ok", "proxied", caa="strict", **CO)
+def a_zone_above_with_name_servers_without_glue(world):
+    add_shop_below(world, "co.test.")
+
+
+@scenario("refused", "caa-refused", caa="strict", **CO)
+def caa_of_a_zone_above_with_name_servers_without_glue(world):
+    add_shop_below(world, "co.test.").add('co.test. CAA 0 issue "letsencrypt.org"')
+
+
+@signed("ok", "proxied", secure=False, caa="strict", **CO)
+def dnssec_an_unsigned_zone_above_with_name_servers_without_glue(world):
+    add_shop_below(world, "co.test.")
+
+
+@scenario("ok", "proxied", **ALIAS)
+def an_alias_to_the_own_name_of_a_zone_with_name_servers_without_glue(world):
+    add_glueless(world, "co.test.")
+    world.shop.add("alias.shop.test. CNAME co.test.")
+
+
+@scenario("ok", "proxied", servers="co.test")
+def a_name_server_called_as_a_zone_with_name_servers_without_glue(world):
+    add_glueless(world, "co.test.", apex="127.66.0.12")
+    for zone in (world.tld, world.shop):
+        zone.remove("shop.test.", "NS").add("shop.test. NS co.test.")
+
+
+def drop_edns(query, wire, transport, server):
+    return [] if query.edns >= 0 and transport == "udp" else None
+
+
+@scenario("ok", "proxied")
+def servers_that_drop_edns(world):
+    world.hook(drop_edns, 2, 3, 11, 12)
+
+
+@scenario("ok", "proxied", **ALIAS)
+def servers_that_drop_edns_and_truncate(world):
+    world.shop.add("alias.shop.test. A 203.0.113.5")
+
+    def truncate(query, wire, transport, server):
+        answer = server.resolve(query)
+        answer.is_truncated, answer.answer, answer.authority = True, [], []
+        return [answer.to_wire()] if transport == "udp" else None
+
+    world.hook(drop_edns)
+    world.hook(truncate)
+
+
+@signed("ok", "proxied", secure=False, shop_signed=False)
+def dnssec_servers_of_an_unsigned_zone_that_drop_edns(world):
+    world.hook(drop_edns)
+
+
+@signed("failed", "*")
+def dnssec_servers_of_a_signed_zone_that_drop_edns(world):
+    world.hook(drop_edns)
+
+
+@signed("ok", "proxied", secure=True)
+def dnssec_a_lost_query_of_a_signed_zone_is_asked_again_with_edns(world):
+    the_first_query_of_each_name_is_lost(world)
+
+
+def test_a_server_that_drops_edns_costs_one_silence(farm, tmp_path):
+    world = World()
+    world.hook(drop_edns)
+    verdict, _, found = check(farm, world, tmp_path)
+    silences = [each for each in found["queries"] if each.get("failure") == "timeout"]
+    assert verdict == "ok" and len(silences) == 2, found
+
+
+def below_apex(*kinds):
+    """A hook: an error for these types at names below shop.test."""
+
+    def make(rcode):
+        def hook(query, wire, transport, server):
+            question = query.question[0]
+            if question.name.to_text().lower() == "shop.test." or not question.name.is_subdomain(name("shop.test.")):
+                return None
+            return edit(set_rcode(rcode), kinds=kinds)(query, wire, transport, server)
+
+        return hook
+
+    return make
+
+
+NS_ERRORS = ["REFUSED", "SERVFAIL", "NOTIMP", "FORMERR"]
+
+
+@pytest.mark.parametrize("kinds", [("NS",), ("NS", "SOA", "TXT", "MX")], ids=["ns", "all-but-addresses"])
+@pytest.mark.parametrize("rcode", NS_ERRORS)
+@pytest.mark.parametrize("is_signed", [False, True], ids=["unsigned", "signed"])
+def test_servers_that_answer_ns_below_the_zones_own_name_with_an_error(farm, tmp_path, rcode, kinds, is_signed):
+    world = World(is_signed)
+    world.shop.add("a.b.shop.test. A 203.0.113.3")
+    world.hook(below_apex(*kinds)(dns.rcode.from_text(rcode)))
+    for asked in ("www.shop.test", "a.b.shop.test"):
+        verdict, reason, found = check(farm, world, tmp_path, names=(asked,), anchor=is_signed)
+        assert (verdict, reason, found["names"][0]["secure"]) == ("ok", "proxied", is_signed), found
+
+
+@pytest.mark.parametrize("is_beside", [False, True], ids=["apart", "on-the-same-servers"])
+@pytest.mark.parametrize("asked", ["sub.shop.test", "www.sub.shop.test"])
+def test_a_cut_below_is_seen_where_ns_is_answered_with_an_error(farm, tmp_path, asked, is_beside):
+    world = World()
+    world.shop.add("sub.shop.test. NS ns1.foreign.test.")
+    if is_beside:
+        below(world, 11, 12, origin="sub.shop.test.")
+    world.hook(below_apex("NS")(dns.rcode.REFUSED))
+    verdict, reason, found = check(farm, world, tmp_path, names=(asked,))
+    assert (verdict, reason) == ("refused", "sub-zone"), found
+
+
+@scenario("ok", "proxied", caa="strict", zone="shop.co.test", names=("www.shop.co.test",))
+def a_parent_that_refuses_ns_for_the_name_between(world):
+    shop = Zone("shop.co.test.", "www.shop.co.test. A 203.0.113.10")
+    for server in OUR_PAIR:
+        world.tld.add(f"shop.co.test. NS {server}")
+        shop.add(f"shop.co.test. NS {server}")
+    for server in (world.ns1, world.ns2):
+        server.zones.append(shop)
+    world.hook(edit(set_rcode(dns.rcode.REFUSED), kinds=["NS"], names=["co.test."]), 2, 3)
+
+
+@pytest.mark.parametrize("rcode", [dns.rcode.BADVERS, dns.rcode.BADCOOKIE, 11, 3841, dns.rcode.FORMERR, dns.rcode.NOTIMP])
+def test_a_server_that_has_trouble_is_not_said_to_be_lame(farm, tmp_path, rcode):
+    world = World()
+    world.ns2.hooks.append(edit(set_rcode(rcode), names=["shop.test."]))
+    verdict, reason, found = check(farm, world, tmp_path)
+    assert (verdict, reason) == ("failed", "servfail"), found
+    assert "ns2.provider.test" in found["zones"][0]["text"] and "try again later" in found["zones"][0]["text"], found
+
+
+# 14. What the reader is told
+
+
+def text_of(farm, tmp_path, world, reason, **options):
+    _, found_reason, found = check(farm, world, tmp_path, **options)
+    assert found_reason == reason, found
+    return next(each["text"] for each in found["zones"] + found["names"] if each["reason"] == reason)
+
+
+def test_a_walk_that_failed_names_server_and_zone(farm, tmp_path):
+    world = World()
+    world.hook(edit(set_rcode(dns.rcode.SERVFAIL)), 2, 3)
+    text = text_of(farm, tmp_path, world, "walk-failed")
+    assert ".nic.test, a name server of test; try again later" in text and "SERVFAIL" in text, text
+
+
+def test_a_zone_above_whose_servers_do_not_serve_it_is_a_lasting_fault(farm, tmp_path):
+    world = World()
+    world.hook(edit(set_rcode(dns.rcode.REFUSED)), 2, 3)
+    text = text_of(farm, tmp_path, world, "walk-failed")
+    assert "it must serve the zone" in text and "later" not in text, text
+
+
+def test_caa_that_failed_names_the_zone_where_it_did(farm, tmp_path):
+    world = World()
+    world.hook(edit(set_rcode(dns.rcode.SERVFAIL), kinds=["CAA"]), 2, 3)
+    text = text_of(farm, tmp_path, world, "caa-failed", caa="strict")
+    assert text.startswith("The CAA records of test, which count for www.shop.test,"), text
+    assert "a name server of test" in text, text
+
+
+def test_a_delegation_without_glue_says_who_adds_it(farm, tmp_path):
+    world = World()
+    a_delegation_without_glue(world)
+    text = text_of(farm, tmp_path, world, "no-address", servers="ns1.shop.test")
+    assert "at the registrar" in text and "later" not in text, text
+
+
+@pytest.mark.parametrize("bend, words", [
+    (dnssec_expired_in_the_zone, "whoever runs shop.test must sign it again"),
+    (dnssec_expired_at_the_parent, "whoever runs test must sign it again"),
+    (dnssec_signatures_stripped, "whoever runs shop.test must sign it, or have its DS records removed"),
+    (dnssec_ds_of_another_key, "the DS records of shop.test must be those of its keys: change them at the registrar"),
+    (dnssec_keys_stripped, "the DS records of shop.test"),
+    (dnssec_too_many_keys, "leave fewer keys")], ids=lambda value: getattr(value, "__name__", None))
+def test_keys_that_cannot_be_trusted_say_what_to_change(farm, tmp_path, bend, words):
+    world = World(is_signed=True)
+    bend(world)
+    text = text_of(farm, tmp_path, world, "bogus", anchor=True)
+    assert words in text and "later" not in text, text
+
+
+def budget_of(options, budget=BUDGET):
+    further = len(options.get("servers", OURS).split(",")) - 1
+    return budget + (PER_NAME + PER_SERVER * further) * len(options.get("names", (1,)))
+
+
 def check_scenario(farm, tmp_path, bend, verdict, reason, arguments, options):
     world = World(**arguments)
     bend(world)
@@ -2043,7 +2544,7 @@ def check_scenario(farm, tmp_path, bend, verdict, reason, arguments, options):
     if found != "ok":
         texts = [each["text"] for each in result["zones"] + result["names"] if each["verdict"] == found]
         assert all(len(text) > 20 and says in text for text in texts), texts
-    assert world.queries <= BUDGET + PER_NAME * len(options.get("names", (1,))) + 5
+    assert world.queries <= budget_of(options) + 5
     assert world.misled == []
 
 

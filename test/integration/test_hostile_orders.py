@@ -18,7 +18,7 @@ from acme_raw import make_csr, make_key
 from dns_farm import ASKED, EDGE, TYPE, Farm, World, Zone
 from rest_client import leaf_of, rest
 from test_hostile_attacks import ATTACKS, VICTIM, add_trap, add_victim, plant
-from test_hostile_dns import DEADLINE_MS, OURS, PER_NAME, POOL, SCENARIOS, TIMEOUT_MS, edit
+from test_hostile_dns import DEADLINE_MS, OURS, POOL, SCENARIOS, TIMEOUT_MS, budget_of, edit
 from under_test import SandboxUnderTest, wait_until
 
 BUDGET = 100  # each walk begins at the root
@@ -220,7 +220,7 @@ def test_order(place, takes_rest, bend, verdict, reason, arguments, options):
     place.farm.world = world
     problem, text = order(client, names, place.key)
     assert problem == PROBLEMS.get(verdict), text
-    assert world.queries <= BUDGET + PER_NAME * len(names) + 5 and world.misled == []
+    assert world.queries <= budget_of(options, BUDGET) + 5 and world.misled == []
     if verdict != "ok":
         why = place.reason_of_refusal(identity)
         assert reason == "*" or why == reason, f"{why}: {text}"

@@ -1,0 +1,169 @@
+"""Rule 2 of the ownership check through real orders, ACME and REST: aliases that do not stand alone, and name servers that do
+not agree. No honest name server loads such zones, so those of dns_farm.py are the sandbox's DNS."""
+
+import pytest
+
+from acme_raw import AcmeClient
+from dns_farm import EDGE, Farm, World
+from rest_client import rest
+from test_hostile_dns import apart, also, below
+from test_no_eab import challenge_of, settle, text_for
+from under_test import SandboxUnderTest
+
+OURS = ("ns1.provider.test", "ns2.provider.test")
+ALIAS, ACME_TEXT = "alias.shop.test.", "_acme-challenge.www.shop.test."
+
+
+class FarmSandbox(SandboxUnderTest):
+    """A sandbox whose name servers are a farm's; shop.test is its first customer's."""
+
+    def __init__(self, directory, *options):
+        self.farm = Farm()
+        self.bend(lambda world: world.tld.remove("shop.test.", "NS"))  # nobody is assigned what is delegated already
+        hints = directory / "hints"
+        hints.write_text(". 3600 NS a.root.\na.root. 3600 A 127.66.0.1\n")
+        options = ["--root-hints", hints, "--dns-port", self.farm.port, "--set", "acme.recheck_after_seconds=0", "--set",
+                   "dns.dns_share_ms=0", "--set", "dns.dns_query_timeout_ms=700", "--workers", 1, *options]
+        for name in OURS:
+            options += ["--name-server", name]
+        for prefix in EDGE:
+            options += ["--edge-prefix", prefix]
+        super().__init__(directory / "box", *options)
+
+    def up(self):
+        super().up()
+        self.bend(lambda world: None)
+        self.check_zone("shop.test", "active")
+        return self
+
+    def down(self):
+        try:
+            super().down()
+        finally:
+            self.farm.close()
+
+    def bend(self, function):
+        world = World()
+        function(world)
+        self.farm.world = world
+
+
+def started(factory, *options):
+    sandbox = FarmSandbox(factory.mktemp("rule-two"), *options)
+    try:
+        return sandbox.up()
+    except BaseException:
+        sandbox.script("down", check=False)
+        sandbox.farm.close()
+        raise
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory):
+    sandbox = started(tmp_path_factory)
+    yield sandbox
+    sandbox.down()
+
+
+@pytest.fixture(scope="module")
+def open_box(tmp_path_factory):
+    """Anybody registers; the text of dns-01 tells whose name it is."""
+    sandbox = started(tmp_path_factory, "--no-eab")
+    yield sandbox
+    sandbox.down()
+
+
+def add_alias(world):
+    world.shop.add(f"{ALIAS} CNAME edge.provider.test.")
+    world.provider.add("edge.provider.test. A 203.0.113.1")
+    world.foreign.add("gray.foreign.test. A 192.0.2.1")
+
+
+def two_aliases(world):
+    add_alias(world)
+    world.hook(also(ALIAS, (ALIAS, "CNAME", "gray.foreign.test.")))
+
+
+def an_address_beside_an_alias(world):
+    add_alias(world)
+    world.hook(also(ALIAS, (ALIAS, "A", "192.0.2.1")))
+
+
+def an_address_or_an_alias(world):
+    add_alias(world)
+    world.shop.add(f"{ALIAS} A 203.0.113.9")
+
+
+def two_dnames(world):
+    world.shop.add("old.shop.test. DNAME shop.test.")
+    world.hook(also("www.old.shop.test.", ("old.shop.test.", "DNAME", "foreign.test.")))
+
+
+def one_server_says_gray(world):
+    apart(world).remove("www.shop.test.").add("www.shop.test. A 192.0.2.1")
+
+
+def one_server_denies(world):
+    apart(world).remove("www.shop.test.")
+
+
+def one_server_is_silent(world):
+    world.ns2.hooks.append(lambda query, wire, transport, server: [] if query.question[0].name != world.shop.origin else None)
+
+
+REFUSED, FAILED = "unauthorized", "dns"
+CASES = [(two_aliases, "alias.shop.test", REFUSED, "two CNAME records"),
+         (an_address_beside_an_alias, "alias.shop.test", REFUSED, "A records beside the CNAME"),
+         (an_address_or_an_alias, "alias.shop.test", REFUSED, "RFC 1034 3.6.2"),
+         (two_dnames, "www.old.shop.test", REFUSED, "two DNAME records"),
+         (one_server_says_gray, "www.shop.test", FAILED, "ns2.provider.test: points to 192.0.2.1"),
+         (one_server_denies, "www.shop.test", FAILED, "ns2.provider.test: does not exist"),
+         (one_server_is_silent, "www.shop.test", FAILED, "ns2.provider.test, a name server of shop.test")]
+
+
+@pytest.mark.parametrize("bend, name, expected, words", CASES, ids=[case[0].__name__ for case in CASES])
+def test_what_breaks_the_rule_gets_no_certificate_and_what_mends_it_does(box, bend, name, expected, words):
+    """The farm's servers are asked in a random order: three orders in a row must say the same."""
+    box.bend(bend)
+    client, api = box.client(), rest(box)
+    before = len(box.certificates("shop.test"))
+    for _ in range(3):
+        reply = client.new_order([name])
+        assert reply.problem == expected and words in reply.text, reply.text
+    api.create([name]).expect_error(400, 1010, words)
+    assert len(box.certificates("shop.test")) == before
+    box.bend(add_alias)
+    if name != "www.old.shop.test":
+        client.issue([name])
+        assert api.create([name]).result["id"]
+    client.close()
+
+
+def prove(box, put_text):
+    """The authorization for www.shop.test when it is decided; `put_text` gets the world and the text."""
+    client = AcmeClient(box["DIRECTORY_URL"], box["CA_BUNDLE"])
+    reply = client.post(client.directory["newAccount"], {"termsOfServiceAgreed": True}, with_jwk=True).expect(201)
+    client.kid = reply.headers["Location"]
+    box.bend(lambda world: None)
+    order = client.new_order(["www.shop.test"]).expect(201).json
+    _, challenge = challenge_of(client, order)
+    box.bend(lambda world: put_text(world, text_for(client, challenge)))
+    client.post(challenge["url"], {}).expect(200)
+    return settle(client, order["authorizations"][0])
+
+
+def test_a_hidden_zone_on_one_of_the_name_servers_does_not_answer_for_the_text(open_box):
+    """Somebody else's zone of the text's name, which nobody delegates, on a server that serves both."""
+
+    def hide(world, text):
+        world.shop.add(f'{ACME_TEXT} TXT "the owners own"')
+        below(world, 12, origin=ACME_TEXT).add(f'{ACME_TEXT} TXT "{text}"')
+
+    for _ in range(3):
+        authorization = prove(open_box, hide)
+        assert authorization["status"] == "invalid" and "do not agree" in str(authorization), authorization
+
+
+def test_a_text_that_every_name_server_has_proves_the_name(open_box):
+    authorization = prove(open_box, lambda world, text: world.shop.add(f'{ACME_TEXT} TXT "{text}"'))
+    assert authorization["status"] == "valid", authorization
