@@ -22,7 +22,7 @@ from test_hostile_dns import DEADLINE_MS, OURS, POOL, SCENARIOS, TIMEOUT_MS, bud
 from under_test import SandboxUnderTest, wait_until
 
 BUDGET = 100  # each walk begins at the root
-SETTINGS = {"dns.dns_deadline_ms": DEADLINE_MS, "dns.dns_query_timeout_ms": TIMEOUT_MS, "dns.dns_max_queries": BUDGET,
+SETTINGS = {"dns.dns_deadline_ms": DEADLINE_MS, "dns.dns_max_queries": BUDGET,
             "dns.dns_referral_max_ttl": 0, "dns.dns_share_ms": 0, "dns.zone_pending_interval_seconds": 86400,
             "dns.zone_sweep_interval_seconds": 604800, "acme.caa_identities": "ca.provider.test", "server.retire_idle_seconds": 0}
 TTL = 2  # seconds that a referral is remembered, where one is
@@ -38,8 +38,8 @@ def is_for_an_order(reason, options):
 
 
 def group_of(options):
-    """The settings of the server that a scenario needs: (is DNSSEC validated, caa_mode)."""
-    return bool(options.get("anchor")), options.get("caa") or "named"
+    """The settings of the server that a scenario needs: (is DNSSEC validated, caa_mode, dns_query_timeout_ms)."""
+    return bool(options.get("anchor")), options.get("caa") or "named", options.get("timeout_ms", TIMEOUT_MS)
 
 
 def cases(scenarios):
@@ -63,9 +63,9 @@ class Place:
         if group == self.group:
             return
         self.group = group
-        is_signed, caa_mode = group
+        is_signed, caa_mode, timeout_ms = group
         (self.directory / "anchor").write_text(World(is_signed=True).anchor())
-        self.reload(caa_mode=f'"{caa_mode}"', trust_anchor_file=f'"{self.directory / "anchor"}"' if is_signed else None)
+        self.reload(caa_mode=f'"{caa_mode}"', dns_query_timeout_ms=timeout_ms, trust_anchor_file=f'"{self.directory / "anchor"}"' if is_signed else None)
 
     def reload(self, **settings):
         """With other settings in section dns; None: not set."""
@@ -174,7 +174,7 @@ def place(whole_place, request):
 
 @pytest.fixture
 def remembering(whole_place):
-    whole_place.use((False, "off"))
+    whole_place.use((False, "off", TIMEOUT_MS))
     yield whole_place
     whole_place.reload(dns_referral_max_ttl=0)
 
@@ -238,7 +238,7 @@ def test_order(place, takes_rest, bend, verdict, reason, arguments, options):
 
 
 def test_addresses_that_the_provider_denies_are_not_asked(whole_place):
-    whole_place.use((False, "named"))
+    whole_place.use((False, "named", TIMEOUT_MS))
     whole_place.add_zone("shop.test", OURS)
     whole_place.farm.world = world = World()
     client = whole_place.clients[1]
@@ -368,7 +368,7 @@ def assert_unpredictable(values, size, what):
 
 def test_ports_ids_letter_case_and_probes_of_wildcards_cannot_be_guessed(whole_place):
     """Through the server: three thousand queries of orders for wildcards."""
-    whole_place.use((False, "named"))
+    whole_place.use((False, "named", TIMEOUT_MS))
     whole_place.add_zone("shop.test", OURS)
     whole_place.farm.world, whole_place.farm.captured = World(), []
     whole_place.reload(dns_query_timeout_ms=5000, dns_deadline_ms=30000)  # nothing is asked twice
