@@ -16,8 +16,8 @@
 
 #include "originca/dnscheck.h"
 
-#define SETTLE_MS 500 /* without a query sent, then every silent check waits for its answer */
-#define SETTLE_ROUNDS 60
+#define SETTLE_MS 1000 /* without a query sent, then every silent check waits for its answer */
+#define SETTLE_ROUNDS 40
 #define SERVERS_MAX 8
 #define NAMES_MAX 100
 
