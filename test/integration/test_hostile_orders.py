@@ -65,7 +65,8 @@ class Place:
         self.group = group
         is_signed, caa_mode, timeout_ms = group
         (self.directory / "anchor").write_text(World(is_signed=True).anchor())
-        self.reload(caa_mode=f'"{caa_mode}"', dns_query_timeout_ms=timeout_ms, trust_anchor_file=f'"{self.directory / "anchor"}"' if is_signed else None)
+        self.reload(caa_mode=f'"{caa_mode}"', dns_query_timeout_ms=timeout_ms,
+                    trust_anchor_file=f'"{self.directory / "anchor"}"' if is_signed else None)
 
     def reload(self, **settings):
         """With other settings in section dns; None: not set."""

@@ -127,10 +127,11 @@ def test_local_alone_is_the_plain_check(files, places):
 
 def test_many_checks_at_once_get_their_own_answers(files, places, perspectives):
     here, there, *_ = places
-    remote = perspectives(there)
+    remote = perspectives(there, "--query-timeout-ms", 5000)  # the places are slow when all come at once
     there.world.shop.add("odd.shop.test. A 198.51.100.7")
     here.world.shop.add("odd.shop.test. A 203.0.113.9")
-    with Client(files, here, [remote.entry], perspective_timeout_ms=5000) as client:
+    with Client(files, here, [remote.entry], perspective_timeout_ms=8000, dns_query_timeout_ms=5000,
+                dns_deadline_ms=8000) as client:
         for i in range(40):
             client.send("odd.shop.test" if i % 2 else "www.shop.test", tag=str(i))
         verdicts = {answer["tag"]: answer["verdict"] for answer in (client.take() for _ in range(40))}
