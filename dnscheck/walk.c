@@ -293,7 +293,7 @@ static void take_denial(struct walk *walk, const struct dns_message *message, bo
     step(walk);
 }
 
-static void take_referral(struct walk *walk, const struct dns_message *message, const char *owner) {
+void walk_take_referral(struct walk *walk, const struct dns_message *message, const char *owner) {
     if (labels_below(owner, walk->cut->name) > walk->clear + 1)
         ground_take_leap(walk, message, owner);
     else
@@ -313,7 +313,7 @@ static void on_answer(void *context, const struct dns_message *message, const st
     bool is_alias = dns_find(message, DNS_ANSWER, child, DNS_CNAME, NULL) != NULL;
     bool is_nxdomain = message->rcode == DNS_NXDOMAIN && !is_alias; /* else about the target (RFC 6604 3) */
     if (!message->is_authoritative && referral != NULL && message->rcode == DNS_NOERROR)
-        take_referral(walk, message, referral->owner);
+        walk_take_referral(walk, message, referral->owner);
     else if (!message->is_authoritative)
         take_failure(walk, failure_lame(walk->job->scratch, server->name, walk->cut->name));
     else if (!is_nxdomain && dns_find(message, DNS_ANSWER, child, DNS_NS, NULL) != NULL)

@@ -48,6 +48,8 @@ extern const char walk_hidden[];
 void walk_end(struct walk *walk, bool is_nxdomain, const char *failure);
 void walk_take_cut(struct walk *walk, const struct dns_message *message, enum dns_section section,
                    const char *owner, bool is_private);
+/* One that leaps over names which the server was not asked about is judged first (ground.c). */
+void walk_take_referral(struct walk *walk, const struct dns_message *message, const char *owner);
 /* Asks all servers of the cut again, but for those that were struck off. */
 void walk_restart(struct walk *walk);
 /* From above `name`, past what is cached of it and below. */
