@@ -37,6 +37,7 @@ class Zone:
     ds: str = "right"  # what the parent says: right, wrong, none
     is_delegated: bool = True  # by its parent; the servers have the zone in any case
     is_vanity: bool = False  # its name servers, those of the group, have names inside it
+    servers: dict = None  # {name: address} instead of the group's
     shift: int = 0  # seconds by which the signatures' validity lies beside today
     key: object = None
     ds_text: str = ""
@@ -48,6 +49,8 @@ class Zone:
     @property
     def hosts(self):
         """{name server: address}"""
+        if self.servers:
+            return self.servers
         names = NAME_SERVERS[self.group]
         return {f"ns{at}.{self.name}" if self.is_vanity else name: HOSTS[name] for at, name in enumerate(names, 1)}
 

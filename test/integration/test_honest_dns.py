@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from honest_servers import PROGRAMS, Farm, Tree, Zone
+from honest_servers import HOSTS, PROGRAMS, Farm, Tree, Zone
 from under_test import run
 
 EDGE = ["203.0.113.0/24", "2001:db8:ed9e::/48"]
@@ -130,7 +130,9 @@ def glueless_zones(tool=None):
     """net. cannot give glue for the name server of co.net, which lies below test."""
     return [Zone("net", "tld", tool=tool),
             Zone("co.net", "foreign", '@ A 203.0.113.10\nstrict A 203.0.113.10\nstrict CAA 0 issue "ca.other.example"'),
-            Zone("shop.co.net", "provider", "www A 203.0.113.10\napex CNAME co.net.\nstrict CNAME strict.co.net.")]
+            Zone("shop.co.net", "provider", "www A 203.0.113.10\napex CNAME co.net.\nstrict CNAME strict.co.net."),
+            Zone("host.net", "foreign", f"@ A {HOSTS['ns1.provider.test']}"),
+            Zone("hosted.test", "provider", "www A 203.0.113.10", servers={"host.net": HOSTS["ns1.provider.test"]})]
 
 
 def plain_zones():
@@ -334,6 +336,8 @@ def seen_through_a_zone_without_glue(farm, **options):
     assert result.zone == ("ok", "delegated", False), result
     assert [finding[:2] for finding in result.names.values()] == [("ok", "proxied"), ("ok", "proxied"),
                                                                   ("refused", "caa-refused")], result
+    result = check(farm, "hosted.test", "www.hosted.test", servers="host.net", **options)
+    assert result.names["www.hosted.test"][:2] == ("ok", "proxied"), result
 
 
 def test_a_zone_below_one_whose_name_servers_have_no_glue_is_found_and_so_is_that_ones_caa(farm):
