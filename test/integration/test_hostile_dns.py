@@ -391,7 +391,7 @@ def name_servers_inside_a_zone_that_its_parents_servers_have_too(world):
 
 
 @scenario("ok", "proxied", zone="a.deep.shop.test", names=("www.a.deep.shop.test",),
-          own=(*OWN, "deep.shop.test=ns1.deep.shop.test,ns2.deep.shop.test"), caa="off")
+          own=(*OWN, "deep.shop.test=ns1.deep.shop.test,ns2.deep.shop.test"))
 def a_zone_below_one_with_name_servers_inside_itself(world):
     add_vanity(world)
     world.ns1.zones[-1].add("a.deep.shop.test. NS ns1.provider.test.").add("a.deep.shop.test. NS ns2.provider.test.")
