@@ -61,7 +61,9 @@ static void on_result(void *context, const struct dnscheck_result *result) {
         bench->good += result->verdict == DNSCHECK_OK ? 1 : 0;
         bench->queries += result->queries;
         if (result->verdict != DNSCHECK_OK && bench->failed++ == 0)
-            fprintf(stderr, "bench-dns-check: %s: %s\n", result->zones[0].text, result->names[0].text);
+            fprintf(stderr, "bench-dns-check: %s: %s\n",
+                    result->zone_count == 0 ? "out of memory" : result->zones[0].text,
+                    result->name_count == 0 ? "out of memory" : result->names[0].text);
     }
     arena_free(running->arena);
     bool was_silent = running->is_silent;

@@ -107,7 +107,8 @@ static void note_checked(void *context, const struct dnscheck_result *result) {
     log_event(LOG_LEVEL_INFO, "checked", "peer", connection->peer, "client",
               stream_peer_name(connection->stream), "zone", check->request.check.zones[0].name, "verdict",
               dnscheck_verdict_name(result->verdict), "ms", duration, NULL);
-    if (result->zone_count != check->request.check.zone_count) /* out of memory */
+    if (result->zone_count != check->request.check.zone_count ||
+        result->name_count != check->request.check.name_count) /* out of memory */
         reply(connection, &(struct message_reply){
                               .id = check->request.id, .error = "internal", .error_text = "out of memory"});
     else

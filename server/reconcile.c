@@ -35,22 +35,23 @@ struct attempts_part {
  * passes go on meanwhile. */
 struct zones_pass { /* in its own arena */
     TAILQ_ENTRY(zones_pass) entry;
+    TAILQ_HEAD(, zone_job) jobs;
     struct reconciler *reconciler;
     struct arena *arena;
     struct store_zone_list list;
     struct store_name_list names;
-    size_t pending;
+    bool is_starting; /* it does not end before all its jobs are started */
 };
 
-struct zone_job { /* in the pass's arena */
+/* In an arena of its own: a check that holds much, whatever its zone's servers send, leaves the others of its
+ * pass theirs. */
+struct zone_job {
+    TAILQ_ENTRY(zone_job) entry;
     struct zones_pass *pass;
-    const struct store_zone *zone;
-    struct store_zone after;
-};
-
-struct name_job { /* in the pass's arena: a name whose zone went */
-    struct zones_pass *pass;
+    struct arena *arena;
     const char *name;
+    const struct store_zone *zone; /* NULL: a name whose zone went */
+    struct store_zone after;
 };
 
 struct reconciler {
@@ -134,35 +135,46 @@ static void start_attempts(struct reconciler *reconciler) {
 
 /* --- zones --- */
 
+static void free_job(struct zone_job *job) {
+    TAILQ_REMOVE(&job->pass->jobs, job, entry);
+    arena_free(job->arena);
+}
+
 static void end_pass(struct zones_pass *pass) {
+    while (!TAILQ_EMPTY(&pass->jobs))
+        free_job(TAILQ_FIRST(&pass->jobs));
     TAILQ_REMOVE(&pass->reconciler->zone_passes, pass, entry);
     pass->reconciler->zone_pass_count--;
     arena_free(pass->arena);
 }
 
-static void end_zone(struct zones_pass *pass) {
-    if (--pass->pending == 0)
+static void end_pass_if_done(struct zones_pass *pass) {
+    if (!pass->is_starting && TAILQ_EMPTY(&pass->jobs))
         end_pass(pass);
+}
+
+static void end_job(struct zone_job *job) {
+    struct zones_pass *pass = job->pass;
+    free_job(job);
+    end_pass_if_done(pass);
 }
 
 static void note_zone_recorded(void *context, const struct error *error) {
     struct zone_job *job = context;
     if (error != NULL)
-        log_event(LOG_LEVEL_WARNING, "cannot record a zone check", "zone", job->zone->name, "reason",
+        log_event(LOG_LEVEL_WARNING, "cannot record a zone check", "zone", job->name, "reason",
                   error->message, NULL);
     else if (job->after.status != job->zone->status)
-        log_event(LOG_LEVEL_INFO, "zone status changed", "zone", job->zone->name, "customer",
-                  job->zone->customer, "from", store_zone_status_name(job->zone->status), "to",
+        log_event(LOG_LEVEL_INFO, "zone status changed", "zone", job->name, "customer", job->zone->customer,
+                  "from", store_zone_status_name(job->zone->status), "to",
                   store_zone_status_name(job->after.status), "reason", job->after.reason, NULL);
-    end_zone(job->pass);
+    end_job(job);
 }
 
-static void note_zone_checked(void *context, const struct dnscheck_result *result) {
-    struct zone_job *job = context;
-    struct reconciler *reconciler = job->pass->reconciler;
-    struct arena *arena = job->pass->arena;
+static void record_zone(struct zone_job *job, const struct dnscheck_result *result) {
+    const struct worker *worker = job->pass->reconciler->worker;
     const struct dnscheck_finding *finding = &result->zones[0];
-    char *evidence = json_to_text(arena, result->evidence);
+    const char *evidence = json_to_text(job->arena, result->evidence);
     const struct store_zone_check check = {
         .zone_id = job->zone->id,
         .is_ok = finding->verdict == DNSCHECK_OK,
@@ -170,74 +182,70 @@ static void note_zone_checked(void *context, const struct dnscheck_result *resul
         .reason = finding->text,
         .evidence = evidence == NULL ? "" : evidence,
         .checked_at = result->checked_at,
-        .moved_after = reconciler->worker->config->zone_moved_after,
+        .moved_after = worker->config->zone_moved_after,
         .delegation = zones_delegation(finding),
     };
-    metric_add(reconciler->zone_checks, 1);
-    store_record_zone_check(reconciler->worker->store, arena, &check, &job->after, note_zone_recorded, job);
+    store_record_zone_check(worker->store, job->arena, &check, &job->after, note_zone_recorded, job);
 }
-
-static bool start_zone(struct zones_pass *pass, const struct store_zone *zone) {
-    struct zone_job *job = arena_alloc(pass->arena, sizeof *job);
-    const struct dnscheck_zone asked = zones_asked(zone);
-    const struct dnscheck_request request = {.zones = &asked, .zone_count = 1};
-    if (job == NULL)
-        return false;
-    *job = (struct zone_job){.pass = pass, .zone = zone};
-    return dnscheck_start(pass->reconciler->worker->dnscheck, pass->arena, &request, note_zone_checked, job,
-                          NULL) != NULL;
-}
-
-/* --- names whose zones went --- */
 
 static void note_delegation_recorded(void *context, const struct error *error) {
-    struct name_job *job = context;
+    struct zone_job *job = context;
     if (error != NULL)
         log_event(LOG_LEVEL_WARNING, "cannot record what a name is delegated to", "name", job->name, "reason",
                   error->message, NULL);
-    end_zone(job->pass);
+    end_job(job);
 }
 
-static void note_name_looked_at(void *context, const struct dnscheck_result *result) {
-    struct name_job *job = context;
-    const struct store_delegation unknown = {.is_known = false};
-    const struct store_delegation delegation =
-        result->zone_count == 1 ? zones_delegation(&result->zones[0]) : unknown;
-    metric_add(job->pass->reconciler->zone_checks, 1);
-    store_record_delegation(job->pass->reconciler->worker->store, job->name, &delegation,
-                            note_delegation_recorded, job);
+static void note_checked(void *context, const struct dnscheck_result *result) {
+    struct zone_job *job = context;
+    struct reconciler *reconciler = job->pass->reconciler;
+    metric_add(reconciler->zone_checks, 1);
+    if (result->zone_count != 1) {
+        log_event(LOG_LEVEL_WARNING, "a zone check gave no result", "zone", job->name, "reason",
+                  "out of memory", NULL);
+        end_job(job); /* it is due again after its lease */
+    } else if (job->zone != NULL) {
+        record_zone(job, result);
+    } else {
+        const struct store_delegation delegation = zones_delegation(&result->zones[0]);
+        store_record_delegation(reconciler->worker->store, job->name, &delegation, note_delegation_recorded,
+                                job);
+    }
 }
 
-static bool start_name(struct zones_pass *pass, const char *name) {
-    struct name_job *job = arena_alloc(pass->arena, sizeof *job);
-    const struct dnscheck_zone asked = {.name = name};
+static void start_job(struct zones_pass *pass, const char *name, const struct store_zone *zone) {
+    struct arena *arena = arena_new(0);
+    struct zone_job *job = arena == NULL ? NULL : arena_alloc(arena, sizeof *job);
+    const struct dnscheck_zone asked =
+        zone != NULL ? zones_asked(zone) : (struct dnscheck_zone){.name = name};
     const struct dnscheck_request request = {.zones = &asked, .zone_count = 1};
-    if (job == NULL)
-        return false;
-    *job = (struct name_job){.pass = pass, .name = name};
-    return dnscheck_start(pass->reconciler->worker->dnscheck, pass->arena, &request, note_name_looked_at, job,
-                          NULL) != NULL;
+    if (job == NULL) {
+        arena_free(arena);
+        return;
+    }
+    *job = (struct zone_job){.pass = pass, .arena = arena, .name = name, .zone = zone};
+    TAILQ_INSERT_TAIL(&pass->jobs, job, entry);
+    if (dnscheck_start(pass->reconciler->worker->dnscheck, arena, &request, note_checked, job, NULL) == NULL)
+        free_job(job);
 }
 
 static void note_due_names(void *context, const struct error *error) {
     struct zones_pass *pass = context;
     for (size_t i = 0; error == NULL && i < pass->names.count; i++)
-        if (start_name(pass, pass->names.items[i]))
-            pass->pending++;
-    end_zone(pass);
+        start_job(pass, pass->names.items[i], NULL);
+    pass->is_starting = false;
+    end_pass_if_done(pass);
 }
 
 static uint32_t checks_per_pass(const struct reconciler *reconciler) {
     return PASS_SECONDS * reconciler->worker->config->zone_checks_per_second;
 }
 
-/* Zones first; the names have what they leave, and one in any case. */
+/* Zones first; the names whose zones went have what they leave, and one in any case. */
 static void note_due_zones(void *context, const struct error *error) {
     struct zones_pass *pass = context;
-    pass->pending = 1; /* ours, until all are started */
     for (size_t i = 0; error == NULL && i < pass->list.count; i++)
-        if (start_zone(pass, &pass->list.items[i]))
-            pass->pending++;
+        start_job(pass, pass->list.items[i].name, &pass->list.items[i]);
     uint32_t limit = checks_per_pass(pass->reconciler), zones = (uint32_t)pass->list.count;
     store_due_names(pass->reconciler->worker->store, pass->arena, zones < limit ? limit - zones : 1,
                     ZONE_LEASE_SECONDS, &pass->names, note_due_names, pass);
@@ -252,7 +260,8 @@ static void start_zones(struct reconciler *reconciler) {
         arena_free(arena);
         return;
     }
-    *pass = (struct zones_pass){.reconciler = reconciler, .arena = arena};
+    *pass = (struct zones_pass){.reconciler = reconciler, .arena = arena, .is_starting = true};
+    TAILQ_INIT(&pass->jobs);
     TAILQ_INSERT_TAIL(&reconciler->zone_passes, pass, entry);
     reconciler->zone_pass_count++;
     store_due_zones(reconciler->worker->store, arena, checks_per_pass(reconciler), ZONE_LEASE_SECONDS,

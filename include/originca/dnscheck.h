@@ -66,8 +66,9 @@ struct dnscheck_finding { /* about one zone or one name */
     size_t delegated_to_count;
 };
 
-struct dnscheck_result {                  /* in the arena given to dnscheck_start */
-    const struct dnscheck_finding *zones; /* as many and in the order of the request */
+struct dnscheck_result { /* in the arena given to dnscheck_start */
+    /* As many and in the order of the request; none, and FAILED, where memory ran out: look at the count. */
+    const struct dnscheck_finding *zones;
     size_t zone_count;
     const struct dnscheck_finding *names; /* likewise; a name of a failed zone carries the zone's finding */
     size_t name_count;

@@ -136,10 +136,10 @@ static enum step_result check_new(struct operation *operation) {
 
 static enum step_result record_check(struct operation *operation) {
     struct zone_state *state = operation->state;
-    const struct dnscheck_finding *finding = &state->result->zones[0];
-    const char *evidence = json_to_text(operation->arena, state->result->evidence);
     if (state->result->zone_count != 1)
         return admin_refuse(operation, ERROR_INTERNAL, "the check gave no result");
+    const struct dnscheck_finding *finding = &state->result->zones[0];
+    const char *evidence = json_to_text(operation->arena, state->result->evidence);
     const struct store_zone_check check = {
         .zone_id = state->zone.id,
         .is_ok = finding->verdict == DNSCHECK_OK,
