@@ -1,4 +1,6 @@
 /* Rate limits, shared by all workers and hosts. */
+#include <string.h>
+
 #include "call.h"
 
 static bool parse_outcome(struct store_call *call, struct redisReply *const *items, size_t count,
@@ -14,14 +16,15 @@ static bool parse_outcome(struct store_call *call, struct redisReply *const *ite
     return true;
 }
 
-static bool add_key(struct store_call *call, const struct store_limit *limit) {
-    const char *key = arena_printf(call->own, "%s:%s", limit->kind, limit->subject);
-    if (key == NULL) {
-        call_refuse(call, ERROR_INTERNAL, "out of memory");
-        return false;
-    }
-    call_add(call, key);
-    return true;
+/* How many from this one on differ in nothing but their subject: the names of an order are many. */
+static size_t count_alike(const struct store_limit *limits, size_t count) {
+    size_t alike = 1;
+    while (alike < count && strcmp(limits[alike].kind, limits->kind) == 0 &&
+           limits[alike].mode == limits->mode && limits[alike].cost == limits->cost &&
+           limits[alike].exempt_cost == limits->exempt_cost && limits[alike].allowed == limits->allowed &&
+           limits[alike].window_seconds == limits->window_seconds)
+        alike++;
+    return alike;
 }
 
 void store_take_limits(struct store *store, const struct store_limit *limits, size_t count,
@@ -34,14 +37,17 @@ void store_take_limits(struct store *store, const struct store_limit *limits, si
         return;
     call_add(call, due_serial);
     call_add_number(call, hold_ms);
-    for (size_t i = 0; i < count; i++) {
-        if (!add_key(call, &limits[i]))
-            return;
+    for (size_t i = 0, alike; i < count; i += alike) {
+        alike = count_alike(&limits[i], count - i);
+        call_add(call, limits[i].kind);
         call_add(call, modes[limits[i].mode]);
         call_add_number(call, limits[i].cost);
         call_add_number(call, limits[i].exempt_cost);
         call_add_number(call, limits[i].allowed);
         call_add_number(call, limits[i].window_seconds);
+        call_add_number(call, (long long)alike);
+        for (size_t k = i; k < i + alike; k++)
+            call_add(call, limits[k].subject);
     }
     call_send(call);
 }
@@ -49,8 +55,10 @@ void store_take_limits(struct store *store, const struct store_limit *limits, si
 void store_note_failures(struct store *store, const struct store_failures *failures, store_done *done,
                          void *context) {
     struct store_call *call = call_new(store, SCRIPT_NOTE_FAILURES, NULL, NULL, NULL, done, context);
-    if (call == NULL || !add_key(call, &failures->limit))
+    if (call == NULL)
         return;
+    call_add(call, failures->limit.kind);
+    call_add(call, failures->limit.subject);
     call_add_number(call, failures->limit.allowed);
     call_add_number(call, failures->limit.window_seconds);
     call_add(call, failures->exempt_serial);

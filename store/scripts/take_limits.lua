@@ -7,15 +7,18 @@
 -- older than the longest window, and not where its own holder revoked it: else renewals of renewals had no bound.
 -- keys: limit:<kind>:<subject>, limit:renewal:<serial>, certificate:<serial>, order:<id>
 -- arguments: serial of the certificate whose renewal is due or '', milliseconds that it is held,
---   {key, mode, cost, cost where exempt, allowed or longest pause, window in seconds} ...
+--   {kind, mode, cost, cost where exempt, allowed or longest pause, window in seconds, number of subjects, subject ...} ...
 -- result: ok, number of the limit that is exceeded (0: none), milliseconds until it has room, 1 where the order is exempt
 -- uses: common, limit
 local _, micros = now_parts()
 local now = math.floor(micros / 1000)
 local serial = ARGV[1]
-local longest = 0
-for i = 3, #ARGV, 6 do
-  if ARGV[i + 1] == 'take' then longest = math.max(longest, tonumber(ARGV[i + 5])) end
+local keys, longest, at = {}, 0, 3
+while at <= #ARGV do
+  local kind, count = 'limit:' .. ARGV[at] .. ':', ARGV[at + 6]
+  if ARGV[at + 1] == 'take' then longest = math.max(longest, tonumber(ARGV[at + 5])) end
+  for i = at + 7, at + 6 + count do keys[#keys + 1] = kind .. ARGV[i] end
+  at = at + 7 + count
 end
 
 local function exempts()
@@ -30,20 +33,24 @@ local function exempts()
   return not (replaces and is_self_revoked) and tonumber(issued or '0') <= now / 1000 - longest
 end
 
-local is_exempt, taken = exempts(), {}
-for i = 3, #ARGV, 6 do
-  local key, mode, cost, exempt_cost, allowed, window = 'limit:' .. ARGV[i], unpack(ARGV, i + 1, i + 5)
-  local number = (i + 3) / 6
+local is_exempt, taken, held, number = exempts(), {}, redis.call('MGET', unpack(keys)), 0
+at = 3
+while at <= #ARGV do
+  local mode, cost, exempt_cost, allowed, window, count = unpack(ARGV, at + 1, at + 6)
   cost, allowed, window = tonumber(is_exempt and exempt_cost or cost), tonumber(allowed), tonumber(window)
-  if mode == 'pause' then
-    local ends = math.min(tonumber(redis.call('HGET', key, 'until') or '0'), now + allowed * 1000)
-    if ends > now then return {'ok', number, ends - now, 0} end
-  elseif cost > 0 then
-    local ends = filled_until(key, cost, allowed, window, now)
-    local over = ends - now - window * 1000
-    if over > 0 then return {'ok', number, math.ceil(over), 0} end
-    if mode == 'take' then taken[#taken + 1] = {key, ends} end
+  for _ = 1, count do
+    number = number + 1
+    if mode == 'pause' then
+      local ends = math.min(paused_until(held[number]), now + allowed * 1000)
+      if ends > now then return {'ok', number, ends - now, 0} end
+    elseif cost > 0 then
+      local ends = filled_until(held[number], cost, allowed, window, now)
+      local over = ends - now - window * 1000
+      if over > 0 then return {'ok', number, math.ceil(over), 0} end
+      if mode == 'take' then taken[#taken + 1] = {keys[number], ends} end
+    end
   end
+  at = at + 7 + count
 end
 for _, each in ipairs(taken) do fill(each[1], each[2], now) end
 if is_exempt then redis.call('SET', 'limit:renewal:' .. serial, '1', 'PX', ARGV[2]) end

@@ -65,6 +65,29 @@ static void nothing_is_taken_where_one_limit_is_exceeded(void **state) {
     assert_int_equal(ask_number(f, "EXISTS limit:names:z"), 0);
 }
 
+static struct store_limit one_check_of(const char *subject) {
+    return (struct store_limit){.kind = "name-checks",
+                                .subject = subject,
+                                .cost = 1,
+                                .exempt_cost = 1,
+                                .allowed = 1,
+                                .window_seconds = WINDOW};
+}
+
+/* Limits that differ only in their subject go to the script as one group. */
+static void exceeded_limit_is_told_by_its_number_among_its_likes(void **state) {
+    struct fixture *f = *state;
+    const struct store_limit many[] = {orders(1, 1), one_check_of("c:a.test"), one_check_of("c:b.test"),
+                                       one_check_of("c:c.test"), pause_of_a};
+    assert_int_equal(take(f, &many[3], 1, NULL).exceeded, 0);
+    assert_int_equal(take(f, many, 5, NULL).exceeded, 4);
+    assert_int_equal(ask_number(f, "EXISTS limit:name-checks:c:a.test limit:orders:c"), 0);
+    assert_int_equal(take(f, many, 3, NULL).exceeded, 0);
+    assert_int_equal(take(f, many, 5, NULL).exceeded, 2);
+    note(f, "c:a.test", 0, NULL);
+    assert_int_equal(take(f, &many[4], 1, NULL).exceeded, 1);
+}
+
 static void exemption_is_held_by_one_request_given_back_or_ended_by_time(void **state) {
     struct fixture *f = *state;
     struct sample s;
@@ -133,12 +156,12 @@ static void failed_name_pauses_ever_longer_and_failures_at_one_time_are_one(void
         note(f, "c:a.test", 0, NULL);
     assert_in_range(take(f, &pause_of_a, 1, NULL).retry_after_seconds, 1, 2);
     for (int i = 0; i < 3; i++) {
-        ask_number(f, "HSET limit:failed-checks:c:a.test until 1");
+        ask_text(f, "SET limit:failed-checks:c:a.test 1:%d", i + 1);
         note(f, "c:a.test", 0, NULL);
     }
     assert_in_range(take(f, &pause_of_a, 1, NULL).retry_after_seconds, 15, 16);
     /* A clock that was set back by a day. */
-    ask_number(f, "HSET limit:failed-checks:c:a.test until %lld", (now_seconds() + 86400LL) * 1000);
+    ask_text(f, "SET limit:failed-checks:c:a.test %lld:4", (now_seconds() + 86400LL) * 1000);
     assert_in_range(take(f, &pause_of_a, 1, NULL).retry_after_seconds, 299, 300);
 }
 
@@ -165,6 +188,7 @@ static void failures_count_and_need_room_beforehand(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_case(nothing_is_taken_where_one_limit_is_exceeded),
+        test_case(exceeded_limit_is_told_by_its_number_among_its_likes),
         test_case(exemption_is_held_by_one_request_given_back_or_ended_by_time),
         test_case(exemption_is_not_for_what_goes_beyond_the_certificate),
         test_case(exemption_is_used_up_by_the_order_that_is_made),
