@@ -108,7 +108,8 @@ const struct setting config_settings[] = {
     NUMBER("limits", orders_per_customer, "1000", 0, 100000000,
            "orders of a customer (without external accounts: of an account) in the window"),
     NUMBER("limits", orders_window_seconds, "3600", 1, 2592000, "its window"),
-    NUMBER("limits", names_per_zone, "5000", 0, 100000000, "names ordered below one zone in the window"),
+    NUMBER("limits", names_per_zone, "5000", 0, 100000000,
+           "names ordered below one zone, by its customer or a client address, in the window"),
     NUMBER("limits", names_window_seconds, "86400", 1, 2592000, "its window"),
     NUMBER("limits", requests_per_key, "1200", 0, 100000000, "REST requests of one API key in the window"),
     NUMBER("limits", requests_window_seconds, "300", 1, 2592000, "its window"),
@@ -119,8 +120,9 @@ const struct setting config_settings[] = {
     NUMBER("limits", checks_per_customer, "5000", 0, 100000000,
            "names whose DNS is checked for a customer (without external accounts: a client address) in the "
            "window"),
-    NUMBER("limits", checks_per_zone, "2000", 0, 100000000,
-           "names below one zone whose DNS is checked in the same window"),
+    NUMBER(
+        "limits", checks_per_zone, "2000", 0, 100000000,
+        "names below one zone whose DNS is checked in the same window, for its customer or a client address"),
     NUMBER("limits", checks_window_seconds, "300", 1, 2592000, "window of both"),
     NUMBER(
         "limits", failed_checks_per_customer, "5000", 0, 100000000,

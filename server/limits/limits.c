@@ -88,9 +88,18 @@ static bool is_in(const char *name, const struct store_certificate *certificate)
 
 /* How many of the names lie in each zone, and how many of these are not in the certificate that is due. */
 struct zone_names {
-    const char *zone;
+    const char *zone, *subject;
     uint32_t names, new_names;
 };
+
+/* Below a zone its customer has the zone's limits. Where anybody may order, without having proven anything,
+ * strangers have theirs by the address that asks: else they would use up the customer's. */
+static const char *zone_subject(struct arena *arena, const struct limits_order *order,
+                                const struct store_zone *zone) {
+    if (strcmp(zone->customer, order->orderer) == 0)
+        return zone->id;
+    return arena_printf(arena, "%s:%s", zone->id, order->checker);
+}
 
 static struct zone_names *count_by_zone(struct arena *arena, const struct limits_order *order,
                                         size_t *count) {
@@ -103,7 +112,8 @@ static struct zone_names *count_by_zone(struct arena *arena, const struct limits
         while (at < *count && strcmp(found[at].zone, order->zones[i].id) != 0)
             at++;
         if (at == *count)
-            found[(*count)++] = (struct zone_names){.zone = order->zones[i].id};
+            found[(*count)++] = (struct zone_names){.zone = order->zones[i].id,
+                                                    .subject = zone_subject(arena, order, &order->zones[i])};
         found[at].names++;
         found[at].new_names += is_in(order->names[i], order->due) ? 0 : 1;
     }
@@ -150,7 +160,7 @@ static bool add_checks(struct arena *arena, const struct config *config, const s
         return false;
     for (size_t i = 0; i < zone_count; i++) {
         cost = at_most(zones[i].names, config->checks_per_zone);
-        if (!add_rate(out, ZONE_CHECKS, zones[i].zone, cost, cost, config->checks_per_zone,
+        if (!add_rate(out, ZONE_CHECKS, zones[i].subject, cost, cost, config->checks_per_zone,
                       config->checks_window_seconds))
             return false;
     }
@@ -170,8 +180,8 @@ bool limits_for_order(struct arena *arena, const struct config *config, const st
                   config->orders_window_seconds))
         return false;
     for (size_t i = 0; i < zone_count; i++)
-        if (!add_rate(out, NAMES, zones[i].zone, zones[i].names, zones[i].new_names, config->names_per_zone,
-                      config->names_window_seconds))
+        if (!add_rate(out, NAMES, zones[i].subject, zones[i].names, zones[i].new_names,
+                      config->names_per_zone, config->names_window_seconds))
             return false;
     if (order->due != NULL)
         out->due_serial = order->due->serial;

@@ -217,24 +217,49 @@ def test_a_chain_of_revoked_renewals_ends(own_sandbox, customer):
     limited(client.new_order([name], replaces=certificate_id(leaf)), "orders of one customer")
 
 
-def test_challenges_are_paced_by_the_address_that_sends_them(tmp_path_factory):
-    sandbox = _started(tmp_path_factory, "open", "--no-eab", *PRODUCTION, "--set", "dns.dns_share_ms=0")
-    try:
-        clients = [AcmeClient(sandbox["DIRECTORY_URL"], sandbox["CA_BUNDLE"]) for _ in range(3)]
-        for client in clients:
-            client.register().expect(201)
-        name = f"www.{sandbox.new_zone()}"
-        sandbox.dns("proxy", name)
-        orders = [client.new_order([name]).expect(201).json for client in clients]
-        challenges = [challenge_of(client, order)[1] for client, order in zip(clients, orders)]
-        clients[0].post(challenges[0]["url"], {}).expect(200)
-        assert clients[0].post(orders[0]["authorizations"][0]).json["status"] == "invalid"
-        for client, challenge in list(zip(clients, challenges))[1:]:
-            limited(client.post(challenge["url"], {}), name)
-        limited(clients[0].new_order([name]), name)
-        sandbox.dns("add-txt", f"_acme-challenge.{name}", text_for(clients[1], challenges[1]))
-        assert clients[1].post(orders[1]["authorizations"][0]).json["status"] == "pending"
-        assert wait_until(lambda: clients[1].post(challenges[1]["url"], {}).status == 200, 40, pause=0.5)
-        assert clients[1].post(orders[1]["authorizations"][0]).json["status"] == "valid"
-    finally:
-        sandbox.down()
+PER_ZONE_OPEN = 8
+
+
+@pytest.fixture(scope="module")
+def open_sandbox(tmp_path_factory):
+    """Anybody may have an account."""
+    sandbox = _started(tmp_path_factory, "open", "--no-eab", *PRODUCTION, "--set", "dns.dns_share_ms=0",
+                       "--set", f"limits.names_per_zone={PER_ZONE_OPEN}", "--set", f"limits.checks_per_zone={PER_ZONE_OPEN}",
+                       "--set", "limits.checks_window_seconds=3600")
+    yield sandbox
+    sandbox.down()
+
+
+def strangers(sandbox, count):
+    clients = [AcmeClient(sandbox["DIRECTORY_URL"], sandbox["CA_BUNDLE"]) for _ in range(count)]
+    for client in clients:
+        client.register().expect(201)
+    return clients
+
+
+def test_challenges_are_paced_by_the_address_that_sends_them(open_sandbox):
+    clients, name = strangers(open_sandbox, 3), f"www.{open_sandbox.new_zone()}"
+    open_sandbox.dns("proxy", name)
+    orders = [client.new_order([name]).expect(201).json for client in clients]
+    challenges = [challenge_of(client, order)[1] for client, order in zip(clients, orders)]
+    clients[0].post(challenges[0]["url"], {}).expect(200)
+    assert clients[0].post(orders[0]["authorizations"][0]).json["status"] == "invalid"
+    for client, challenge in list(zip(clients, challenges))[1:]:
+        limited(client.post(challenge["url"], {}), name)
+    limited(clients[0].new_order([name]), name)
+    open_sandbox.dns("add-txt", f"_acme-challenge.{name}", text_for(clients[1], challenges[1]))
+    assert clients[1].post(orders[1]["authorizations"][0]).json["status"] == "pending"
+    assert wait_until(lambda: clients[1].post(challenges[1]["url"], {}).status == 200, 40, pause=0.5)
+    assert clients[1].post(orders[1]["authorizations"][0]).json["status"] == "valid"
+
+
+def test_strangers_do_not_use_up_the_limits_of_a_zones_customer(open_sandbox):
+    owner = open_sandbox.new_customer()
+    zone = owner.zone
+    first, second = strangers(open_sandbox, 2)
+    order = first.new_order([f"s{at}.{zone}" for at in range(PER_ZONE_OPEN)]).expect(201).json
+    limited(second.new_order([f"more.{zone}"]), "names ordered below one zone")
+    for authorization in order["authorizations"]:
+        first.post(first.post(authorization).json["challenges"][0]["url"], {}).expect(200)
+    owner.client.new_order([f"own{at}.{zone}" for at in range(PER_ZONE_OPEN)]).expect(201)
+    limited(owner.client.new_order([f"more.{zone}"]), "names ordered below one zone")
