@@ -7,6 +7,7 @@ enum step_result acme_judge_limits(struct operation *operation, const struct lim
     if (limits->outcome.exceeded == 0)
         return STEP_DONE;
     acme_post_of(operation)->retry_after = limits->outcome.retry_after_seconds;
+    acme_post_of(operation)->subproblems = NULL; /* of an order that is refused for another reason as well */
     return acme_refuse(operation, 429, "rateLimited", "%s", limits_text(operation->arena, limits));
 }
 

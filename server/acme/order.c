@@ -349,15 +349,15 @@ static bool is_due_renewal(const struct order_state *state) {
     return state->replaced.status == CERTIFICATE_REVOKED || time(NULL) >= start;
 }
 
+/* What is refused already is an order all the same, as it is kept; nothing of its names is asked. */
 static enum step_result take_limits(struct operation *operation) {
     struct order_state *state = operation->state;
-    if (state->was_refused)
-        return STEP_DONE;
-    state->asked = (struct limits_order){.names = state->names,
-                                         .zones = state->zones,
-                                         .count = state->order.authorization_count,
-                                         .is_checked = *state->order.customer != '\0',
-                                         .due = is_due_renewal(state) ? &state->replaced : NULL};
+    state->asked =
+        (struct limits_order){.names = state->names,
+                              .zones = state->zones,
+                              .count = state->was_refused ? 0 : state->order.authorization_count,
+                              .is_checked = !state->was_refused && *state->order.customer != '\0',
+                              .due = !state->was_refused && is_due_renewal(state) ? &state->replaced : NULL};
     bool is_built =
         acme_set_asker(operation, &state->asked, state->order.customer) &&
         limits_for_order(operation->arena, operation->worker->config, &state->asked, &state->limits);

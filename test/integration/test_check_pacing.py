@@ -217,6 +217,13 @@ def test_a_chain_of_revoked_renewals_ends(own_sandbox, customer):
     limited(client.new_order([name], replaces=certificate_id(leaf)), "orders of one customer")
 
 
+def test_orders_for_names_of_no_zone_count_as_any_other(customer):
+    replies = [customer.client.new_order([f"n{at}.nobodys.test", f"o{at}.nobodys.test"]) for at in range(ORDERS + 1)]
+    assert {reply.status for reply in replies[:-1]} == {403}
+    assert "subproblems" not in limited(replies[-1], "orders of one customer").json
+    limited(customer.client.new_order([f"www.{customer.zone}"]), "orders of one customer")
+
+
 PER_ZONE_OPEN = 8
 
 
