@@ -144,8 +144,8 @@ static bool run_check(struct check *check) {
     const struct dnscheck_zone zone = {.name = zone_name,
                                        .name_servers = check->servers,
                                        .name_server_count = check->server_count,
-                                       .own_above = check->own_zones,
-                                       .own_above_count = check->own_zone_count};
+                                       .zones_above = check->own_zones,
+                                       .zones_above_count = check->own_zone_count};
     const struct dnscheck_request request = {.zones = &zone,
                                              .zone_count = 1,
                                              .names = names,

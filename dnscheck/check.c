@@ -227,10 +227,10 @@ static bool copy_request(struct dnscheck_job *job, const struct dnscheck_request
         job->zones[i].zone.name_server_count = zone->name_server_count;
         job->zones[i].zone.rivals = copy_names(job->scratch, zone->rivals, zone->rival_count);
         job->zones[i].zone.rival_count = zone->rival_count;
-        job->zones[i].zone.own_above = copy_names(job->scratch, zone->own_above, zone->own_above_count);
-        job->zones[i].zone.own_above_count = zone->own_above_count;
+        job->zones[i].zone.zones_above = copy_names(job->scratch, zone->zones_above, zone->zones_above_count);
+        job->zones[i].zone.zones_above_count = zone->zones_above_count;
         if (job->zones[i].zone.name == NULL || job->zones[i].zone.name_servers == NULL ||
-            job->zones[i].zone.rivals == NULL || job->zones[i].zone.own_above == NULL)
+            job->zones[i].zone.rivals == NULL || job->zones[i].zone.zones_above == NULL)
             return false;
     }
     for (size_t i = 0; i < request->name_count; i++) {

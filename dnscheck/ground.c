@@ -24,11 +24,27 @@ static bool lists(const char *servers, const char *server) {
     return false;
 }
 
-static const char *find_own(const struct dnscheck_zone *zone, const char *name) {
+static const char *find_above(const struct dnscheck_zone *zone, const char *name) {
     const char *servers = NULL;
-    for (size_t i = 0; servers == NULL && i < zone->own_above_count; i++)
-        servers = servers_of(zone->own_above[i], name);
+    for (size_t i = 0; servers == NULL && i < zone->zones_above_count; i++)
+        servers = servers_of(zone->zones_above[i], name);
     return servers;
+}
+
+/* The servers assigned to the customer for his zone of that name; NULL: he has none that counts. */
+static const char *find_own(const struct dnscheck_zone *zone, const char *name) {
+    const char *servers = find_above(zone, name);
+    return servers == NULL || *servers == '\0' || *servers == '!' ? NULL : servers;
+}
+
+bool ground_is_contested(const struct walk *walk) {
+    const struct zone_check *zone = walk->options.zone;
+    const char *servers = zone == NULL ? NULL : find_above(&zone->zone, walk->cut->name);
+    bool is_contested = false;
+    for (size_t i = 0; servers != NULL && *servers == '!' && i < walk->cut->server_count; i++)
+        is_contested = is_contested || lists(servers + 1, walk->cut->servers[i]) ||
+                       !pool_has_name(walk->job->dnscheck, walk->cut->servers[i]);
+    return is_contested;
 }
 
 /* The cut is a zone of this customer, and every server that it was found to have is assigned to him there. */
@@ -186,6 +202,15 @@ static void note_pool(struct walk *walk) {
         walk->ground = answer == POOL_YES ? GROUND_SHARED : GROUND_FOREIGN;
 }
 
+static void fail_without_pool(struct walk *walk, const char *failure) {
+    const char *text =
+        arena_printf(walk->job->scratch,
+                     "the addresses of the provider's name servers cannot be found, so nobody can say whose "
+                     "the servers of %s are: %s",
+                     walk->cut->name, failure == NULL ? "their records are not kept" : failure);
+    walk_end(walk, false, text == NULL ? "out of memory" : text);
+}
+
 static void on_pool(void *context, const char *failure) {
     struct walk *walk = context;
     note_pool(walk);
@@ -193,12 +218,7 @@ static void on_pool(void *context, const char *failure) {
         go_on_by_ground(walk);
         return;
     }
-    const char *text =
-        arena_printf(walk->job->scratch,
-                     "the addresses of the provider's name servers cannot be found, so nobody can say whose "
-                     "the servers of %s are: %s",
-                     walk->cut->name, failure == NULL ? "their records are not kept" : failure);
-    walk_end(walk, false, text == NULL ? "out of memory" : text);
+    fail_without_pool(walk, failure);
 }
 
 /* Who is asked for the addresses of the pool cannot wait for them. */
@@ -280,6 +300,38 @@ void ground_take_own_answer(struct walk *walk, const struct dns_message *message
         judge_by_ground(walk);
 }
 
+/* --- a denial from a zone below --- */
+
+struct denial {
+    struct walk *walk;
+    const struct dns_message *message;
+    bool is_nxdomain;
+};
+
+static void on_pool_for_denial(void *context, const char *failure) {
+    struct denial *denial = context;
+    note_pool(denial->walk);
+    if (denial->walk->ground == GROUND_UNKNOWN)
+        fail_without_pool(denial->walk, failure);
+    else
+        walk_take_denial(denial->walk, denial->message, denial->is_nxdomain);
+}
+
+bool ground_take_denial(struct walk *walk, const struct dns_message *message, bool is_nxdomain,
+                        const char *zone) {
+    if (knows_ground(walk)) {
+        if (walk->ground == GROUND_SHARED)
+            ground_take_own_answer(walk, NULL, zone);
+        return walk->ground == GROUND_SHARED;
+    }
+    struct denial *denial = arena_alloc(walk->job->scratch, sizeof *denial);
+    if (denial != NULL)
+        *denial = (struct denial){walk, message, is_nxdomain};
+    if (denial == NULL || !pool_learn(walk->job, on_pool_for_denial, denial))
+        walk_end(walk, false, "out of memory");
+    return true;
+}
+
 /* --- a referral that leaps --- */
 
 struct leap {
@@ -292,11 +344,14 @@ static void judge_leap(struct leap *leap, const char *failure) {
     struct walk *walk = leap->walk;
     static const char is_unclear[] =
         "a name server of a zone on the way shows a delegation, but answers no question about names above it";
+    static const char is_anybodys[] =
+        "several customers' zones of one name share name servers, so nobody can say whose delegation they "
+        "show; ask the provider to give them servers of their own";
     if (walk->ground == GROUND_FOREIGN) {
         walk_take_cut(walk, leap->message, DNS_AUTHORITY, leap->owner, false);
         return;
     }
-    walk->failure = failure != NULL ? failure : is_unclear;
+    walk->failure = failure != NULL ? failure : ground_is_contested(walk) ? is_anybodys : is_unclear;
     if (walk_strike(walk))
         walk_restart(walk);
     else if (walk->own_zone != NULL)

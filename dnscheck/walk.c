@@ -260,7 +260,7 @@ static void take_failure(struct walk *walk, const char *failure) {
 /* By the SOA record of a denial it comes from a zone below the cut. */
 static const char *find_own_zone(const struct walk *walk, const struct dns_message *message) {
     const char *child = walk_child(walk), *cut = walk->cut->name;
-    for (size_t i = 0; ground_is_pool(walk) && i < message->count; i++) {
+    for (size_t i = 0; i < message->count; i++) {
         const struct dns_record *record = &message->records[i];
         if (record->section == DNS_AUTHORITY && record->type == DNS_SOA && strcmp(record->owner, cut) != 0 &&
             dns_is_below(record->owner, cut) && dns_is_below(child, record->owner))
@@ -269,12 +269,10 @@ static const char *find_own_zone(const struct walk *walk, const struct dns_messa
     return NULL;
 }
 
-static void take_denial(struct walk *walk, const struct dns_message *message, bool is_nxdomain) {
+void walk_take_denial(struct walk *walk, const struct dns_message *message, bool is_nxdomain) {
     const char *own_zone = find_own_zone(walk, message);
-    if (own_zone != NULL) {
-        ground_take_own_answer(walk, NULL, own_zone);
+    if (own_zone != NULL && ground_take_denial(walk, message, is_nxdomain, own_zone))
         return;
-    }
     own_zone = walk_is_in_zone(walk) ? detour_find_zone(walk, message) : NULL;
     if (own_zone != NULL) { /* where a label was passed over */
         detour_end_at(walk, own_zone);
@@ -294,7 +292,7 @@ static void take_denial(struct walk *walk, const struct dns_message *message, bo
 }
 
 void walk_take_referral(struct walk *walk, const struct dns_message *message, const char *owner) {
-    if (labels_below(owner, walk->cut->name) > walk->clear + 1)
+    if (labels_below(owner, walk->cut->name) > walk->clear + 1 || ground_is_contested(walk))
         ground_take_leap(walk, message, owner);
     else
         walk_take_cut(walk, message, DNS_AUTHORITY, owner, false);
@@ -321,7 +319,7 @@ static void on_answer(void *context, const struct dns_message *message, const st
     else if (is_alias) /* no cut here, and nothing below */
         walk_end(walk, false, walk_check_alias(walk, message));
     else
-        take_denial(walk, message, is_nxdomain);
+        walk_take_denial(walk, message, is_nxdomain);
 }
 
 static void on_addresses(void *context, struct cut *cut, const char *failure) {
@@ -424,10 +422,27 @@ static bool start(struct dnscheck_job *job, struct cut *cut, const struct dns_se
     return true;
 }
 
+/* The topmost zone above that anybody has. What is cached of it may be older than whose it is: who sold it
+ * must not delegate below it any more. */
+static const char *find_top(const struct zone_check *zone, char out[DNS_NAME_MAX]) {
+    size_t shortest = 0;
+    for (size_t i = 0; zone != NULL && i < zone->zone.zones_above_count; i++) {
+        size_t length = strcspn(zone->zone.zones_above[i], "=");
+        if (length >= DNS_NAME_MAX || (shortest != 0 && length >= shortest))
+            continue;
+        shortest = length;
+        memcpy(out, zone->zone.zones_above[i], length);
+        out[length] = '\0';
+    }
+    return shortest == 0 ? NULL : out;
+}
+
 bool walk_find_cut(struct dnscheck_job *job, const char *name, const struct walk_options *options,
                    walk_done *done, void *context) {
     bool asks_parent = options->kind == WALK_DELEGATION;
-    struct cut *cut = copy_to_scratch(job, find_start(job, name, asks_parent, NULL));
+    char top[DNS_NAME_MAX];
+    const char *past = asks_parent ? find_top(options->zone, top) : NULL;
+    struct cut *cut = copy_to_scratch(job, find_start(job, name, asks_parent, past));
     return start(job, cut, NULL, name, options, done, context);
 }
 

@@ -48,6 +48,7 @@ extern const char walk_hidden[];
 void walk_end(struct walk *walk, bool is_nxdomain, const char *failure);
 void walk_take_cut(struct walk *walk, const struct dns_message *message, enum dns_section section,
                    const char *owner, bool is_private);
+void walk_take_denial(struct walk *walk, const struct dns_message *message, bool is_nxdomain);
 /* One that leaps over names which the server was not asked about is judged first (ground.c). */
 void walk_take_referral(struct walk *walk, const struct dns_message *message, const char *owner);
 /* Asks all servers of the cut again, but for those that were struck off. */
@@ -80,6 +81,12 @@ void detour_end_at(struct walk *walk, const char *zone);
 /* --- ground.c --- */
 /* The server answers from a zone of its own: `message` is NULL where that names no servers. */
 void ground_take_own_answer(struct walk *walk, const struct dns_message *message, const char *zone);
+/* The server denies something below the cut by the SOA record of a zone below. True: the walk goes on, or
+ * ends, by that; false: the server is nobody's of the pool, and this a denial as any. */
+bool ground_take_denial(struct walk *walk, const struct dns_message *message, bool is_nxdomain,
+                        const char *zone);
+/* Do several customers' zones of the cut's name share its servers? Then no referral of theirs counts. */
+bool ground_is_contested(const struct walk *walk);
 /* A referral past names that the server was not asked about, among which it may have a zone. */
 void ground_take_leap(struct walk *walk, const struct dns_message *message, const char *owner);
 /* None of the servers that were not asked yet answers. */

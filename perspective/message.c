@@ -50,11 +50,11 @@ uint8_t *message_write_request(const struct message_request *request, size_t *le
     json_t *zones = json_array(), *names = json_array();
     for (size_t i = 0; i < check->zone_count; i++) {
         const struct dnscheck_zone *zone = &check->zones[i];
-        json_t *own_above =
-            zone->own_above_count == 0 ? NULL : list_strings(zone->own_above, zone->own_above_count);
+        json_t *zones_above =
+            zone->zones_above_count == 0 ? NULL : list_strings(zone->zones_above, zone->zones_above_count);
         json_array_append_new(zones, json_pack("{s:s, s:o, s:o*}", "name", zone->name, "name_servers",
                                                list_strings(zone->name_servers, zone->name_server_count),
-                                               "own_above", own_above));
+                                               "zones_above", zones_above));
     }
     for (size_t i = 0; i < check->name_count; i++)
         json_array_append_new(names,

@@ -62,34 +62,43 @@ static bool take_text(struct arena *arena, const json_t *object, const char *key
            error_set(error, ERROR_INTERNAL, "out of memory");
 }
 
-/* "NAME=SERVER,SERVER", of names in canonical form. */
-static const char *take_own_zone(struct arena *arena, const char *text, struct error *error) {
-    char *copy = text == NULL ? NULL : arena_strdup(arena, text), *rest = copy, canonical[NAME_MAX_BYTES + 1];
-    size_t count = 0;
-    for (char *word; (word = strsep(&rest, count == 0 ? "=" : ",")) != NULL; count++)
-        if (!name_check_host(word, canonical, error) || strcmp(word, canonical) != 0) {
-            count = 0;
-            break;
-        }
-    if (count >= 2)
+static bool is_canonical(const char *name) {
+    char canonical[NAME_MAX_BYTES + 1];
+    struct error ignored;
+    return name_check_host(name, canonical, &ignored) && strcmp(name, canonical) == 0;
+}
+
+/* "NAME=", "NAME=SERVER,SERVER" or "NAME=!SERVER,SERVER", of names in canonical form. */
+static const char *take_zone_above(struct arena *arena, const char *text, struct error *error) {
+    char *rest = text == NULL ? NULL : arena_strdup(arena, text);
+    const char *name = strsep(&rest, "=");
+    bool is_good = name != NULL && rest != NULL && is_canonical(name);
+    if (is_good && *rest == '!')
+        rest++;
+    else if (is_good && *rest == '\0')
+        rest = NULL;
+    for (char *word; is_good && (word = strsep(&rest, ",")) != NULL;)
+        is_good = is_canonical(word);
+    if (is_good)
         return arena_strdup(arena, text);
-    error_set(error, ERROR_INVALID, "a zone above is not \"NAME=SERVER,SERVER\"");
+    error_set(error, ERROR_INVALID,
+              "a zone above is not \"NAME=\", \"NAME=SERVER,SERVER\" or \"NAME=!SERVER,SERVER\"");
     return NULL;
 }
 
-static bool take_own_above(struct arena *arena, const json_t *item, struct dnscheck_zone *zone,
-                           struct error *error) {
+static bool take_zones_above(struct arena *arena, const json_t *item, struct dnscheck_zone *zone,
+                             struct error *error) {
     const json_t *list;
-    if (!message_take_list(item, "own_above", NAME_MAX_LABELS, &list, error))
+    if (!message_take_list(item, "zones_above", NAME_MAX_LABELS, &list, error))
         return false;
     const char **own = arena_alloc(arena, (json_array_size(list) + 1) * sizeof *own);
     if (own == NULL)
         return error_set(error, ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; i < json_array_size(list); i++)
-        if ((own[i] = take_own_zone(arena, json_string_value(json_array_get(list, i)), error)) == NULL)
+        if ((own[i] = take_zone_above(arena, json_string_value(json_array_get(list, i)), error)) == NULL)
             return false;
-    zone->own_above = own;
-    zone->own_above_count = json_array_size(list);
+    zone->zones_above = own;
+    zone->zones_above_count = json_array_size(list);
     return true;
 }
 
@@ -110,7 +119,7 @@ static bool take_zones(struct arena *arena, const json_t *root, struct dnscheck_
             return false;
         if (zones[i].name_server_count == 0)
             return error_set(error, ERROR_INVALID, "a zone needs its name servers");
-        if (json_object_get(item, "own_above") != NULL && !take_own_above(arena, item, &zones[i], error))
+        if (json_object_get(item, "zones_above") != NULL && !take_zones_above(arena, item, &zones[i], error))
             return false;
     }
     check->zones = zones;

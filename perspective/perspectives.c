@@ -193,9 +193,9 @@ static bool copy_request(struct perspective_job *job, const struct dnscheck_requ
             .name = arena_strdup(arena, zone->name),
             .name_servers = copy_strings(arena, zone->name_servers, zone->name_server_count),
             .name_server_count = zone->name_server_count,
-            .own_above = copy_strings(arena, zone->own_above, zone->own_above_count),
-            .own_above_count = zone->own_above_count};
-        is_good = zones[i].name != NULL && zones[i].name_servers != NULL && zones[i].own_above != NULL;
+            .zones_above = copy_strings(arena, zone->zones_above, zone->zones_above_count),
+            .zones_above_count = zone->zones_above_count};
+        is_good = zones[i].name != NULL && zones[i].name_servers != NULL && zones[i].zones_above != NULL;
     }
     for (size_t i = 0; is_good && i < request->name_count; i++) {
         const char *txt = request->names[i].txt_value;

@@ -97,8 +97,8 @@ struct dnscheck_zone zones_asked(const struct store_zone *zone) {
     return (struct dnscheck_zone){.name = zone->name,
                                   .name_servers = zone->name_servers,
                                   .name_server_count = zone->name_server_count,
-                                  .own_above = zone->own_above,
-                                  .own_above_count = zone->own_above_count,
+                                  .zones_above = zone->zones_above,
+                                  .zones_above_count = zone->zones_above_count,
                                   .rivals = zone->rivals,
                                   .rival_count = zone->rival_count};
 }
@@ -110,17 +110,17 @@ bool zones_asked_of_new(struct arena *arena, const char *name, const struct stor
     *out = (struct dnscheck_zone){.name = name};
     if (above->id == NULL)
         return true;
-    const char **own = arena_alloc(arena, (above->own_above_count + 1) * sizeof *own);
+    const char **own = arena_alloc(arena, (above->zones_above_count + 1) * sizeof *own);
     text_printf(&servers, "%s=", above->name);
     for (size_t i = 0; i < above->name_server_count; i++)
         text_printf(&servers, "%s%s", i == 0 ? "" : ",", above->name_servers[i]);
     if (own == NULL || servers.failed)
         return error_set(error, ERROR_INTERNAL, "out of memory");
     own[0] = servers.data;
-    for (size_t i = 0; i < above->own_above_count; i++)
-        own[i + 1] = above->own_above[i];
-    out->own_above = own;
-    out->own_above_count = above->own_above_count + 1;
+    for (size_t i = 0; i < above->zones_above_count; i++)
+        own[i + 1] = above->zones_above[i];
+    out->zones_above = own;
+    out->zones_above_count = above->zones_above_count + 1;
     return true;
 }
 

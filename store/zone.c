@@ -19,15 +19,15 @@ bool zone_read(struct arena *arena, const struct redisReply *id, const struct re
         {"reason", FIELD_TEXT, offsetof(struct store_zone, reason), NULL},
         {"evidence", FIELD_TEXT, offsetof(struct store_zone, evidence), NULL},
         {"resumes", FIELD_TEXT, offsetof(struct store_zone, resumes), NULL},
-        {"own_above", FIELD_WORDS, offsetof(struct store_zone, own_above), NULL},
+        {"zones_above", FIELD_WORDS, offsetof(struct store_zone, zones_above), NULL},
         {"rivals", FIELD_WORDS, offsetof(struct store_zone, rivals), NULL},
         {"ssl", FIELD_TEXT, offsetof(struct store_zone, ssl_mode), NULL},
         {"ssl_changed", FIELD_TIME, offsetof(struct store_zone, ssl_changed_at), NULL},
     };
     _Static_assert(offsetof(struct store_zone, name_server_count) ==
                            offsetof(struct store_zone, name_servers) + sizeof(const char **) &&
-                       offsetof(struct store_zone, own_above_count) ==
-                           offsetof(struct store_zone, own_above) + sizeof(const char **),
+                       offsetof(struct store_zone, zones_above_count) ==
+                           offsetof(struct store_zone, zones_above) + sizeof(const char **),
                    "FIELD_WORDS writes pointer and count");
     _Static_assert(offsetof(struct store_zone, rival_count) ==
                        offsetof(struct store_zone, rivals) + sizeof(const char **),

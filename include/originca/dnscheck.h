@@ -27,11 +27,12 @@ struct dnscheck_zone {
      * too. A delegation to no more than one of these proves nothing. May be none. */
     const char *const *rivals;
     size_t rival_count;
-    /* The zones above that are this customer's as well, in whatever state, as "NAME=SERVER,SERVER" with the
-     * servers assigned there. Below one of them that DNS shows to be his, the servers of both need no
-     * referral (doc/dns-check.md). */
-    const char *const *own_above;
-    size_t own_above_count;
+    /* The zones above that anybody has. "NAME=SERVER,SERVER" is this customer's, with the servers assigned
+     * there: below one that DNS shows to be his, the servers of both need no referral. "NAME=!SERVER,SERVER"
+     * are servers with several customers' zones of that name: no word of theirs counts. "NAME=" is somebody
+     * else's. No referral at or below one of them comes from the cache (doc/dns-check.md). */
+    const char *const *zones_above;
+    size_t zones_above_count;
 };
 
 struct dnscheck_name {

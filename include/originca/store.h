@@ -125,10 +125,9 @@ struct store_zone {
      * than one of them is no proof. Not in pages of zones, nor from store_load_zone. */
     const char **rivals;
     size_t rival_count;
-    /* The zones above that are this customer's as well, whatever their status, as dnscheck_zone wants them.
-     * Not in pages of zones. */
-    const char **own_above;
-    size_t own_above_count;
+    /* The zones above, whoever has them, as dnscheck_zone wants them. Not in pages of zones. */
+    const char **zones_above;
+    size_t zones_above_count;
     const char *ssl_mode; /* "off", "flexible", "full", "strict"; "" where it was never set */
     time_t ssl_changed_at;
 };

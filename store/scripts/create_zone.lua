@@ -1,6 +1,6 @@
 -- Adds a zone, pending, with a set of name servers of its own: none that today's delegation of the name, or one that another
 -- customer left behind (lib/delegation.lua), would prove at once; a former holder gets what he had. Where it can be, it shares
--- no server with another customer's zone above, whose servers could not show its delegation.
+-- no server with another customer's zone above, whose servers could not show its delegation, nor with one of this name.
 -- keys: customer:<id>, zone:<id>, zone-name:<name or what is above>, name-sets:<name>, zones, zones:pending,
 --   customer-zones:<customer>, zones-due
 -- arguments: id, name, customer, whether the delegation was looked at, the servers that it names (blanks between), number of
@@ -23,7 +23,7 @@ local servers = former_set(pool, customer, sets, taken)
 local is_blind = not servers and not was_looked_at
 if not servers then
   if #delegation > 0 then table.insert(taken.within, delegation) end
-  local unshared, untold = without(pool, servers_above(name, customer)), joined(taken.within, told)
+  local unshared, untold = without(pool, foreign_servers(name, customer)), joined(taken.within, told)
   servers = find_set(unshared, count, untold, taken.around) or find_set(pool, count, untold, taken.around) or
     find_set(unshared, count, taken.within, taken.around) or find_set(pool, count, taken.within, taken.around)
 end
@@ -43,4 +43,4 @@ redis.call('ZADD', 'customer-zones:' .. customer, micros, id)
 redis.call('ZADD', 'zones-due', now, id)
 local _, flat = load_hash('zone:' .. id)
 add_rivals(flat, name, customer, 'pending', table.concat(servers, ' '), is_blind)
-return {'ok', id, add_own_above(flat, name, customer)}
+return {'ok', id, add_zones_above(flat, name, customer)}

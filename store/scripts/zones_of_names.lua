@@ -25,7 +25,7 @@ while i <= #ARGV do
       end
     end
     add_rivals(flat, values[1] or '', values[2], values[3], values[4], redis.call('HGET', 'zone:' .. id, 'blind'))
-    reply[#reply + 1] = {id, add_own_above(flat, values[1] or '', values[2])}
+    reply[#reply + 1] = {id, add_zones_above(flat, values[1] or '', values[2])}
     seen[id] = #reply - 2
   end
   numbers[#numbers + 1] = id and seen[id] or 0

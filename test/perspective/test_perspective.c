@@ -174,13 +174,14 @@ static void impossible_lengths_end_it(void **state) {
 /* --- messages --- */
 
 static const char *const servers[] = {"ns1.provider.test", "ns2.provider.test"};
-static const char *const own_above[] = {"above.test=ns1.provider.test,ns3.provider.test"};
+static const char *const zones_above[] = {"below.above.test=!ns1.provider.test",
+                                          "above.test=ns1.provider.test,ns3.provider.test", "test="};
 static const struct dnscheck_zone asked_zones[] = {
     {.name = "shop.test",
      .name_servers = servers,
      .name_server_count = 2,
-     .own_above = own_above,
-     .own_above_count = 1},
+     .zones_above = zones_above,
+     .zones_above_count = 3},
     {.name = "blog.test", .name_servers = servers, .name_server_count = 1}};
 static const struct dnscheck_name names[] = {{"www.shop.test", 0, NULL}, {"*.shop.test", 0, "token"}};
 
@@ -214,9 +215,10 @@ static void a_request_arrives_as_it_was_sent(void **state) {
     assert_int_equal(read.check.deadline_ms, 4500);
     assert_string_equal(read.check.zones[0].name, "shop.test");
     assert_string_equal(read.check.zones[0].name_servers[1], "ns2.provider.test");
-    assert_int_equal(read.check.zones[0].own_above_count, 1);
-    assert_string_equal(read.check.zones[0].own_above[0], own_above[0]);
-    assert_int_equal(read.check.zones[1].own_above_count, 0);
+    assert_int_equal(read.check.zones[0].zones_above_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(read.check.zones[0].zones_above[i], zones_above[i]);
+    assert_int_equal(read.check.zones[1].zones_above_count, 0);
     assert_int_equal(read.name_server_pool_count, 2);
     assert_string_equal(read.name_server_pool[1], "ns2.provider.test");
     assert_string_equal(read.check.names[1].name, "*.shop.test");
@@ -236,8 +238,8 @@ static void a_request_arrives_as_it_was_sent(void **state) {
     "{\"version\":2,\"id\":3,\"deadline_ms\":1,\"caa_mode\":\"off\",\"caa_identities\":[],"                  \
     "\"name_server_pool\":[\"ns1.test\",\"ns2.test\"],"
 #define ZONES "\"zones\":[{\"name\":\"shop.test\",\"name_servers\":[\"ns1.test\"]}],"
-#define OWN_ABOVE(list)                                                                                      \
-    "\"zones\":[{\"name\":\"shop.test\",\"name_servers\":[\"ns1.test\"],\"own_above\":" list                 \
+#define ABOVE(list)                                                                                          \
+    "\"zones\":[{\"name\":\"shop.test\",\"name_servers\":[\"ns1.test\"],\"zones_above\":" list               \
     "}],\"names\":[]}"
 #define PREFIXES "\"edge_prefixes\":[\"203.0.113.0/24\"],"
 
@@ -263,13 +265,13 @@ static void requests_that_are_none_are_refused(void **state) {
         HEAD ZONES "\"names\":[]}",
         HEAD PREFIXES "\"zones\":[],\"names\":[]}",
         HEAD PREFIXES "\"zones\":[{\"name\":\"shop.test\",\"name_servers\":[]}],\"names\":[]}",
-        HEAD PREFIXES OWN_ABOVE("7"),
-        HEAD PREFIXES OWN_ABOVE("[7]"),
-        HEAD PREFIXES OWN_ABOVE("[\"test\"]"),
-        HEAD PREFIXES OWN_ABOVE("[\"test=\"]"),
-        HEAD PREFIXES OWN_ABOVE("[\"=ns1.test\"]"),
-        HEAD PREFIXES OWN_ABOVE("[\"above.test=ns1.test,\"]"),
-        HEAD PREFIXES OWN_ABOVE("[\"above.test=NS1.test\"]"),
+        HEAD PREFIXES ABOVE("7"),
+        HEAD PREFIXES ABOVE("[7]"),
+        HEAD PREFIXES ABOVE("[\"test\"]"),
+        HEAD PREFIXES ABOVE("[\"test=!\"]"),
+        HEAD PREFIXES ABOVE("[\"=ns1.test\"]"),
+        HEAD PREFIXES ABOVE("[\"above.test=ns1.test,\"]"),
+        HEAD PREFIXES ABOVE("[\"above.test=NS1.test\"]"),
         HEAD ZONES PREFIXES "\"method\":\"http-01\",\"names\":[]}",
         HEAD ZONES PREFIXES "\"names\":[],\"names\":[]}",
     };

@@ -262,13 +262,13 @@ static void due_zones_are_leased_to_one_caller(void **state) {
 
 static const char *joined(struct fixture *f, const struct store_zone *zone) {
     const char *text = "";
-    for (size_t i = 0; i < zone->own_above_count; i++)
-        text = arena_printf(f->arena, "%s%s ", text, zone->own_above[i]);
+    for (size_t i = 0; i < zone->zones_above_count; i++)
+        text = arena_printf(f->arena, "%s%s ", text, zone->zones_above[i]);
     return text;
 }
 
 /* However the zone is loaded for a check. */
-static const char *own_above(struct fixture *f, const struct store_zone *zone) {
+static const char *zones_above(struct fixture *f, const struct store_zone *zone) {
     struct store_zone found, of_name;
     struct store_zone_list due;
     const char *name = arena_printf(f->arena, "www.%s", zone->name);
@@ -287,29 +287,51 @@ static const char *as_own(struct fixture *f, const struct store_zone *zone) {
     return arena_printf(f->arena, "%s=%s,%s ", zone->name, zone->name_servers[0], zone->name_servers[1]);
 }
 
-static void all_zones_above_of_the_same_customer_come_with_a_zone_and_nobody_elses(void **state) {
+static void all_zones_above_come_with_a_zone_and_the_servers_of_the_customers_own(void **state) {
     struct fixture *f = *state;
     struct store_customer a, b;
     struct store_zone above, foreign, below, between;
     assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
     assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
     make_zone(f, "shop.test", b.id, &foreign);
+    ask_number(f, "HSET zone:%s servers ns9.provider.test", foreign.id);
     record(f, &foreign, true, false, now_seconds());
     make_zone(f, "x.y.shop.test", a.id, &below);
-    assert_string_equal(own_above(f, &below), "");
+    assert_string_equal(zones_above(f, &below), "shop.test= ");
     make_zone(f, "shop.test", a.id, &above); /* pending, and the other customer's is active */
     const char *closest_last = as_own(f, &above);
-    assert_string_equal(own_above(f, &below), closest_last);
+    assert_string_equal(zones_above(f, &below), closest_last);
     make_zone(f, "y.shop.test", a.id, &between);
     assert_string_equal(joined(f, &between), closest_last); /* as created */
     const char *both = arena_printf(f->arena, "%s%s", as_own(f, &between), closest_last);
     record(f, &between, true, false, now_seconds());
-    assert_string_equal(own_above(f, &below), both);
+    assert_string_equal(zones_above(f, &below), both);
     assert_ok(CALL(f, store_set_zone_paused, f->arena, between.id, true, &between));
-    assert_string_equal(own_above(f, &below), both);
-    assert_string_equal(own_above(f, &above), "");
+    assert_string_equal(zones_above(f, &below), both);
+    assert_string_equal(zones_above(f, &above), "");
     assert_ok(CALL(f, store_delete_zone, above.id));
-    assert_string_equal(own_above(f, &below), as_own(f, &between));
+    const char *left = arena_printf(f->arena, "%sshop.test= ", as_own(f, &between));
+    assert_string_equal(zones_above(f, &below), left);
+}
+
+static void a_zone_above_that_is_not_active_is_nobodys_where_others_have_its_servers(void **state) {
+    struct fixture *f = *state;
+    struct store_customer a, b;
+    struct store_zone above, foreign, below;
+    assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
+    assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
+    make_zone(f, "shop.test", a.id, &above);
+    make_zone(f, "shop.test", b.id, &foreign);
+    make_zone(f, "www.shop.test", a.id, &below);
+    ask_number(f, "HSET zone:%s servers %s", foreign.id, above.name_servers[0]);
+    const char *contested = arena_printf(f->arena, "shop.test=!%s ", above.name_servers[0]);
+    assert_string_equal(zones_above(f, &below), contested);
+    record(f, &above, true, false, now_seconds() + 1); /* it is his now */
+    assert_string_equal(zones_above(f, &below), as_own(f, &above));
+    assert_ok(CALL(f, store_delete_zone, foreign.id));
+    ask_number(f, "HSET zone:%s status pending", above.id);
+    ask_number(f, "HSET zone:%s blind 1", above.id); /* DNS was away when it was assigned */
+    assert_string_equal(zones_above(f, &below), "shop.test= ");
 }
 
 static void pending_zones_are_checked_as_often_as_the_rate_allows(void **state) {
@@ -365,7 +387,8 @@ int main(void) {
         test_case(name_belongs_to_the_zone_of_its_longest_suffix),
         test_case(deleted_zone_is_gone_and_its_open_orders_are_invalid),
         test_case(due_zones_are_leased_to_one_caller),
-        test_case(all_zones_above_of_the_same_customer_come_with_a_zone_and_nobody_elses),
+        test_case(a_zone_above_that_is_not_active_is_nobodys_where_others_have_its_servers),
+        test_case(all_zones_above_come_with_a_zone_and_the_servers_of_the_customers_own),
         test_case(pending_zones_are_checked_as_often_as_the_rate_allows),
         test_case(zones_page_by_customer),
     };

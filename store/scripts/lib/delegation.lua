@@ -99,6 +99,41 @@ local function add_rivals(flat, name, customer, status, servers, blind)
   return flat
 end
 
+-- What a check may believe of the servers of a zone above: "name=server,server" where the customer has that zone and a
+-- delegation to these servers is his; "name=!server,server" are servers that serve several customers' zones of this name, so
+-- that nobody knows whose word it is; else "name=". nil where nobody has such a zone.
+local function describe_above(name, customer)
+  local zones, sets, holders, own, contested = zones_of(name), nil, {}, nil, {}
+  if #zones == 0 then return nil end
+  for _, zone in ipairs(zones) do
+    if zone.customer == customer then own = zone end
+    for _, server in ipairs(zone.servers) do
+      holders[server] = (holders[server] or 0) + 1
+      if holders[server] == 2 then contested[#contested + 1] = server end
+    end
+  end
+  local is_his = own and (own.is_active or (own.holder ~= '-' and not overlaps(contested, own.servers)))
+  if is_his and not own.is_active then
+    sets = load_sets(name)
+    for _, entry in pairs(sets) do
+      is_his = is_his and (entry.holder == customer or entry.seen == 0 or not overlaps(entry.servers, own.servers))
+    end
+  end
+  if is_his then return name .. '=' .. table.concat(own.servers, ',') end
+  return name .. '=' .. (#contested > 0 and '!' .. table.concat(contested, ',') or '')
+end
+
+-- Appends to a zone's fields the zones above, whoever has them, closest first, with blanks between.
+local function add_zones_above(flat, name, customer)
+  local list = {}
+  for _, above in ipairs(names_above(name)) do list[#list + 1] = describe_above(above, customer) end
+  if #list > 0 then
+    flat[#flat + 1] = 'zones_above'
+    flat[#flat + 1] = table.concat(list, ' ')
+  end
+  return flat
+end
+
 -- Writes down what was seen of the delegation (nil: DNS could not be asked, which proves nothing), and gives up what has
 -- been elsewhere for `release` seconds, was told but not seen a look later, or is older than `hold`.
 local function note_delegation(name, delegation, now, hold, release, look)

@@ -15,27 +15,12 @@ local function names_above(name)
   return names
 end
 
--- A zone's fields for a reply, and with them the zones above that are the same customer's, whatever their status, as
--- "name=server,server" with blanks between: what a check may believe of their servers.
-local function add_own_above(flat, name, customer)
-  local own = {}
-  for _, above in ipairs(names_above(name)) do
-    local id = customer and redis.call('HGET', 'zone-name:' .. above, customer)
-    local servers = id and redis.call('HGET', 'zone:' .. id, 'servers')
-    if servers then own[#own + 1] = above .. '=' .. string.gsub(servers, ' ', ',') end
-  end
-  if #own > 0 then
-    flat[#flat + 1] = 'own_above'
-    flat[#flat + 1] = table.concat(own, ' ')
-  end
-  return flat
-end
-
--- The name servers of other customers' zones above, whatever their status: a set of them.
-local function servers_above(name, customer)
-  local servers = {}
-  for _, above in ipairs(names_above(name)) do
-    local holders = redis.call('HGETALL', 'zone-name:' .. above)
+-- The name servers of other customers' zones of that name and above, whatever their status: a set of them.
+local function foreign_servers(name, customer)
+  local servers, names = {}, names_above(name)
+  names[#names + 1] = name
+  for _, each in ipairs(names) do
+    local holders = redis.call('HGETALL', 'zone-name:' .. each)
     for i = 1, #holders, 2 do
       local zone = redis.call('HMGET', 'zone:' .. holders[i + 1], 'customer', 'servers')
       if zone[1] and zone[1] ~= customer then

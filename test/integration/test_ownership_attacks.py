@@ -1,0 +1,115 @@
+"""Attacks on what proves a zone: certificates for names of a zone that is delegated to another customer's name servers."""
+
+import secrets
+
+from dns_farm import Zone
+from test_hidden_zones import A, B, SERVERS, add, assert_refused, check, customers, farm, provider, sandbox  # noqa: F401
+
+
+def new_name():
+    return f"l{secrets.token_hex(4)}.test"
+
+
+def test_a_zone_above_that_fits_a_delegation_to_fewer_servers_proves_nothing(sandbox, provider, customers):
+    """B's active l is delegated to one of his servers by now. A has l too, pending and refused, with that server in its set."""
+    while True:
+        above = new_name()
+        pair_b, pair_a = add(sandbox, B, above), add(sandbox, A, above)
+        below = f"www.{above}"
+        shared = set(pair_a) & set(pair_b)
+        pair = add(sandbox, A, below)
+        if len(shared) == 1 and shared <= set(pair):
+            break
+    provider.zone(above, pair_b)
+    provider.delegate(provider.world.tld, above, pair_b)
+    assert check(sandbox, B, above)["status"] == "active"
+    provider.undelegate(provider.world.tld, above)
+    provider.delegate(provider.world.tld, above, shared)
+    assert check(sandbox, B, above)["status"] == "active"
+    assert check(sandbox, A, above)["status"] == "pending"
+    provider.zone(below, pair)
+    assert_refused(customers, A, below, f"api.{below}", f"*.{below}")
+    assert check(sandbox, A, below)["status"] == "pending"
+
+
+def test_names_of_ones_own_and_a_hidden_zone_without_ns_records_prove_nothing(sandbox, provider, customers):
+    """l has names of its own for the provider's servers; A's hidden app.l has no NS records at its top, and refers to y.app.l."""
+    while True:
+        above = new_name()
+        app = f"app.{above}"
+        below = f"y.{app}"
+        pair, pair_below = add(sandbox, A, app), add(sandbox, A, below)
+        if pair != pair_below:
+            break
+    names = [f"ns{at}.{above}" for at in (1, 2)]
+    lines = [f"{above}. NS {name}." for name in names]
+    lines += [f"{name}. A {SERVERS[server]}" for name, server in zip(names, pair)]
+    zone = Zone(f"{above}.", "\n".join(lines))
+    zone.add(f"{app}. A 203.0.113.10")
+    for line in lines:
+        provider.world.tld.add(line)
+    hidden = Zone(f"{app}.", f"x.{app}. A 203.0.113.10")
+    provider.delegate(hidden, below, pair_below)
+    for server in pair:
+        provider.world.servers[SERVERS[server]].zones += [zone, hidden]
+    provider.zone(below, pair_below)
+    assert_refused(customers, A, below)
+
+
+def test_a_zone_of_the_same_name_on_one_of_the_servers_refers_to_nobody(sandbox, provider, customers):
+    """A had l first: the server that her pair and B's share serves hers. Delegated is it to B's pair."""
+    while True:
+        above = new_name()
+        pair_a, pair_b = add(sandbox, A, above), add(sandbox, B, above)
+        below = f"www.{above}"
+        pair = add(sandbox, A, below)
+        if not set(pair_a) & set(pair_b) & set(pair):
+            break
+    zone = provider.zone(above, pair_a)
+    provider.delegate(zone, below, pair)
+    provider.zone(above, pair_b)
+    provider.delegate(provider.world.tld, above, pair_b)
+    provider.zone(below, pair)
+    assert_refused(customers, A, below)
+
+
+def test_a_zone_above_that_was_given_out_blindly_proves_nothing(sandbox, provider, customers):
+    """l is delegated to two of the provider's servers, by whomever; A adds l while DNS is away and is assigned them. It is
+    `ambiguous` for her."""
+    while True:
+        above = new_name()
+        below = f"www.{above}"
+        for server in provider.world.at(1, 2, 3):
+            server.listens = False
+        try:
+            pair = add(sandbox, A, above)
+        finally:
+            for server in provider.world.at(1, 2, 3):
+                server.listens = True
+        pair_below = add(sandbox, A, below)
+        if pair == pair_below:
+            break
+    provider.delegate(provider.world.tld, above, pair)
+    provider.zone(above, pair)
+    provider.zone(below, pair)
+    assert check(sandbox, A, above)["delegation"]["status"] == "ambiguous"
+    assert_refused(customers, A, above)
+    assert_refused(customers, A, below)
+
+
+def test_a_zone_above_that_was_sold_refers_to_nobody_any_more(sandbox, provider, customers):
+    """The cache of referrals still knows the servers of who sold it."""
+    above = new_name()
+    below = f"www.{above}"
+    pair_b, pair = add(sandbox, B, above), add(sandbox, A, below)
+    old = Zone(f"{above}.", f"{above}. NS ns1.foreign.test.")
+    provider.delegate(old, below, pair)
+    provider.world.servers["127.66.0.21"].zones.append(old)
+    provider.delegate(provider.world.tld, above, ["ns1.foreign.test"])
+    provider.zone(below, pair)
+    assert check(sandbox, A, below)["status"] == "active"
+    provider.undelegate(provider.world.tld, above)
+    provider.delegate(provider.world.tld, above, pair_b)
+    provider.zone(above, pair_b)
+    assert check(sandbox, B, above)["status"] == "active"
+    assert_refused(customers, A, below)
