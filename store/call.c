@@ -98,6 +98,25 @@ void call_send(struct store_call *call) {
         store_call_send(call->store, call);
 }
 
+static void end_group(void *context, const struct error *error) {
+    struct call_group *group = context;
+    /* The last completion may free the group. */
+    for (size_t i = 0, count = group->count; i < count; i++) {
+        struct store_call *call = group->calls[i];
+        const struct error outcome = error != NULL ? *error : call->outcome;
+        call_complete(call, outcome.code == ERROR_NONE ? NULL : &outcome);
+    }
+}
+
+void call_send_group(struct store *store, struct call_group *group) {
+    struct store_call *call = call_new(store, SCRIPT_NONE, NULL, NULL, NULL, end_group, group);
+    if (call == NULL)
+        return;
+    group->failure.code = ERROR_NONE;
+    call->group = group;
+    call_send(call);
+}
+
 void call_refuse(struct store_call *call, enum error_code code, const char *message) {
     struct error error;
     error_set(&error, code, "%s", message);
@@ -116,8 +135,17 @@ void call_complete(struct store_call *call, const struct error *error) {
     done(context, copy.code == ERROR_NONE ? NULL : &copy);
 }
 
+static bool write_group(const struct call_group *group, struct evbuffer *out) {
+    bool is_written = evbuffer_add_printf(out, "*1\r\n$5\r\nMULTI\r\n") > 0;
+    for (size_t i = 0; is_written && i < group->count; i++)
+        is_written = call_write(group->calls[i], out);
+    return is_written && evbuffer_add_printf(out, "*1\r\n$4\r\nEXEC\r\n") > 0;
+}
+
 bool call_write(const struct store_call *call, struct evbuffer *out) {
     int written;
+    if (call->group != NULL)
+        return write_group(call->group, out);
     if (call->script == SCRIPT_NONE)
         written = evbuffer_add_printf(out, "*%zu\r\n", call->word_count);
     else
@@ -178,8 +206,39 @@ static void read_status(struct store_call *call, const struct redisReply *reply)
               store_scripts[call->script].name);
 }
 
+void call_note_queued(struct store_call *call, struct redisReply *reply) {
+    if (reply->type != REDIS_REPLY_ERROR || call->group->failure.code != ERROR_NONE)
+        return;
+    read_error(call, reply);
+    call->group->failure = call->outcome;
+}
+
+static void read_group(struct store_call *call, struct redisReply *reply) {
+    struct call_group *group = call->group;
+    if (group->failure.code != ERROR_NONE) {
+        call->outcome = group->failure;
+        return;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != group->count) {
+        error_set(&call->outcome, ERROR_INTERNAL, "Redis did not carry out a transaction: %s",
+                  reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected answer");
+        return;
+    }
+    for (size_t i = 0; i < group->count; i++) {
+        call_read_reply(group->calls[i], reply->element[i]);
+        if (group->calls[i]->is_script_missing || group->calls[i]->must_reconnect) {
+            call->must_reconnect = true;
+            error_set(&call->outcome, ERROR_UNAVAILABLE, "%s", group->calls[i]->outcome.message);
+        }
+    }
+}
+
 void call_read_reply(struct store_call *call, struct redisReply *reply) {
     call->outcome.code = ERROR_NONE;
+    if (call->group != NULL) {
+        read_group(call, reply);
+        return;
+    }
     if (reply->type == REDIS_REPLY_ERROR) {
         read_error(call, reply);
         return;

@@ -29,7 +29,8 @@ struct store_call {
     size_t word_count;
     bool is_secret; /* the words are wiped */
     bool has_bad_cursor;
-    bool is_durable; /* an acknowledged commit: waits for replicas where configured */
+    bool is_durable;          /* an acknowledged commit: waits for replicas where configured */
+    struct call_group *group; /* of a transaction: what it carries */
     store_parse *parse;
     void *out, *extra;
     store_done *done;
@@ -56,6 +57,17 @@ void call_add_cursor(struct store_call *call,
 void call_add_limit(struct store_call *call, uint32_t limit);
 /* Takes over the call. */
 void call_send(struct store_call *call);
+/* Calls that go out as one transaction: Redis runs them in one go and syncs its file once. In an arena that
+ * lives until all of them are completed. A script that turns out to be missing fails them all and reconnects.
+ */
+struct call_group {
+    struct store_call **calls;
+    size_t count;
+    struct error failure; /* the first that Redis did not queue */
+};
+void call_send_group(struct store *store, struct call_group *group);
+/* For the link: MULTI and each call answer before EXEC does. */
+void call_note_queued(struct store_call *call, struct redisReply *reply);
 /* Ends it with this error instead of sending it, from the loop. */
 void call_refuse(struct store_call *call, enum error_code code, const char *message);
 

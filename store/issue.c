@@ -1,5 +1,8 @@
 /* Recording what was issued: the commit of a certificate, and the arguments that it shares with the ledger's
  * replay. */
+#include <stdio.h>
+#include <string.h>
+
 #include "call.h"
 #include "link.h"
 
@@ -20,10 +23,22 @@ void issue_add(struct store_call *call, const struct store_certificate *certific
     call_add_bytes(call, certificate->der.data, certificate->der.length);
 }
 
+/* "sequence:hash", or the sequence alone. */
+static void add_mark(struct store_call *call, uint64_t sequence, const uint8_t *hash) {
+    static const uint8_t unknown[SHA256_BYTES];
+    char text[24 + 2 * SHA256_BYTES];
+    int length = snprintf(text, sizeof text, "%llu", (unsigned long long)sequence);
+    if (hash != NULL && memcmp(hash, unknown, sizeof unknown) != 0) {
+        text[length] = ':';
+        hex_encode(hash, SHA256_BYTES, text + length + 1);
+    }
+    call_add(call, text);
+}
+
 void issue_add_mark(struct store_call *call, const struct store_ledger_mark *mark) {
     call_add(call, mark == NULL ? "" : mark->host);
     for (size_t i = 0; mark != NULL && i < mark->count; i++)
-        call_add_number(call, (int64_t)mark->sequences[i]);
+        add_mark(call, mark->sequences[i], mark->hashes == NULL ? NULL : mark->hashes + i * SHA256_BYTES);
 }
 
 void store_commit_certificate(struct store *store, const struct store_certificate *certificate,

@@ -1,5 +1,6 @@
 /* The fence, and the replay of ledger records (doc/ledger.md) into Redis. Sequences cross Lua as doubles:
  * exact up to 2^53, which a ledger never reaches. */
+#include <stdio.h>
 #include <string.h>
 
 #include "call.h"
@@ -14,13 +15,21 @@
 static bool parse_state(struct store_call *call, struct redisReply *const *items, size_t count,
                         struct error *error) {
     struct store_ledger_state *state = call->out;
-    int64_t applied = 0, highest = 0;
-    if (count < 3 || !reply_number(items[1], &applied, error) || !reply_number(items[2], &highest, error))
+    int64_t applied = 0, highest = 0, format = 0;
+    if (count < 6 || !reply_number(items[1], &applied, error) || !reply_number(items[3], &highest, error) ||
+        !reply_number(items[5], &format, error))
         return error_set(error, ERROR_INTERNAL, "Redis holds a fence that is not what doc/redis.md says");
     *state = (struct store_ledger_state){.ledger_id = reply_text(call->arena, items[0], error),
                                          .applied = (uint64_t)applied,
-                                         .highest = (uint64_t)(highest > applied ? highest : applied)};
-    return state->ledger_id != NULL;
+                                         .highest = (uint64_t)(highest > applied ? highest : applied),
+                                         .applied_hash = reply_text(call->arena, items[2], error),
+                                         .highest_hash = reply_text(call->arena, items[4], error),
+                                         .format = (uint64_t)format};
+    if (state->ledger_id == NULL || state->applied_hash == NULL || state->highest_hash == NULL)
+        return false;
+    if (highest <= applied)
+        state->highest_hash = state->applied_hash;
+    return true;
 }
 
 void store_load_ledger_state(struct store *store, struct arena *arena, const char *host,
@@ -41,6 +50,20 @@ void store_reset_ledger_state(struct store *store, const char *host, const char 
     call_add(call, host);
     call_add(call, ledger_id);
     call_add_number(call, (int64_t)applied);
+    call_add_number(call, STORE_FORMAT);
+    call_send(call);
+}
+
+void store_adopt_ledger_hash(struct store *store, const char *host, const char *ledger_id, uint64_t applied,
+                             const char *hash, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_ADOPT_LEDGER_HASH, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, host);
+    call_add(call, ledger_id);
+    call_add_number(call, (int64_t)applied);
+    call_add(call, hash);
+    call_add_number(call, STORE_FORMAT);
     call_send(call);
 }
 
@@ -123,25 +146,88 @@ static bool is_fresh(const json_t *record, uint32_t fresh_seconds) {
     return json_array_size(evidence) > 0;
 }
 
-struct replay {
+/* Records that change nothing but the watermark are marked together with the next one that does. */
+#define MARKS_MAX 64
+
+struct batch;
+
+struct job { /* one call of a batch */
+    struct batch *batch;
+    const json_t *record; /* NULL: marks alone */
+    const json_t *marked[MARKS_MAX];
+    uint64_t after[MARKS_MAX];
+    size_t mark_count;
+};
+
+struct batch {
     struct store *store;
-    const char *host;
-    const json_t *record;
-    uint32_t fresh_seconds;
-    uint64_t sequence;
+    struct arena *arena;
+    struct store_replay *replay;
+    struct call_group group;
+    size_t pending;
+    struct error error; /* the first failure that is no conflict */
     store_done *done;
     void *context;
 };
 
-static void send_issue(const struct replay *replay, enum store_script_id script) {
-    const struct config *config = store_config(replay->store);
+static uint64_t sequence_of(const json_t *record) {
+    return (uint64_t)json_integer_value(json_object_get(record, "seq"));
+}
+
+/* "sequence:hash:after"; `after` only where it is not the number before. */
+static void add_replay_mark(struct store_call *call, const json_t *record, uint64_t after) {
+    char text[48 + 2 * SHA256_BYTES + 1];
+    uint8_t hash[SHA256_BYTES];
+    const char *hex = get_text(record, "hash");
+    uint64_t sequence = sequence_of(record);
+    int length = snprintf(text, sizeof text, "%llu:%s", (unsigned long long)sequence,
+                          hex_decode(hex, hash, sizeof hash) ? hex : "");
+    if (after + 1 != sequence)
+        snprintf(text + length, sizeof text - (size_t)length, ":%llu", (unsigned long long)after);
+    call_add(call, text);
+}
+
+static void add_marks(struct store_call *call, const struct job *job) {
+    call_add(call, job->batch->replay->host);
+    for (size_t i = 0; i < job->mark_count; i++)
+        add_replay_mark(call, job->marked[i], job->after[i]);
+}
+
+static void end_job(struct batch *batch) {
+    if (--batch->pending > 0)
+        return;
+    const struct error error = batch->error;
+    batch->done(batch->context, error.code == ERROR_NONE ? NULL : &error);
+}
+
+static void note_job(void *context, const struct error *error) {
+    struct job *job = context;
+    struct batch *batch = job->batch;
+    struct store_replay *replay = batch->replay;
+    if (error != NULL && error->code == ERROR_CONFLICT && job->record != NULL)
+        replay->conflicts[replay->conflict_count++] = job->record;
+    else if (error != NULL && batch->error.code == ERROR_NONE)
+        batch->error = *error;
+    end_job(batch);
+}
+
+static void add_call(struct batch *batch, struct store_call *call) {
+    if (call->words.failed)
+        call_refuse(call, ERROR_INTERNAL, "out of memory");
+    else
+        batch->group.calls[batch->group.count++] = call;
+}
+
+static void send_issue(struct job *job, enum store_script_id script) {
+    struct store *store = job->batch->store;
+    const struct config *config = store_config(store);
+    const json_t *record = job->record;
     struct store_certificate certificate;
     struct error error = {.code = ERROR_NONE};
-    struct store_call *call =
-        call_new(replay->store, script, NULL, NULL, NULL, replay->done, replay->context);
+    struct store_call *call = call_new(store, script, NULL, NULL, NULL, note_job, job);
     if (call == NULL)
         return;
-    if (!read_certificate(call->own, replay->record, &certificate, &error)) {
+    if (!read_certificate(call->own, record, &certificate, &error)) {
         call_refuse(call, error.code, error.message);
         return;
     }
@@ -149,25 +235,24 @@ static void send_issue(const struct replay *replay, enum store_script_id script)
         call_refuse(call, ERROR_INVALID, "ledger record: issued without a certificate");
         return;
     }
-    const struct store_ledger_mark mark = {replay->host, &replay->sequence, 1};
     call_add_number(call, config->certificate_retention_seconds);
     if (script == SCRIPT_APPLY_ISSUED) {
         call_add_number(call, config->evidence_retention_seconds);
-        call_add_number(call, is_fresh(replay->record, replay->fresh_seconds));
+        call_add_number(call, is_fresh(record, job->batch->replay->fresh_seconds));
     }
-    issue_add(call, &certificate, get_text(replay->record, "attempt"));
-    issue_add_mark(call, &mark);
-    call_send(call);
+    issue_add(call, &certificate, get_text(record, "attempt"));
+    add_marks(call, job);
+    add_call(job->batch, call);
 }
 
-static void send_revocation(const struct replay *replay) {
-    const struct config *config = store_config(replay->store);
+static void send_revocation(struct job *job) {
+    struct store *store = job->batch->store;
+    const struct config *config = store_config(store);
     struct error error = {.code = ERROR_NONE};
-    const json_t *record = replay->record, *reason = json_object_get(record, "reason");
+    const json_t *record = job->record, *reason = json_object_get(record, "reason");
     uint8_t serial[SERIAL_BYTES];
     time_t revoked_at, not_after = 0;
-    struct store_call *call =
-        call_new(replay->store, SCRIPT_REVOKE_CERTIFICATE, NULL, NULL, NULL, replay->done, replay->context);
+    struct store_call *call = call_new(store, SCRIPT_REVOKE_CERTIFICATE, NULL, NULL, NULL, note_job, job);
     if (call == NULL)
         return;
     bool is_sound = get_time(record, "revoked_at", &revoked_at, &error) &&
@@ -181,49 +266,154 @@ static void send_revocation(const struct replay *replay) {
     }
     int64_t latest = clock_wall_ms() / 1000 + (int64_t)config->signer_not_before_max_ahead_hours * 3600;
     int64_t ends = not_after != 0 ? not_after : latest + LONGEST_LIFE_SECONDS;
-    const struct store_ledger_mark mark = {replay->host, &replay->sequence, 1};
     call_add(call, get_text(record, "serial"));
     call_add_number(call, revoked_at);
     call_add_number(call, json_integer_value(reason));
     call_add(call, get_text(record, "by"));
     call_add_number(call, ends + config->certificate_retention_seconds);
     call_add(call, get_text(record, "issuer"));
-    issue_add_mark(call, &mark);
-    call_send(call);
+    add_marks(call, job);
+    add_call(job->batch, call);
 }
 
-static void send_mark(const struct replay *replay) {
-    const struct store_ledger_mark mark = {replay->host, &replay->sequence, 1};
+static void send_marks(struct job *job) {
     struct store_call *call =
-        call_new(replay->store, SCRIPT_MARK_LEDGER, NULL, NULL, NULL, replay->done, replay->context);
+        call_new(job->batch->store, SCRIPT_MARK_LEDGER, NULL, NULL, NULL, note_job, job);
     if (call == NULL)
         return;
-    issue_add_mark(call, &mark);
-    call_send(call);
+    add_marks(call, job);
+    add_call(job->batch, call);
+}
+
+static bool is_sound(const json_t *record) {
+    return json_is_integer(json_object_get(record, "seq")) && sequence_of(record) >= 1 &&
+           sequence_of(record) <= INT64_MAX && *get_text(record, "type") != '\0';
+}
+
+static bool changes_something(const json_t *record) {
+    const char *type = get_text(record, "type");
+    return strcmp(type, "issued") == 0 || strcmp(type, "void") == 0 || strcmp(type, "revoked") == 0;
+}
+
+static void send_job(struct job *job) {
+    const char *type = get_text(job->record, "type");
+    job->batch->pending++;
+    if (job->record == NULL)
+        send_marks(job);
+    else if (strcmp(type, "issued") == 0)
+        send_issue(job, SCRIPT_APPLY_ISSUED);
+    else if (strcmp(type, "void") == 0)
+        send_issue(job, SCRIPT_APPLY_VOID);
+    else
+        send_revocation(job);
+}
+
+static struct job *new_job(struct batch *batch) {
+    struct job *job = arena_alloc(batch->arena, sizeof *job);
+    if (job != NULL)
+        *job = (struct job){.batch = batch};
+    else if (batch->error.code == ERROR_NONE)
+        error_set(&batch->error, ERROR_INTERNAL, "out of memory");
+    return job;
+}
+
+static void send_jobs(struct batch *batch) {
+    uint64_t after = batch->replay->after;
+    struct job *job = NULL;
+    size_t i;
+    json_t *record;
+    json_array_foreach(batch->replay->records, i, record) {
+        if (!is_sound(record)) {
+            error_set(&batch->error, ERROR_INVALID, "ledger record: seq and type are missing");
+            break;
+        }
+        if (job == NULL && (job = new_job(batch)) == NULL)
+            return;
+        job->after[job->mark_count] = after;
+        job->marked[job->mark_count++] = record;
+        after = sequence_of(record);
+        if (!changes_something(record) && job->mark_count < MARKS_MAX)
+            continue;
+        job->record = changes_something(record) ? record : NULL;
+        send_job(job);
+        job = NULL;
+    }
+    if (job != NULL)
+        send_job(job);
+}
+
+static void send_calls(struct batch *batch) {
+    if (batch->group.count == 1)
+        call_send(batch->group.calls[0]);
+    else if (batch->group.count > 1)
+        call_send_group(batch->store, &batch->group);
+}
+
+void store_replay(struct store *store, struct arena *arena, struct store_replay *replay, store_done *done,
+                  void *context) {
+    struct batch *batch = arena_alloc(arena, sizeof *batch);
+    size_t count = json_array_size(replay->records);
+    replay->conflicts = arena_alloc(arena, (count + 1) * sizeof *replay->conflicts);
+    replay->conflict_count = 0;
+    struct store_call **calls = arena_alloc(arena, (count + 1) * sizeof(struct store_call *));
+    if (batch == NULL || calls == NULL || replay->conflicts == NULL) {
+        const struct error error = {ERROR_INTERNAL, "out of memory"};
+        done(context, &error);
+        return;
+    }
+    *batch = (struct batch){
+        .store = store, .arena = arena, .replay = replay, .pending = 1, .done = done, .context = context};
+    batch->group.calls = calls;
+    send_jobs(batch);
+    send_calls(batch);
+    if (batch->pending > 1 || batch->error.code == ERROR_NONE) {
+        end_job(batch);
+        return;
+    }
+    struct store_call *call = call_new(store, SCRIPT_NONE, NULL, NULL, NULL, done, context);
+    if (call != NULL) /* completions come from the loop */
+        call_refuse(call, batch->error.code, batch->error.message);
+}
+
+struct single {
+    struct arena *arena;
+    struct store_replay replay;
+    store_done *done;
+    void *context;
+};
+
+static void note_single(void *context, const struct error *error) {
+    struct single *single = context;
+    struct error outcome = {.code = ERROR_NONE};
+    store_done *done = single->done;
+    void *done_context = single->context;
+    if (error != NULL)
+        outcome = *error;
+    else if (single->replay.conflict_count > 0)
+        error_set(&outcome, ERROR_CONFLICT, "the certificate must not be used");
+    json_decref((json_t *)(uintptr_t)single->replay.records);
+    arena_free(single->arena);
+    done(done_context, outcome.code == ERROR_NONE ? NULL : &outcome);
 }
 
 void store_apply_ledger_record(struct store *store, const char *host, const json_t *record,
                                uint32_t fresh_seconds, store_done *done, void *context) {
-    const char *type = get_text(record, "type");
-    const json_t *sequence = json_object_get(record, "seq");
-    const struct replay replay = {.store = store,
-                                  .host = host,
-                                  .record = record,
-                                  .fresh_seconds = fresh_seconds,
-                                  .sequence = (uint64_t)json_integer_value(sequence),
-                                  .done = done,
-                                  .context = context};
-    if (!json_is_integer(sequence) || json_integer_value(sequence) < 1 || *type == '\0') {
-        struct store_call *call = call_new(store, SCRIPT_NONE, NULL, NULL, NULL, done, context);
-        if (call != NULL)
-            call_refuse(call, ERROR_INVALID, "ledger record: seq and type are missing");
-    } else if (strcmp(type, "issued") == 0) {
-        send_issue(&replay, SCRIPT_APPLY_ISSUED);
-    } else if (strcmp(type, "void") == 0) {
-        send_issue(&replay, SCRIPT_APPLY_VOID);
-    } else if (strcmp(type, "revoked") == 0) {
-        send_revocation(&replay);
-    } else {
-        send_mark(&replay);
+    struct arena *arena = arena_new(0);
+    struct single *single = arena == NULL ? NULL : arena_alloc(arena, sizeof *single);
+    json_t *records = json_array();
+    if (single == NULL || json_array_append(records, (json_t *)(uintptr_t)record) != 0) {
+        const struct error error = {ERROR_INTERNAL, "out of memory"};
+        json_decref(records);
+        arena_free(arena);
+        done(context, &error);
+        return;
     }
+    *single = (struct single){.arena = arena,
+                              .replay = {.host = host,
+                                         .records = records,
+                                         .after = sequence_of(record) - 1,
+                                         .fresh_seconds = fresh_seconds},
+                              .done = done,
+                              .context = context};
+    store_replay(store, arena, &single->replay, note_single, single);
 }

@@ -104,7 +104,7 @@ static void write_call(struct link *link, struct store_call *call) {
     struct evbuffer *out = bufferevent_get_output(link->stream);
     size_t before = evbuffer_get_length(out);
     call->starts_at = link->queued;
-    call->replies_left = 1;
+    call->replies_left = call->group == NULL ? 1 : (unsigned)call->group->count + 2;
     bool is_written = call_write(call, out);
     if (call->is_durable && link->waits_for_replicas) {
         char replicas[12], timeout[12];
@@ -369,6 +369,11 @@ static void take_reply(struct link *link, redisReply *reply) {
     struct store_call *call = link->first;
     if (call == NULL) {
         drop(link, ERROR_UNKNOWN, "Redis answered without being asked");
+        return;
+    }
+    if (call->group != NULL && call->replies_left > 1) {
+        call->replies_left--;
+        call_note_queued(call, reply);
         return;
     }
     bool is_second = call->is_durable && link->waits_for_replicas && call->replies_left == 1;

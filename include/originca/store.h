@@ -414,6 +414,7 @@ struct store_ledger_mark {
     const char *host;
     const uint64_t *sequences;
     size_t count;
+    const uint8_t *hashes; /* SHA256_BYTES each, zeros where one is not known; NULL: none is */
 };
 void store_commit_certificate(struct store *, const struct store_certificate *, const char *attempt,
                               const struct store_ledger_mark *, store_done *, void *);
@@ -448,23 +449,40 @@ void store_page_certificates(struct store *, struct arena *, const char *zone_id
                              store_done *, void *);
 
 /* --- the fence (store/ledger.c): what of this host's ledger Redis has applied --- */
+#define STORE_FORMAT 1 /* of what Redis holds (doc/redis.md); 1 where it says nothing */
 struct store_ledger_state {
-    const char *ledger_id; /* "" where Redis knows no ledger of this host */
-    uint64_t applied;      /* every record up to here is applied */
-    uint64_t highest;      /* the highest applied one; those between may be missing */
+    const char *ledger_id;                   /* "" where Redis knows no ledger of this host */
+    uint64_t applied;                        /* every record up to here is applied */
+    uint64_t highest;                        /* the highest applied one; those between may be missing */
+    const char *applied_hash, *highest_hash; /* hex; "" where not known */
+    uint64_t format;
 };
 void store_load_ledger_state(struct store *, struct arena *, const char *host, struct store_ledger_state *out,
                              store_done *, void *);
 /* First contact, or after the operator confirmed a loss. */
 void store_reset_ledger_state(struct store *, const char *host, const char *ledger_id, uint64_t applied,
                               store_done *, void *);
-/* Applies one ledger record (doc/ledger.md) during replay; idempotent. For "issued" without a commit: rolls
- * the order forward when it is still that attempt's and evidence is younger than `fresh_seconds`, or when the
- * certificate was acknowledged before (order valid with this serial, or no such order: rebuilt Redis); else
- * ERROR_CONFLICT: the caller revokes it through the signer (the record is not marked). Rolled forward too
- * when Redis does not know the attempt at all: it has lost its tail. "void" frees the order. */
-void store_apply_ledger_record(struct store *, const char *host, const json_t *record, uint32_t fresh_seconds,
-                               store_done *, void *);
+/* Of the record `applied`, where Redis knows none. */
+void store_adopt_ledger_hash(struct store *, const char *host, const char *ledger_id, uint64_t applied,
+                             const char *hash, store_done *, void *);
+/* Applies ledger records (doc/ledger.md; with their "hash") during replay, oldest first, all in one round
+ * trip; idempotent. For "issued" without a commit: rolls the order forward when it is still that attempt's
+ * and evidence is younger than `fresh_seconds`, or when the certificate was acknowledged before (order valid
+ * with this serial, or no such order: rebuilt Redis); else a conflict: the caller revokes it through the
+ * signer (the record is not marked). Rolled forward too when Redis does not know the attempt at all: it has
+ * lost its tail. "void" frees the order. */
+struct store_replay {
+    const char *host;
+    const json_t *records; /* an array */
+    uint64_t after;        /* the record before the first */
+    uint32_t fresh_seconds;
+    const json_t **conflicts; /* out, in the arena */
+    size_t conflict_count;
+};
+void store_replay(struct store *, struct arena *, struct store_replay *, store_done *, void *);
+/* One of them. ERROR_CONFLICT: see there. */
+void store_apply_ledger_record(struct store *store, const char *host, const json_t *record,
+                               uint32_t fresh_seconds, store_done *, void *);
 
 /* --- rate limits (include/originca/limits.h says which there are) --- */
 enum store_limit_mode {

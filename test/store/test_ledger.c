@@ -105,11 +105,131 @@ static void watermark_moves_over_contiguous_records_only(void **state) {
     assert_string_equal(fence.ledger_id, "ledger-b");
 }
 
+/* A record with its hash, as the signer gives it back. */
+static json_t *hashed(struct fixture *f, unsigned long long sequence, char digit) {
+    char hash[2 * SHA256_BYTES + 1];
+    memset(hash, digit, sizeof hash - 1);
+    hash[sizeof hash - 1] = '\0';
+    return parse(
+        f, arena_printf(f->arena, "{\"hash\":\"%s\",\"seq\":%llu,\"type\":\"signing\"}", hash, sequence));
+}
+
+static void assert_hashes(struct fixture *f, const char *applied, const char *highest) {
+    struct store_ledger_state fence = ledger_state(f);
+    assert_true(*applied == '\0' ? *fence.applied_hash == '\0' : fence.applied_hash[0] == *applied);
+    assert_true(*highest == '\0' ? *fence.highest_hash == '\0' : fence.highest_hash[0] == *highest);
+    assert_true(*applied == '\0' || strlen(fence.applied_hash) == 2 * SHA256_BYTES);
+}
+
+/* The hash is that of the watermark's record, whichever was applied last; those ahead keep theirs. */
+static void the_watermark_carries_the_hash_of_its_record(void **state) {
+    struct fixture *f = *state;
+    assert_ok(CALL(f, store_reset_ledger_state, HOST, "ledger-a", 0));
+    assert_hashes(f, "", "");
+    static const struct {
+        unsigned long long sequence;
+        char digit;
+        const char *applied, *highest;
+    } steps[] = {{1, 'a', "a", "a"}, {3, 'c', "a", "c"}, {5, 'e', "a", "e"}, {3, 'c', "a", "e"},
+                 {2, 'b', "c", "e"}, {1, 'f', "c", "e"}, {4, 'd', "e", "e"}, {6, '1', "1", "1"}};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        assert_ok(apply(f, hashed(f, steps[i].sequence, steps[i].digit)));
+        assert_hashes(f, steps[i].applied, steps[i].highest);
+    }
+    /* one that is marked by somebody who does not know its hash, and by one who does, in either order */
+    for (int is_known_first = 0; is_known_first < 2; is_known_first++) {
+        unsigned long long at = 8 + 2ull * (unsigned)is_known_first;
+        json_t *bare = parse(f, arena_printf(f->arena, "{\"seq\":%llu,\"type\":\"signing\"}", at));
+        assert_ok(apply(f, is_known_first ? hashed(f, at, '8') : bare));
+        assert_ok(apply(f, is_known_first ? bare : hashed(f, at, '8')));
+        assert_ok(apply(f, hashed(f, at - 1, '7')));
+        assert_int_equal(ledger_state(f).applied, at);
+        assert_hashes(f, "8", "8");
+    }
+}
+
+static void a_hash_is_adopted_only_where_none_is_known(void **state) {
+    struct fixture *f = *state;
+    char a[2 * SHA256_BYTES + 1] = "", b[2 * SHA256_BYTES + 1] = "";
+    memset(a, 'a', sizeof a - 1);
+    memset(b, 'b', sizeof b - 1);
+    assert_ok(CALL(f, store_reset_ledger_state, HOST, "ledger-a", 4));
+    assert_ok(CALL(f, store_adopt_ledger_hash, HOST, "ledger-b", 4, b)); /* another ledger's */
+    assert_hashes(f, "", "");
+    assert_ok(CALL(f, store_adopt_ledger_hash, HOST, "ledger-a", 3, b)); /* another record's */
+    assert_hashes(f, "", "");
+    assert_ok(CALL(f, store_adopt_ledger_hash, HOST, "ledger-a", 4, a));
+    assert_ok(CALL(f, store_adopt_ledger_hash, HOST, "ledger-a", 4, b)); /* too late */
+    assert_hashes(f, "a", "a");
+    assert_int_equal(ledger_state(f).format, STORE_FORMAT);
+}
+
+/* What an accepted loss left out of the ledger does not hold up a rebuilt Redis for ever. */
+static void a_replay_goes_on_behind_records_that_the_ledger_lacks(void **state) {
+    struct fixture *f = *state;
+    json_t *records = arena_own_json(f->arena, json_array());
+    assert_ok(CALL(f, store_reset_ledger_state, HOST, "ledger-a", 0));
+    json_array_append(records, hashed(f, 1, 'a'));
+    json_array_append(records, hashed(f, 2, 'b'));
+    json_array_append(records, hashed(f, 50, 'c'));
+    json_array_append(records, hashed(f, 51, 'd'));
+    struct store_replay replay = {.host = HOST, .records = records, .after = 0, .fresh_seconds = FRESH};
+    assert_ok(CALL(f, store_replay, f->arena, &replay));
+    assert_int_equal(ledger_state(f).applied, 51);
+    assert_hashes(f, "d", "d");
+    /* behind a record that is not applied nothing jumps */
+    records = arena_own_json(f->arena, json_array());
+    json_array_append(records, hashed(f, 90, 'e'));
+    replay = (struct store_replay){.host = HOST, .records = records, .after = 53, .fresh_seconds = FRESH};
+    assert_ok(CALL(f, store_replay, f->arena, &replay));
+    assert_int_equal(ledger_state(f).applied, 51);
+    assert_int_equal(ledger_state(f).highest, 90);
+}
+
+/* One conflict among many: the rest is applied, and it is told which. */
+static void a_batch_tells_its_conflicts_and_applies_the_rest(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    make_claimed(f, &s, ATTEMPT_A);
+    struct store_certificate stale = new_certificate(&s, SERIAL_A, SPKI_A), lost = stale;
+    lost.serial = SERIAL_B;
+    lost.order = "AAAAAAAAAAAAAAAAAAAAAA";
+    json_t *records = arena_own_json(f->arena, json_array());
+    json_array_append(records, record_of(f, "intent", 1, ATTEMPT_A, &stale, FRESH + 5));
+    json_array_append(records, record_of(f, "issued", 2, ATTEMPT_A, &stale, FRESH + 5));
+    json_array_append(records, record_of(f, "intent", 3, ATTEMPT_B, &lost, 5));
+    json_array_append(records, record_of(f, "issued", 4, ATTEMPT_B, &lost, 5));
+    json_array_append(records, revocation(f, 5, SERIAL_B, 4, 1700000000));
+    struct store_replay replay = {.host = HOST, .records = records, .after = 0, .fresh_seconds = FRESH};
+    assert_ok(CALL(f, store_replay, f->arena, &replay));
+    assert_int_equal(replay.conflict_count, 1);
+    assert_string_equal(json_string_value(json_object_get(replay.conflicts[0], "serial")), SERIAL_A);
+    assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_VOID);
+    assert_int_equal(certificate_status(f, SERIAL_B), CERTIFICATE_REVOKED);
+    assert_int_equal(ledger_state(f).applied, 0);
+    assert_int_equal(ledger_state(f).highest, 5);
+}
+
+static void a_batch_meets_a_redis_that_lost_its_scripts_and_comes_again(void **state) {
+    struct fixture *f = *state;
+    json_t *records = arena_own_json(f->arena, json_array());
+    json_array_append(records, revocation(f, 1, SERIAL_A, 4, 1700000000));
+    json_array_append(records, revocation(f, 2, SERIAL_B, 4, 1700000000));
+    struct store_replay replay = {.host = HOST, .records = records, .after = 0, .fresh_seconds = FRESH};
+    ask_text(f, "SCRIPT FLUSH");
+    assert_code(CALL(f, store_replay, f->arena, &replay), ERROR_UNAVAILABLE);
+    wait_ready(f, true);
+    assert_ok(CALL(f, store_replay, f->arena, &replay));
+    assert_int_equal(ledger_state(f).applied, 2);
+    assert_int_equal(certificate_status(f, SERIAL_B), CERTIFICATE_REVOKED);
+}
+
 static void commit_and_revocation_mark_their_records(void **state) {
     struct fixture *f = *state;
     struct sample s;
     const uint64_t issued[] = {1, 2}, revoked[] = {3};
-    const struct store_ledger_mark first = {HOST, issued, 2}, second = {HOST, revoked, 1};
+    const struct store_ledger_mark first = {HOST, issued, 2, NULL}, second = {HOST, revoked, 1, NULL};
     make_sample(f, &s, "a", "shop.test");
     make_claimed(f, &s, ATTEMPT_A);
     const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
@@ -447,6 +567,11 @@ static void emptied_redis_is_rebuilt_from_the_ledger(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_case(watermark_moves_over_contiguous_records_only),
+        test_case(the_watermark_carries_the_hash_of_its_record),
+        test_case(a_hash_is_adopted_only_where_none_is_known),
+        test_case(a_replay_goes_on_behind_records_that_the_ledger_lacks),
+        test_case(a_batch_tells_its_conflicts_and_applies_the_rest),
+        test_case(a_batch_meets_a_redis_that_lost_its_scripts_and_comes_again),
         test_case(commit_and_revocation_mark_their_records),
         test_case(fresh_issue_without_commit_is_rolled_forward),
         test_case(stale_issue_without_commit_is_given_up),

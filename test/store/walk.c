@@ -155,7 +155,13 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_page_certificates, f->arena, s->zone.id, 0, 10, &list, &total);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         TRY(store_apply_ledger_record, "host", json_parse(f->arena, texts[i], strlen(texts[i]), &error), 60);
+    json_t *records = arena_own_json(f->arena, json_array());
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        json_array_append(records, json_parse(f->arena, texts[i], strlen(texts[i]), &error));
+    struct store_replay replay = {.host = "host", .records = records, .fresh_seconds = 60};
+    TRY(store_replay, f->arena, &replay);
     TRY(store_load_ledger_state, f->arena, "host", &fence);
+    TRY(store_adopt_ledger_hash, "host", "id", 1, SPKI_A);
     if (must_succeed)
         assert_int_equal(fence.applied, 5);
     const struct store_limit limits[] = {
