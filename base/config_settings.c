@@ -240,6 +240,15 @@ const struct setting config_settings[] = {
     NUMBER("signer", signer_threads, "1", 1, 64, "signing threads; more pays only with a network HSM"),
     NUMBER("signer", ledger_segment_bytes, "67108864", 65536, 4294967295u,
            "a ledger file of this size is followed by a new one"),
+    NUMBER("signer", checkpoint_records, "20000", 100, 100000000,
+           "after so many ledger records a checkpoint is written, so that a start need not read them"),
+    NUMBER("signer", checkpoint_seconds, "60", 1, 86400, "and after so long, where there are new records"),
+    NUMBER("signer", position_wait_seconds, "5", 1, 600,
+           "a signer that has started waits so long to hear what Redis has applied before it writes "
+           "revocations all the "
+           "same"),
+    NUMBER("signer", pin_retry_seconds, "900", 1, 86400,
+           "`originca admin token retry` tries a PIN that the token refused again at most so often"),
     NUMBER("signer", claim_timeout_seconds, "10", 1, 600,
            "how old a claim may be when it reaches the signer"),
     NUMBER("signer", signer_timeout_ms, "8000", 100, 60000, "how long a worker waits for the signer"),

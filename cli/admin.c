@@ -338,6 +338,10 @@ static int set_signing(struct cli *cli, bool is_allowed) {
     return finish(cli, client_call(&cli->client, "POST", "/admin/v1/signing", body, &cli->error), NULL);
 }
 
+static int token_retry(struct cli *cli) {
+    return finish(cli, client_call(&cli->client, "POST", "/admin/v1/token/retry", NULL, &cli->error), NULL);
+}
+
 static int signing_stop(struct cli *cli) {
     return set_signing(cli, false);
 }
@@ -390,6 +394,7 @@ const struct command admin_commands[] = {
     {"metrics", "", "", 0, "Prometheus text", metrics},
     {"signing", "stop", "", 0, "stop issuing at once, until allowed again", signing_stop},
     {"signing", "allow", "", 0, "allow issuing again", signing_allow},
+    {"token", "retry", "", 0, "try the token again with the PIN that it refused", token_retry},
     {"ledger", "confirm-loss", "", 0, "accept that ledger records are lost", confirm_loss},
 };
 const size_t admin_command_count = sizeof admin_commands / sizeof admin_commands[0];

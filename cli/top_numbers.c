@@ -227,7 +227,8 @@ static json_t *alarms(struct arena *arena, const struct change *change, const st
     if (now->error.code != ERROR_NONE)
         json_array_append_new(array, json_string(now->error.message));
     alarm_readiness(array, arena, now->readiness);
-    if (json_is_false(json_object_get(signer, "signing_allowed")))
+    const char *why = json_string_value(json_object_get(signer, "reason")); /* others are said by readyz */
+    if (why != NULL && strstr(why, "stopped by an operator") != NULL)
         json_array_append_new(
             array, json_string("issuing is stopped by an admin; `originca admin signing allow` ends it"));
     if (is_stuck(value(before->metrics, behind), value(now->metrics, behind)))

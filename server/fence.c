@@ -1,9 +1,12 @@
 /* The fence: this worker serves only once Redis holds everything that the host's ledger holds.
  *
- * One pass: load what Redis has applied, ask the signer where the ledger stands, then either declare the
- * worker ready, replay the records in between, or stay shut with a reason an operator can act on. A pass runs
- * at each (re)connect to Redis and, in slot 0, every few seconds, where it also finds issuances that somebody
- * began and did not finish (reconcile.c). */
+ * One pass: load what Redis has applied, ask the signer where the ledger stands, have it compare, then either
+ * declare the worker ready, replay the records in between, or stay shut with a reason an operator can act on.
+ * A signer that has just started writes nothing before such a comparison has fitted. A pass runs at each
+ * (re)connect to Redis and every two seconds; in slot 0 it also finds issuances that somebody began and did
+ * not finish (reconcile.c).
+ *
+ * A long replay is the work of slot 0, in batches; the others wait for it. */
 #include "originca/fence.h"
 
 #include <stdlib.h>
@@ -17,7 +20,9 @@
 
 #define PASS_INTERVAL_MS 2000
 #define RETRY_INTERVAL_MS 300 /* while not ready */
-#define REPLAY_BATCH 64
+#define REPLAY_BATCH 256
+#define SMALL_GAP 256 /* records that any worker replays for itself; more are slot 0's work */
+#define PROGRESS_MS 2000
 
 struct fence {
     struct worker *worker;
@@ -26,16 +31,25 @@ struct fence {
     struct metric *behind, *replayed, *orphans;
     bool is_running;
     uint64_t last_behind_at; /* `applied` of the former pass where it was behind the ledger */
+    uint64_t last_highest;   /* and `highest` */
     uint64_t applied_before; /* of the former pass; only a Redis that lost something moves it back */
+    /* A worker that does not serve waits for the record that was the last when it began to wait: while others
+     * issue there is always a later one. 0: not set. */
+    uint64_t target;
+    int64_t told_ms; /* when progress was last logged */
     /* of the running pass */
     struct arena *arena;
     struct store_ledger_state state;
     struct signer_status status;
+    struct signer_position position;
+    char found_hash[2 * SHA256_BYTES + 1];
+    struct arena *batch; /* of the records that are replayed */
     json_t *records;
-    size_t next_record;
-    uint64_t replay_from;
+    struct store_replay replay;
+    uint64_t replayed_to;
     struct signer_revocation revocation;
-    uint64_t revoked_sequence;
+    uint64_t marked[2];
+    uint8_t marked_hashes[2][SHA256_BYTES];
     struct store_ledger_mark mark;
 };
 
@@ -47,6 +61,8 @@ static void schedule(struct fence *fence, int64_t after_ms) {
 static void set_ready(struct fence *fence, bool is_ready, const char *reason) {
     struct worker *worker = fence->worker;
     bool has_changed = worker->is_ready != is_ready || strcmp(worker->not_ready_reason, reason) != 0;
+    if (worker->is_ready && !is_ready)
+        fence->target = 0;
     worker->is_ready = is_ready;
     snprintf(worker->not_ready_reason, sizeof worker->not_ready_reason, "%s", reason);
     if (!has_changed)
@@ -57,8 +73,9 @@ static void set_ready(struct fence *fence, bool is_ready, const char *reason) {
 }
 
 static void end_pass(struct fence *fence) {
+    arena_free(fence->batch);
     arena_free(fence->arena);
-    fence->arena = NULL;
+    fence->arena = fence->batch = NULL;
     fence->is_running = false;
     schedule(fence, fence->worker->is_ready ? PASS_INTERVAL_MS : RETRY_INTERVAL_MS);
 }
@@ -72,9 +89,17 @@ static void fail_pass(struct fence *fence, const char *what, const struct error 
     else
         set_ready(fence, false, reason);
     end_pass(fence);
+    schedule(fence, RETRY_INTERVAL_MS);
 }
 
-static void apply_next(struct fence *fence);
+/* --- replay --- */
+
+static void read_records(struct fence *fence);
+static void settle_conflicts(struct fence *fence);
+
+static const json_t *current_conflict(const struct fence *fence) {
+    return fence->replay.conflicts[fence->replay.conflict_count - 1];
+}
 
 static void note_revocation_recorded(void *context, const struct error *error) {
     struct fence *fence = context;
@@ -82,7 +107,8 @@ static void note_revocation_recorded(void *context, const struct error *error) {
         fail_pass(fence, "cannot record the revocation of an orphan", error);
         return;
     }
-    apply_next(fence);
+    fence->replay.conflict_count--;
+    settle_conflicts(fence);
 }
 
 static void note_orphan_revoked(void *context, const struct error *error) {
@@ -92,17 +118,16 @@ static void note_orphan_revoked(void *context, const struct error *error) {
         fail_pass(fence, "cannot revoke an orphan", error);
         return;
     }
-    const json_t *record = json_array_get(fence->records, fence->next_record - 1);
-    uint64_t issued = (uint64_t)json_integer_value(json_object_get(record, "seq"));
-    uint64_t *sequences = arena_alloc(fence->arena, 2 * sizeof *sequences);
+    const json_t *record = current_conflict(fence);
+    const char *hash = json_string_value(json_object_get(record, "hash"));
     hex_encode(fence->revocation.serial, SERIAL_BYTES, serial);
-    if (sequences == NULL) {
-        end_pass(fence);
-        return;
-    }
-    sequences[0] = fence->revocation.sequence;
-    sequences[1] = issued;
-    fence->mark = (struct store_ledger_mark){fence->worker->config->host_name, sequences, 2};
+    fence->marked[0] = fence->revocation.sequence;
+    memcpy(fence->marked_hashes[0], fence->revocation.hash, SHA256_BYTES);
+    fence->marked[1] = (uint64_t)json_integer_value(json_object_get(record, "seq"));
+    if (hash == NULL || !hex_decode(hash, fence->marked_hashes[1], SHA256_BYTES))
+        memset(fence->marked_hashes[1], 0, SHA256_BYTES);
+    fence->mark = (struct store_ledger_mark){fence->worker->config->host_name, fence->marked, 2,
+                                             fence->marked_hashes[0]};
     metric_add(fence->orphans, 1);
     store_revoke_certificate(fence->worker->store, serial, fence->revocation.revoked_at,
                              fence->revocation.reason, "recovery", &fence->mark, note_revocation_recorded,
@@ -111,7 +136,7 @@ static void note_orphan_revoked(void *context, const struct error *error) {
 
 /* A signed certificate that must not be used: its order, account or zone is gone. Nobody outside ever had it.
  */
-static void revoke_orphan(struct fence *fence, const json_t *record, const struct error *why) {
+static void revoke_orphan(struct fence *fence, const json_t *record) {
     const char *serial = json_string_value(json_object_get(record, "serial"));
     const char *issuer = json_string_value(json_object_get(record, "issuer"));
     fence->revocation = (struct signer_revocation){.issuer = issuer, .reason = 5, .by = "recovery"};
@@ -121,20 +146,53 @@ static void revoke_orphan(struct fence *fence, const json_t *record, const struc
         return;
     }
     log_event(LOG_LEVEL_WARNING, "revoking a certificate that was signed and never given out", "serial",
-              serial, "reason", why->message, NULL);
+              serial, NULL);
     signer_revoke(fence->worker->signer, &fence->revocation, note_orphan_revoked, fence);
 }
 
-static void note_applied(void *context, const struct error *error) {
-    struct fence *fence = context;
-    if (error == NULL) {
-        metric_add(fence->replayed, 1);
-        apply_next(fence);
-    } else if (error->code == ERROR_CONFLICT) {
-        revoke_orphan(fence, json_array_get(fence->records, fence->next_record - 1), error);
-    } else {
-        fail_pass(fence, "replay", error);
+static void tell_progress(struct fence *fence) {
+    char reason[256];
+    uint64_t applied = fence->replayed_to, last = fence->status.last_sequence;
+    if (fence->worker->is_ready)
+        return;
+    snprintf(reason, sizeof reason, "replaying the ledger into Redis: %llu of %llu records are there",
+             (unsigned long long)applied, (unsigned long long)last);
+    int64_t now = clock_monotonic_ms();
+    if (now - fence->told_ms >= PROGRESS_MS) {
+        set_ready(fence, false, reason);
+        fence->told_ms = now;
+    } else { /* for whoever asks; not another line in the log */
+        snprintf(fence->worker->not_ready_reason, sizeof fence->worker->not_ready_reason, "%s", reason);
     }
+}
+
+/* Done: a new pass in a moment looks once more and declares the worker ready. */
+static void end_replay(struct fence *fence) {
+    end_pass(fence);
+    schedule(fence, 0);
+}
+
+static void settle_conflicts(struct fence *fence) {
+    if (fence->replay.conflict_count > 0)
+        revoke_orphan(fence, current_conflict(fence));
+    else if (fence->replayed_to < fence->status.last_sequence)
+        read_records(fence);
+    else
+        end_replay(fence);
+}
+
+static void note_replayed(void *context, const struct error *error) {
+    struct fence *fence = context;
+    size_t count = json_array_size(fence->records);
+    if (error != NULL) {
+        fail_pass(fence, "replay", error);
+        return;
+    }
+    metric_add(fence->replayed, count);
+    fence->replayed_to =
+        (uint64_t)json_integer_value(json_object_get(json_array_get(fence->records, count - 1), "seq"));
+    tell_progress(fence);
+    settle_conflicts(fence);
 }
 
 static void note_records(void *context, const struct error *error) {
@@ -143,72 +201,81 @@ static void note_records(void *context, const struct error *error) {
         fail_pass(fence, "cannot read the ledger", error);
         return;
     }
-    fence->next_record = 0;
-    apply_next(fence);
+    if (json_array_size(fence->records) == 0) {
+        end_replay(fence);
+        return;
+    }
+    fence->replay = (struct store_replay){.host = fence->worker->config->host_name,
+                                          .records = fence->records,
+                                          .after = fence->replayed_to,
+                                          .fresh_seconds = fence->worker->config->evidence_max_age_seconds};
+    store_replay(fence->worker->store, fence->batch, &fence->replay, note_replayed, fence);
 }
 
 static void read_records(struct fence *fence) {
-    signer_read_ledger(fence->worker->signer, fence->arena, fence->replay_from, REPLAY_BATCH, &fence->records,
-                       note_records, fence);
+    arena_free(fence->batch);
+    fence->batch = arena_new(0);
+    if (fence->batch == NULL) {
+        end_pass(fence);
+        return;
+    }
+    signer_read_ledger(fence->worker->signer, fence->batch, fence->replayed_to + 1, REPLAY_BATCH,
+                       &fence->records, note_records, fence);
 }
 
-static void apply_next(struct fence *fence) {
-    if (fence->next_record < json_array_size(fence->records)) {
-        const json_t *record = json_array_get(fence->records, fence->next_record++);
-        fence->replay_from = (uint64_t)json_integer_value(json_object_get(record, "seq")) + 1;
-        store_apply_ledger_record(fence->worker->store, fence->worker->config->host_name, record,
-                                  fence->worker->config->evidence_max_age_seconds, note_applied, fence);
-        return;
-    }
-    if (json_array_size(fence->records) > 0 && fence->replay_from <= fence->status.last_sequence) {
-        read_records(fence);
-        return;
-    }
-    /* Done: a new pass in a moment looks once more and declares the worker ready. */
-    end_pass(fence);
-    schedule(fence, 0);
-}
+/* --- judging --- */
 
 /* Records of issuances under way in other workers are behind for a moment; only what stays behind needs a
  * replay. */
-static bool must_replay(struct fence *fence) {
-    if (fence->state.applied >= fence->status.last_sequence) {
-        fence->last_behind_at = UINT64_MAX;
-        return false;
+static bool is_behind(struct fence *fence) {
+    uint64_t applied = fence->state.applied, last = fence->status.last_sequence;
+    if (!fence->worker->is_ready) {
+        if (fence->target == 0 || fence->target > last)
+            fence->target = last;
+        return applied < fence->target;
     }
-    bool is_stuck = fence->last_behind_at == fence->state.applied;
-    fence->last_behind_at = fence->state.applied;
-    return !fence->worker->is_ready || is_stuck;
+    bool is_stuck = applied < last && fence->last_behind_at == applied;
+    /* More than issuances under way, and none of it comes: the ledger was exchanged for a longer one. */
+    if (is_stuck && fence->last_highest == fence->state.highest && last - fence->state.highest > SMALL_GAP)
+        set_ready(fence, false,
+                  "the ledger holds records that Redis never had: replaying the ledger into Redis");
+    fence->last_behind_at = applied < last ? applied : UINT64_MAX;
+    fence->last_highest = fence->state.highest;
+    return is_stuck;
+}
+
+static void start_replay(struct fence *fence) {
+    fence->replayed_to = fence->state.applied;
+    bool is_ours =
+        fence->worker->slot == 0 || fence->status.last_sequence - fence->state.applied <= SMALL_GAP;
+    /* What a former pass failed with stays said until a batch succeeds. */
+    if (!is_ours || strncmp(fence->worker->not_ready_reason, "replay", 6) != 0)
+        tell_progress(fence);
+    if (is_ours)
+        read_records(fence);
+    else
+        end_pass(fence);
 }
 
 static void judge(struct fence *fence) {
-    char reason[256];
     bool has_moved_back = fence->state.applied < fence->applied_before;
     fence->applied_before = fence->state.applied;
     if (has_moved_back)
         set_ready(fence, false, "Redis is older than it was: replaying the ledger into Redis");
-    if (fence->state.highest > fence->status.last_sequence) {
-        snprintf(
-            reason, sizeof reason,
-            "Redis has applied ledger record %llu but the ledger ends at %llu: records are lost. Restore the "
-            "ledger, or accept the loss with `originca admin ledger confirm-loss`",
-            (unsigned long long)fence->state.highest, (unsigned long long)fence->status.last_sequence);
-        set_ready(fence, false, reason);
-        end_pass(fence);
-        return;
-    }
     metric_set(fence->behind, (int64_t)(fence->status.last_sequence - fence->state.applied));
-    if (must_replay(fence)) {
-        if (!fence->worker->is_ready)
-            set_ready(fence, false, "replaying the ledger into Redis");
-        fence->replay_from = fence->state.applied + 1;
-        read_records(fence);
+    if (is_behind(fence)) {
+        start_replay(fence);
         return;
     }
     set_ready(fence, true, "");
     end_pass(fence);
     if (fence->worker->slot == 0 && !fence->worker->is_draining)
         reconciler_run(fence->reconciler);
+}
+
+static void refuse(struct fence *fence, const char *reason) {
+    set_ready(fence, false, reason);
+    end_pass(fence);
 }
 
 static void note_reset(void *context, const struct error *error) {
@@ -221,28 +288,68 @@ static void note_reset(void *context, const struct error *error) {
     schedule(fence, 0);
 }
 
-static void note_status(void *context, const struct error *error) {
+static void note_adopted(void *context, const struct error *error) {
     struct fence *fence = context;
-    if (error != NULL) {
+    if (error != NULL)
+        fail_pass(fence, "cannot record the hash of the last applied record", error);
+    else
+        judge(fence);
+}
+
+static void note_compared(void *context, const struct error *error) {
+    struct fence *fence = context;
+    const struct store_ledger_state *state = &fence->state;
+    char reason[256];
+    if (error != NULL && error->code == ERROR_CONFLICT) {
+        snprintf(reason, sizeof reason,
+                 "%.150s. Restore the ledger, or accept the loss with `originca admin ledger confirm-loss`",
+                 error->message);
+        refuse(fence, reason);
+    } else if (error != NULL) {
         fail_pass(fence, "the signer is away", error);
-        return;
-    }
-    if (*fence->state.ledger_id == '\0') {
+    } else if (*state->ledger_id == '\0') {
         set_ready(fence, false,
                   "Redis knows no ledger of this host, it is new or was emptied: replaying the ledger");
         store_reset_ledger_state(fence->worker->store, fence->worker->config->host_name,
                                  fence->status.ledger_id, 0, note_reset, fence);
-        return;
+    } else if (state->applied > 0 && *state->applied_hash == '\0' && *fence->found_hash != '\0') {
+        store_adopt_ledger_hash(fence->worker->store, fence->worker->config->host_name, state->ledger_id,
+                                state->applied, fence->found_hash, note_adopted, fence);
+    } else {
+        judge(fence);
     }
-    if (strcmp(fence->state.ledger_id, fence->status.ledger_id) != 0) {
-        set_ready(fence, false,
-                  "Redis knows another ledger of this host: the ledger was replaced. Restore it, or accept "
-                  "the loss "
-                  "with `originca admin ledger confirm-loss`");
-        end_pass(fence);
-        return;
+}
+
+static void compare(struct fence *fence) {
+    const struct store_ledger_state *state = &fence->state;
+    struct signer_position *position = &fence->position;
+    *position = (struct signer_position){.applied = state->applied, .highest = state->highest};
+    snprintf(position->ledger_id, sizeof position->ledger_id, "%s", state->ledger_id);
+    snprintf(position->applied_hash, sizeof position->applied_hash, "%s", state->applied_hash);
+    snprintf(position->highest_hash, sizeof position->highest_hash, "%s", state->highest_hash);
+    signer_check_position(fence->worker->signer, position, fence->found_hash, note_compared, fence);
+}
+
+static void note_status(void *context, const struct error *error) {
+    struct fence *fence = context;
+    char reason[256];
+    if (error != NULL) {
+        fail_pass(fence, "the signer is away", error);
+    } else if (fence->state.format > STORE_FORMAT) {
+        snprintf(reason, sizeof reason,
+                 "Redis has format %llu and this originca knows formats up to %d: a newer one wrote it; use "
+                 "that one",
+                 (unsigned long long)fence->state.format, STORE_FORMAT);
+        refuse(fence, reason);
+    } else if (!fence->status.is_ledger_read) {
+        const struct error reading = {.code = ERROR_UNAVAILABLE, .message = "it reads its ledger"};
+        if (fence->worker->is_ready)
+            fail_pass(fence, "the signer is not there yet", &reading);
+        else
+            refuse(fence, fence->status.reason);
+    } else {
+        compare(fence);
     }
-    judge(fence);
 }
 
 static void note_state(void *context, const struct error *error) {
@@ -287,6 +394,11 @@ static void note_store(void *context, bool is_ready, const char *reason) {
     schedule(fence, 0);
 }
 
+/* A new signer waits for the first comparison. */
+static void note_signer(void *context) {
+    schedule(context, 0);
+}
+
 struct fence *fence_new(struct worker *worker, struct error *error) {
     struct fence *fence = calloc(1, sizeof *fence);
     if (fence == NULL) {
@@ -308,6 +420,7 @@ struct fence *fence_new(struct worker *worker, struct error *error) {
         return NULL;
     }
     store_on_ready(worker->store, note_store, fence);
+    signer_client_on_connected(worker->signer, note_signer, fence);
     schedule(fence, 0);
     return fence;
 }

@@ -185,6 +185,7 @@ struct config {
     char *ledger_directory;
     char *host_name; /* this host's ledger in Redis; default the system's host name */
     uint32_t signer_threads, ledger_segment_bytes;
+    uint32_t checkpoint_records, checkpoint_seconds, position_wait_seconds, pin_retry_seconds;
     uint32_t claim_timeout_seconds, signer_timeout_ms;
     uint32_t backdate_seconds, clock_jump_seconds, evidence_max_age_seconds;
     uint32_t signer_not_before_max_ahead_hours;

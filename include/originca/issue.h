@@ -56,6 +56,7 @@ struct issue {
     struct signer_revocation revocation;
     struct store_ledger_mark mark;
     uint64_t sequences[3];
+    uint8_t hashes[3][SHA256_BYTES]; /* of these records */
     uint8_t evidence_sha256[SHA256_BYTES];
     const char **zones; /* distinct */
     size_t zone_count;

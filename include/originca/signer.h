@@ -52,16 +52,18 @@ struct signer_certificate {
     uint8_t serial[SERIAL_BYTES];
     time_t not_before, not_after;
     uint64_t intent_sequence, issued_sequence; /* ledger records, for the fence */
+    uint8_t hashes[2][SHA256_BYTES];           /* of these */
 };
 
 struct signer_revocation { /* input and result of signer_revoke */
     uint8_t serial[SERIAL_BYTES];
     const char *issuer;
-    uint32_t reason;         /* RFC 5280 5.3.1: 0,1,3,4,5,9 */
-    const char *by;          /* revocation.h */
-    time_t revoked_at;       /* out: of the first revocation when it was revoked before */
-    uint64_t sequence;       /* out */
-    bool was_revoked_before; /* out */
+    uint32_t reason;            /* RFC 5280 5.3.1: 0,1,3,4,5,9 */
+    const char *by;             /* revocation.h */
+    time_t revoked_at;          /* out: of the first revocation when it was revoked before */
+    uint64_t sequence;          /* out */
+    uint8_t hash[SHA256_BYTES]; /* out: of that record; zeros where it is long past */
+    bool was_revoked_before;    /* out */
 };
 
 struct signer_status {
@@ -69,9 +71,18 @@ struct signer_status {
     uint64_t last_sequence;
     uint64_t signatures, intents, voids, revocations; /* since the process began */
     uint64_t intents_without_outcome;                 /* alarm when not 0 for long */
+    uint64_t revoked_serials;
+    bool is_ledger_read; /* else what is said above of the ledger is empty, and `reason` tells the progress */
     bool is_token_usable;
-    bool is_signing_allowed; /* false while a lost ledger waits for the operator, or signing was stopped */
-    char reason[256];        /* why not */
+    bool is_signing_allowed;
+    char reason[512]; /* why not */
+};
+
+/* What Redis has applied of this host's ledger (struct store_ledger_state). */
+struct signer_position {
+    char ledger_id[33]; /* "": it knows none */
+    uint64_t applied, highest;
+    char applied_hash[2 * SHA256_BYTES + 1], highest_hash[2 * SHA256_BYTES + 1]; /* "": it has none */
 };
 
 enum signer_attempt_outcome {
@@ -90,7 +101,9 @@ typedef void signer_done(void *context, const struct error *error);
 struct signer_client *signer_client_new(struct event_base *base, const struct config *config,
                                         const char *instance, struct error *error);
 void signer_client_free(struct signer_client *client); /* pending calls get ERROR_UNKNOWN */
-/* Stop taking new calls; `drained` when none is pending. */
+/* At each connection: the signer behind it may be a new one. */
+void signer_client_on_connected(struct signer_client *client, void (*connected)(void *context),
+                                void *context);
 bool signer_client_is_connected(const struct signer_client *client);
 
 /* `out` and what it points to live in `arena`; both must outlive the call (they belong to the waiting
@@ -111,6 +124,15 @@ void signer_read_ledger(struct signer_client *client, struct arena *arena, uint6
                         json_t **records, signer_done *done, void *context);
 void signer_get_status(struct signer_client *client, struct signer_status *out, signer_done *done,
                        void *context);
+/* Compares with the ledger. A signer that has just started writes nothing, not even what a crash left to be
+ * said, before one position has fitted; revocations wait for `position_wait_seconds` at most. ERROR_CONFLICT:
+ * records are lost; nothing follows from it but the answer. `found_hash` gets the ledger's hash of record
+ * `applied`, "" where it has none. */
+void signer_check_position(struct signer_client *client, const struct signer_position *position,
+                           char found_hash[2 * SHA256_BYTES + 1], signer_done *done, void *context);
+/* The token refused the PIN, and an operator wants it tried again as it is. ERROR_CONFLICT with the reason.
+ */
+void signer_retry_token(struct signer_client *client, const char *by, signer_done *done, void *context);
 /* Stops or allows signing until changed (kept in the ledger); `confirm_loss` also writes that the operator
  * accepts that records after `sequence` are lost (Redis was ahead of the ledger). */
 void signer_set_signing(struct signer_client *client, bool is_allowed, const char *by, signer_done *done,

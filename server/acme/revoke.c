@@ -123,8 +123,8 @@ static enum step_result record_in_ledger(struct operation *operation) {
 
 static enum step_result record_in_store(struct operation *operation) {
     struct revoke_state *state = operation->state;
-    state->mark =
-        (struct store_ledger_mark){operation->worker->config->host_name, &state->revocation.sequence, 1};
+    state->mark = (struct store_ledger_mark){operation->worker->config->host_name,
+                                             &state->revocation.sequence, 1, state->revocation.hash};
     store_revoke_certificate(operation->worker->store, state->serial, state->revocation.revoked_at,
                              state->reason, state->by, &state->mark, acme_done, operation);
     return STEP_WAIT;

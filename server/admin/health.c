@@ -9,6 +9,8 @@ struct health_state {
     char dns_reason[128];
     struct error signer_error;
     struct store_ledger_state ledger;
+    char found_hash[2 * SHA256_BYTES + 1];
+    struct error comparison; /* of the ledger with what Redis has applied */
 };
 
 void admin_health(struct http_request *request) {
@@ -102,11 +104,13 @@ static json_t *signer_json(const struct health_state *state) {
     const struct signer_status *signer = &state->signer;
     if (!state->is_signer_there)
         return json_pack("{s:b, s:s}", "ok", 0, "reason", state->signer_error.message);
-    return json_pack("{s:b, s:b, s:s, s:s, s:I, s:I, s:I, s:I}", "ok", signer->is_token_usable,
-                     "signing_allowed", signer->is_signing_allowed, "ledger", signer->ledger_id, "host",
-                     signer->host, "last_sequence", (json_int_t)signer->last_sequence, "signatures",
-                     (json_int_t)signer->signatures, "revocations", (json_int_t)signer->revocations,
-                     "intents_without_outcome", (json_int_t)signer->intents_without_outcome);
+    return json_pack("{s:b, s:b, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "ok", signer->is_token_usable,
+                     "signing_allowed", signer->is_signing_allowed, "reason", signer->reason, "ledger",
+                     signer->ledger_id, "host", signer->host, "last_sequence",
+                     (json_int_t)signer->last_sequence, "signatures", (json_int_t)signer->signatures,
+                     "revocations", (json_int_t)signer->revocations, "revoked_serials",
+                     (json_int_t)signer->revoked_serials, "intents_without_outcome",
+                     (json_int_t)signer->intents_without_outcome);
 }
 
 static enum step_result reply_stats(struct operation *operation) {
@@ -196,6 +200,26 @@ void admin_set_signing(struct http_request *request) {
     operation_start(request, &signing);
 }
 
+/* --- the token --- */
+
+static enum step_result retry_token(struct operation *operation) {
+    signer_retry_token(operation->worker->signer, operation->request->peer_text, admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_retried(struct operation *operation) {
+    admin_reply(operation, 200, json_pack("{s:b}", "usable", 1));
+    return STEP_REPLIED;
+}
+
+static const struct step retry_steps[] = {{"retry token", retry_token}, {"reply", reply_retried}};
+static const struct operation_kind retry =
+    OPERATION_KIND("retry token", retry_steps, struct health_state, admin_fail);
+
+void admin_retry_token(struct http_request *request) {
+    operation_start(request, &retry);
+}
+
 /* --- a lost ledger --- */
 
 static enum step_result load_ledger(struct operation *operation) {
@@ -205,25 +229,49 @@ static enum step_result load_ledger(struct operation *operation) {
     return STEP_WAIT;
 }
 
+static struct signer_position position_of(const struct store_ledger_state *state) {
+    struct signer_position position = {.applied = state->applied, .highest = state->highest};
+    snprintf(position.ledger_id, sizeof position.ledger_id, "%s", state->ledger_id);
+    snprintf(position.applied_hash, sizeof position.applied_hash, "%s", state->applied_hash);
+    snprintf(position.highest_hash, sizeof position.highest_hash, "%s", state->highest_hash);
+    return position;
+}
+
+static void note_compared(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct health_state *state = operation->state;
+    state->comparison = error == NULL ? (struct error){.code = ERROR_NONE} : *error;
+    operation_resume(operation);
+}
+
+static enum step_result compare(struct operation *operation) {
+    struct health_state *state = operation->state;
+    const struct signer_position position = position_of(&state->ledger);
+    signer_check_position(operation->worker->signer, &position, state->found_hash, note_compared, operation);
+    return STEP_WAIT;
+}
+
 static enum step_result confirm(struct operation *operation) {
     struct health_state *state = operation->state;
-    bool is_lost =
-        *state->ledger.ledger_id != '\0' && (strcmp(state->ledger.ledger_id, state->signer.ledger_id) != 0 ||
-                                             state->ledger.highest > state->signer.last_sequence);
-    if (!state->is_signer_there)
+    if (!state->is_signer_there || !state->signer.is_ledger_read)
         return admin_refuse(operation, ERROR_UNAVAILABLE, "the signer is away: %s",
-                            state->signer_error.message);
-    if (!is_lost)
+                            state->is_signer_there ? state->signer.reason : state->signer_error.message);
+    if (state->comparison.code == ERROR_NONE)
         return admin_refuse(operation, ERROR_CONFLICT, "nothing is lost: Redis is not ahead of the ledger");
+    if (state->comparison.code != ERROR_CONFLICT)
+        return admin_refuse(operation, ERROR_UNAVAILABLE, "the signer does not say what is lost: %s",
+                            state->comparison.message);
     signer_confirm_loss(operation->worker->signer, state->ledger.highest, operation->request->peer_text,
                         admin_done, operation);
     return STEP_WAIT;
 }
 
+/* From the beginning: what the ledger holds after the point at which records were lost must reach Redis too,
+ * and nobody can say where that was. */
 static enum step_result reset_ledger(struct operation *operation) {
     struct health_state *state = operation->state;
     store_reset_ledger_state(operation->worker->store, operation->worker->config->host_name,
-                             state->signer.ledger_id, state->signer.last_sequence, admin_done, operation);
+                             state->signer.ledger_id, 0, admin_done, operation);
     return STEP_WAIT;
 }
 
@@ -238,6 +286,7 @@ static enum step_result reply_confirmed(struct operation *operation) {
 static const struct step loss_steps[] = {{"require Redis", admin_require_ready},
                                          {"load ledger state", load_ledger},
                                          {"ask signer", ask_signer},
+                                         {"compare", compare},
                                          {"confirm", confirm},
                                          {"ask signer again", ask_signer},
                                          {"reset", reset_ledger},

@@ -76,6 +76,7 @@ void admin_show_certificate(struct http_request *request);
 void admin_revoke_certificate(struct http_request *request);
 void admin_show_stats(struct http_request *request);
 void admin_set_signing(struct http_request *request);
+void admin_retry_token(struct http_request *request);
 void admin_confirm_loss(struct http_request *request);
 void admin_metrics(struct http_request *request);
 void admin_health(struct http_request *request);

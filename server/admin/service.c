@@ -28,6 +28,7 @@ static const struct http_route routes[] = {
     {HTTP_METHOD_POST, "/admin/v1/certificates/:serial/revoke", admin_revoke_certificate, NULL},
     {HTTP_METHOD_GET, "/admin/v1/stats", admin_show_stats, NULL},
     {HTTP_METHOD_POST, "/admin/v1/signing", admin_set_signing, NULL},
+    {HTTP_METHOD_POST, "/admin/v1/token/retry", admin_retry_token, NULL},
     {HTTP_METHOD_POST, "/admin/v1/ledger/confirm-loss", admin_confirm_loss, NULL},
     {HTTP_METHOD_GET, "/metrics", admin_metrics, NULL},
     {HTTP_METHOD_GET, "/healthz", admin_health, NULL},

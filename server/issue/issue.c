@@ -195,6 +195,7 @@ static void note_orphan_revoked(void *context, const struct error *error) {
         return;
     }
     issue->sequences[2] = issue->revocation.sequence;
+    memcpy(issue->hashes[2], issue->revocation.hash, SHA256_BYTES);
     issue->mark.count = 3;
     store_revoke_certificate(issue->worker->store, issue->certificate.serial, issue->revocation.revoked_at,
                              issue->revocation.reason, "recovery", &issue->mark, note_orphan_recorded, issue);
@@ -260,6 +261,9 @@ void issue_record(struct issue *issue, issue_done *done, void *context) {
     };
     issue->sequences[0] = made->intent_sequence;
     issue->sequences[1] = made->issued_sequence;
-    issue->mark = (struct store_ledger_mark){issue->worker->config->host_name, issue->sequences, 2};
+    memcpy(issue->hashes[0], made->hashes[0], SHA256_BYTES);
+    memcpy(issue->hashes[1], made->hashes[1], SHA256_BYTES);
+    issue->mark =
+        (struct store_ledger_mark){issue->worker->config->host_name, issue->sequences, 2, issue->hashes[0]};
     commit(issue);
 }

@@ -81,15 +81,32 @@ static void drop_from_index(struct attempts *attempts, size_t position) {
     }
 }
 
-struct attempt *attempts_add(struct attempts *attempts, const char *name) {
-    struct attempt *attempt = &attempts->ring[attempts->next];
+static struct attempt *take_place(struct attempts *attempts, const struct attempt *first) {
+    size_t position = attempts->next;
     if (attempts->filled == attempts->capacity)
-        drop_from_index(attempts, attempts->next);
+        drop_from_index(attempts, position);
     else
         attempts->filled++;
-    *attempt = (struct attempt){.outcome = SIGNER_ATTEMPT_UNKNOWN};
-    sha256(name, strlen(name), attempt->id);
-    put_in_index(attempts, attempts->next);
-    attempts->next = (attempts->next + 1) % attempts->capacity;
-    return attempt;
+    attempts->ring[position] = *first;
+    put_in_index(attempts, position);
+    attempts->next = (position + 1) % attempts->capacity;
+    return &attempts->ring[position];
+}
+
+struct attempt *attempts_add(struct attempts *attempts, const char *name) {
+    struct attempt attempt = {.outcome = SIGNER_ATTEMPT_UNKNOWN};
+    sha256(name, strlen(name), attempt.id);
+    return take_place(attempts, &attempt);
+}
+
+void attempts_restore(struct attempts *attempts, const struct attempt *attempt) {
+    if (find(attempts, attempt->id) == NULL)
+        take_place(attempts, attempt);
+}
+
+const struct attempt *attempts_get(const struct attempts *attempts, size_t at) {
+    if (at >= attempts->filled)
+        return NULL;
+    size_t oldest = attempts->filled < attempts->capacity ? 0 : attempts->next;
+    return &attempts->ring[(oldest + at) % attempts->capacity];
 }

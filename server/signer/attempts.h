@@ -18,5 +18,9 @@ struct attempt {
 struct attempts *attempts_new(size_t capacity);
 void attempts_free(struct attempts *attempts);
 struct attempt *attempts_find(struct attempts *attempts, const char *name);
+/* Oldest first: `at` from 0; NULL behind the newest. */
+const struct attempt *attempts_get(const struct attempts *attempts, size_t at);
+/* Adds one as it was. */
+void attempts_restore(struct attempts *attempts, const struct attempt *attempt);
 /* Adds one in state UNKNOWN. The pointer holds until `capacity` more are added. */
 struct attempt *attempts_add(struct attempts *attempts, const char *name);

@@ -140,8 +140,12 @@ static bool init_issuer(const struct config_issuer *issuer, const struct options
     gnutls_privkey_t key = NULL;
     struct error absent;
     bool is_ready = arena != NULL;
-    if (is_ready && !token_load_key(issuer->key_uri, &key, &absent))
-        is_ready = generate_key(issuer, options, error) && token_load_key(issuer->key_uri, &key, error);
+    if (is_ready && !token_load_key(issuer->key_uri, &key, &absent)) {
+        if (absent.code != ERROR_NOT_FOUND) /* a PIN that was refused must not be tried again */
+            is_ready = error_set(error, absent.code, "the token cannot be used: %s", absent.message);
+        else
+            is_ready = generate_key(issuer, options, error) && token_load_key(issuer->key_uri, &key, error);
+    }
     if (is_ready && access(issuer->certificate_file, F_OK) != 0)
         is_ready = make_certificate(arena, issuer, key, error);
     is_ready = is_ready && check_certificate(arena, issuer, key, error);
@@ -163,8 +167,11 @@ static bool init_ledger(const struct config *config, struct error *error) {
         printf("the ledger is there\n");
         return true;
     }
-    struct ledger *ledger = ledger_open(config->ledger_directory, config->host_name,
-                                        config->ledger_segment_bytes, true, NULL, NULL, error);
+    const struct ledger_options options = {.directory = config->ledger_directory,
+                                           .host = config->host_name,
+                                           .segment_bytes = config->ledger_segment_bytes,
+                                           .may_begin = true};
+    struct ledger *ledger = ledger_open(&options, error);
     if (ledger == NULL)
         return false;
     printf("began the ledger %s of host %s\n", ledger_id(ledger), config->host_name);

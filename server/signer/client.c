@@ -41,6 +41,8 @@ struct signer_client {
     struct bufferevent *connection;
     struct event *reconnect, *deadline;
     bool is_connected;
+    void (*connected)(void *context);
+    void *connected_context;
     uint64_t next_id;
     size_t pending;
     TAILQ_HEAD(, call) calls;
@@ -171,6 +173,8 @@ static void on_event(struct bufferevent *connection, short what, void *context) 
     if ((what & BEV_EVENT_CONNECTED) != 0) {
         client->is_connected = true;
         client->pause_ms = RECONNECT_FIRST_MS;
+        if (client->connected != NULL)
+            client->connected(client->connected_context);
         return;
     }
     if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT)) != 0)
@@ -188,6 +192,12 @@ static void connect_now(struct signer_client *client) {
     if (bufferevent_socket_connect(client->connection, (struct sockaddr *)&client->address,
                                    sizeof client->address) != 0)
         drop_connection(client, "cannot connect");
+}
+
+void signer_client_on_connected(struct signer_client *client, void (*connected)(void *context),
+                                void *context) {
+    client->connected = connected;
+    client->connected_context = context;
 }
 
 static void on_reconnect(evutil_socket_t fd, short what, void *context) {
@@ -319,8 +329,12 @@ static bool take_certificate(struct wire_reader *reader, struct signer_certifica
     out->not_after = (time_t)wire_get_u64(reader);
     out->intent_sequence = wire_get_u64(reader);
     out->issued_sequence = wire_get_u64(reader);
-    if (reader->failed || serial.length != SERIAL_BYTES)
+    struct bytes intent_hash = wire_get_bytes(reader), issued_hash = wire_get_bytes(reader);
+    if (reader->failed || serial.length != SERIAL_BYTES || intent_hash.length != SHA256_BYTES ||
+        issued_hash.length != SHA256_BYTES)
         return false;
+    memcpy(out->hashes[0], intent_hash.data, SHA256_BYTES);
+    memcpy(out->hashes[1], issued_hash.data, SHA256_BYTES);
     memcpy(out->serial, serial.data, SERIAL_BYTES);
     out->der = (struct bytes){arena_copy(reader->arena, der.data, der.length), der.length};
     return out->der.data != NULL;
@@ -371,6 +385,10 @@ static bool take_revocation(struct call *call, struct wire_reader *reader) {
     out->revoked_at = (time_t)wire_get_u64(reader);
     out->sequence = wire_get_u64(reader);
     out->was_revoked_before = wire_get_u8(reader) != 0;
+    struct bytes hash = wire_get_bytes(reader);
+    if (hash.length != SHA256_BYTES)
+        return false;
+    memcpy(out->hash, hash.data, SHA256_BYTES);
     return wire_is_complete(reader);
 }
 
@@ -446,6 +464,8 @@ static bool take_status(struct call *call, struct wire_reader *reader) {
     out->voids = wire_get_u64(reader);
     out->revocations = wire_get_u64(reader);
     out->intents_without_outcome = wire_get_u64(reader);
+    out->revoked_serials = wire_get_u64(reader);
+    out->is_ledger_read = wire_get_u8(reader) != 0;
     out->is_token_usable = wire_get_u8(reader) != 0;
     out->is_signing_allowed = wire_get_u8(reader) != 0;
     snprintf(out->reason, sizeof out->reason, "%s", wire_get_string(reader));
@@ -458,6 +478,40 @@ void signer_get_status(struct signer_client *client, struct signer_status *out, 
     struct arena *scratch = begin_call(client, &writer, MESSAGE_STATUS);
     send_call(client, scratch, &writer,
               &(struct call){.take = take_status, .out = out, .done = done, .context = context});
+}
+
+static bool take_position(struct call *call, struct wire_reader *reader) {
+    struct bytes hash = wire_get_bytes(reader);
+    char *found = call->out;
+    *found = '\0';
+    if (hash.length != 0 && hash.length != SHA256_BYTES)
+        return false;
+    if (hash.length != 0)
+        hex_encode(hash.data, hash.length, found);
+    return wire_is_complete(reader);
+}
+
+void signer_check_position(struct signer_client *client, const struct signer_position *position,
+                           char found_hash[2 * SHA256_BYTES + 1], signer_done *done, void *context) {
+    struct wire_writer writer;
+    struct arena *scratch = begin_call(client, &writer, MESSAGE_CHECK_POSITION);
+    if (scratch != NULL) {
+        wire_put_string(&writer, position->ledger_id);
+        wire_put_u64(&writer, position->applied);
+        wire_put_string(&writer, position->applied_hash);
+        wire_put_u64(&writer, position->highest);
+        wire_put_string(&writer, position->highest_hash);
+    }
+    send_call(client, scratch, &writer,
+              &(struct call){.take = take_position, .out = found_hash, .done = done, .context = context});
+}
+
+void signer_retry_token(struct signer_client *client, const char *by, signer_done *done, void *context) {
+    struct wire_writer writer;
+    struct arena *scratch = begin_call(client, &writer, MESSAGE_RETRY_TOKEN);
+    if (scratch != NULL)
+        wire_put_string(&writer, by);
+    send_call(client, scratch, &writer, &(struct call){.done = done, .context = context});
 }
 
 void signer_set_signing(struct signer_client *client, bool is_allowed, const char *by, signer_done *done,

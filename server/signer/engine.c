@@ -14,14 +14,13 @@
 #include "originca/log.h"
 #include "originca/revocation.h"
 
-#define BY_MAX 200 /* bytes of who asked */
-
 struct signing { /* a sign call on its way through the batch */
     struct engine_call *call;
     struct sign_job job;
     struct bytes tbs, der;
     json_t *fields; /* of the records; owned by the call's arena */
     uint64_t intent_sequence;
+    uint8_t hashes[2][LEDGER_HASH_BYTES]; /* of intent and issued */
     struct error error;
     bool is_signed;
 };
@@ -43,25 +42,29 @@ static void end_reply(struct engine_call *call, struct wire_writer *writer) {
     call->reply = wire_finish(writer, &call->reply_length);
 }
 
-static void put_attempt(struct wire_writer *writer, const struct attempt *attempt, struct bytes der) {
+static void put_attempt(struct wire_writer *writer, const struct attempt *attempt, struct bytes der,
+                        const uint8_t hashes[2][LEDGER_HASH_BYTES]) {
     wire_put_bytes(writer, der.data, der.length);
     wire_put_bytes(writer, attempt->serial, SERIAL_BYTES);
     wire_put_u64(writer, (uint64_t)attempt->not_before);
     wire_put_u64(writer, (uint64_t)attempt->not_after);
     wire_put_u64(writer, attempt->intent_sequence);
     wire_put_u64(writer, attempt->issued_sequence);
+    wire_put_bytes(writer, hashes[0], LEDGER_HASH_BYTES);
+    wire_put_bytes(writer, hashes[1], LEDGER_HASH_BYTES);
 }
 
-static void reply_certificate(struct engine_call *call, const struct attempt *attempt, struct bytes der) {
+static void reply_certificate(struct engine_call *call, const struct attempt *attempt, struct bytes der,
+                              const uint8_t hashes[2][LEDGER_HASH_BYTES]) {
     struct wire_writer writer;
     begin_reply(call, &writer);
-    put_attempt(&writer, attempt, der);
+    put_attempt(&writer, attempt, der, hashes);
     end_reply(call, &writer);
 }
 
 /* Of an attempt that an earlier batch issued: asked for only where a reply was lost. */
 static bool read_certificate(struct engine *engine, struct arena *arena, const struct attempt *attempt,
-                             struct bytes *der, struct error *error) {
+                             struct bytes *der, uint8_t hashes[2][LEDGER_HASH_BYTES], struct error *error) {
     const char *text =
         ledger_read(engine->ledger, arena, attempt->issued_sequence, 1, SIGNER_FRAME_MAX / 2, error);
     json_t *records = text == NULL ? NULL : json_parse(arena, text, strlen(text), error);
@@ -70,7 +73,9 @@ static bool read_certificate(struct engine *engine, struct arena *arena, const s
     if (text == NULL || records == NULL)
         return false;
     return ((uint64_t)json_integer_value(json_object_get(record, "seq")) == attempt->issued_sequence &&
-            encoded != NULL && base64_decode(arena, encoded, strlen(encoded), der)) ||
+            encoded != NULL && base64_decode(arena, encoded, strlen(encoded), der) &&
+            ledger_find_hash(engine->ledger, attempt->intent_sequence, hashes[0]) &&
+            ledger_find_hash(engine->ledger, attempt->issued_sequence, hashes[1])) ||
            error_set(error, ERROR_INTERNAL, "the ledger does not give back record %llu",
                      (unsigned long long)attempt->issued_sequence);
 }
@@ -172,9 +177,9 @@ static bool check_attempt(struct engine *engine, struct signing *signing, bool *
         return true;
     if (attempt->outcome == SIGNER_ATTEMPT_ISSUED) {
         struct bytes der;
-        if (!read_certificate(engine, signing->call->arena, attempt, &der, &signing->error))
+        if (!read_certificate(engine, signing->call->arena, attempt, &der, signing->hashes, &signing->error))
             return false;
-        reply_certificate(signing->call, attempt, der);
+        reply_certificate(signing->call, attempt, der, signing->hashes);
         *is_answered = true;
         return true;
     }
@@ -197,7 +202,8 @@ static bool write_intent(struct engine *engine, struct signing *signing) {
     signing->fields = arena_own_json(arena, describe(job, signing->tbs));
     if (signing->fields == NULL)
         return error_set(&signing->error, ERROR_INTERNAL, "out of memory");
-    if (!ledger_append(engine->ledger, "intent", signing->fields, &signing->intent_sequence, &signing->error))
+    if (!ledger_append(engine->ledger, "intent", signing->fields, &signing->intent_sequence,
+                       signing->hashes[0], &signing->error))
         return false;
     engine->status.intents++;
     engine->status.intents_without_outcome++;
@@ -268,9 +274,9 @@ static void write_outcome(struct engine *engine, struct signing *signing) {
         json_object_set_new(signing->fields, "intent_seq",
                             json_integer((json_int_t)signing->intent_sequence));
         json_object_set_new(signing->fields, "certificate", json_string(text == NULL ? "" : text));
-        signing->is_signed =
-            text != NULL && attempt != NULL &&
-            ledger_append(engine->ledger, "issued", signing->fields, &sequence, &signing->error);
+        signing->is_signed = text != NULL && attempt != NULL &&
+                             ledger_append(engine->ledger, "issued", signing->fields, &sequence,
+                                           signing->hashes[1], &signing->error);
         if (signing->is_signed) {
             attempt->outcome = SIGNER_ATTEMPT_ISSUED;
             attempt->issued_sequence = sequence;
@@ -315,19 +321,23 @@ static void run_revoke(struct engine *engine, struct engine_call *call) {
         reply_error(call, &error);
         return;
     }
-    bool was_revoked = engine_find_revoked(engine, serial.data, &revoked);
+    uint8_t hash[LEDGER_HASH_BYTES] = {0}; /* of a record long applied: not told */
+    bool was_revoked = revoked_find(engine->revoked, serial.data, &revoked);
     /* Only what says more of the key than was known makes a revocation worse than it was. */
     bool is_worse = was_revoked && revocation_rank(reason, by) > revoked.rank;
-    if ((!was_revoked || is_worse) &&
-        !engine_append_revoked(engine, serial.data, issuer, reason, by, &revoked, &error)) {
+    bool is_new = !was_revoked || is_worse;
+    if (is_new && !engine_append_revoked(engine, serial.data, issuer, reason, by, &revoked, hash, &error)) {
         reply_error(call, &error);
         return;
     }
+    if (!is_new && !ledger_find_recent_hash(engine->ledger, revoked.sequence, hash))
+        memset(hash, 0, sizeof hash);
     struct wire_writer writer;
     begin_reply(call, &writer);
     wire_put_u64(&writer, (uint64_t)revoked.revoked_at);
     wire_put_u64(&writer, revoked.sequence);
     wire_put_u8(&writer, was_revoked);
+    wire_put_bytes(&writer, hash, sizeof hash);
     end_reply(call, &writer);
 }
 
@@ -335,6 +345,11 @@ static void run_attempt(struct engine *engine, struct engine_call *call) {
     struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
     const char *id = wire_get_string(&reader);
     struct error error;
+    /* While records may be lost, "not known" could be a lie that costs an order a second certificate. */
+    if (!engine_may_write(engine, &error)) {
+        reply_error(call, &error);
+        return;
+    }
     if (!wire_is_complete(&reader) || *id == '\0' || strlen(id) > 128) {
         error_set(&error, ERROR_INVALID, "malformed attempt id");
         reply_error(call, &error);
@@ -342,8 +357,9 @@ static void run_attempt(struct engine *engine, struct engine_call *call) {
     }
     struct attempt *attempt = attempts_find(engine->attempts, id);
     struct bytes der = {0};
+    uint8_t hashes[2][LEDGER_HASH_BYTES];
     bool is_issued = attempt != NULL && attempt->outcome == SIGNER_ATTEMPT_ISSUED;
-    if (is_issued && !read_certificate(engine, call->arena, attempt, &der, &error)) {
+    if (is_issued && !read_certificate(engine, call->arena, attempt, &der, hashes, &error)) {
         reply_error(call, &error);
         return;
     }
@@ -351,7 +367,7 @@ static void run_attempt(struct engine *engine, struct engine_call *call) {
     begin_reply(call, &writer);
     wire_put_u8(&writer, (uint8_t)(attempt == NULL ? SIGNER_ATTEMPT_UNKNOWN : attempt->outcome));
     if (is_issued)
-        put_attempt(&writer, attempt, der);
+        put_attempt(&writer, attempt, der, hashes);
     if (attempt == NULL)
         attempts_add(engine->attempts, id)->outcome =
             SIGNER_ATTEMPT_VOID; /* struck off: a late request for it is refused */
@@ -380,17 +396,19 @@ static void run_status(struct engine *engine, struct engine_call *call) {
     struct signer_status *status = &engine->status;
     struct wire_writer writer;
     struct error why = {0};
-    bool may_sign = engine_may_sign(engine, &why);
+    bool may_sign = engine_may_sign(engine, &why), is_read = engine->phase != ENGINE_READING;
     begin_reply(call, &writer);
-    wire_put_string(&writer, ledger_id(engine->ledger));
+    wire_put_string(&writer, is_read ? ledger_id(engine->ledger) : "");
     wire_put_string(&writer, engine->config->host_name);
-    wire_put_u64(&writer, ledger_last_sequence(engine->ledger));
+    wire_put_u64(&writer, is_read ? ledger_last_sequence(engine->ledger) : 0);
     wire_put_u64(&writer, status->signatures);
     wire_put_u64(&writer, status->intents);
     wire_put_u64(&writer, status->voids);
     wire_put_u64(&writer, status->revocations);
     wire_put_u64(&writer, status->intents_without_outcome);
-    wire_put_u8(&writer, !engine->is_token_lost);
+    wire_put_u64(&writer, is_read ? revoked_count(engine->revoked) : 0);
+    wire_put_u8(&writer, is_read);
+    wire_put_u8(&writer, engine->is_token_usable && !engine->is_token_lost);
     wire_put_u8(&writer, may_sign);
     wire_put_string(&writer, may_sign ? "" : why.message);
     end_reply(call, &writer);
@@ -413,6 +431,7 @@ static void run_set_signing(struct engine *engine, struct engine_call *call) {
     const char *by = wire_get_string(&reader);
     reply_done(call,
                wire_is_complete(&reader) && strlen(by) <= BY_MAX &&
+                   (!is_allowed || engine_may_write(engine, &error)) &&
                    engine_set_signing(engine, is_allowed, by, &error),
                &error);
 }
@@ -425,6 +444,36 @@ static void run_confirm_loss(struct engine *engine, struct engine_call *call) {
     reply_done(call,
                wire_is_complete(&reader) && strlen(by) <= BY_MAX &&
                    engine_confirm_loss(engine, sequence, by, &error),
+               &error);
+}
+
+static void run_check_position(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
+    struct signer_position position = {0};
+    uint8_t hash[LEDGER_HASH_BYTES];
+    struct wire_writer writer;
+    snprintf(position.ledger_id, sizeof position.ledger_id, "%s", wire_get_string(&reader));
+    position.applied = wire_get_u64(&reader);
+    snprintf(position.applied_hash, sizeof position.applied_hash, "%s", wire_get_string(&reader));
+    position.highest = wire_get_u64(&reader);
+    snprintf(position.highest_hash, sizeof position.highest_hash, "%s", wire_get_string(&reader));
+    if (!wire_is_complete(&reader) || !engine_check_position(engine, &position, &error)) {
+        reply_error(call, &error);
+        return;
+    }
+    bool has_hash = ledger_find_hash(engine->ledger, position.applied, hash);
+    begin_reply(call, &writer);
+    wire_put_bytes(&writer, hash, has_hash ? sizeof hash : 0);
+    end_reply(call, &writer);
+}
+
+static void run_retry_token(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
+    const char *by = wire_get_string(&reader);
+    reply_done(call,
+               wire_is_complete(&reader) && strlen(by) <= BY_MAX && engine_retry_token(engine, by, &error),
                &error);
 }
 
@@ -465,8 +514,15 @@ static void run_other(struct engine *engine, struct engine_call *call) {
         [MESSAGE_STATUS] = run_status,
         [MESSAGE_SET_SIGNING] = run_set_signing,
         [MESSAGE_CONFIRM_LOSS] = run_confirm_loss,
+        [MESSAGE_CHECK_POSITION] = run_check_position,
+        [MESSAGE_RETRY_TOKEN] = run_retry_token,
     };
     struct error error;
+    if (engine->phase == ENGINE_READING && call->type != MESSAGE_STATUS) {
+        (void)!engine_may_write(engine, &error);
+        reply_error(call, &error);
+        return;
+    }
     if (call->type < sizeof handlers / sizeof handlers[0] && handlers[call->type] != NULL) {
         handlers[call->type](engine, call);
         return;
@@ -478,6 +534,11 @@ static void run_other(struct engine *engine, struct engine_call *call) {
 /* These read records of this very batch, so they come after its sync. */
 static bool reads_ledger(const struct engine_call *call) {
     return call->type == MESSAGE_READ || call->type == MESSAGE_ATTEMPT;
+}
+
+/* Whom it lets write can be in the same batch. */
+static bool comes_first(const struct engine_call *call) {
+    return call->type == MESSAGE_CHECK_POSITION;
 }
 
 static void fail_all(struct engine_call *calls, const struct error *error) {
@@ -494,6 +555,13 @@ bool engine_run(struct engine *engine, struct engine_call *calls) {
         return true;
     }
     for (struct engine_call *call = calls; call != NULL; call = call->next)
+        if (comes_first(call) || engine->phase == ENGINE_READING)
+            run_other(engine, call);
+    if (engine->phase == ENGINE_READING) {
+        free(signings);
+        return true;
+    }
+    for (struct engine_call *call = calls; call != NULL; call = call->next)
         if (call->type == MESSAGE_SIGN && (signings[signing_count] = begin_signing(engine, call)) != NULL)
             signing_count++;
     bool is_durable = ledger_sync(engine->ledger, &error);
@@ -503,7 +571,7 @@ bool engine_run(struct engine *engine, struct engine_call *calls) {
             write_outcome(engine, signings[i]);
         /* After the signatures: an attempt of this very batch is seen with its outcome. */
         for (struct engine_call *call = calls; call != NULL; call = call->next)
-            if (call->type != MESSAGE_SIGN && !reads_ledger(call))
+            if (call->type != MESSAGE_SIGN && !comes_first(call) && !reads_ledger(call))
                 run_other(engine, call);
         is_durable = ledger_sync(engine->ledger, &error);
     }
@@ -512,7 +580,7 @@ bool engine_run(struct engine *engine, struct engine_call *calls) {
         log_signing(signing);
         if (signing->is_signed) {
             reply_certificate(signing->call, attempts_find(engine->attempts, signing->job.request.attempt),
-                              signing->der);
+                              signing->der, signing->hashes);
         } else {
             engine->is_token_lost = engine->is_token_lost || signing->error.code == ERROR_UNAVAILABLE;
             reply_error(signing->call, &signing->error);

@@ -23,10 +23,16 @@ struct engine_call {
     size_t reply_length;
 };
 
-/* Opens token and ledger, voids what a crash left open. */
+/* Begins to read the ledger, in a thread. */
 struct engine *engine_new(const struct config *config, struct metrics *metrics, struct error *error);
 void engine_free(struct engine *engine);
 /* Answers all calls of the list: intents, one sync, signatures, one sync. False when the process must end
  * after the replies are sent: the ledger cannot be written or the token is lost; only a new process recovers
  * from either. */
 bool engine_run(struct engine *engine, struct engine_call *calls);
+/* Is such a call to be kept back for now? It will be answered in a moment: the ledger is read, or Redis's
+ * position comes. */
+bool engine_must_hold(const struct engine *engine, uint8_t type);
+/* What goes on besides calls, to be run so often; false when the process must end. */
+bool engine_tick(struct engine *engine);
+uint32_t engine_tick_ms(const struct engine *engine);

@@ -1,13 +1,44 @@
 /* The engine's state, its records in the ledger, and when it may sign. */
 #pragma once
 
-#include "engine.h"
-#include "originca/revocation.h"
+#include <pthread.h>
 
-struct revoked_serial {
-    time_t revoked_at;
-    uint64_t sequence;
-    enum revocation_rank rank;
+#include "checkpoint.h"
+#include "engine.h"
+
+#define BY_MAX 200 /* bytes of who asked */
+
+enum engine_phase {
+    ENGINE_READING, /* the ledger, in a thread: nothing but its progress is told */
+    ENGINE_WAITING, /* for a worker to show what Redis has applied: nothing is written */
+    ENGINE_RUNNING
+};
+
+/* A thread that reads the ledger: at start, or behind the start's back from its beginning. */
+struct engine_reader {
+    pthread_t thread;
+    bool is_started;
+    atomic_bool is_done, is_cancelled;
+    _Atomic uint64_t bytes_read, bytes_total;
+    bool is_good;
+    struct error error;
+};
+
+struct engine_saver { /* writes a checkpoint */
+    pthread_t thread;
+    bool is_started;
+    atomic_bool is_done;
+    uint8_t *bytes;
+    size_t length;
+    bool is_good;
+    struct error error;
+};
+
+struct token_wait { /* while the token cannot be used */
+    bool is_pin_refused;
+    char reason[512];
+    int64_t next_ms; /* when it is looked at again */
+    unsigned failures;
 };
 
 struct engine {
@@ -17,28 +48,60 @@ struct engine {
     size_t issuer_count;
     gnutls_privkey_t *keys; /* [thread * issuer_count + issuer] */
     unsigned thread_count;
-    struct ledger *ledger;
+    bool is_token_usable;
+    struct token_wait token;
+    enum engine_phase phase;
+    int64_t waiting_since_ms;
+    struct ledger *ledger; /* NULL while it is read */
     struct attempts *attempts;
-    json_t *open_intents; /* by attempt, only while the ledger is read at start */
-    json_t *revoked;      /* serial hex -> [revoked_at, seq, rank]; of the segments read */
+    struct revoked *revoked;
+    json_t *open_intents; /* attempt -> sequence, until they are voided */
+    uint8_t key[CHECKPOINT_KEY_BYTES];
+    bool has_key, was_read_whole;
+    struct engine_reader reader, verifier;
+    struct ledger_position verified_to;
+    struct engine_saver saver;
+    uint64_t saved_sequence; /* of the last checkpoint */
+    int64_t saved_ms;
+    char ledger_fault[ERROR_MESSAGE_MAX]; /* found by the verifier; "" */
     struct signer_status status;
     bool is_stopped; /* by an operator */
     bool is_token_lost;
     int64_t clock_offset_ms; /* wall clock less monotonic clock */
     bool has_clock_jumped;
-    struct metric *signatures_total, *revocations_total, *open_gauge;
+    struct metric *signatures_total, *revocations_total, *open_gauge, *token_gauge, *login_total;
 };
 
 bool engine_may_sign(struct engine *engine, struct error *error) MUST_CHECK;
+/* Of records other than those that take a right away: false while Redis's position is not known. */
+bool engine_may_write(const struct engine *engine, struct error *error) MUST_CHECK;
 bool engine_append_void(struct engine *engine, const json_t *intent, uint64_t intent_sequence,
                         const char *reason, struct error *error) MUST_CHECK;
-bool engine_find_revoked(const struct engine *engine, const uint8_t *serial,
-                         struct revoked_serial *out) MUST_CHECK;
+/* `out` holds the first revocation's time where there was one, else 0. */
 bool engine_append_revoked(struct engine *engine, const uint8_t *serial, const char *issuer, uint32_t reason,
-                           const char *by, struct revoked_serial *out, struct error *error) MUST_CHECK;
+                           const char *by, struct revoked_serial *out, uint8_t hash[LEDGER_HASH_BYTES],
+                           struct error *error) MUST_CHECK;
 bool engine_set_signing(struct engine *engine, bool is_allowed, const char *by,
                         struct error *error) MUST_CHECK;
 bool engine_confirm_loss(struct engine *engine, uint64_t sequence, const char *by,
                          struct error *error) MUST_CHECK;
-/* Rotation and metrics; false when the process must end. */
+/* Compares with the ledger; the first that fits lets the signer write. */
+bool engine_check_position(struct engine *engine, const struct signer_position *position,
+                           struct error *error) MUST_CHECK;
+/* Rotation, checkpoint and metrics; false when the process must end. */
 bool engine_end_batch(struct engine *engine);
+
+/* --- reading the ledger (engine_read.c) --- */
+bool engine_start_reading(struct engine *engine, struct error *error) MUST_CHECK;
+/* Takes what the threads have done; false when the ledger cannot be opened. */
+bool engine_watch_readers(struct engine *engine, struct error *error) MUST_CHECK;
+void engine_save_if_due(struct engine *engine);
+/* Ends the threads and writes a last checkpoint. */
+void engine_stop_reading(struct engine *engine);
+
+/* --- the token (engine_token.c) --- */
+bool engine_load_issuers(struct engine *engine, struct error *error) MUST_CHECK;
+/* Looks whether the token can be used, now or when it is time; never a login that was refused before. */
+void engine_try_token(struct engine *engine);
+bool engine_retry_token(struct engine *engine, const char *by, struct error *error) MUST_CHECK;
+void engine_free_token(struct engine *engine);

@@ -14,10 +14,10 @@
 #include "originca/json.h"
 #include "originca/log.h"
 
-#define INDEX_EVERY 32 /* records between two remembered offsets */
+#define INDEX_EVERY 64 /* records between two remembered places */
 
 struct place {
-    uint64_t sequence, offset;
+    uint64_t sequence, segment, offset; /* of a line; a segment is named by its first sequence */
 };
 
 struct ledger {
@@ -26,11 +26,23 @@ struct ledger {
     uint32_t segment_bytes;
     struct ledger_walk at; /* last sequence, hash, id, host, time */
     uint64_t size;         /* of the file, with what waits */
+    /* What the file must look like before the next write: its size, and the hash at the beginning of its last
+     * line. */
+    uint64_t written_size, written_line;
+    uint8_t written_hash[LEDGER_HASH_BYTES];
     char *waiting;
     size_t waiting_length, waiting_capacity;
     uint64_t skip_to;
-    struct place *index;
+    struct place *index; /* by sequence: of what was written or read back so far, not of all */
     size_t index_count, index_capacity;
+    /* Where the last reader stopped, so that the next one goes on there: replays read from end to end. */
+    struct {
+        uint64_t segment, sequence, offset;
+    } cursor;
+    struct {
+        uint64_t sequence;
+        uint8_t hash[LEDGER_HASH_BYTES];
+    } found; /* the last hash that a file was searched for */
     bool is_broken;
 };
 
@@ -38,10 +50,25 @@ static bool out_of_memory(struct error *error) {
     return error_set(error, ERROR_INTERNAL, "out of memory");
 }
 
-static bool add_to_index(struct ledger *ledger, uint64_t sequence, uint64_t offset) {
-    if (ledger->index_count > 0 && sequence < ledger->index[ledger->index_count - 1].sequence + INDEX_EVERY)
+/* How many places are at or before the sequence. */
+static size_t count_places(const struct ledger *ledger, uint64_t sequence) {
+    size_t low = 0;
+    for (size_t high = ledger->index_count; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        if (ledger->index[middle].sequence <= sequence)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool add_to_index(struct ledger *ledger, uint64_t sequence, uint64_t segment, uint64_t offset) {
+    size_t at = count_places(ledger, sequence), count = ledger->index_count;
+    if ((at > 0 && ledger->index[at - 1].sequence + INDEX_EVERY > sequence) ||
+        (at < count && sequence + INDEX_EVERY > ledger->index[at].sequence))
         return true;
-    if (ledger->index_count == ledger->index_capacity) {
+    if (count == ledger->index_capacity) {
         size_t capacity = ledger->index_capacity == 0 ? 256 : ledger->index_capacity * 2;
         struct place *larger = realloc(ledger->index, capacity * sizeof *larger);
         if (larger == NULL)
@@ -49,7 +76,9 @@ static bool add_to_index(struct ledger *ledger, uint64_t sequence, uint64_t offs
         ledger->index = larger;
         ledger->index_capacity = capacity;
     }
-    ledger->index[ledger->index_count++] = (struct place){sequence, offset};
+    memmove(ledger->index + at + 1, ledger->index + at, (count - at) * sizeof *ledger->index);
+    ledger->index[at] = (struct place){sequence, segment, offset};
+    ledger->index_count++;
     return true;
 }
 
@@ -91,7 +120,7 @@ static bool append_text(struct ledger *ledger, const char *json, uint64_t sequen
         memcpy(line + 2 * LEDGER_HASH_BYTES + 1, json, length);
         line[2 * LEDGER_HASH_BYTES + 1 + length] = '\n';
         is_queued = add_waiting(ledger, line, 2 * LEDGER_HASH_BYTES + length + 2) &&
-                    add_to_index(ledger, sequence, offset);
+                    add_to_index(ledger, sequence, ledger_sequence_of_path(ledger->path), offset);
     }
     free(chained);
     free(line);
@@ -101,11 +130,12 @@ static bool append_text(struct ledger *ledger, const char *json, uint64_t sequen
     }
     memcpy(ledger->at.last_hash, hash, sizeof hash);
     ledger->at.last_sequence = sequence;
+    ledger->at.last_line = offset;
     return true;
 }
 
 bool ledger_append(struct ledger *ledger, const char *type, const json_t *fields, uint64_t *sequence,
-                   struct error *error) {
+                   uint8_t hash[LEDGER_HASH_BYTES], struct error *error) {
     char when[40];
     if (ledger->is_broken)
         return error_set(error, ERROR_UNAVAILABLE, "the ledger cannot be written");
@@ -130,6 +160,8 @@ bool ledger_append(struct ledger *ledger, const char *type, const json_t *fields
         ledger->at.last_time_ms = now;
         if (sequence != NULL)
             *sequence = next;
+        if (hash != NULL)
+            memcpy(hash, ledger->at.last_hash, LEDGER_HASH_BYTES);
     }
     return is_queued;
 }
@@ -138,21 +170,49 @@ void ledger_skip_to(struct ledger *ledger, uint64_t sequence) {
     ledger->skip_to = sequence;
 }
 
-/* A file that was moved or removed under us still takes writes, but nobody would ever find them. */
-static bool is_in_its_place(const struct ledger *ledger) {
+static void note_written(struct ledger *ledger) {
+    ledger->written_size = ledger->size;
+    ledger->written_line = ledger->at.last_line;
+    memcpy(ledger->written_hash, ledger->at.last_hash, LEDGER_HASH_BYTES);
+}
+
+static bool refuse_file(struct ledger *ledger, const char *what, struct error *error) {
+    ledger->is_broken = true;
+    return error_set(
+        error, ERROR_UNAVAILABLE,
+        "the ledger %s %s: somebody changed it while the signer wrote it. Restore it, then restart the "
+        "server",
+        ledger->path, what);
+}
+
+/* A file that was moved away still takes writes, but nobody would ever find them; one that was cut or
+ * restored would get records that do not continue it. */
+static bool is_as_written(struct ledger *ledger, struct error *error) {
     struct stat ours, named;
-    return fstat(ledger->fd, &ours) == 0 && stat(ledger->path, &named) == 0 && ours.st_dev == named.st_dev &&
-           ours.st_ino == named.st_ino;
+    char found[2 * LEDGER_HASH_BYTES], expected[2 * LEDGER_HASH_BYTES + 1], end = '\n';
+    if (fstat(ledger->fd, &ours) != 0 || stat(ledger->path, &named) != 0 || ours.st_dev != named.st_dev ||
+        ours.st_ino != named.st_ino)
+        return refuse_file(ledger, "is not in its place any more", error);
+    if ((uint64_t)ours.st_size != ledger->written_size)
+        return refuse_file(
+            ledger, (uint64_t)ours.st_size < ledger->written_size ? "lost its end" : "grew by itself", error);
+    if (ledger->written_size == 0)
+        return true;
+    hex_encode(ledger->written_hash, LEDGER_HASH_BYTES, expected);
+    bool is_same =
+        pread(ledger->fd, found, sizeof found, (off_t)ledger->written_line) == (ssize_t)sizeof found &&
+        memcmp(found, expected, sizeof found) == 0 &&
+        pread(ledger->fd, &end, 1, (off_t)ledger->written_size - 1) == 1 && end == '\n';
+    return is_same || refuse_file(ledger, "does not end with its last record", error);
 }
 
 bool ledger_sync(struct ledger *ledger, struct error *error) {
     if (ledger->is_broken)
         return error_set(error, ERROR_UNAVAILABLE, "the ledger cannot be written");
-    if (ledger->waiting_length > 0 && !is_in_its_place(ledger)) {
-        ledger->is_broken = true;
-        return error_set(error, ERROR_UNAVAILABLE, "the ledger %s is not in its place any more: restore it",
-                         ledger->path);
-    }
+    if (ledger->waiting_length == 0)
+        return true;
+    if (!is_as_written(ledger, error))
+        return false;
     for (size_t done = 0; done < ledger->waiting_length;) {
         ssize_t written = write(ledger->fd, ledger->waiting + done, ledger->waiting_length - done);
         if (written < 0 && errno == EINTR)
@@ -163,11 +223,12 @@ bool ledger_sync(struct ledger *ledger, struct error *error) {
         }
         done += (size_t)written;
     }
-    if (ledger->waiting_length > 0 && fdatasync(ledger->fd) != 0) {
+    if (fdatasync(ledger->fd) != 0) {
         ledger->is_broken = true;
         return error_set(error, ERROR_UNAVAILABLE, "the ledger %s cannot be synced: %m", ledger->path);
     }
     ledger->waiting_length = 0;
+    note_written(ledger);
     return true;
 }
 
@@ -188,7 +249,7 @@ static bool begin_segment(struct ledger *ledger, const char *type, json_t *heade
         json_decref(header);
         return out_of_memory(error);
     }
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
         error_set(error, ERROR_UNAVAILABLE, "cannot make the ledger file %s: %m", path);
         free(path);
@@ -198,9 +259,8 @@ static bool begin_segment(struct ledger *ledger, const char *type, json_t *heade
         ledger->fd = fd;
         free(ledger->path);
         ledger->path = path;
-        ledger->size = 0;
-        ledger->index_count = 0;
-        is_begun = ledger_append(ledger, type, header, NULL, error) && ledger_sync(ledger, error) &&
+        ledger->size = ledger->written_size = 0;
+        is_begun = ledger_append(ledger, type, header, NULL, NULL, error) && ledger_sync(ledger, error) &&
                    (sync_directory(ledger->directory) ||
                     error_set(error, ERROR_UNAVAILABLE, "cannot sync %s: %m", ledger->directory));
     }
@@ -213,8 +273,8 @@ bool ledger_rotate_if_full(struct ledger *ledger, const json_t *state, struct er
         return true;
     char previous[2 * LEDGER_HASH_BYTES + 1];
     hex_encode(ledger->at.last_hash, LEDGER_HASH_BYTES, previous);
-    json_t *header = json_pack("{s:s, s:s, s:s}", "ledger", ledger->at.ledger_id, "host", ledger->at.host,
-                               "previous", previous);
+    json_t *header = json_pack("{s:i, s:s, s:s, s:s}", "format", LEDGER_FORMAT, "ledger",
+                               ledger->at.ledger_id, "host", ledger->at.host, "previous", previous);
     if (header != NULL && state != NULL)
         json_object_update(header, (json_t *)(uintptr_t)state);
     return begin_segment(ledger, "segment", header, error);
@@ -227,39 +287,78 @@ static bool begin_ledger(struct ledger *ledger, const char *host, struct error *
     hex_encode(id, sizeof id, ledger->at.ledger_id);
     snprintf(ledger->at.host, sizeof ledger->at.host, "%s", host);
     time_format((time_t)(clock_wall_ms() / 1000), created);
-    return begin_segment(
-        ledger, "genesis",
-        json_pack("{s:s, s:s, s:s}", "ledger", ledger->at.ledger_id, "host", host, "created", created),
-        error);
+    return begin_segment(ledger, "genesis",
+                         json_pack("{s:i, s:s, s:s, s:s}", "format", LEDGER_FORMAT, "ledger",
+                                   ledger->at.ledger_id, "host", host, "created", created),
+                         error);
 }
 
 struct opening {
     struct ledger *ledger;
-    bool (*visit)(void *context, const json_t *record, struct error *error);
-    void *context;
+    const struct ledger_options *options;
+    uint64_t segment; /* that is read */
 };
 
-static bool visit_record(void *context, const json_t *record, uint64_t offset, struct error *error) {
+static bool visit_record(void *context, const struct ledger_record *record, struct error *error) {
     struct opening *opening = context;
-    uint64_t sequence = (uint64_t)json_integer_value(json_object_get(record, "seq"));
-    if (!add_to_index(opening->ledger, sequence, offset))
+    if (record->offset == 0)
+        opening->segment = record->sequence;
+    if (!add_to_index(opening->ledger, record->sequence, opening->segment, record->offset))
         return out_of_memory(error);
-    return opening->visit == NULL || opening->visit(opening->context, record, error);
+    return opening->options->visit == NULL ||
+           opening->options->visit(opening->options->context, record, error);
 }
 
-static bool open_last_segment(struct ledger *ledger, char **segments, int count, struct opening *opening,
-                              struct error *error) {
-    if (!ledger_walk(segments, count - 1, count, &ledger->at, visit_record, opening, error))
+static uint64_t size_of_file(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 ? (uint64_t)status.st_size : 0;
+}
+
+/* The segment to begin with; -1 where there is none of that name. */
+static int find_start(const struct ledger_options *options, char **segments, int count) {
+    if (options->from == NULL)
+        return options->is_whole ? 0 : count - 1;
+    for (int i = 0; i < count; i++)
+        if (ledger_sequence_of_path(segments[i]) == options->from->segment)
+            return i;
+    return -1;
+}
+
+static bool read_segments(struct ledger *ledger, const struct ledger_options *options, char **segments,
+                          int count, struct error *error) {
+    struct opening opening = {
+        .ledger = ledger, .options = options, .segment = options->from == NULL ? 0 : options->from->segment};
+    int first = find_start(options, segments, count);
+    if (first < 0)
+        return error_set(error, ERROR_INVALID, "the ledger file of record %llu is not there",
+                         (unsigned long long)options->from->segment);
+    for (int i = first; options->bytes_total != NULL && i < count; i++)
+        atomic_fetch_add(options->bytes_total, size_of_file(segments[i]));
+    if (options->from != NULL && options->bytes_read != NULL)
+        atomic_fetch_add(options->bytes_read, options->from->offset);
+    const struct ledger_scan scan = {.segments = segments,
+                                     .from = first,
+                                     .count = count,
+                                     .start = options->from,
+                                     .visit = visit_record,
+                                     .context = &opening,
+                                     .bytes_read = options->bytes_read,
+                                     .is_cancelled = options->is_cancelled};
+    if (!ledger_scan(&scan, &ledger->at, error))
         return false;
-    if (ledger->at.records == 0)
-        return error_set(error, ERROR_INVALID,
-                         "%s holds no whole record; restore it or, if it is new, remove it",
-                         segments[count - 1]);
-    ledger->path = strdup(segments[count - 1]);
-    ledger->fd = open(segments[count - 1], O_WRONLY | O_APPEND | O_CLOEXEC);
+    bool is_empty = ledger->at.last_size == 0;
+    return !is_empty ||
+           error_set(error, ERROR_INVALID, "%s holds no whole record; restore it or, if it is new, remove it",
+                     segments[count - 1]);
+}
+
+static bool open_last_segment(struct ledger *ledger, const char *path, struct error *error) {
+    ledger->path = strdup(path);
+    ledger->fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
     if (ledger->path == NULL || ledger->fd < 0)
-        return error_set(error, ERROR_UNAVAILABLE, "cannot write %s: %m", segments[count - 1]);
+        return error_set(error, ERROR_UNAVAILABLE, "cannot write %s: %m", path);
     ledger->size = ledger->at.last_size;
+    note_written(ledger);
     if (ledger->at.torn_bytes == 0)
         return true;
     log_event(LOG_LEVEL_WARNING, "cutting off a record that a crash left unfinished", "file", ledger->path,
@@ -305,37 +404,39 @@ static bool take_lock(struct ledger *ledger, struct error *error) {
     return true;
 }
 
-struct ledger *ledger_open(const char *directory, const char *host, uint32_t segment_bytes, bool may_begin,
-                           bool (*visit)(void *context, const json_t *record, struct error *error),
-                           void *context, struct error *error) {
-    struct ledger *ledger = calloc(1, sizeof *ledger);
+static bool open_ledger(struct ledger *ledger, const struct ledger_options *options, struct error *error) {
     char **segments = NULL;
-    int count = 0;
+    int count = ledger_list_segments(options->directory, &segments, error);
     bool is_open = false;
-    if (ledger == NULL || (ledger->directory = strdup(directory)) == NULL) {
+    if (count < 0)
+        return false;
+    count = drop_unbegun_segment(segments, count);
+    if (count > 0)
+        is_open = read_segments(ledger, options, segments, count, error) &&
+                  open_last_segment(ledger, segments[count - 1], error);
+    else if (options->may_begin)
+        is_open = begin_ledger(ledger, options->host, error);
+    else
+        error_set(error, ERROR_INVALID, "there is no ledger in %s; `originca-server ca init` begins one",
+                  options->directory);
+    ledger_free_segments(segments, count);
+    if (is_open && strcmp(ledger->at.host, options->host) != 0)
+        return error_set(error, ERROR_INVALID,
+                         "the ledger in %s belongs to host \"%s\", not \"%s\" (signer.host_name)",
+                         options->directory, ledger->at.host, options->host);
+    return is_open;
+}
+
+struct ledger *ledger_open(const struct ledger_options *options, struct error *error) {
+    struct ledger *ledger = calloc(1, sizeof *ledger);
+    if (ledger == NULL || (ledger->directory = strdup(options->directory)) == NULL) {
         free(ledger);
         out_of_memory(error);
         return NULL;
     }
     ledger->fd = ledger->lock_fd = -1;
-    ledger->segment_bytes = segment_bytes;
-    struct opening opening = {ledger, visit, context};
-    if (take_lock(ledger, error) && (count = ledger_list_segments(directory, &segments, error)) >= 0) {
-        count = drop_unbegun_segment(segments, count);
-        if (count > 0)
-            is_open = open_last_segment(ledger, segments, count, &opening, error);
-        else if (may_begin)
-            is_open = begin_ledger(ledger, host, error);
-        else
-            error_set(error, ERROR_INVALID, "there is no ledger in %s; `originca-server ca init` begins one",
-                      directory);
-    }
-    ledger_free_segments(segments, count > 0 ? count : 0);
-    if (is_open && strcmp(ledger->at.host, host) != 0)
-        is_open = error_set(error, ERROR_INVALID,
-                            "the ledger in %s belongs to host \"%s\", not \"%s\" (signer.host_name)",
-                            directory, ledger->at.host, host);
-    if (is_open)
+    ledger->segment_bytes = options->segment_bytes;
+    if (take_lock(ledger, error) && open_ledger(ledger, options, error))
         return ledger;
     ledger_close(ledger);
     return NULL;
@@ -367,82 +468,168 @@ int64_t ledger_last_time_ms(const struct ledger *ledger) {
     return ledger->at.last_time_ms;
 }
 
+bool ledger_is_broken(const struct ledger *ledger) {
+    return ledger->is_broken;
+}
+
+void ledger_get_position(const struct ledger *ledger, struct ledger_position *position) {
+    *position = (struct ledger_position){.segment = ledger_sequence_of_path(ledger->path),
+                                         .line = ledger->written_line,
+                                         .offset = ledger->written_size,
+                                         .sequence = ledger->at.last_sequence,
+                                         .time_ms = ledger->at.last_time_ms};
+    snprintf(position->ledger_id, sizeof position->ledger_id, "%s", ledger->at.ledger_id);
+    snprintf(position->host, sizeof position->host, "%s", ledger->at.host);
+    memcpy(position->hash, ledger->at.last_hash, LEDGER_HASH_BYTES);
+}
+
 /* --- reading back --- */
 
-static uint64_t sequence_of_path(const char *path) {
-    const char *name = strrchr(path, '/');
-    return strtoull(name + 8, NULL, 10);
+/* The nearest place before it that is known of its segment. */
+static uint64_t find_offset(const struct ledger *ledger, uint64_t segment, uint64_t sequence) {
+    size_t count = count_places(ledger, sequence);
+    return count > 0 && ledger->index[count - 1].segment == segment ? ledger->index[count - 1].offset : 0;
 }
 
-static uint64_t find_offset(const struct ledger *ledger, uint64_t from) {
-    uint64_t offset = 0;
-    for (size_t low = 0, high = ledger->index_count; low < high;) {
-        size_t middle = low + (high - low) / 2;
-        if (ledger->index[middle].sequence <= from) {
-            offset = ledger->index[middle].offset;
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return offset;
-}
-
-struct reading {
-    struct text text;
-    uint64_t from;
-    uint32_t left;
-    size_t max_bytes;
+/* Lines from a sequence on, over the ends of files. The chain was checked when they were read or written. */
+struct reader {
+    struct ledger *ledger;
+    char **segments;
+    int count, at;
+    FILE *file;
+    uint64_t segment, offset, sequence; /* of the line */
+    char *line;
+    size_t capacity;
+    ssize_t length;
 };
 
-/* False when enough was read. The chain was checked when the segment was opened or written. */
-static bool read_lines(struct reading *reading, FILE *file) {
-    char *line = NULL;
-    size_t capacity = 0;
-    bool wants_more = true;
-    for (ssize_t length; wants_more && (length = getline(&line, &capacity, file)) > 0;) {
+static bool open_segment(struct reader *reader, uint64_t offset) {
+    if (reader->file != NULL)
+        fclose(reader->file);
+    reader->file = fopen(reader->segments[reader->at], "re");
+    reader->segment = ledger_sequence_of_path(reader->segments[reader->at]);
+    reader->offset = offset;
+    reader->length = 0;
+    return reader->file != NULL && fseeko(reader->file, (off_t)offset, SEEK_SET) == 0;
+}
+
+static bool open_reader(struct ledger *ledger, uint64_t from, struct reader *reader, struct error *error) {
+    *reader = (struct reader){.ledger = ledger};
+    reader->count = ledger_list_segments(ledger->directory, &reader->segments, error);
+    if (reader->count <= 0)
+        return reader->count == 0;
+    while (reader->at + 1 < reader->count &&
+           ledger_sequence_of_path(reader->segments[reader->at + 1]) <= from)
+        reader->at++;
+    uint64_t segment = ledger_sequence_of_path(reader->segments[reader->at]);
+    bool is_next = ledger->cursor.sequence == from && ledger->cursor.segment == segment;
+    (void)!open_segment(reader, is_next ? ledger->cursor.offset : find_offset(ledger, segment, from));
+    return true;
+}
+
+/* The next whole line; false at the end. */
+static bool read_line(struct reader *reader) {
+    for (;;) {
         unsigned long long sequence;
-        if (line[length - 1] != '\n' || length < 80 || sscanf(line + 65, "{\"seq\":%llu", &sequence) != 1)
-            break;
-        if (sequence < reading->from)
-            continue;
-        if (reading->text.length > 1 && reading->text.length + (size_t)length > reading->max_bytes) {
-            wants_more = false;
-            break;
+        reader->offset += (uint64_t)reader->length;
+        reader->length = reader->file == NULL ? -1 : getline(&reader->line, &reader->capacity, reader->file);
+        if (reader->length >= 80 && reader->line[reader->length - 1] == '\n' &&
+            sscanf(reader->line + 2 * LEDGER_HASH_BYTES + 1, "{\"seq\":%llu", &sequence) == 1) {
+            reader->sequence = sequence;
+            (void)!add_to_index(reader->ledger, sequence, reader->segment, reader->offset);
+            return true;
         }
-        text_append(&reading->text, reading->text.length > 1 ? "," : "");
-        text_append_bytes(&reading->text, line + 65, (size_t)length - 66);
-        wants_more = --reading->left > 0;
+        reader->length = 0;
+        if (reader->at + 1 >= reader->count)
+            return false;
+        reader->at++;
+        (void)!open_segment(reader, 0);
     }
-    free(line);
-    return wants_more;
+}
+
+/* The first line of sequence `from` or later. */
+static bool seek_line(struct reader *reader, uint64_t from) {
+    bool is_there = read_line(reader);
+    while (is_there && reader->sequence < from)
+        is_there = read_line(reader);
+    return is_there;
+}
+
+static void close_reader(struct reader *reader) {
+    if (reader->file != NULL)
+        fclose(reader->file);
+    ledger_free_segments(reader->segments, reader->count > 0 ? reader->count : 0);
+    free(reader->line);
+}
+
+static void note_cursor(const struct reader *reader, uint64_t sequence, uint64_t offset) {
+    reader->ledger->cursor.segment = reader->segment;
+    reader->ledger->cursor.sequence = sequence;
+    reader->ledger->cursor.offset = offset;
+}
+
+static void add_record(struct text *text, const struct reader *reader) {
+    text_append(text, text->length > 1 ? "," : "");
+    text_append(text, "{\"hash\":\"");
+    text_append_bytes(text, reader->line, 2 * LEDGER_HASH_BYTES);
+    text_append(text, "\",");
+    text_append_bytes(text, reader->line + 2 * LEDGER_HASH_BYTES + 2,
+                      (size_t)reader->length - 2 * LEDGER_HASH_BYTES - 3);
 }
 
 char *ledger_read(struct ledger *ledger, struct arena *arena, uint64_t from, uint32_t max, size_t max_bytes,
                   struct error *error) {
-    struct reading reading = {.from = from, .left = max, .max_bytes = max_bytes};
-    char **segments;
-    int count = ledger_list_segments(ledger->directory, &segments, error);
-    text_init(&reading.text, arena);
-    text_append(&reading.text, "[");
-    if (count < 0)
+    struct reader reader;
+    struct text text;
+    text_init(&text, arena);
+    text_append(&text, "[");
+    if (!open_reader(ledger, from, &reader, error))
         return NULL;
-    int first = 0;
-    while (first + 1 < count && sequence_of_path(segments[first + 1]) <= from)
-        first++;
-    bool wants_more = max > 0;
-    for (int i = first; i < count && wants_more; i++) {
-        FILE *file = fopen(segments[i], "re");
-        if (file == NULL)
+    bool is_there = max > 0 && seek_line(&reader, from);
+    for (; is_there && max > 0; max--) {
+        if (text.length > 1 && text.length + (size_t)reader.length > max_bytes)
             break;
-        bool is_current = i == count - 1;
-        if (!is_current || fseek(file, (long)find_offset(ledger, from), SEEK_SET) == 0)
-            wants_more = read_lines(&reading, file);
-        fclose(file);
+        add_record(&text, &reader);
+        note_cursor(&reader, reader.sequence + 1, reader.offset + (uint64_t)reader.length);
+        is_there = read_line(&reader);
     }
-    ledger_free_segments(segments, count);
-    text_append(&reading.text, "]");
-    if (reading.text.failed)
+    close_reader(&reader);
+    text_append(&text, "]");
+    if (text.failed)
         error_set(error, ERROR_INTERNAL, "out of memory");
-    return reading.text.failed ? NULL : reading.text.data;
+    return text.failed ? NULL : text.data;
+}
+
+bool ledger_find_recent_hash(struct ledger *ledger, uint64_t sequence, uint8_t hash[LEDGER_HASH_BYTES]) {
+    if (sequence == ledger->at.last_sequence && sequence != 0) {
+        memcpy(hash, ledger->at.last_hash, LEDGER_HASH_BYTES);
+        return true;
+    }
+    size_t count = count_places(ledger, sequence);
+    bool is_near = count > 0 && ledger->index[count - 1].sequence + INDEX_EVERY > sequence;
+    return is_near && ledger_find_hash(ledger, sequence, hash);
+}
+
+bool ledger_find_hash(struct ledger *ledger, uint64_t sequence, uint8_t hash[LEDGER_HASH_BYTES]) {
+    struct reader reader;
+    struct error ignored;
+    if (sequence == 0 || sequence > ledger->at.last_sequence)
+        return false;
+    if (sequence == ledger->at.last_sequence || sequence == ledger->found.sequence) {
+        memcpy(hash, sequence == ledger->found.sequence ? ledger->found.hash : ledger->at.last_hash,
+               LEDGER_HASH_BYTES);
+        return true;
+    }
+    bool is_there = open_reader(ledger, sequence, &reader, &ignored) && reader.count > 0 &&
+                    seek_line(&reader, sequence) && reader.sequence == sequence;
+    if (is_there) {
+        reader.line[2 * LEDGER_HASH_BYTES] = '\0';
+        is_there = hex_decode(reader.line, hash, LEDGER_HASH_BYTES);
+    }
+    close_reader(&reader);
+    if (is_there) {
+        ledger->found.sequence = sequence;
+        memcpy(ledger->found.hash, hash, LEDGER_HASH_BYTES);
+    }
+    return is_there;
 }

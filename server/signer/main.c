@@ -19,6 +19,7 @@
 
 #define CALL_ARENA_BYTES (8u * 1024 * 1024)
 #define BATCH_MAX 256
+#define HELD_MAX 4096
 
 struct client {
     TAILQ_ENTRY(client) entry;
@@ -30,9 +31,11 @@ struct signer_process {
     const struct config *config;
     struct event_base *base;
     struct engine *engine;
-    struct event *on_client, *on_batch, *on_term, *on_usr1;
+    struct event *on_client, *on_batch, *on_tick, *on_term, *on_usr1;
     struct engine_call *first, **last;
     size_t queued;
+    struct engine_call *held, **held_last; /* until the engine takes them */
+    size_t held_count;
     bool is_stopping, has_failed;
     TAILQ_HEAD(, client) clients;
 };
@@ -49,6 +52,9 @@ static void drop_client(struct client *client) {
     for (struct engine_call *call = process->first; call != NULL; call = call->next)
         if (call->client == client)
             call->client = NULL;
+    for (struct engine_call *call = process->held; call != NULL; call = call->next)
+        if (call->client == client)
+            call->client = NULL;
     TAILQ_REMOVE(&process->clients, client, entry);
     bufferevent_free(client->connection);
     free(client);
@@ -60,16 +66,7 @@ static void end_process(struct signer_process *process) {
     event_base_loopexit(process->base, &grace);
 }
 
-static void run_batch(evutil_socket_t fd, short what, void *context) {
-    (void)fd;
-    (void)what;
-    struct signer_process *process = context;
-    struct engine_call *calls = process->first;
-    process->first = NULL;
-    process->last = &process->first;
-    process->queued = 0;
-    if (calls == NULL)
-        return;
+static void run_calls(struct signer_process *process, struct engine_call *calls) {
     bool goes_on = engine_run(process->engine, calls);
     for (struct engine_call *call = calls; call != NULL; call = call->next) {
         struct client *client = call->client;
@@ -81,6 +78,65 @@ static void run_batch(evutil_socket_t fd, short what, void *context) {
         process->has_failed = true;
         end_process(process);
     }
+}
+
+/* A signer that has just started answers in a moment: better late than "try again". */
+static struct engine_call *hold_back(struct signer_process *process, struct engine_call *calls) {
+    struct engine_call *rest = NULL, **last = &rest;
+    for (struct engine_call *call = calls, *next; call != NULL; call = next) {
+        next = call->next;
+        call->next = NULL;
+        if (process->held_count < HELD_MAX && engine_must_hold(process->engine, call->type)) {
+            *process->held_last = call;
+            process->held_last = &call->next;
+            process->held_count++;
+        } else {
+            *last = call;
+            last = &call->next;
+        }
+    }
+    return rest;
+}
+
+/* Those that the engine takes by now are put in front of what waits. */
+static void let_go(struct signer_process *process) {
+    struct engine_call *held = process->held;
+    process->held = NULL;
+    process->held_last = &process->held;
+    process->held_count = 0;
+    struct engine_call *ready = hold_back(process, held);
+    if (ready != NULL)
+        run_calls(process, ready);
+}
+
+static void run_batch(evutil_socket_t fd, short what, void *context) {
+    (void)fd;
+    (void)what;
+    struct signer_process *process = context;
+    struct engine_call *calls = process->first;
+    process->first = NULL;
+    process->last = &process->first;
+    process->queued = 0;
+    calls = hold_back(process, calls);
+    if (calls != NULL)
+        run_calls(process, calls);
+    if (process->held != NULL)
+        let_go(process);
+}
+
+static void tick(evutil_socket_t fd, short what, void *context) {
+    (void)fd;
+    (void)what;
+    struct signer_process *process = context;
+    if (!engine_tick(process->engine)) {
+        process->has_failed = true;
+        event_base_loopbreak(process->base);
+        return;
+    }
+    if (process->held != NULL)
+        let_go(process);
+    const struct timeval pause = {.tv_usec = engine_tick_ms(process->engine) * 1000};
+    event_add(process->on_tick, &pause);
 }
 
 static bool queue_call(struct client *client, struct evbuffer *in, size_t length) {
@@ -198,13 +254,15 @@ static bool set_up(struct signer_process *process, int listen_fd) {
         return false;
     process->on_client = event_new(process->base, listen_fd, EV_READ | EV_PERSIST, accept_client, process);
     process->on_batch = evtimer_new(process->base, run_batch, process);
+    process->on_tick = evtimer_new(process->base, tick, process);
     process->on_term = evsignal_new(process->base, SIGTERM, stop, process);
     process->on_usr1 = evsignal_new(process->base, SIGUSR1, reopen_log, process);
-    if (process->on_client == NULL || process->on_batch == NULL || process->on_term == NULL ||
-        process->on_usr1 == NULL)
+    if (process->on_client == NULL || process->on_batch == NULL || process->on_tick == NULL ||
+        process->on_term == NULL || process->on_usr1 == NULL)
         return false;
     event_priority_set(process->on_client, 0);
     event_priority_set(process->on_batch, 1);
+    event_active(process->on_tick, EV_TIMEOUT, 0);
     return event_add(process->on_client, NULL) == 0 && event_add(process->on_term, NULL) == 0 &&
            event_add(process->on_usr1, NULL) == 0;
 }
@@ -213,7 +271,8 @@ static void tear_down(struct signer_process *process) {
     for (struct client *client; (client = TAILQ_FIRST(&process->clients)) != NULL;)
         drop_client(client);
     free_calls(process->first);
-    struct event *const events[] = {process->on_client, process->on_batch, process->on_term,
+    free_calls(process->held);
+    struct event *const events[] = {process->on_client, process->on_batch, process->on_tick, process->on_term,
                                     process->on_usr1};
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
         if (events[i] != NULL)
@@ -227,15 +286,14 @@ int signer_main(const struct config *config, int listen_fd, struct metrics *metr
     struct signer_process process = {.config = config};
     struct error error = {.message = "out of memory"};
     process.last = &process.first;
+    process.held_last = &process.held;
     TAILQ_INIT(&process.clients);
     process.engine = engine_new(config, metrics, &error);
     bool is_up = process.engine != NULL && set_up(&process, listen_fd);
-    if (is_up) {
-        log_event(LOG_LEVEL_INFO, "the signer is ready", "ledger", config->ledger_directory, NULL);
+    if (is_up)
         event_base_dispatch(process.base);
-    } else {
+    else
         log_event(LOG_LEVEL_ERROR, "the signer cannot start", "reason", error.message, NULL);
-    }
     tear_down(&process);
     return is_up && !process.has_failed ? 0 : 1;
 }

@@ -13,6 +13,8 @@ enum message_type {
     MESSAGE_STATUS,
     MESSAGE_SET_SIGNING,
     MESSAGE_CONFIRM_LOSS,
+    MESSAGE_CHECK_POSITION,
+    MESSAGE_RETRY_TOKEN,
 };
 
 /* Every frame: u32 length of the rest | u64 call id | u8 type | fields. Replies: the type is enum error_code;

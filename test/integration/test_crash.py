@@ -18,7 +18,8 @@ from acme_raw import make_csr, make_key
 from under_test import stopped, wait_until
 from verify import der_of, load_chain
 
-SANDBOX_OPTIONS = ("--workers", "4")
+# Small enough that kills fall into checkpoints and new segments too.
+SANDBOX_OPTIONS = ("--workers", "4", "--set", "signer.checkpoint_records=100", "--set", "signer.ledger_segment_bytes=65536")
 BROKEN = (OSError, ssl.SSLError, http.client.HTTPException)
 SETTLED = 60  # seconds in which recovery must have decided about every order
 

@@ -232,8 +232,7 @@ def later(box, customer, backup):
 def test_a_redis_restored_from_an_older_copy_issues_nothing_before_it_is_brought_up_to_date(box, later, backup):
     copied = watermark(box)
     replace_data(box, backup, *HELD)
-    reason = wait_not_ready(box, "ledger", "replay")
-    assert "NOREPLICAS" in reason
+    wait_not_ready(box, "ledger", "replay", "NOREPLICAS")
     assert watermark(box) < copied
     later.check_refused()
     assert box.admin.fetch("GET", "/healthz")[0] == 200
@@ -594,7 +593,7 @@ def test_a_token_that_is_away_when_the_signer_starts_is_awaited(box, customer, t
     restart_signer(box)
     try:
         wait_not_ready(box, "signer")
-        assert wait_until(lambda: "the signer cannot start" in box.log_text()[offset:], RECOVERY)
+        assert wait_until(lambda: "the token cannot be used" in box.log_text()[offset:], RECOVERY)
         customer.check_not_issued()
     finally:
         shutil.rmtree(tokens, ignore_errors=True)
@@ -618,3 +617,252 @@ def test_an_order_of_the_future_is_not_finalized_when_the_bound_was_lowered_mean
         assert reply.problem == "malformed" and "2 hours ahead" in reply.json["detail"], reply.text
     customer.client.close()
     assert customer.client.finalize(order, csr).expect(200).json["status"] == "valid"
+
+
+# What the ledger says and what Redis has applied must be the same records
+
+
+def cut_last_records(box, count):
+    """The ledger as a restored copy of an earlier moment; the records that are lost."""
+    path = sorted((box.directory / "ledger").glob("ledger-*"))[-1]
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-count]))
+    return [json.loads(line[65:]) for line in lines[-count:]]
+
+
+@contextlib.contextmanager
+def stopped_signer(box):
+    """The ledger can be changed while nobody writes it; a new signer meets it."""
+    signer = box.signer()
+    os.kill(signer, signal.SIGSTOP)
+    yield
+    box.kill(signer)
+
+
+def test_a_ledger_that_lost_its_last_records_is_not_continued_by_the_signer(box, customer, ledger_copy):
+    """An intent whose outcome is lost is not said to be void under the lost record's number."""
+    serial, _, _ = customer.issue()
+    known = last_record(box)
+    with stopped_signer(box):
+        [lost] = cut_last_records(box, 1)
+    assert lost["type"] == "issued" and int(lost["serial"], 16) == serial
+    reason = wait_not_ready(box, "ledger", "records are lost", str(known), str(known - 1))
+    assert "confirm-loss" in reason
+    path = sorted((box.directory / "ledger").glob("ledger-*"))[-1]
+    assert path.read_bytes().count(b"\n") and json.loads(path.read_bytes().splitlines()[-1][65:])["seq"] == known - 1
+    customer.check_refused()
+    assert confirm_loss(box).returncode == 0
+    customer.check_served()
+    assert status_of(box, serial) == "valid"
+    assert [record["seq"] for record in box.ledger("void") if record["seq"] == known] == []
+
+
+def test_an_emptied_redis_is_rebuilt_over_the_numbers_of_an_accepted_loss(box, customer, ledger_copy, backup):
+    for _ in range(2):
+        customer.issue()
+    with stopped_signer(box):
+        cut_last_records(box, 2)
+    wait_not_ready(box, "ledger", "records are lost")
+    assert confirm_loss(box).returncode == 0
+    wait_well(box)
+    flush(box)
+    release(box)
+    assert wait_until(lambda: watermark(box) == last_record(box), RECOVERY), (watermark(box), last_record(box))
+    wait_well(box)
+    with stopped_signer(box):
+        shutil.rmtree(box.directory / "ledger")
+        shutil.copytree(ledger_copy, box.directory / "ledger")
+        replace_data(box, backup)
+
+
+def test_records_that_stand_in_the_place_of_lost_ones_are_refused(box, customer, tmp_path):
+    """A copy of the ledger that went on by itself: as long as the lost one, longer even, and another."""
+    ledger = box.directory / "ledger"
+    copy, whole = tmp_path / "copy", tmp_path / "whole"
+    shutil.copytree(ledger, copy)
+    make_ledger(copy)
+    serial, _, _ = customer.issue()
+    with stopped_signer(box):
+        move(ledger, whole)
+        move(copy, ledger)
+    reason = wait_not_ready(box, "ledger", "another ledger record")
+    assert "confirm-loss" in reason
+    customer.check_refused()
+    with stopped_signer(box):
+        shutil.rmtree(ledger)
+        move(whole, ledger)
+    customer.check_served()
+    assert status_of(box, serial) == "valid"
+
+
+def make_ledger(ledger):
+    program = Path(os.environ["ORIGINCA_BUILD"]) / "bench" / "make-ledger"
+    run([program, ledger, "sandbox", "1"])
+
+
+def test_a_ledger_that_is_cut_under_the_running_signer_stops_it_at_the_next_write(box, customer, tmp_path):
+    ledger = box.directory / "ledger"
+    customer.issue()
+    path = sorted(ledger.glob("ledger-*"))[-1]
+    whole = path.read_bytes()
+    offset = len(box.log_text())
+    os.truncate(path, len(whole) - 200)
+    try:
+        reply = customer.check_not_issued()
+        assert reply.status != 200 or reply.json["status"] == "processing"
+        assert wait_until(lambda: "lost its end" in box.log_text()[offset:], RECOVERY)
+        wait_not_ready(box, "ledger", "records are lost")
+    finally:
+        with stopped_signer(box):
+            path.write_bytes(whole)
+    customer.check_served()
+
+
+def test_a_redis_without_the_hash_of_its_last_record_takes_it_once(box, customer):
+    """As an earlier version left it."""
+    customer.issue()
+    assert re.fullmatch("[0-9a-f]{64}", redis(box, "HGET", "ledger:sandbox", "hash"))
+    redis(box, "HDEL", "ledger:sandbox", "hash")
+    redis(box, "DEL", "format")
+    assert wait_until(lambda: redis(box, "HGET", "ledger:sandbox", "hash"), RECOVERY)
+    assert redis(box, "GET", "format") == "1"
+    redis(box, "HSET", "ledger:sandbox", "hash", "0" * 64)
+    wait_not_ready(box, "ledger", "another ledger record")
+    redis(box, "HDEL", "ledger:sandbox", "hash")
+    customer.check_served()
+
+
+def test_a_redis_of_a_newer_format_is_not_served(box, customer):
+    redis(box, "SET", "format", "2")
+    try:
+        wait_not_ready(box, "ledger", "format 2", "newer")
+        customer.check_refused()
+    finally:
+        redis(box, "SET", "format", "1")
+    customer.check_served()
+
+
+def test_a_signer_that_restarts_while_redis_is_away_signs_nothing_and_goes_on_when_it_is_back(box, customer):
+    box.kill_redis()
+    before = len(box.ledger("intent"))
+    signer = box.signer()
+    box.kill(signer)
+    assert wait_until(lambda: box.signer() not in (None, signer), RECOVERY)
+    said = wait_until(lambda: readiness(box).get("signer", {}).get("reason", ""), RECOVERY)
+    assert "which ledger records Redis has applied" in said, said
+    assert len(box.ledger("intent")) == before
+    start_redis(box)
+    customer.check_served()
+
+
+def test_a_long_replay_is_the_work_of_one_worker_and_tells_how_far_it_is(box, customer, backup, tmp_path):
+    ledger, kept, longer = box.directory / "ledger", tmp_path / "kept", tmp_path / "longer"
+    replayed = "originca_ledger_replayed_total"
+    before = box.admin.metrics().get(replayed, 0)
+    with stopped_signer(box):
+        shutil.copytree(ledger, longer)
+        make_ledger(longer)
+        move(ledger, kept)
+        move(longer, ledger)
+    try:
+        assert wait_until(lambda: re.search(r"\d+ of \d+ records are there", str(readiness(box))), RECOVERY, pause=0.02)
+        wait_well(box)
+        records = last_record(box)
+        assert watermark(box) == records > 2000
+        assert box.admin.metrics()[replayed] - before < records + 600  # once, not by every worker
+    finally:
+        with stopped_signer(box):
+            shutil.rmtree(ledger)
+            move(kept, ledger)
+            replace_data(box, backup)
+    customer.check_served()
+
+
+# Checkpoints
+
+
+def wait_log(box, text, offset):
+    assert wait_until(lambda: text in box.log_text()[offset:], RECOVERY), box.log_text()[offset:][-3000:]
+    return box.log_text()[offset:]
+
+
+def restart_server(box):
+    """A clean stop leaves a checkpoint."""
+    offset = len(box.log_text())
+    box.script("down", "--keep")
+    box.script("up", "--port-base", box.port_base, *box.options, timeout=600)
+    wait_well(box)
+    return box.log_text()[offset:]
+
+
+def test_a_clean_stop_leaves_a_checkpoint_from_which_the_next_start_goes_on(box, customer):
+    key, chain, _ = customer.client.issue([box.name()])
+    leaf = load_chain(chain)[0]
+    serial = leaf.serial_number
+    customer.client.revoke(der_of(leaf), 1).expect(200)
+    customer.client.close()
+    log = restart_server(box)
+    assert 'event="the ledger is read"' in log and 'from="the checkpoint"' in log
+    wait_log(box, "the whole ledger is verified", 0)
+    # the revocation that only the checkpoint tells it is known: it is not written again
+    count = len(box.ledger("revoked"))
+    redis(box, "HSET", f"certificate:{serial:032x}", "status", "valid")
+    assert box.admin.post(f"certificates/{serial}/revoke", {"reason": "superseded"})
+    assert len(box.ledger("revoked")) == count
+    # and what it said of the key: the proof of it is new, once
+    for expected in (200, 400):
+        customer.client.revoke(der_of(leaf), 1, AccountKey("ES256", key)).expect(expected)
+        assert len(box.ledger("revoked")) == count + 1
+    customer.check_served()
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed", "foreign key", "ahead"])
+def test_without_a_checkpoint_that_fits_the_whole_ledger_is_read(box, customer, damage):
+    restart_server(box)
+    checkpoint, key = box.directory / "ledger" / "checkpoint", box.directory / "ledger" / "checkpoint.key"
+    customer.client.close()
+    customer.issue()
+    offset = len(box.log_text())
+    with stopped_signer(box):
+        if damage == "missing":
+            checkpoint.unlink()
+        elif damage == "changed":
+            whole = bytearray(checkpoint.read_bytes())
+            whole[len(whole) // 2] ^= 1
+            checkpoint.write_bytes(whole)
+        elif damage == "foreign key":
+            key.write_bytes(os.urandom(32))
+        else:  # of a ledger that holds other bytes there
+            path = sorted((box.directory / "ledger").glob("ledger-*"))[-1]
+            kept = path.read_bytes()
+            path.write_bytes(b"".join(kept.splitlines(keepends=True)[:2]))
+    if damage == "ahead":
+        wait_not_ready(box, "ledger", "records are lost")
+        with stopped_signer(box):
+            path.write_bytes(kept)
+        wait_well(box)
+        assert "does not hold record" in box.log_text()[offset:]
+    log = wait_log(box, 'from="its beginning"', offset)
+    assert damage == "missing" or "the checkpoint cannot be used" in log
+    customer.check_served()
+
+
+def test_damage_before_the_checkpoint_is_found_behind_the_start_and_stops_signing(box, customer):
+    customer.client.close()
+    restart_server(box)
+    path = sorted((box.directory / "ledger").glob("ledger-*"))[0]
+    kept = path.read_bytes()
+    changed = bytearray(kept)
+    changed[200] ^= 1
+    offset = len(box.log_text())
+    with stopped_signer(box):
+        path.write_bytes(changed)
+    try:
+        reason = wait_not_ready(box, "signer", "damaged")
+        assert f"{path}, line 1" in reason
+        customer.check_not_issued()
+        assert 'from="the checkpoint"' in box.log_text()[offset:]
+    finally:
+        with stopped_signer(box):
+            path.write_bytes(kept)
+    customer.check_served()

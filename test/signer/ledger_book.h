@@ -18,6 +18,10 @@ struct book {
 int book_set_up(void **state);
 int book_tear_down(void **state);
 
+/* As the tests say it: the last segment is read, each of its records shown to `visit` parsed. */
+typedef bool book_visit(void *context, const json_t *record, struct error *error);
+struct ledger *book_try_open(const char *folder, const char *host, uint32_t segment_bytes, bool may_begin,
+                             book_visit *visit, void *context, struct error *error);
 /* Opens or begins. */
 struct ledger *book_open(const struct book *book, uint32_t segment_bytes);
 /* A record { "n": number } of type intent. */

@@ -32,7 +32,7 @@ static const char *type_of(const json_t *records, size_t at) {
 static void a_ledger_begins_only_where_it_may(void **state) {
     struct book *book = *state;
     struct error error = {0};
-    assert_null(ledger_open(book->folder, HOST, LARGE, false, NULL, NULL, &error));
+    assert_null(book_try_open(book->folder, HOST, LARGE, false, NULL, NULL, &error));
     assert_int_equal(error.code, ERROR_INVALID);
     assert_non_null(strstr(error.message, "ca init"));
     struct ledger *ledger = book_open(book, LARGE);
@@ -44,7 +44,7 @@ static void a_ledger_begins_only_where_it_may(void **state) {
     assert_string_equal(json_string_value(json_object_get(json_array_get(records, 0), "ledger")),
                         ledger_id(ledger));
     ledger_close(ledger);
-    ledger = ledger_open(book->folder, HOST, LARGE, false, NULL, NULL, &error);
+    ledger = book_try_open(book->folder, HOST, LARGE, false, NULL, NULL, &error);
     assert_non_null(ledger);
     ledger_close(ledger);
     struct stat status;
@@ -119,7 +119,7 @@ static void opening_again_visits_the_last_segment_and_goes_on(void **state) {
     const char *id = arena_strdup(book->arena, ledger_id(ledger));
     int64_t time_ms = ledger_last_time_ms(ledger);
     ledger_close(ledger);
-    ledger = ledger_open(book->folder, HOST, LARGE, false, note_visit, &visited, &error);
+    ledger = book_try_open(book->folder, HOST, LARGE, false, note_visit, &visited, &error);
     assert_non_null(ledger);
     assert_int_equal(visited.count, 2);
     assert_int_equal(visited.last, 4);
@@ -131,7 +131,7 @@ static void opening_again_visits_the_last_segment_and_goes_on(void **state) {
     ledger_close(ledger);
     book_assert_verifies(book->folder, 5, 2);
     visited.refuse_at = 4;
-    assert_null(ledger_open(book->folder, HOST, LARGE, false, note_visit, &visited, &error));
+    assert_null(book_try_open(book->folder, HOST, LARGE, false, note_visit, &visited, &error));
     assert_non_null(strstr(error.message, "line 2: not this one"));
 }
 
@@ -145,7 +145,7 @@ static void a_record_too_long_to_be_read_back_is_not_written(void **state) {
     char *long_text = arena_alloc(book->arena, length + 1);
     memset(long_text, 'x', length);
     json_t *fields = arena_own_json(book->arena, json_pack("{s:s}", "by", long_text));
-    bool is_written = ledger_append(ledger, "signing", fields, NULL, &error);
+    bool is_written = ledger_append(ledger, "signing", fields, NULL, NULL, &error);
     book_append(ledger, 2);
     book_sync(ledger);
     ledger_close(ledger);
@@ -161,7 +161,7 @@ static size_t reopen_cut(struct book *book, const char *path, struct bytes whole
     struct visited visited = {0};
     struct error error = {0};
     kit_write_file(path, whole.data, length);
-    struct ledger *ledger = ledger_open(book->folder, HOST, LARGE, false, note_visit, &visited, &error);
+    struct ledger *ledger = book_try_open(book->folder, HOST, LARGE, false, note_visit, &visited, &error);
     if (ledger == NULL)
         fail_msg("cut to %zu bytes of %zu: %s", length, whole.length, error.message);
     book_append(ledger, 99);
@@ -223,7 +223,7 @@ static void a_torn_genesis_is_refused_and_left_as_it_is(void **state) {
     for (size_t length = 0; length < whole.length; length++) {
         struct error error = {0};
         kit_write_file(path, whole.data, length);
-        assert_null(ledger_open(book->folder, HOST, LARGE, true, NULL, NULL, &error));
+        assert_null(book_try_open(book->folder, HOST, LARGE, true, NULL, NULL, &error));
         assert_int_equal(error.code, ERROR_INVALID);
         assert_int_equal(book_size_of(path), length);
     }
@@ -244,7 +244,7 @@ static void a_segment_header_torn_at_any_byte_is_begun_again(void **state) {
         struct error error = {0};
         kit_write_file(first, before.data, before.length);
         kit_write_file(second, header.data, length);
-        ledger = ledger_open(book->folder, HOST, 1, false, note_visit, &visited, &error);
+        ledger = book_try_open(book->folder, HOST, 1, false, note_visit, &visited, &error);
         if (ledger == NULL)
             fail_msg("a header of %zu bytes of %zu: %s", length, header.length, error.message);
         assert_int_equal(visited.last, 2);
@@ -322,12 +322,12 @@ static void a_second_opener_is_refused_while_the_first_has_it_open(void **state)
     struct error error = {0};
     book_append(ledger, 1);
     book_sync(ledger);
-    assert_null(ledger_open(book->folder, HOST, LARGE, true, NULL, NULL, &error));
+    assert_null(book_try_open(book->folder, HOST, LARGE, true, NULL, NULL, &error));
     assert_int_equal(error.code, ERROR_CONFLICT);
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0)
-        _exit(ledger_open(book->folder, HOST, LARGE, true, NULL, NULL, &error) == NULL &&
+        _exit(book_try_open(book->folder, HOST, LARGE, true, NULL, NULL, &error) == NULL &&
                       error.code == ERROR_CONFLICT
                   ? 0
                   : 1);
@@ -352,7 +352,7 @@ static void the_lock_of_a_killed_process_is_free(void **state) {
     assert_true(child >= 0);
     if (child == 0) {
         struct error error;
-        if (ledger_open(book->folder, HOST, LARGE, false, NULL, NULL, &error) == NULL ||
+        if (book_try_open(book->folder, HOST, LARGE, false, NULL, NULL, &error) == NULL ||
             write(ready[1], "x", 1) != 1)
             _exit(1);
         for (;;)
@@ -362,7 +362,7 @@ static void the_lock_of_a_killed_process_is_free(void **state) {
     bool is_ready = read(ready[0], &byte, 1) == 1;
     close(ready[0]);
     struct error error = {0};
-    struct ledger *ledger = ledger_open(book->folder, HOST, LARGE, false, NULL, NULL, &error);
+    struct ledger *ledger = book_try_open(book->folder, HOST, LARGE, false, NULL, NULL, &error);
     kill(child, SIGKILL); /* before any assertion can leave it behind */
     assert_int_equal(waitpid(child, NULL, 0), child);
     assert_true(is_ready);
@@ -374,7 +374,7 @@ static void the_ledger_of_another_host_is_refused(void **state) {
     struct book *book = *state;
     struct error error = {0};
     ledger_close(book_open(book, LARGE));
-    assert_null(ledger_open(book->folder, "ca2", LARGE, true, NULL, NULL, &error));
+    assert_null(book_try_open(book->folder, "ca2", LARGE, true, NULL, NULL, &error));
     assert_int_equal(error.code, ERROR_INVALID);
     assert_non_null(strstr(error.message, "belongs to host \"ca1\""));
     ledger_close(book_open(book, LARGE)); /* and the lock was given back */
@@ -393,7 +393,7 @@ static void limit_files(rlim_t bytes) {
 static void assert_refuses_everything(struct ledger *ledger) {
     struct error error = {0};
     for (int i = 0; i < 2; i++) {
-        assert_false(ledger_append(ledger, "intent", NULL, NULL, &error));
+        assert_false(ledger_append(ledger, "intent", NULL, NULL, NULL, &error));
         assert_int_equal(error.code, ERROR_UNAVAILABLE);
         assert_false(ledger_sync(ledger, &error));
         assert_int_equal(error.code, ERROR_UNAVAILABLE);
@@ -462,7 +462,7 @@ static void a_disk_full_at_any_byte_of_a_rotation_is_overcome(void **state) {
         }
         limit_files(RLIM_INFINITY);
         ledger_close(ledger);
-        ledger = ledger_open(book->folder, HOST, LARGE, false, NULL, NULL, &error);
+        ledger = book_try_open(book->folder, HOST, LARGE, false, NULL, NULL, &error);
         if (ledger == NULL)
             fail_msg("after a disk that was full at byte %zu of a new segment: %s", (size_t)room,
                      error.message);

@@ -1,0 +1,131 @@
+/* Writes a valid ledger of any size in seconds: what starts and replays are measured with (doc/ledger.md).
+ *
+ *     make-ledger FOLDER HOST MIB [REVOKED_PERCENT [SEGMENT_MIB]]
+ *
+ * Goes on where the folder has a ledger of that host already. Each certificate is an intent and an issued
+ * record as the signer writes them, with bytes of a certificate's size that are none. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../server/signer/ledger.h"
+
+#define CERTIFICATE_BYTES 480
+#define ZONES 1000
+#define SYNC_EVERY 2000
+
+struct maker {
+    struct ledger *ledger;
+    struct arena *arena;
+    uint64_t bytes, certificates, revocations;
+    unsigned revoked_percent;
+};
+
+static void fail(const char *what, const struct error *error) {
+    fprintf(stderr, "make-ledger: %s: %s\n", what, error->message);
+    exit(1);
+}
+
+static void random_digits(size_t bytes, char *out) {
+    uint8_t raw[SHA256_BYTES];
+    random_bytes(raw, bytes);
+    hex_encode(raw, bytes, out);
+}
+
+static json_t *describe(uint64_t number, const char *serial) {
+    char attempt[64], order[33], digest[2 * SHA256_BYTES + 1], name[64], zone[33];
+    char before[TIME_TEXT_MAX], after[TIME_TEXT_MAX];
+    time_t now = (time_t)(clock_wall_ms() / 1000);
+    random_digits(16, order);
+    order[22] = '\0';
+    random_digits(SHA256_BYTES, digest);
+    snprintf(attempt, sizeof attempt, "%.32s-%llu", digest, (unsigned long long)number);
+    snprintf(name, sizeof name, "host-%llu.zone-%llu.test", (unsigned long long)number,
+             (unsigned long long)number % ZONES);
+    snprintf(zone, sizeof zone, "%032llx", (unsigned long long)number % ZONES);
+    time_format(now, before);
+    time_format(now + 90 * 86400, after);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:[s], s:[s], s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:[{s:s, s:s, s:s}], "
+        "s:s}",
+        "serial", serial, "attempt", attempt, "order", order, "account", "", "customer",
+        "00000000000000000000000000000001", "names", name, "zones", zone, "profile", "classic", "issuer",
+        "ecc", "spki_sha256", digest, "not_before", before, "not_after", after, "evidence_sha256", digest,
+        "claimed_at_ms", (json_int_t)clock_wall_ms(), "evidence", "name", name, "checked_at", before,
+        "method", "dns-delegation", "tbs_sha256", digest);
+}
+
+static void append(struct maker *maker, const char *type, json_t *fields) {
+    struct error error;
+    if (!ledger_append(maker->ledger, type, fields, NULL, NULL, &error))
+        fail("appending", &error);
+}
+
+static void revoke(struct maker *maker, const char *serial) {
+    char when[TIME_TEXT_MAX];
+    time_format((time_t)(clock_wall_ms() / 1000), when);
+    json_t *fields = json_pack("{s:s, s:s, s:i, s:s, s:s}", "serial", serial, "issuer", "ecc", "reason", 4,
+                               "revoked_at", when, "by", "admin");
+    append(maker, "revoked", fields);
+    json_decref(fields);
+    maker->revocations++;
+}
+
+static void issue(struct maker *maker) {
+    uint8_t der[CERTIFICATE_BYTES];
+    char serial[SERIAL_HEX_MAX];
+    struct arena *arena = arena_new(0);
+    random_digits(SERIAL_BYTES, serial);
+    serial[0] = '1'; /* positive */
+    json_t *fields = describe(maker->certificates++, serial);
+    append(maker, "intent", fields);
+    random_bytes(der, sizeof der);
+    json_object_set_new(fields, "intent_seq", json_integer((json_int_t)ledger_last_sequence(maker->ledger)));
+    json_object_set_new(fields, "certificate", json_string(base64_encode(arena, der, sizeof der)));
+    append(maker, "issued", fields);
+    json_decref(fields);
+    arena_free(arena);
+    if (maker->certificates % 100 < maker->revoked_percent)
+        revoke(maker, serial);
+}
+
+static uint64_t size_so_far(struct maker *maker, uint64_t *segment_before, uint64_t *closed) {
+    struct ledger_position position;
+    ledger_get_position(maker->ledger, &position);
+    if (position.segment != *segment_before) {
+        *closed += maker->bytes;
+        *segment_before = position.segment;
+    }
+    maker->bytes = position.offset;
+    return *closed + position.offset;
+}
+
+int main(int argc, char **argv) {
+    struct error error;
+    struct maker maker = {.revoked_percent = argc > 4 ? (unsigned)atoi(argv[4]) : 1};
+    if (argc < 4) {
+        fputs("Usage: make-ledger FOLDER HOST MIB [REVOKED_PERCENT [SEGMENT_MIB]]\n", stderr);
+        return 2;
+    }
+    const struct ledger_options options = {.directory = argv[1],
+                                           .host = argv[2],
+                                           .segment_bytes =
+                                               (argc > 5 ? (uint32_t)atoi(argv[5]) : 64) * 1024u * 1024,
+                                           .may_begin = true};
+    uint64_t wanted = strtoull(argv[3], NULL, 10) * 1024 * 1024, segment = 0, closed = 0;
+    json_t *state = json_pack("{s:b}", "allowed", 1);
+    if ((maker.ledger = ledger_open(&options, &error)) == NULL)
+        fail("opening", &error);
+    while (size_so_far(&maker, &segment, &closed) < wanted) {
+        for (int i = 0; i < SYNC_EVERY; i++)
+            issue(&maker);
+        if (!ledger_sync(maker.ledger, &error) || !ledger_rotate_if_full(maker.ledger, state, &error))
+            fail("writing", &error);
+    }
+    printf("%llu records, %llu certificates, %llu revocations\n",
+           (unsigned long long)ledger_last_sequence(maker.ledger), (unsigned long long)maker.certificates,
+           (unsigned long long)maker.revocations);
+    json_decref(state);
+    ledger_close(maker.ledger);
+    return 0;
+}

@@ -1,0 +1,32 @@
+/* Every revoked serial of the ledger with time, rank and record: 36 bytes each, so that a million take some
+ * tens of MiB. A serial never leaves it. */
+#pragma once
+
+#include "originca/revocation.h"
+#include "originca/text.h"
+
+#define REVOKED_ENTRY_BYTES 28 /* in memory and in the checkpoint */
+
+struct revoked;
+
+struct revoked_serial {
+    time_t revoked_at;
+    uint64_t sequence;
+    enum revocation_rank rank;
+};
+
+struct revoked *revoked_new(void);
+void revoked_free(struct revoked *revoked);
+/* A serial that is there keeps its time; only a higher rank replaces rank and record. False when out of
+ * memory. */
+bool revoked_put(struct revoked *revoked, const uint8_t serial[SERIAL_BYTES],
+                 const struct revoked_serial *entry) MUST_CHECK;
+bool revoked_find(const struct revoked *revoked, const uint8_t serial[SERIAL_BYTES],
+                  struct revoked_serial *out) MUST_CHECK;
+size_t revoked_count(const struct revoked *revoked);
+/* In the order in which they were put; `at` below the count. */
+void revoked_get(const struct revoked *revoked, size_t at, uint8_t serial[SERIAL_BYTES],
+                 struct revoked_serial *out);
+/* All entries as they lie in memory, and back: false where they are no such entries or memory is short. */
+const uint8_t *revoked_entries(const struct revoked *revoked);
+bool revoked_load(struct revoked *revoked, const uint8_t *entries, size_t count) MUST_CHECK;

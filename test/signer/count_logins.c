@@ -1,0 +1,39 @@
+/* A PKCS#11 module that passes everything on to another one (ORIGINCA_REAL_MODULE) and adds a line to a file
+ * (ORIGINCA_LOGINS) for each C_Login with its outcome: how often a token is asked decides whether it locks.
+ */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <p11-kit/pkcs11.h>
+
+__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list);
+
+static CK_FUNCTION_LIST *real, counting;
+
+static CK_RV count_login(CK_SESSION_HANDLE session, CK_USER_TYPE user, unsigned char *pin,
+                         unsigned long length) {
+    CK_RV outcome = real->C_Login(session, user, pin, length);
+    const char *path = getenv("ORIGINCA_LOGINS");
+    int fd = path == NULL ? -1 : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        dprintf(fd, "%lx\n", outcome);
+        close(fd);
+    }
+    return outcome;
+}
+
+CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list) {
+    const char *path = getenv("ORIGINCA_REAL_MODULE");
+    void *module = path == NULL ? NULL : dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    CK_C_GetFunctionList get =
+        module == NULL ? NULL : (CK_C_GetFunctionList)dlsym(module, "C_GetFunctionList");
+    if (get == NULL || get(&real) != CKR_OK)
+        return CKR_GENERAL_ERROR;
+    counting = *real;
+    counting.C_Login = count_login;
+    *list = &counting;
+    return CKR_OK;
+}
