@@ -97,7 +97,8 @@ enum step_result acme_parse_with_jwk(struct operation *operation);
 enum step_result acme_parse_with_either(struct operation *operation);
 enum step_result acme_load_account(struct operation *operation);
 enum step_result acme_verify(struct operation *operation);
-/* Frees payload, JWS and body: after it nothing of `jws` may be used. A POST-as-GET is forgotten by acme_verify. */
+/* Frees payload, JWS and body: after it nothing of `jws` may be used. A POST-as-GET is forgotten by
+ * acme_verify. */
 enum step_result acme_forget_request(struct operation *operation);
 /* POST-as-GET: the payload must be empty. */
 enum step_result acme_require_empty(struct operation *operation);
