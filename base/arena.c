@@ -43,7 +43,7 @@ struct arena *arena_new(size_t limit_bytes) {
 }
 
 struct arena *arena_branch(struct arena *arena) {
-    struct arena *branch = calloc(1, sizeof *branch);
+    struct arena *branch = arena == NULL ? NULL : calloc(1, sizeof *branch);
     if (branch == NULL)
         return NULL;
     branch->root = arena->root;
@@ -127,7 +127,8 @@ static struct chunk *add_chunk(struct arena *arena, size_t at_least) {
 }
 
 static void *take(struct arena *arena, size_t size) {
-    if (size > arena->root->limit)
+    /* No memory for the arena is none for what goes into it. */
+    if (arena == NULL || size > arena->root->limit)
         return NULL;
     size_t rounded = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
     if (rounded == 0)

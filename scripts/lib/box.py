@@ -205,10 +205,15 @@ class Sandbox:
 
         def is_ready():
             answers[:] = self.admin.readiness()
-            return answers[0] or self.processes.pid("server") is None
+            return (answers[0] and self._all_workers_serve()) or self.processes.pid("server") is None
 
         wait_until(is_ready, 60)
         self._expect("server", answers[0], f"\n/readyz: {answers[1]}")
+
+    def _all_workers_serve(self):
+        """Whoever answers /readyz speaks for itself."""
+        values = [value for name, value in self.admin.metrics().items() if name.startswith("originca_worker_ready")]
+        return len(values) == self.options["workers"] and all(value == 1 for value in values)
 
     def _expect(self, part, is_good, remark=""):
         if not is_good or self.processes.pid(part) is None:

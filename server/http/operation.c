@@ -113,7 +113,7 @@ void operation_start(struct http_request *request, const struct operation_kind *
 enum step_result operation_forget_request(struct operation *operation) {
     http_forget_body(operation->request);
     arena_free(operation->reading);
-    operation->reading = NULL;
+    operation->reading = arena_branch(operation->arena); /* for who still reads, though there is nothing */
     return STEP_DONE;
 }
 
