@@ -101,7 +101,7 @@ static void take_private(struct walk *walk) {
 static const char *check_parents_word(struct walk *walk, const struct dns_message *message, bool is_alias) {
     struct dnscheck_job *job = walk->job;
     bool is_opt_out;
-    if (walk->cut->trust == NULL || !walk->cut->trust->is_secure)
+    if (!is_signed(walk->cut))
         return NULL;
     const char *reason = is_alias
                              ? dnssec_check_set(job->scratch, walk->cut->trust, &job->signatures, message,
@@ -291,10 +291,9 @@ void ground_take_own_answer(struct walk *walk, const struct dns_message *message
         walk->own_answer = message;
         walk->own_server = walk->at < 0 ? "?" : walk->cut->addresses.items[walk->at].name;
     }
-    bool is_signed = walk->cut->trust != NULL && walk->cut->trust->is_secure;
     if (!is_first)
         ask_others(walk);
-    else if (is_signed && walk->options.kind != WALK_FIRST_CUT)
+    else if (is_signed(walk->cut) && walk->options.kind != WALK_FIRST_CUT)
         ask_parents_word(walk, on_signed_word);
     else
         judge_by_ground(walk);

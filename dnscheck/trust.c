@@ -152,7 +152,7 @@ bool trust_establish(struct dnscheck_job *job, const struct cut *parent, struct 
         ask_keys(chain);
         return true;
     }
-    if (parent->trust == NULL || !parent->trust->is_secure) {
+    if (!is_signed(parent)) {
         succeed(chain, trust_new(child->name, false));
         return true;
     }

@@ -13,6 +13,7 @@
 
 #include "originca/json.h"
 #include "originca/log.h"
+#include "state_file.h"
 
 #define INDEX_EVERY 64 /* records between two remembered places */
 
@@ -232,14 +233,6 @@ bool ledger_sync(struct ledger *ledger, struct error *error) {
     return true;
 }
 
-static bool sync_directory(const char *directory) {
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool is_synced = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
-        close(fd);
-    return is_synced;
-}
-
 /* A new file with its header record, durable together with its name. */
 static bool begin_segment(struct ledger *ledger, const char *type, json_t *header, struct error *error) {
     char *path;
@@ -261,7 +254,7 @@ static bool begin_segment(struct ledger *ledger, const char *type, json_t *heade
         ledger->path = path;
         ledger->size = ledger->written_size = 0;
         is_begun = ledger_append(ledger, type, header, NULL, NULL, error) && ledger_sync(ledger, error) &&
-                   (sync_directory(ledger->directory) ||
+                   (state_file_sync_directory(ledger->directory) ||
                     error_set(error, ERROR_UNAVAILABLE, "cannot sync %s: %m", ledger->directory));
     }
     json_decref(header);

@@ -11,7 +11,7 @@
 #define PATH_BYTES 4200
 #define FILE_MAX ((uint64_t)1 << 32)
 
-static bool sync_directory(const char *directory) {
+bool state_file_sync_directory(const char *directory) {
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool is_synced = fd >= 0 && fsync(fd) == 0;
     if (fd >= 0)
@@ -37,7 +37,7 @@ bool state_file_write(const char *directory, const char *name, const void *conte
     is_written = is_written && fsync(fd) == 0;
     if (fd >= 0)
         close(fd);
-    return (is_written && rename(draft, path) == 0 && sync_directory(directory)) ||
+    return (is_written && rename(draft, path) == 0 && state_file_sync_directory(directory)) ||
            error_set(error, ERROR_UNAVAILABLE, "cannot write %s: %m", path);
 }
 
@@ -70,5 +70,5 @@ void state_file_remove(const char *directory, const char *name) {
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/%s", directory, name);
     if (unlink(path) == 0)
-        (void)!sync_directory(directory);
+        (void)!state_file_sync_directory(directory);
 }

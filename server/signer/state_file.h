@@ -9,3 +9,5 @@ bool state_file_write(const char *directory, const char *name, const void *bytes
 /* To be freed; NULL with ERROR_NOT_FOUND where there is none. */
 uint8_t *state_file_read(const char *directory, const char *name, size_t *length, struct error *error);
 void state_file_remove(const char *directory, const char *name);
+/* Makes the names in it durable, new and gone ones alike. */
+bool state_file_sync_directory(const char *directory) MUST_CHECK;
