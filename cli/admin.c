@@ -356,6 +356,26 @@ static int confirm_loss(struct cli *cli) {
                   NULL);
 }
 
+static int accept_empty(struct cli *cli) {
+    return finish(cli, client_call(&cli->client, "POST", "/admin/v1/ledger/accept-empty", NULL, &cli->error),
+                  NULL);
+}
+
+static int ledger_hosts(struct cli *cli) {
+    static const char *const titles[] = {"HOST", "MISSING"}, *const keys[] = {"host", "missing"};
+    const json_t *json = client_call(&cli->client, "GET", "/admin/v1/ledger/hosts", NULL, &cli->error);
+    return finish_list(cli, json_object_get(json, "items"), titles, keys, 2);
+}
+
+static int ledger_excuse(struct cli *cli) {
+    const json_t *body = own(cli, json_pack("{s:b}", "for_good", cli->for_good));
+    return finish(cli,
+                  client_call(&cli->client, "POST",
+                              path(cli, "/admin/v1/ledger/hosts/%s/excuse", cli->operands[0]), body,
+                              &cli->error),
+                  NULL);
+}
+
 const struct command admin_commands[] = {
     {"customer", "add", "NAME", 1, "add a customer", customer_add},
     {"customer", "list", "", 0, "list customers", customer_list},
@@ -396,5 +416,9 @@ const struct command admin_commands[] = {
     {"signing", "allow", "", 0, "allow issuing again", signing_allow},
     {"token", "retry", "", 0, "try the token again with the PIN that it refused", token_retry},
     {"ledger", "confirm-loss", "", 0, "accept that ledger records are lost", confirm_loss},
+    {"ledger", "accept-empty", "", 0, "fill an emptied Redis from nothing but the ledger", accept_empty},
+    {"ledger", "hosts", "", 0, "which hosts have compared their ledgers with this Redis", ledger_hosts},
+    {"ledger", "excuse", "HOST [--for-good]", 1, "go on without what a host's ledger may hold",
+     ledger_excuse},
 };
 const size_t admin_command_count = sizeof admin_commands / sizeof admin_commands[0];

@@ -17,7 +17,7 @@ struct cli {
     bool wants_all;
     bool wants_walk;               /* --explain */
     const char *format, *interval; /* import, top */
-    bool is_dry_run, is_once;
+    bool is_dry_run, is_once, for_good;
     struct {
         const char *name_servers, *edge_prefixes, *root_hints, *dns_port, *allow_addresses, *deny_addresses,
             *trust_anchor, *caa_mode, *caa_identities, *name_server_pool, *account_uri, *txt, *deadline,

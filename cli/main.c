@@ -79,6 +79,7 @@ enum {
     OPTION_INTERVAL,
     OPTION_DRY_RUN,
     OPTION_ONCE,
+    OPTION_FOR_GOOD,
     OPTION_VERSION,
     OPTION_HELP
 };
@@ -120,6 +121,7 @@ static const struct option options[] = {
     {"interval", required_argument, NULL, OPTION_INTERVAL},
     {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
     {"once", no_argument, NULL, OPTION_ONCE},
+    {"for-good", no_argument, NULL, OPTION_FOR_GOOD},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
     {0},
@@ -176,6 +178,8 @@ static bool take_option(struct cli *cli, int option, const char *value) {
         cli->is_dry_run = true;
     else if (option == OPTION_ONCE)
         cli->is_once = true;
+    else if (option == OPTION_FOR_GOOD)
+        cli->for_good = true;
     else
         return false;
     return true;

@@ -64,7 +64,8 @@ bool nonce_check(const struct nonce_issuer *issuer, const char *text, struct non
     if (is_ours) {
         hex_encode(bytes.data, 12, nonce->block_hex);
         nonce->index = get_u32(bytes.data + 12);
-        nonce->expires_at = (int64_t)get_u32(bytes.data + 16) + issuer->lifetime_seconds;
+        nonce->issued_at = get_u32(bytes.data + 16);
+        nonce->expires_at = nonce->issued_at + issuer->lifetime_seconds;
     }
     arena_free(arena);
     if (!is_ours)

@@ -17,6 +17,7 @@
 #include "originca/signer.h"
 #include "originca/store.h"
 #include "reconcile.h"
+#include "redis_run.h"
 
 #define PASS_INTERVAL_MS 2000
 #define RETRY_INTERVAL_MS 300 /* while not ready */
@@ -28,7 +29,8 @@ struct fence {
     struct worker *worker;
     struct reconciler *reconciler;
     struct event *timer;
-    struct metric *behind, *replayed, *orphans;
+    struct metric *behind, *replayed, *orphans, *went_back, *hosts;
+    struct known_hosts known_hosts;
     bool is_running;
     uint64_t last_behind_at; /* `applied` of the former pass where it was behind the ledger */
     uint64_t last_highest;   /* and `highest` */
@@ -43,6 +45,7 @@ struct fence {
     struct signer_status status;
     struct signer_position position;
     char found_hash[2 * SHA256_BYTES + 1];
+    bool proves_loss;    /* the ledger holds what a Redis must have known that knows nothing of it */
     struct arena *batch; /* of the records that are replayed */
     json_t *records;
     struct store_replay replay;
@@ -257,14 +260,36 @@ static void start_replay(struct fence *fence) {
         end_pass(fence);
 }
 
-static void judge(struct fence *fence) {
-    bool has_moved_back = fence->state.applied < fence->applied_before;
-    fence->applied_before = fence->state.applied;
-    if (has_moved_back)
-        set_ready(fence, false, "Redis is older than it was: replaying the ledger into Redis");
-    metric_set(fence->behind, (int64_t)(fence->status.last_sequence - fence->state.applied));
-    if (is_behind(fence)) {
-        start_replay(fence);
+static void refuse(struct fence *fence, const char *reason) {
+    set_ready(fence, false, reason);
+    end_pass(fence);
+}
+
+static void look_again(struct fence *fence) {
+    end_pass(fence);
+    schedule(fence, 0);
+}
+
+static void note_verified(void *context, const struct error *error) {
+    struct fence *fence = context;
+    if (error != NULL)
+        fail_pass(fence, "cannot record that Redis holds all of the ledger", error);
+    else
+        look_again(fence);
+}
+
+/* Redis holds all that this host's ledger holds. */
+static void serve(struct fence *fence) {
+    const struct store_ledger_state *state = &fence->state;
+    char reason[256];
+    if (strcmp(state->verified, state->run) != 0) {
+        store_verify_ledger(fence->worker->store, fence->worker->config->host_name, state->run,
+                            (const char *const *)fence->known_hosts.names, fence->known_hosts.count,
+                            note_verified, fence);
+        return;
+    }
+    if (!redis_run_is_whole(state, reason, sizeof reason)) {
+        refuse(fence, reason);
         return;
     }
     set_ready(fence, true, "");
@@ -273,19 +298,61 @@ static void judge(struct fence *fence) {
         reconciler_run(fence->reconciler);
 }
 
-static void refuse(struct fence *fence, const char *reason) {
-    set_ready(fence, false, reason);
-    end_pass(fence);
+static void note_doubted(void *context, const struct error *error) {
+    struct fence *fence = context;
+    if (error != NULL) {
+        fence->applied_before = UINT64_MAX; /* said again by the next pass */
+        fail_pass(fence, "cannot have the hosts compare their ledgers anew", error);
+        return;
+    }
+    metric_add(fence->went_back, 1);
+    look_again(fence);
+}
+
+static void judge(struct fence *fence) {
+    bool has_moved_back = fence->state.applied < fence->applied_before;
+    fence->applied_before = fence->state.applied;
+    if (has_moved_back)
+        set_ready(fence, false, "Redis is older than it was: replaying the ledger into Redis");
+    else if (strcmp(fence->state.verified, fence->state.run) != 0 && fence->worker->is_ready)
+        set_ready(fence, false, "Redis may be older than it was: comparing it with the ledger");
+    metric_set(fence->behind, (int64_t)(fence->status.last_sequence - fence->state.applied));
+    if (has_moved_back)
+        store_doubt_ledgers(fence->worker->store, note_doubted, fence);
+    else if (is_behind(fence))
+        start_replay(fence);
+    else
+        serve(fence);
 }
 
 static void note_reset(void *context, const struct error *error) {
     struct fence *fence = context;
-    if (error != NULL) {
+    if (error != NULL)
         fail_pass(fence, "cannot introduce the ledger to Redis", error);
-        return;
+    else
+        look_again(fence);
+}
+
+static void note_proof(void *context, const struct error *error) {
+    struct fence *fence = context;
+    char reason[256];
+    if (error != NULL) {
+        fail_pass(fence, "cannot read the ledger", error);
+    } else if (fence->proves_loss) {
+        redis_run_tell_emptied(&fence->state, &fence->status, fence->worker->config->host_name, reason,
+                               sizeof reason);
+        refuse(fence, reason);
+    } else {
+        store_reset_ledger_state(fence->worker->store, fence->worker->config->host_name,
+                                 fence->status.ledger_id, 0, note_reset, fence);
     }
-    end_pass(fence);
-    schedule(fence, 0);
+}
+
+/* Redis knows no ledger of this host: both are new, or Redis was emptied. */
+static void meet(struct fence *fence) {
+    if (fence->worker->is_ready)
+        set_ready(fence, false, "Redis knows no ledger of this host: looking what the ledger holds");
+    ledger_find_proof(fence->worker->signer, fence->arena, &fence->proves_loss, note_proof, fence);
 }
 
 static void note_adopted(void *context, const struct error *error) {
@@ -308,10 +375,7 @@ static void note_compared(void *context, const struct error *error) {
     } else if (error != NULL) {
         fail_pass(fence, "the signer is away", error);
     } else if (*state->ledger_id == '\0') {
-        set_ready(fence, false,
-                  "Redis knows no ledger of this host, it is new or was emptied: replaying the ledger");
-        store_reset_ledger_state(fence->worker->store, fence->worker->config->host_name,
-                                 fence->status.ledger_id, 0, note_reset, fence);
+        meet(fence);
     } else if (state->applied > 0 && *state->applied_hash == '\0' && *fence->found_hash != '\0') {
         store_adopt_ledger_hash(fence->worker->store, fence->worker->config->host_name, state->ledger_id,
                                 state->applied, fence->found_hash, note_adopted, fence);
@@ -354,10 +418,13 @@ static void note_status(void *context, const struct error *error) {
 
 static void note_state(void *context, const struct error *error) {
     struct fence *fence = context;
-    if (error != NULL)
+    if (error != NULL) {
         fail_pass(fence, "cannot read the fence", error);
-    else
+    } else {
+        known_hosts_note(&fence->known_hosts, &fence->state);
+        metric_set(fence->hosts, (int64_t)fence->known_hosts.count);
         signer_get_status(fence->worker->signer, &fence->status, note_status, fence);
+    }
 }
 
 /* Redis is read before the signer is asked: whatever was applied then is at or before the end of the ledger
@@ -413,6 +480,10 @@ struct fence *fence_new(struct worker *worker, struct error *error) {
         metrics_counter(worker->metrics, "originca_ledger_replayed_total", "Ledger records replayed");
     fence->orphans = metrics_counter(worker->metrics, "originca_orphans_revoked_total",
                                      "Certificates signed, never given out, and revoked by recovery");
+    fence->went_back = metrics_counter(worker->metrics, "originca_redis_went_back_total",
+                                       "Times that Redis was found to hold older data than before");
+    fence->hosts = metrics_gauge(worker->metrics, "originca_ledger_hosts",
+                                 "Hosts whose ledgers a Redis that is started again is compared with");
     fence->timer = evtimer_new(worker->base, start_pass, fence);
     fence->reconciler = reconciler_new(worker, error);
     if (fence->timer == NULL || fence->reconciler == NULL) {
@@ -431,6 +502,7 @@ void fence_free(struct fence *fence) {
     if (fence->timer != NULL)
         event_free(fence->timer);
     reconciler_free(fence->reconciler);
+    known_hosts_free(&fence->known_hosts);
     arena_free(fence->arena);
     free(fence);
 }

@@ -62,6 +62,7 @@ void store_authenticate(struct store *store, struct arena *arena, const struct n
     call_add(call, account_id);
     call_add(call, thumbprint);
     call_add_number(call, store_config(store)->account_idle_seconds);
+    call_add_number(call, nonce->issued_at);
     call_send(call);
 }
 

@@ -52,12 +52,16 @@ void store_create_api_key(struct store *store, struct arena *arena, const struct
 
 static bool parse_key(struct store_call *call, struct redisReply *const *items, size_t count,
                       struct error *error) {
-    return reply_read_hash(call, items, count, read_key, "API key", error);
+    return reply_read_one(call, items, count, read_key, error);
 }
 
 void store_load_api_key(struct store *store, struct arena *arena, const char *id, struct store_api_key *out,
                         store_done *done, void *context) {
-    call_load_hash(store, arena, "api-key:", id, parse_key, out, done, context);
+    struct store_call *call = call_new(store, SCRIPT_LOAD_API_KEY, arena, parse_key, out, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, id);
+    call_send(call);
 }
 
 void store_revoke_api_key(struct store *store, const char *customer, const char *id, store_done *done,

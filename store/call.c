@@ -186,6 +186,7 @@ static const struct {
 } statuses[] = {{"conflict", ERROR_CONFLICT},
                 {"notfound", ERROR_NOT_FOUND},
                 {"refused", ERROR_REFUSED},
+                {"unavailable", ERROR_UNAVAILABLE},
                 {"limit", ERROR_LIMIT}};
 
 /* {status, message, ...}: the rest, where there is one, is parsed all the same. */

@@ -102,6 +102,9 @@ bool reply_read_fields(struct arena *arena, const struct redisReply *pairs, cons
 bool reply_is_text(const struct redisReply *reply);
 /* A copy in the arena; NULL with the error where it is no text or memory is short. */
 char *reply_text(struct arena *arena, const struct redisReply *reply, struct error *error) MUST_CHECK;
+/* An array of texts. */
+bool reply_texts(struct arena *arena, const struct redisReply *reply, const char ***texts, size_t *count,
+                 struct error *error) MUST_CHECK;
 /* An integer, or text that is one. */
 bool reply_number(const struct redisReply *reply, int64_t *number, struct error *error) MUST_CHECK;
 bool reply_is_array(const struct redisReply *reply, size_t least, struct error *error) MUST_CHECK;

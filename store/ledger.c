@@ -15,17 +15,23 @@
 static bool parse_state(struct store_call *call, struct redisReply *const *items, size_t count,
                         struct error *error) {
     struct store_ledger_state *state = call->out;
-    int64_t applied = 0, highest = 0, format = 0;
-    if (count < 6 || !reply_number(items[1], &applied, error) || !reply_number(items[3], &highest, error) ||
-        !reply_number(items[5], &format, error))
+    int64_t applied = 0, highest = 0, format = 0, wait = 0;
+    if (count < 11 || !reply_number(items[1], &applied, error) || !reply_number(items[3], &highest, error) ||
+        !reply_number(items[5], &format, error) || !reply_number(items[8], &wait, error))
         return error_set(error, ERROR_INTERNAL, "Redis holds a fence that is not what doc/redis.md says");
     *state = (struct store_ledger_state){.ledger_id = reply_text(call->arena, items[0], error),
                                          .applied = (uint64_t)applied,
                                          .highest = (uint64_t)(highest > applied ? highest : applied),
                                          .applied_hash = reply_text(call->arena, items[2], error),
                                          .highest_hash = reply_text(call->arena, items[4], error),
-                                         .format = (uint64_t)format};
-    if (state->ledger_id == NULL || state->applied_hash == NULL || state->highest_hash == NULL)
+                                         .format = (uint64_t)format,
+                                         .run = reply_text(call->arena, items[6], error),
+                                         .verified = reply_text(call->arena, items[7], error),
+                                         .nonces_wait_seconds = (uint32_t)wait};
+    if (state->ledger_id == NULL || state->applied_hash == NULL || state->highest_hash == NULL ||
+        state->run == NULL || state->verified == NULL ||
+        !reply_texts(call->arena, items[9], &state->hosts, &state->host_count, error) ||
+        !reply_texts(call->arena, items[10], &state->missing, &state->missing_count, error))
         return false;
     if (highest <= applied)
         state->highest_hash = state->applied_hash;
@@ -64,6 +70,37 @@ void store_adopt_ledger_hash(struct store *store, const char *host, const char *
     call_add_number(call, (int64_t)applied);
     call_add(call, hash);
     call_add_number(call, STORE_FORMAT);
+    call_send(call);
+}
+
+void store_verify_ledger(struct store *store, const char *host, const char *run,
+                         const char *const *known_hosts, size_t known_count, store_done *done,
+                         void *context) {
+    struct store_call *call = call_new(store, SCRIPT_VERIFY_LEDGER, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, host);
+    call_add(call, run);
+    for (size_t i = 0; i < known_count; i++)
+        call_add(call, known_hosts[i]);
+    call_send(call);
+}
+
+void store_doubt_ledgers(struct store *store, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_DOUBT_LEDGERS, NULL, NULL, NULL, done, context);
+    if (call != NULL)
+        call_send(call);
+}
+
+void store_excuse_host(struct store *store, const char *host, const char *by, bool for_good, store_done *done,
+                       void *context) {
+    struct store_call *call = call_new(store, SCRIPT_EXCUSE_HOST, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    call->is_durable = true;
+    call_add(call, host);
+    call_add(call, by);
+    call_add_number(call, for_good);
     call_send(call);
 }
 

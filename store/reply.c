@@ -32,6 +32,21 @@ char *reply_text(struct arena *arena, const struct redisReply *reply, struct err
     return text;
 }
 
+bool reply_texts(struct arena *arena, const struct redisReply *reply, const char ***texts, size_t *count,
+                 struct error *error) {
+    *count = 0;
+    if (!reply_is_array(reply, 0, error))
+        return false;
+    *texts = arena_alloc(arena, (reply->elements + 1) * sizeof **texts);
+    if (*texts == NULL)
+        return reply_out_of_memory(error);
+    for (size_t i = 0; i < reply->elements; i++)
+        if (((*texts)[i] = reply_text(arena, reply->element[i], error)) == NULL)
+            return false;
+    *count = reply->elements;
+    return true;
+}
+
 bool reply_number(const struct redisReply *reply, int64_t *number, struct error *error) {
     if (reply != NULL && reply->type == REDIS_REPLY_INTEGER) {
         *number = reply->integer;

@@ -25,7 +25,7 @@ struct nonce_issuer {
 struct nonce { /* one that we made: what the store needs to spend it */
     char block_hex[25];
     uint32_t index;
-    int64_t expires_at; /* seconds since the epoch */
+    int64_t issued_at, expires_at; /* seconds since the epoch */
 };
 
 void nonce_issuer_init(struct nonce_issuer *issuer, const struct secrets *secrets, uint32_t lifetime_seconds);

@@ -96,6 +96,7 @@ struct store_api_key {
 /* The caller makes id and hash, so repeating the call is safe. */
 void store_create_api_key(struct store *, struct arena *, const struct store_api_key *key, time_t *created_at,
                           store_done *, void *);
+/* ERROR_UNAVAILABLE where Redis is empty. */
 void store_load_api_key(struct store *, struct arena *, const char *id, struct store_api_key *out,
                         store_done *, void *);
 /* Ends it; what was issued with it stays. ERROR_NOT_FOUND where it is not that customer's. */
@@ -227,8 +228,9 @@ struct store_account {
     time_t created_at;
 };
 /* Spends the nonce and loads the account, by id or by thumbprint (one of them NULL; both NULL only spends):
- * one script. ERROR_CONFLICT: the nonce was spent before (nothing else is done). An absent account is no
- * error: id is NULL. Refreshes the account's idle life. */
+ * one script. ERROR_CONFLICT: the nonce was spent before, or it is older than a change of Redis that may have
+ * forgotten so (nothing else is done). ERROR_UNAVAILABLE: the account is unknown because Redis is empty. An
+ * absent account is no error: id is NULL. Refreshes the account's idle life. */
 void store_authenticate(struct store *, struct arena *, const struct nonce *, const char *account_id,
                         const char *thumbprint, struct store_account *out, store_done *, void *);
 /* Creates, or returns the existing account with that thumbprint (`was_created` false). `new_account->id` is
@@ -456,6 +458,13 @@ struct store_ledger_state {
     uint64_t highest;                        /* the highest applied one; those between may be missing */
     const char *applied_hash, *highest_hash; /* hex; "" where not known */
     uint64_t format;
+    const char *run;      /* id of this run of Redis: another process, or one started again, has another */
+    const char *verified; /* the run that this host has verified; "" */
+    const char **hosts;   /* that have a ledger */
+    size_t host_count;
+    const char **missing; /* of these, hosts that have not verified this run, nor are excused */
+    size_t missing_count;
+    uint32_t nonces_wait_seconds; /* so long nonces are refused as being of before the run */
 };
 void store_load_ledger_state(struct store *, struct arena *, const char *host, struct store_ledger_state *out,
                              store_done *, void *);
@@ -465,6 +474,15 @@ void store_reset_ledger_state(struct store *, const char *host, const char *ledg
 /* Of the record `applied`, where Redis knows none. */
 void store_adopt_ledger_hash(struct store *, const char *host, const char *ledger_id, uint64_t applied,
                              const char *hash, store_done *, void *);
+/* This run of Redis holds all that the host's ledger holds. The first host that says so of a run ends the
+ * nonces of before, and names the hosts that it knew. ERROR_CONFLICT: it is another run by now. */
+void store_verify_ledger(struct store *, const char *host, const char *run, const char *const *known_hosts,
+                         size_t known_count, store_done *, void *);
+/* The data went back in time under the same run: all hosts have to verify it again, nonces of before end. */
+void store_doubt_ledgers(struct store *, store_done *, void *);
+/* An operator (`by`) goes on without the ledger of a host that does not come to verify this run; `for_good`:
+ * nor any later one, until the host comes back. ERROR_NOT_FOUND, ERROR_CONFLICT: it is not missing. */
+void store_excuse_host(struct store *, const char *host, const char *by, bool for_good, store_done *, void *);
 /* Applies ledger records (doc/ledger.md; with their "hash") during replay, oldest first, all in one round
  * trip; idempotent. For "issued" without a commit: rolls the order forward when it is still that attempt's
  * and evidence is younger than `fresh_seconds`, or when the certificate was acknowledged before (order valid

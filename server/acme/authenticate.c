@@ -81,8 +81,8 @@ static void note_account(void *context, const struct error *error) {
     struct operation *operation = context;
     if (error != NULL && error->code == ERROR_CONFLICT) {
         acme_refuse(operation, 400, "badNonce",
-                    "JWS has an invalid anti-replay nonce: it was used before; try again with the nonce of "
-                    "this reply");
+                    "JWS has an invalid anti-replay nonce: %s; try again with the nonce of this reply",
+                    error->message);
         operation_fail(operation, NULL);
         return;
     }

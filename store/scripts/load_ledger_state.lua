@@ -1,10 +1,15 @@
--- What of a host's ledger Redis has applied.
--- keys: ledger:<host>, ledger-ahead:<host>, format
+-- What of a host's ledger Redis has applied, and whether all hosts have shown that this run of Redis lacks nothing of theirs.
+-- keys: ledger:<host>, ledger-ahead:<host>, ledger-hosts, nonces:not-before, format
 -- arguments: host
--- result: ok, ledger id or '', applied, its hash or '', highest applied, its hash or '', format
-local state = redis.call('HMGET', 'ledger:' .. ARGV[1], 'id', 'applied', 'hash')
+-- result: ok, ledger id or '', applied, its hash or '', highest applied, its hash or '', format, run of Redis, run that this
+--   host has verified or '', seconds until nonces of now are taken, {hosts}, {hosts that are missing}
+-- uses: common, run
+local state = redis.call('HMGET', 'ledger:' .. ARGV[1], 'id', 'applied', 'hash', 'verified')
 local ahead = redis.call('ZRANGE', 'ledger-ahead:' .. ARGV[1], -1, -1)[1]
 local applied, hash = state[2] or '0', state[3] or ''
-local format = redis.call('GET', 'format') or '1'
-if not ahead then return {'ok', state[1] or '', applied, hash, applied, hash, format} end
-return {'ok', state[1] or '', applied, hash, string.match(ahead, '^%d+'), string.match(ahead, ':(%x+)$') or '', format}
+local highest, highest_hash = applied, hash
+if ahead then highest, highest_hash = string.match(ahead, '^%d+'), string.match(ahead, ':(%x+)$') or '' end
+local run = run_of_redis()
+local wait = tonumber(redis.call('GET', 'nonces:not-before') or '0') - now_parts()
+return {'ok', state[1] or '', applied, hash, highest, highest_hash, redis.call('GET', 'format') or '1', run, state[4] or '',
+        math.max(0, wait), redis.call('ZRANGE', 'ledger-hosts', 0, -1), hosts_missing(run)}

@@ -232,10 +232,15 @@ class AcmeClient:
         return self.request("POST", url, body, {"Content-Type": content_type})
 
     def post(self, url, payload=None, with_jwk=False, header=None, key=None):
-        """A signed POST with a fresh nonce; POST-as-GET where `payload` is None."""
+        """A signed POST with a fresh nonce; POST-as-GET where `payload` is None. One that is told that the nonce is bad is
+        sent once more with another (RFC 8555 6.5), as every client does."""
         kid = None if with_jwk or self.kid is None else self.kid
-        jws = make_jws(key or self.key, url, payload, self.take_nonce(), kid, header)
-        return self.post_raw(url, compact(jws))
+        for _ in range(2):
+            jws = make_jws(key or self.key, url, payload, self.take_nonce(), kid, header)
+            reply = self.post_raw(url, compact(jws))
+            if reply.status != 400 or reply.problem != "badNonce" or header is not None:
+                break
+        return reply
 
     def register(self, kid=None, hmac=None, **fields):
         payload = {"termsOfServiceAgreed": True, **fields}

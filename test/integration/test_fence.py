@@ -258,13 +258,16 @@ def test_ledger_replay_prints_what_an_older_copy_lacks(box, later, backup):
     assert {("revoked", later.revoked), ("issued", later.issued)} <= found
 
 
-def test_an_empty_redis_serves_nothing_before_the_ledger_was_replayed(box, later, backup):
-    replace_data(box, None, *HELD)
-    wait_not_ready(box, "ledger", "ledger")
+def test_an_empty_redis_serves_nothing_before_an_operator_has_accepted_it(box, later, backup):
+    replace_data(box, None)
+    reason = wait_not_ready(box, "ledger", "Redis is empty", "restore a backup", f"{last_record(box)} records")
+    assert "originca admin ledger accept-empty" in reason
     later.check_refused()
     assert box.admin_command("health", check=False).returncode == 1
-    release(box)
+    assert watermark(box) == 0
+    accept_empty(box)
     wait_well(box)
+    assert watermark(box) == last_record(box)
     assert status_of(box, later.revoked) == "revoked"
     assert status_of(box, later.issued) == "valid"
     # Customers are not in the ledger: what nobody owns is given to nobody.
@@ -285,11 +288,23 @@ def flush(box):
     run(["sh", "-c", f"printf '{commands}' | redis-cli -e -s {box['REDIS_SOCKET']}"])
 
 
+def accept_empty(box):
+    assert json.loads(box.admin_command("--json", "ledger", "accept-empty").stdout)["last_sequence"] == last_record(box)
+
+
+def test_a_redis_that_is_not_empty_is_not_accepted_as_empty(box, customer):
+    refused = box.admin_command("ledger", "accept-empty", check=False)
+    assert refused.returncode == 1 and "not empty" in refused.stderr, refused.stderr
+
+
 def test_a_flushed_redis_gets_certificates_and_revocations_back_from_the_ledger(box, later, backup):
     flush(box)
     later.client.close()
-    assert later.finalize().status == 503
+    reply = later.client.new_order([box.name()])
+    assert reply.status == 503, reply.text  # at once: no account is unknown because Redis was emptied
     release(box)
+    wait_not_ready(box, "ledger", "Redis is empty")
+    accept_empty(box)
     assert wait_until(lambda: watermark(box) == last_record(box), RECOVERY)
     assert status_of(box, later.revoked) == "revoked"
     assert status_of(box, later.issued) == "valid"
@@ -313,6 +328,8 @@ def test_a_replay_blocks_compromised_keys_for_those_whose_word_it_was(box, custo
     owner = box.admin.get(f"customers/{box['CUSTOMER']}")["id"]
     flush(box)
     release(box)
+    wait_not_ready(box, "ledger", "Redis is empty")
+    accept_empty(box)
     assert wait_until(lambda: watermark(box) == last_record(box), RECOVERY)
     blocked = [(redis(box, "SISMEMBER", f"blocked-keys:{owner}", spki), redis(box, "SISMEMBER", "blocked-keys", spki))
                for _, _, spki in keys]
@@ -324,6 +341,7 @@ def test_a_server_whose_redis_is_flushed_says_that_it_is_not_ready(box, later, b
     wait_not_ready(box, "ledger", "ledger", seconds=20)
     later.check_refused()
     release(box)
+    accept_empty(box)
     wait_well(box)
     assert status_of(box, later.revoked) == "revoked"
 
@@ -332,7 +350,7 @@ def test_a_redis_whose_data_goes_back_in_time_while_connected_is_not_served_from
     """As an import of old data does it: the connection stays, the watermark moves back."""
     commands = "MULTI\nHSET ledger:sandbox applied 0\nCONFIG SET min-replicas-to-write 1\nEXEC\n"
     run(["sh", "-c", f"printf '{commands}' | redis-cli -e -s {box['REDIS_SOCKET']}"])
-    wait_not_ready(box, "ledger", "replay", seconds=20)
+    wait_not_ready(box, "ledger", "compare their ledgers anew", "NOREPLICAS", seconds=20)
     later.check_refused()
     release(box)
     wait_well(box)
@@ -667,6 +685,8 @@ def test_an_emptied_redis_is_rebuilt_over_the_numbers_of_an_accepted_loss(box, c
     wait_well(box)
     flush(box)
     release(box)
+    wait_not_ready(box, "ledger", "Redis is empty")
+    accept_empty(box)
     assert wait_until(lambda: watermark(box) == last_record(box), RECOVERY), (watermark(box), last_record(box))
     wait_well(box)
     with stopped_signer(box):

@@ -11,6 +11,8 @@ static void expect(struct fixture *f, bool must_succeed, enum error_code code, c
 }
 
 #define TRY(function, ...) expect(f, must_succeed, CALL(f, function, __VA_ARGS__), #function)
+#define TRY_PLAIN(function)                                                                                  \
+    expect(f, must_succeed, (begin_call(f), function(f->store, note_done, f), await(f)), #function)
 
 static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struct sample *s) {
     static const char *const servers[] = {"ns1.p.test", "ns2.p.test"};
@@ -162,6 +164,10 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_replay, f->arena, &replay);
     TRY(store_load_ledger_state, f->arena, "host", &fence);
     TRY(store_adopt_ledger_hash, "host", "id", 1, SPKI_A);
+    static const char *const hosts[] = {"other"};
+    TRY(store_verify_ledger, "host", fence.run == NULL ? "" : fence.run, hosts, 1);
+    TRY(store_excuse_host, "other", "admin", true);
+    TRY_PLAIN(store_doubt_ledgers);
     if (must_succeed)
         assert_int_equal(fence.applied, 5);
     const struct store_limit limits[] = {

@@ -1,0 +1,126 @@
+/* What operators say of the ledgers: start from nothing but the ledger, go on without a host's. (That records
+ * of a ledger are lost is confirmed in health.c.) */
+#include "internal.h"
+
+#define HOST_NAME_MAX_LENGTH 64
+
+struct ledger_state {
+    struct admin_call call;
+    struct store_ledger_state ledger;
+    struct signer_status signer;
+    bool is_for_good;
+};
+
+static enum step_result load_state(struct operation *operation) {
+    struct ledger_state *state = operation->state;
+    store_load_ledger_state(operation->worker->store, operation->arena, operation->worker->config->host_name,
+                            &state->ledger, admin_done, operation);
+    return STEP_WAIT;
+}
+
+/* --- which hosts have compared their ledgers with this Redis --- */
+
+static bool is_missing(const struct store_ledger_state *ledger, const char *host) {
+    for (size_t i = 0; i < ledger->missing_count; i++)
+        if (strcmp(ledger->missing[i], host) == 0)
+            return true;
+    return false;
+}
+
+static enum step_result reply_hosts(struct operation *operation) {
+    const struct store_ledger_state *ledger = &((struct ledger_state *)operation->state)->ledger;
+    json_t *items = json_array();
+    for (size_t i = 0; i < ledger->host_count; i++)
+        json_array_append_new(items, json_pack("{s:s, s:b}", "host", ledger->hosts[i], "missing",
+                                               is_missing(ledger, ledger->hosts[i])));
+    admin_reply(operation, 200, json_pack("{s:o}", "items", items));
+    return STEP_REPLIED;
+}
+
+static const struct step hosts_steps[] = {
+    {"require Redis", admin_require_ready}, {"load state", load_state}, {"reply", reply_hosts}};
+static const struct operation_kind hosts_kind =
+    OPERATION_KIND("list ledger hosts", hosts_steps, struct ledger_state, admin_fail);
+
+void admin_list_ledger_hosts(struct http_request *request) {
+    operation_start(request, &hosts_kind);
+}
+
+/* --- a host that does not come --- */
+
+static enum step_result excuse(struct operation *operation) {
+    struct ledger_state *state = operation->state;
+    const char *host = operation->request->params[0];
+    const json_t *for_good = json_object_get(state->call.body, "for_good");
+    if (strlen(host) > HOST_NAME_MAX_LENGTH)
+        return admin_refuse(operation, ERROR_INVALID, "a host's name has at most %d bytes",
+                            HOST_NAME_MAX_LENGTH);
+    if (for_good != NULL && !json_is_boolean(for_good))
+        return admin_refuse(operation, ERROR_INVALID, "\"for_good\" must be true or false");
+    if (strcmp(host, operation->worker->config->host_name) == 0)
+        return admin_refuse(operation, ERROR_CONFLICT, "this is %s: its own ledger is not excused", host);
+    state->is_for_good = json_is_true(for_good);
+    operation_forget_request(operation);
+    store_excuse_host(operation->worker->store, host, operation->request->peer_text, state->is_for_good,
+                      admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_excused(struct operation *operation) {
+    struct ledger_state *state = operation->state;
+    admin_reply(operation, 200,
+                json_pack("{s:s, s:b, s:b}", "host", operation->request->params[0], "excused", 1, "for_good",
+                          state->is_for_good));
+    return STEP_REPLIED;
+}
+
+static const struct step excuse_steps[] = {
+    {"read body", admin_read_body}, {"excuse", excuse}, {"reply", reply_excused}};
+static const struct operation_kind excuse_kind =
+    OPERATION_KIND("excuse host", excuse_steps, struct ledger_state, admin_fail);
+
+void admin_excuse_host(struct http_request *request) {
+    operation_start(request, &excuse_kind);
+}
+
+/* --- a Redis that was emptied --- */
+
+static enum step_result ask_signer(struct operation *operation) {
+    struct ledger_state *state = operation->state;
+    signer_get_status(operation->worker->signer, &state->signer, admin_done, operation);
+    return STEP_WAIT;
+}
+
+/* The fence replays the ledger once Redis knows it. */
+static enum step_result introduce(struct operation *operation) {
+    struct ledger_state *state = operation->state;
+    if (*state->ledger.ledger_id != '\0')
+        return admin_refuse(operation, ERROR_CONFLICT,
+                            "Redis is not empty: it knows the ledger of this host");
+    if (!state->signer.is_ledger_read)
+        return admin_refuse(operation, ERROR_UNAVAILABLE, "the signer is not there yet: %s",
+                            state->signer.reason);
+    store_reset_ledger_state(operation->worker->store, operation->worker->config->host_name,
+                             state->signer.ledger_id, 0, admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_accepted(struct operation *operation) {
+    struct ledger_state *state = operation->state;
+    admin_reply(operation, 200,
+                json_pack("{s:s, s:I}", "ledger", state->signer.ledger_id, "last_sequence",
+                          (json_int_t)state->signer.last_sequence));
+    return STEP_REPLIED;
+}
+
+static const struct step empty_steps[] = {{"require Redis", admin_require_ready},
+                                          {"load state", load_state},
+                                          {"ask signer", ask_signer},
+                                          {"introduce", introduce},
+                                          {"reply", reply_accepted}};
+static const struct operation_kind empty_kind =
+    OPERATION_KIND("accept empty Redis", empty_steps, struct ledger_state, admin_fail);
+
+void admin_accept_empty(struct http_request *request) {
+    operation_start(request, &empty_kind);
+}

@@ -1,0 +1,10 @@
+-- The data of this run went back in time: every host has to compare its ledger anew, and the nonces of before end.
+-- keys: ledger-hosts, ledger:<host>, nonces:not-before
+-- arguments: none
+-- result: ok
+-- uses: common, run
+for _, host in ipairs(redis.call('ZRANGE', 'ledger-hosts', 0, -1)) do
+  redis.call('HDEL', 'ledger:' .. host, 'verified', 'excused', 'excused_by')
+end
+end_nonces((now_parts()))
+return {'ok'}

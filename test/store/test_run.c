@@ -1,0 +1,120 @@
+/* Which run of Redis it is, which hosts have compared their ledgers with it, and the nonces of before. */
+#include <string.h>
+
+#include "sample.h"
+
+static struct store_ledger_state state_of(struct fixture *f, const char *host) {
+    struct store_ledger_state state;
+    assert_ok(CALL(f, store_load_ledger_state, f->arena, host, &state));
+    return state;
+}
+
+static const char *run_of(struct fixture *f) {
+    const char *run = state_of(f, "a").run;
+    assert_int_equal(strlen(run), 40);
+    return run;
+}
+
+static enum error_code verify(struct fixture *f, const char *host, const char *run, const char *known) {
+    const char *const hosts[] = {known};
+    return CALL(f, store_verify_ledger, host, run, hosts, known == NULL ? 0 : 1);
+}
+
+/* As if Redis had been started again since. */
+static void forget_run(struct fixture *f) {
+    ask_text(f, "SET ledger-run former");
+    ask_text(f, "HSET ledger:a verified former");
+    ask_text(f, "HSET ledger:b verified former");
+}
+
+static void a_run_is_whole_when_all_hosts_have_verified_it(void **state) {
+    struct fixture *f = *state;
+    const char *run = run_of(f);
+    assert_ok(verify(f, "a", run, NULL));
+    assert_ok(verify(f, "b", run, NULL));
+    assert_int_equal(state_of(f, "a").host_count, 2);
+    assert_int_equal(state_of(f, "a").missing_count, 0);
+    assert_string_equal(state_of(f, "b").verified, run);
+    forget_run(f);
+    assert_int_equal(state_of(f, "a").missing_count, 2);
+    assert_ok(verify(f, "b", run, NULL));
+    struct store_ledger_state found = state_of(f, "b");
+    assert_int_equal(found.missing_count, 1);
+    assert_string_equal(found.missing[0], "a");
+    assert_ok(verify(f, "a", run, NULL));
+    assert_int_equal(state_of(f, "b").missing_count, 0);
+    assert_code(verify(f, "a", "0000", NULL), ERROR_CONFLICT);
+}
+
+static void hosts_that_an_older_copy_does_not_know_are_missing_too(void **state) {
+    struct fixture *f = *state;
+    assert_ok(verify(f, "a", run_of(f), "b"));
+    struct store_ledger_state found = state_of(f, "a");
+    assert_int_equal(found.missing_count, 1);
+    assert_string_equal(found.missing[0], "b");
+    /* Only the first of a run says so: a host that was given up since does not come back by the others. */
+    assert_ok(CALL(f, store_excuse_host, "b", "admin", true));
+    assert_ok(verify(f, "a", run_of(f), "b"));
+    assert_int_equal(state_of(f, "a").host_count, 1);
+}
+
+static void a_host_is_excused_from_one_run_or_for_good(void **state) {
+    struct fixture *f = *state;
+    const char *run = run_of(f);
+    assert_code(CALL(f, store_excuse_host, "b", "admin", false), ERROR_NOT_FOUND);
+    assert_ok(verify(f, "a", run, NULL));
+    assert_ok(verify(f, "b", run, NULL));
+    assert_code(CALL(f, store_excuse_host, "b", "admin", false), ERROR_CONFLICT);
+    forget_run(f);
+    assert_ok(verify(f, "a", run, NULL));
+    assert_ok(CALL(f, store_excuse_host, "b", "admin:uid 0", false));
+    assert_int_equal(state_of(f, "a").missing_count, 0);
+    assert_string_equal(ask_text(f, "HGET ledger:b excused_by"), "admin:uid 0");
+    ask_text(f, "HSET ledger:b excused former");
+    assert_int_equal(state_of(f, "a").missing_count, 1);
+    assert_ok(verify(f, "b", run, NULL));
+    assert_null(ask_text(f, "HGET ledger:b excused_by"));
+}
+
+static void data_that_goes_back_under_one_run_is_verified_anew(void **state) {
+    struct fixture *f = *state;
+    assert_ok(verify(f, "a", run_of(f), NULL));
+    begin_call(f);
+    store_doubt_ledgers(f->store, note_done, f);
+    assert_ok(await(f));
+    assert_int_equal(state_of(f, "a").missing_count, 1);
+    assert_string_equal(state_of(f, "a").verified, "");
+}
+
+static void nonces_of_before_a_run_are_spent(void **state) {
+    struct fixture *f = *state;
+    struct store_account account;
+    struct nonce nonce = {.block_hex = "000102030405060708090a0b",
+                          .index = 1,
+                          .issued_at = now_seconds(),
+                          .expires_at = now_seconds() + 60};
+    assert_int_equal(state_of(f, "a").nonces_wait_seconds, 0);
+    assert_ok(verify(f, "a", run_of(f), NULL)); /* all is new */
+    assert_int_equal(state_of(f, "a").nonces_wait_seconds, 0);
+    forget_run(f);
+    assert_ok(verify(f, "a", run_of(f), NULL));
+    assert_int_equal(state_of(f, "a").nonces_wait_seconds, 1);
+    assert_code(CALL(f, store_authenticate, f->arena, &nonce, NULL, NULL, &account), ERROR_CONFLICT);
+    assert_int_equal(ask_number(f, "EXISTS nonce:000102030405060708090a0b"), 0);
+    nonce.issued_at = now_seconds() + 1;
+    assert_ok(CALL(f, store_authenticate, f->arena, &nonce, NULL, NULL, &account));
+    const char *not_before = arena_strdup(f->arena, ask_text(f, "GET nonces:not-before"));
+    assert_ok(verify(f, "b", run_of(f), NULL)); /* the second of a run ends none */
+    assert_string_equal(ask_text(f, "GET nonces:not-before"), not_before);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        test_case(a_run_is_whole_when_all_hosts_have_verified_it),
+        test_case(hosts_that_an_older_copy_does_not_know_are_missing_too),
+        test_case(a_host_is_excused_from_one_run_or_for_good),
+        test_case(data_that_goes_back_under_one_run_is_verified_anew),
+        test_case(nonces_of_before_a_run_are_spent),
+    };
+    return cmocka_run_group_tests(tests, start_group, end_group);
+}
