@@ -346,6 +346,7 @@ static bool section_equal(const char *section, void *a, void *b) {
 
 bool config_signer_differs(const struct config *a, const struct config *b) {
     if (a->issuer_count != b->issuer_count || a->profile_count != b->profile_count ||
+        a->external_account_required != b->external_account_required || a->workers != b->workers ||
         !section_equal("signer", (void *)(uintptr_t)a, (void *)(uintptr_t)b))
         return true;
     for (size_t i = 0; i < a->issuer_count; i++)

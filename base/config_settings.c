@@ -31,8 +31,12 @@ const struct setting config_settings[] = {
     PATH("server", tls_key_file, NULL, "its private key, PEM; ECDSA is six times cheaper than RSA; required"),
     PATH("server", secret_file, "/etc/originca/secret",
          "master secret: 64 hex digits; the same on every host"),
-    PATH("server", run_directory, "/run/originca", "folder of the signer's socket and the pid file"),
+    PATH("server", run_directory, "/run/originca", "folder of the signer's sockets and the pid file"),
     STRING("server", user, NULL, "user of the workers when started as root"),
+    STRING(
+        "server", admin_user, NULL,
+        "user of operators' processes when started as root: it alone may stop and allow the signer and give "
+        "rights; none: the workers' user"),
     STRING("server", signer_user, NULL,
            "user of the signer when started as root; give it alone the PIN and the ledger"),
     PATH("server", log_file, NULL, "log file; none: standard error"),
@@ -247,6 +251,20 @@ const struct setting config_settings[] = {
            "a signer that has started waits so long to hear what Redis has applied before it writes "
            "revocations all the "
            "same"),
+    NUMBER(
+        "signer", signer_worker_signatures_per_second, "5000", 1, 1000000,
+        "certificates that the workers of a host together may have signed; beyond it they are to try again"),
+    NUMBER("signer", signer_worker_revocations_per_second, "2000", 1, 1000000,
+           "revocations that they may have recorded"),
+    NUMBER("signer", signer_worker_changes_per_second, "200", 1, 1000000,
+           "other ends of rights, and zones that moved or came back, that they may have recorded"),
+    NUMBER("signer", signer_connections, "0", 0, 65536,
+           "connections of workers to the signer, and so many of operators; 0: two for each worker and 16"),
+    NUMBER("signer", signer_connections_per_process, "8", 2, 1024, "of these, of one process"),
+    NUMBER("signer", signer_unread_bytes, "2097152", 65536, 268435456,
+           "replies that a connection has not read yet; with more nothing is read from it"),
+    NUMBER("signer", signer_unread_seconds, "10", 1, 3600,
+           "a connection whose unread replies stay above that for so long is closed"),
     NUMBER("signer", pin_retry_seconds, "900", 1, 86400,
            "`originca admin token retry` tries a PIN that the token refused again at most so often"),
     NUMBER("signer", claim_timeout_seconds, "10", 1, 600,

@@ -150,7 +150,7 @@ static void revoke_orphan(struct fence *fence, const json_t *record) {
     }
     log_event(LOG_LEVEL_WARNING, "revoking a certificate that was signed and never given out", "serial",
               serial, NULL);
-    signer_revoke(fence->worker->signer, &fence->revocation, note_orphan_revoked, fence);
+    signer_revoke(fence->worker->operator_signer, &fence->revocation, note_orphan_revoked, fence);
 }
 
 static void tell_progress(struct fence *fence) {
@@ -222,7 +222,7 @@ static void read_records(struct fence *fence) {
         end_pass(fence);
         return;
     }
-    signer_read_ledger(fence->worker->signer, fence->batch, fence->replayed_to + 1, REPLAY_BATCH,
+    signer_read_ledger(fence->worker->operator_signer, fence->batch, fence->replayed_to + 1, REPLAY_BATCH,
                        &fence->records, note_records, fence);
 }
 
@@ -352,7 +352,7 @@ static void note_proof(void *context, const struct error *error) {
 static void meet(struct fence *fence) {
     if (fence->worker->is_ready)
         set_ready(fence, false, "Redis knows no ledger of this host: looking what the ledger holds");
-    ledger_find_proof(fence->worker->signer, fence->arena, &fence->proves_loss, note_proof, fence);
+    ledger_find_proof(fence->worker->operator_signer, fence->arena, &fence->proves_loss, note_proof, fence);
 }
 
 static void note_adopted(void *context, const struct error *error) {
@@ -391,7 +391,7 @@ static void compare(struct fence *fence) {
     snprintf(position->ledger_id, sizeof position->ledger_id, "%s", state->ledger_id);
     snprintf(position->applied_hash, sizeof position->applied_hash, "%s", state->applied_hash);
     snprintf(position->highest_hash, sizeof position->highest_hash, "%s", state->highest_hash);
-    signer_check_position(fence->worker->signer, position, fence->found_hash, note_compared, fence);
+    signer_check_position(fence->worker->operator_signer, position, fence->found_hash, note_compared, fence);
 }
 
 static void note_status(void *context, const struct error *error) {
@@ -423,7 +423,7 @@ static void note_state(void *context, const struct error *error) {
     } else {
         known_hosts_note(&fence->known_hosts, &fence->state);
         metric_set(fence->hosts, (int64_t)fence->known_hosts.count);
-        signer_get_status(fence->worker->signer, &fence->status, note_status, fence);
+        signer_get_status(fence->worker->operator_signer, &fence->status, note_status, fence);
     }
 }
 
@@ -491,7 +491,7 @@ struct fence *fence_new(struct worker *worker, struct error *error) {
         return NULL;
     }
     store_on_ready(worker->store, note_store, fence);
-    signer_client_on_connected(worker->signer, note_signer, fence);
+    signer_client_on_connected(worker->operator_signer, note_signer, fence);
     schedule(fence, 0);
     return fence;
 }

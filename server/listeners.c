@@ -143,22 +143,44 @@ void listeners_keep_slot(struct listeners *listeners, unsigned slot) {
     listeners->count = kept;
 }
 
-int listeners_open_signer(const struct config *config, struct error *error) {
+/* Who connects to the signer for a link; started as another user than root there is but one user. */
+static bool find_user(const char *name, uid_t *user, gid_t *group, struct error *error) {
+    *user = geteuid();
+    *group = getegid();
+    if (name == NULL || geteuid() != 0)
+        return true;
+    const struct passwd *found = getpwnam(name);
+    if (found == NULL)
+        return error_set(error, ERROR_INVALID, "there is no user \"%s\"", name);
+    *user = found->pw_uid;
+    *group = found->pw_gid;
+    return true;
+}
+
+static bool open_signer_socket(const struct config *config, enum signer_link link, struct signer_sockets *out,
+                               struct error *error) {
     struct config_address address = {.length = sizeof(struct sockaddr_un)};
     struct sockaddr_un *name = (struct sockaddr_un *)&address.address;
+    const char *user =
+        link == SIGNER_LINK_OPERATOR && config->admin_user != NULL ? config->admin_user : config->user;
+    gid_t group;
     name->sun_family = AF_UNIX;
-    int length = snprintf(name->sun_path, sizeof name->sun_path, "%s/signer.sock", config->run_directory);
+    int length = snprintf(name->sun_path, sizeof name->sun_path, "%s/%s", config->run_directory,
+                          signer_socket_name(link));
     snprintf(address.text, sizeof address.text, "unix:%.110s", name->sun_path);
-    if (length < 0 || (size_t)length >= sizeof name->sun_path) {
-        error_set(error, ERROR_INVALID, "run_directory is too long for a socket path");
-        return -1;
-    }
-    int fd = open_socket(&address, 0600, error);
-    struct passwd *user = config->user != NULL ? getpwnam(config->user) : NULL;
-    if (fd >= 0 && geteuid() == 0 && user != NULL && chown(name->sun_path, user->pw_uid, user->pw_gid) != 0) {
-        error_set(error, ERROR_UNAVAILABLE, "cannot give %s to user %s: %m", name->sun_path, config->user);
-        close(fd);
-        return -1;
-    }
-    return fd;
+    if (length < 0 || (size_t)length >= sizeof name->sun_path)
+        return error_set(error, ERROR_INVALID, "run_directory is too long for a socket path");
+    if (!find_user(user, &out->users[link], &group, error))
+        return false;
+    out->fds[link] = open_socket(&address, 0600, error);
+    if (out->fds[link] < 0)
+        return false;
+    return geteuid() != 0 || chown(name->sun_path, out->users[link], group) == 0 ||
+           error_set(error, ERROR_UNAVAILABLE, "cannot give %s to user %s: %m", name->sun_path,
+                     user == NULL ? "root" : user);
+}
+
+bool listeners_open_signer(const struct config *config, struct signer_sockets *out, struct error *error) {
+    return open_signer_socket(config, SIGNER_LINK_WORKER, out, error) &&
+           open_signer_socket(config, SIGNER_LINK_OPERATOR, out, error);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "originca/config.h"
+#include "originca/signer.h"
 
 enum listener_kind { LISTENER_HTTPS, LISTENER_HTTP, LISTENER_ADMIN };
 
@@ -27,5 +28,6 @@ void listeners_close_unwanted(struct listeners *listeners);
 void listeners_close_all(struct listeners *listeners);
 /* In a worker: closes what other slots serve. */
 void listeners_keep_slot(struct listeners *listeners, unsigned slot);
-/* The signer's socket in the run directory. */
-int listeners_open_signer(const struct config *config, struct error *error);
+/* The signer's sockets in the run directory, each the user's alone whose processes may connect. */
+bool listeners_open_signer(const struct config *config, struct signer_sockets *out,
+                           struct error *error) MUST_CHECK;

@@ -46,7 +46,8 @@ struct supervisor {
     struct listeners listeners;
     struct metrics *metrics;
     struct metric *restarts;
-    int signer_fd, pid_fd;
+    struct signer_sockets signer_sockets;
+    int pid_fd;
     struct child *children;
     size_t count, capacity;
     int64_t drain_old_ms; /* when old workers drain at the latest; 0: no reload under way */
@@ -100,14 +101,19 @@ static _Noreturn void run_signer(struct supervisor *supervisor) {
         log_event(LOG_LEVEL_ERROR, "the signer cannot start", "reason", error.message, NULL);
         exit(1);
     }
-    exit(signer_main(supervisor->config, supervisor->signer_fd, supervisor->metrics));
+    exit(signer_main(supervisor->config, &supervisor->signer_sockets, supervisor->metrics));
+}
+
+static void close_signer_sockets(const struct supervisor *supervisor) {
+    for (int link = 0; link < SIGNER_LINKS; link++)
+        close(supervisor->signer_sockets.fds[link]);
 }
 
 static _Noreturn void run_worker(struct supervisor *supervisor, unsigned slot, int ready_fd) {
     struct error error;
     char name[32];
     forget_siblings(supervisor);
-    close(supervisor->signer_fd);
+    close_signer_sockets(supervisor);
     listeners_keep_slot(&supervisor->listeners, slot);
     snprintf(name, sizeof name, "worker-%u", slot);
     if (!process_become(name, supervisor->config->user, &error)) {
@@ -449,12 +455,11 @@ static bool prepare(struct supervisor *supervisor, struct error *error) {
                                            "Processes that died and were started again");
     if (!listeners_open(&supervisor->listeners, supervisor->config, error))
         return false;
-    supervisor->signer_fd = listeners_open_signer(supervisor->config, error);
-    return supervisor->signer_fd >= 0;
+    return listeners_open_signer(supervisor->config, &supervisor->signer_sockets, error);
 }
 
 int supervisor_run(struct config *config) {
-    struct supervisor supervisor = {.config = config, .signer_fd = -1, .pid_fd = -1};
+    struct supervisor supervisor = {.config = config, .pid_fd = -1};
     struct error error;
     sigset_t while_waiting;
     catch_signals(&while_waiting);
@@ -480,7 +485,7 @@ int supervisor_run(struct config *config) {
         note_ready(&supervisor);
     }
     listeners_close_all(&supervisor.listeners);
-    close(supervisor.signer_fd);
+    close_signer_sockets(&supervisor);
     config_free(supervisor.retired);
     config_free(supervisor.config);
     free(supervisor.children);

@@ -191,7 +191,10 @@ static bool set_up_services(struct worker_process *process, struct error *error)
     return process->tls != NULL && (worker->store = store_new(worker->base, config, error)) != NULL &&
            (worker->dnscheck = make_dnscheck(worker->base, config, error)) != NULL &&
            (worker->perspectives = perspectives_new(worker->base, config, worker->dnscheck, error)) != NULL &&
-           (worker->signer = signer_client_new(worker->base, config, worker->instance, error)) != NULL &&
+           (worker->signer = signer_client_new(worker->base, config, SIGNER_LINK_WORKER, worker->instance,
+                                               error)) != NULL &&
+           (worker->operator_signer = signer_client_new(worker->base, config, SIGNER_LINK_OPERATOR,
+                                                        worker->instance, error)) != NULL &&
            (process->fence = fence_new(worker, error)) != NULL &&
            (process->acme = acme_new(worker, error)) != NULL &&
            (process->rest = rest_new(worker, error)) != NULL &&

@@ -95,9 +95,9 @@ struct config {
     char
         *base_url; /* external origin of every URL we hand out: "https://ca.example"; never the Host header */
     char *tls_certificate_file, *tls_key_file;
-    char *secret_file;        /* 32 bytes as 64 hex digits; EAB keys, nonces and TLS tickets derive from it */
-    char *run_directory;      /* signer socket, pid file */
-    char *user, *signer_user; /* change to these when started as root; NULL keeps the user */
+    char *secret_file;   /* 32 bytes as 64 hex digits; EAB keys, nonces and TLS tickets derive from it */
+    char *run_directory; /* signer socket, pid file */
+    char *user, *admin_user, *signer_user; /* change to these when started as root; NULL keeps the user */
     char *log_file, *log_level;
     uint32_t workers;             /* 0: one a core */
     uint32_t drain_seconds;       /* how long a stopping worker may finish its requests */
@@ -186,6 +186,9 @@ struct config {
     char *host_name; /* this host's ledger in Redis; default the system's host name */
     uint32_t signer_threads, ledger_segment_bytes;
     uint32_t checkpoint_records, checkpoint_seconds, position_wait_seconds, pin_retry_seconds;
+    uint32_t signer_worker_signatures_per_second, signer_worker_revocations_per_second,
+        signer_worker_changes_per_second;
+    uint32_t signer_connections, signer_connections_per_process, signer_unread_bytes, signer_unread_seconds;
     uint32_t claim_timeout_seconds, signer_timeout_ms;
     uint32_t backdate_seconds, clock_jump_seconds, evidence_max_age_seconds;
     uint32_t signer_not_before_max_ahead_hours;

@@ -2,10 +2,12 @@
  * worker's side (an asynchronous client on the worker's loop) and the entry points of the process and its
  * tools.
  *
- * Workers reach it through a unix stream socket in the run directory that the supervisor binds and listens on
- * before the signer starts, so a restarted signer finds waiting connections; SO_PEERCRED must show the
- * server's own user. Frames: 4 bytes length (big-endian, at most SIGNER_FRAME_MAX), then fields in the form
- * of server/signer/wire.h.
+ * It is reached through two unix stream sockets in the run directory that the supervisor binds and listens on
+ * before the signer starts, so a restarted signer finds waiting connections: one for workers, one for
+ * operators. SO_PEERCRED must show the user of that link. What each may ask for is one table
+ * (server/signer/access.c, doc/ledger.md): a worker that was taken over sees, signs and revokes, and takes
+ * rights away as its protocols do; it stops, allows and gives nothing. Frames: 4 bytes length (big-endian, at
+ * most SIGNER_FRAME_MAX), then fields in the form of server/signer/wire.h.
  *
  * What the signer checks by itself, whatever a worker says: profile and its bounds, names (names.h), key
  * (keys.h), one piece of evidence a name and none too old, claim not older than claim_timeout_seconds, serial
@@ -13,12 +15,23 @@
  * synced -> sign -> verify -> ISSUED synced -> reply (DESIGN 6). */
 #pragma once
 
+#include <sys/types.h>
+
 #include <event2/event.h>
 
 #include "originca/config.h"
 #include "originca/text.h"
 
 #define SIGNER_FRAME_MAX (1024 * 1024)
+#define SIGNER_CHANGES_MAX 1000 /* in one call */
+#define SIGNER_BY_MAX 200       /* bytes of who asked */
+
+/* Whose connection it is: by the socket, never by what is said on it. */
+enum signer_link {
+    SIGNER_LINK_WORKER,   /* RUN_DIRECTORY/signer.sock */
+    SIGNER_LINK_OPERATOR, /* RUN_DIRECTORY/signer-operator.sock */
+    SIGNER_LINKS
+};
 
 struct signer_client;
 struct metrics;
@@ -64,6 +77,34 @@ struct signer_revocation { /* input and result of signer_revoke */
     uint64_t sequence;          /* out */
     uint8_t hash[SHA256_BYTES]; /* out: of that record; zeros where it is long past */
     bool was_revoked_before;    /* out */
+    uint32_t known_reason;      /* out: that counts from now on, this one's or the earlier one's */
+};
+
+/* A right that is given or taken away: one ledger record (doc/ledger.md, "Rights"). `kind` is the record's
+ * type; which of the texts it has, and who may say it:
+ *
+ *   zone-added                                    operator  subject: zone, name (canonical), customer
+ *   zone-ended, zone-paused, zone-resumed         operator  subject: zone
+ *   zone-moved, zone-returned                     both      subject: zone
+ *   customer-suspended, customer-resumed          operator  subject: customer
+ *   api-key-ended                                 operator  subject: key
+ *   eab-key-ended                                 operator  subject: kid
+ *   account-deactivated                           both      subject: account
+ *   account-key-changed                           both      subject: account, name: thumbprint of the new
+ * key, detail: its public JWK, JSON zones-known                                   operator  no subject: from
+ * here on the signer refuses names on zones that it does not know host-excused operator  subject: host whose
+ * ledger need not be awaited emptied-accepted                              operator  no subject: start from
+ * nothing with this Redis
+ *
+ * All others may have a `detail` of up to 500 bytes, for people. */
+struct signer_change {
+    const char *kind, *subject, *name, *customer, *detail, *by; /* NULL is "" */
+    /* in: 0, or when it happened by another host's record (operators only). out: when it counts as happened;
+     * for what is known of a zone or customer never before what was known, so that later words win. */
+    int64_t at_ms;
+    uint64_t sequence; /* out; 0 where nothing was written: the ledger says so already, or says something
+                        * newer; `at_ms` is then that of what it says */
+    uint8_t hash[SHA256_BYTES]; /* out: of that record */
 };
 
 struct signer_status {
@@ -72,6 +113,8 @@ struct signer_status {
     uint64_t signatures, intents, voids, revocations; /* since the process began */
     uint64_t intents_without_outcome;                 /* alarm when not 0 for long */
     uint64_t revoked_serials;
+    uint64_t zones;      /* that live */
+    bool knows_zones;    /* refuses names on others */
     bool is_ledger_read; /* else what is said above of the ledger is empty, and `reason` tells the progress */
     bool is_token_usable;
     bool is_signing_allowed;
@@ -97,9 +140,11 @@ enum signer_attempt_outcome {
  * which. */
 typedef void signer_done(void *context, const struct error *error);
 
+/* Of a link's socket in the run directory. */
+const char *signer_socket_name(enum signer_link link);
 /* Connects in the background and again with back-off. */
 struct signer_client *signer_client_new(struct event_base *base, const struct config *config,
-                                        const char *instance, struct error *error);
+                                        enum signer_link link, const char *instance, struct error *error);
 void signer_client_free(struct signer_client *client); /* pending calls get ERROR_UNKNOWN */
 /* At each connection: the signer behind it may be a new one. */
 void signer_client_on_connected(struct signer_client *client, void (*connected)(void *context),
@@ -124,24 +169,36 @@ void signer_read_ledger(struct signer_client *client, struct arena *arena, uint6
                         json_t **records, signer_done *done, void *context);
 void signer_get_status(struct signer_client *client, struct signer_status *out, signer_done *done,
                        void *context);
+/* Writes what is new of the changes, all or none, with one sync. `changes` must outlive the call; at most
+ * SIGNER_CHANGES_MAX. ERROR_REFUSED: a worker may not say one of them; ERROR_INVALID: one is malformed;
+ * ERROR_CONFLICT: a zone of that id has another name or customer; ERROR_UNAVAILABLE: try again, also where
+ * workers together change more than `signer_worker_changes_per_second`. */
+void signer_change_rights(struct signer_client *client, struct signer_change *changes, size_t count,
+                          signer_done *done, void *context);
 /* Compares with the ledger. A signer that has just started writes nothing, not even what a crash left to be
- * said, before one position has fitted; revocations wait for `position_wait_seconds` at most. ERROR_CONFLICT:
- * records are lost; nothing follows from it but the answer. `found_hash` gets the ledger's hash of record
- * `applied`, "" where it has none. */
+ * said, before one position of an operator's link has fitted; revocations wait for `position_wait_seconds` at
+ * most. ERROR_CONFLICT: records are lost; nothing follows from it but the answer. `found_hash` gets the
+ * ledger's hash of record `applied`, "" where it has none. */
 void signer_check_position(struct signer_client *client, const struct signer_position *position,
                            char found_hash[2 * SHA256_BYTES + 1], signer_done *done, void *context);
 /* The token refused the PIN, and an operator wants it tried again as it is. ERROR_CONFLICT with the reason.
  */
 void signer_retry_token(struct signer_client *client, const char *by, signer_done *done, void *context);
 /* Stops or allows signing until changed (kept in the ledger); `confirm_loss` also writes that the operator
- * accepts that records after `sequence` are lost (Redis was ahead of the ledger). */
+ * accepts that records after `sequence` are lost (Redis was ahead of the ledger): at most what the position
+ * said that was compared last. */
 void signer_set_signing(struct signer_client *client, bool is_allowed, const char *by, signer_done *done,
                         void *context);
 void signer_confirm_loss(struct signer_client *client, uint64_t redis_sequence, const char *by,
                          signer_done *done, void *context);
 
-/* The process: serves connections accepted from `listen_fd` until SIGTERM; the exit status. */
-int signer_main(const struct config *config, int listen_fd, struct metrics *metrics);
+/* Listening sockets by link, and the user whose processes may connect to each. */
+struct signer_sockets {
+    int fds[SIGNER_LINKS];
+    uid_t users[SIGNER_LINKS];
+};
+/* The process: serves connections accepted from the sockets until SIGTERM; the exit status. */
+int signer_main(const struct config *config, const struct signer_sockets *sockets, struct metrics *metrics);
 /* `originca-server -c FILE ca init [--force-new-keys]`: makes the keys of the configured issuers in the token
  * (initialising nothing: the token must exist), their self-signed issuing certificates, the secret file, the
  * ledger. Idempotent. */

@@ -23,6 +23,7 @@ struct worker {
     struct dnscheck *dnscheck;         /* this host's own view: sweeps, probes */
     struct perspectives *perspectives; /* what issuance asks */
     struct signer_client *signer;
+    struct signer_client *operator_signer; /* stop, allow, ledger, position: admin handlers and fence alone */
     struct metrics *metrics;
     const struct secrets *secrets;
     unsigned slot;     /* 0 .. workers-1 */

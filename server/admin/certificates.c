@@ -174,7 +174,7 @@ static enum step_result record_in_ledger(struct operation *operation) {
         .issuer = state->certificate.issuer, .reason = state->reason, .by = by == NULL ? "admin" : by};
     if (!hex_decode(state->serial, state->revocation.serial, SERIAL_BYTES))
         return admin_refuse(operation, ERROR_INTERNAL, "a serial cannot be read back");
-    signer_revoke(operation->worker->signer, &state->revocation, admin_done, operation);
+    signer_revoke(operation->worker->operator_signer, &state->revocation, admin_done, operation);
     return STEP_WAIT;
 }
 

@@ -104,13 +104,14 @@ static json_t *signer_json(const struct health_state *state) {
     const struct signer_status *signer = &state->signer;
     if (!state->is_signer_there)
         return json_pack("{s:b, s:s}", "ok", 0, "reason", state->signer_error.message);
-    return json_pack("{s:b, s:b, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "ok", signer->is_token_usable,
-                     "signing_allowed", signer->is_signing_allowed, "reason", signer->reason, "ledger",
-                     signer->ledger_id, "host", signer->host, "last_sequence",
+    return json_pack("{s:b, s:b, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "ok",
+                     signer->is_token_usable, "signing_allowed", signer->is_signing_allowed, "reason",
+                     signer->reason, "ledger", signer->ledger_id, "host", signer->host, "last_sequence",
                      (json_int_t)signer->last_sequence, "signatures", (json_int_t)signer->signatures,
                      "revocations", (json_int_t)signer->revocations, "revoked_serials",
                      (json_int_t)signer->revoked_serials, "intents_without_outcome",
-                     (json_int_t)signer->intents_without_outcome);
+                     (json_int_t)signer->intents_without_outcome, "zones", (json_int_t)signer->zones,
+                     "knows_zones", signer->knows_zones);
 }
 
 static enum step_result reply_stats(struct operation *operation) {
@@ -170,7 +171,7 @@ static enum step_result read_allowed(struct operation *operation) {
 
 static enum step_result set_signing(struct operation *operation) {
     struct health_state *state = operation->state;
-    signer_set_signing(operation->worker->signer, state->is_allowed, operation->request->peer_text,
+    signer_set_signing(operation->worker->operator_signer, state->is_allowed, operation->request->peer_text,
                        admin_done, operation);
     return STEP_WAIT;
 }
@@ -203,7 +204,8 @@ void admin_set_signing(struct http_request *request) {
 /* --- the token --- */
 
 static enum step_result retry_token(struct operation *operation) {
-    signer_retry_token(operation->worker->signer, operation->request->peer_text, admin_done, operation);
+    signer_retry_token(operation->worker->operator_signer, operation->request->peer_text, admin_done,
+                       operation);
     return STEP_WAIT;
 }
 
@@ -247,7 +249,8 @@ static void note_compared(void *context, const struct error *error) {
 static enum step_result compare(struct operation *operation) {
     struct health_state *state = operation->state;
     const struct signer_position position = position_of(&state->ledger);
-    signer_check_position(operation->worker->signer, &position, state->found_hash, note_compared, operation);
+    signer_check_position(operation->worker->operator_signer, &position, state->found_hash, note_compared,
+                          operation);
     return STEP_WAIT;
 }
 
@@ -261,8 +264,8 @@ static enum step_result confirm(struct operation *operation) {
     if (state->comparison.code != ERROR_CONFLICT)
         return admin_refuse(operation, ERROR_UNAVAILABLE, "the signer does not say what is lost: %s",
                             state->comparison.message);
-    signer_confirm_loss(operation->worker->signer, state->ledger.highest, operation->request->peer_text,
-                        admin_done, operation);
+    signer_confirm_loss(operation->worker->operator_signer, state->ledger.highest,
+                        operation->request->peer_text, admin_done, operation);
     return STEP_WAIT;
 }
 

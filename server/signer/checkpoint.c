@@ -9,7 +9,7 @@
 
 #define MAGIC "originca checkpoint\n"
 #define MAGIC_BYTES (sizeof MAGIC - 1)
-#define FORMAT 1
+#define FORMAT 2
 #define HEAD_BYTES (MAGIC_BYTES + 4)
 #define SECTION_HEAD 12 /* tag, length */
 #define ATTEMPT_BYTES (SHA256_BYTES + 1 + SERIAL_BYTES + 4 * 8)
@@ -17,8 +17,15 @@
 #define HOST_BYTES 64
 #define POSITION_BYTES (ID_BYTES + HOST_BYTES + 4 * 8 + LEDGER_HASH_BYTES + 8)
 
-enum section { SECTION_POSITION, SECTION_SIGNING, SECTION_ATTEMPTS, SECTION_REVOKED, SECTION_COUNT };
-static const char *const tags[SECTION_COUNT] = {"posn", "sign", "atmp", "rvkd"};
+enum section {
+    SECTION_POSITION,
+    SECTION_SIGNING,
+    SECTION_ATTEMPTS,
+    SECTION_REVOKED,
+    SECTION_ZONES,
+    SECTION_COUNT
+};
+static const char *const tags[SECTION_COUNT] = {"posn", "sign", "atmp", "rvkd", "zone"};
 
 /* --- writing --- */
 
@@ -57,12 +64,14 @@ static uint8_t *put_attempt(uint8_t *at, const struct attempt *attempt) {
 }
 
 uint8_t *checkpoint_make(const struct ledger_position *position, bool is_stopped,
-                         const struct attempts *attempts, const struct revoked *revoked, size_t *length) {
+                         const struct attempts *attempts, const struct revoked *revoked,
+                         const struct zones *zones, size_t *length) {
     size_t attempt_count = 0, revoked_bytes = revoked_count(revoked) * REVOKED_ENTRY_BYTES;
+    size_t zone_bytes = zones_saved_length(zones);
     while (attempts_get(attempts, attempt_count) != NULL)
         attempt_count++;
     *length = HEAD_BYTES + SECTION_COUNT * SECTION_HEAD + POSITION_BYTES + 1 + attempt_count * ATTEMPT_BYTES +
-              revoked_bytes;
+              revoked_bytes + zone_bytes;
     uint8_t *bytes = malloc(*length + SHA256_BYTES), *at = bytes;
     if (bytes == NULL)
         return NULL;
@@ -72,7 +81,9 @@ uint8_t *checkpoint_make(const struct ledger_position *position, bool is_stopped
     at = begin_section(at, SECTION_ATTEMPTS, attempt_count * ATTEMPT_BYTES);
     for (size_t i = 0; i < attempt_count; i++)
         at = put_attempt(at, attempts_get(attempts, i));
-    put_bytes(begin_section(at, SECTION_REVOKED, revoked_bytes), revoked_entries(revoked), revoked_bytes);
+    at =
+        put_bytes(begin_section(at, SECTION_REVOKED, revoked_bytes), revoked_entries(revoked), revoked_bytes);
+    zones_save(zones, begin_section(at, SECTION_ZONES, zone_bytes));
     return bytes;
 }
 
@@ -183,6 +194,7 @@ bool checkpoint_parse(const uint8_t *bytes, size_t length, struct checkpoint *ou
     out->attempt_count = sections[SECTION_ATTEMPTS].length / ATTEMPT_BYTES;
     out->revoked = sections[SECTION_REVOKED].data;
     out->revoked_count = sections[SECTION_REVOKED].length / REVOKED_ENTRY_BYTES;
+    out->zones = sections[SECTION_ZONES];
     return true;
 }
 
@@ -203,13 +215,15 @@ static bool read_attempt(const uint8_t *at, struct attempt *attempt) {
 }
 
 bool checkpoint_apply(const struct checkpoint *checkpoint, struct attempts *attempts, struct revoked *revoked,
-                      struct error *error) {
+                      struct zones *zones, struct error *error) {
     for (size_t i = 0; i < checkpoint->attempt_count; i++) {
         struct attempt attempt;
         if (!read_attempt(checkpoint->attempts + i * ATTEMPT_BYTES, &attempt))
             return error_set(error, ERROR_INVALID, "attempt %zu of the checkpoint has no known outcome", i);
         attempts_restore(attempts, &attempt);
     }
-    return revoked_load(revoked, checkpoint->revoked, checkpoint->revoked_count) ||
-           error_set(error, ERROR_INVALID, "the checkpoint's revocations cannot be loaded");
+    if (!revoked_load(revoked, checkpoint->revoked, checkpoint->revoked_count))
+        return error_set(error, ERROR_INVALID, "the checkpoint's revocations cannot be loaded");
+    return zones_load(zones, checkpoint->zones.data, checkpoint->zones.length) ||
+           error_set(error, ERROR_INVALID, "the checkpoint's zones cannot be loaded");
 }

@@ -1,5 +1,5 @@
-/* The workers' side: one connection, calls that carry an id, deadlines in order of sending (they are all
- * equally long). */
+/* One connection to the signer, calls that carry an id, deadlines in order of sending (they are all equally
+ * long). */
 #include "originca/signer.h"
 
 #include <errno.h>
@@ -14,24 +14,13 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 
+#include "client.h"
 #include "originca/json.h"
 #include "originca/log.h"
-#include "wire.h"
 
 #define RECONNECT_FIRST_MS 20
 #define RECONNECT_LAST_MS 1000
 #define PENDING_MAX 10000
-
-struct call {
-    TAILQ_ENTRY(call) entry;
-    uint64_t id;
-    int64_t deadline_ms;
-    struct arena *arena; /* for the result; NULL where it needs none */
-    bool (*take)(struct call *call, struct wire_reader *reader);
-    void *out, *out_more;
-    signer_done *done;
-    void *context;
-};
 
 struct signer_client {
     struct event_base *base;
@@ -45,12 +34,12 @@ struct signer_client {
     void *connected_context;
     uint64_t next_id;
     size_t pending;
-    TAILQ_HEAD(, call) calls;
+    TAILQ_HEAD(, client_call) calls;
 };
 
 static void connect_now(struct signer_client *client);
 
-static void finish(struct signer_client *client, struct call *call, const struct error *error) {
+static void finish(struct signer_client *client, struct client_call *call, const struct error *error) {
     TAILQ_REMOVE(&client->calls, call, entry);
     client->pending--;
     signer_done *done = call->done;
@@ -60,7 +49,7 @@ static void finish(struct signer_client *client, struct call *call, const struct
 }
 
 static void arm_deadline(struct signer_client *client) {
-    struct call *first = TAILQ_FIRST(&client->calls);
+    struct client_call *first = TAILQ_FIRST(&client->calls);
     if (first == NULL) {
         event_del(client->deadline);
         return;
@@ -73,10 +62,10 @@ static void arm_deadline(struct signer_client *client) {
 }
 
 static void fail_all(struct signer_client *client, const struct error *error) {
-    TAILQ_HEAD(, call) calls = TAILQ_HEAD_INITIALIZER(calls);
+    TAILQ_HEAD(, client_call) calls = TAILQ_HEAD_INITIALIZER(calls);
     TAILQ_CONCAT(&calls, &client->calls, entry);
     /* Completions may start new calls: those go to the emptied list. */
-    for (struct call *call; (call = TAILQ_FIRST(&calls)) != NULL;) {
+    for (struct client_call *call; (call = TAILQ_FIRST(&calls)) != NULL;) {
         TAILQ_REMOVE(&calls, call, entry);
         client->pending--;
         signer_done *done = call->done;
@@ -107,13 +96,13 @@ static void on_deadline(evutil_socket_t fd, short what, void *context) {
     struct error error;
     error_set(&error, ERROR_UNKNOWN, "the signer did not answer in time");
     int64_t now = clock_monotonic_ms();
-    for (struct call *call; (call = TAILQ_FIRST(&client->calls)) != NULL && call->deadline_ms <= now;)
+    for (struct client_call *call; (call = TAILQ_FIRST(&client->calls)) != NULL && call->deadline_ms <= now;)
         finish(client, call, &error);
     arm_deadline(client);
 }
 
-static struct call *find_call(struct signer_client *client, uint64_t id) {
-    struct call *call;
+static struct client_call *find_call(struct signer_client *client, uint64_t id) {
+    struct client_call *call;
     TAILQ_FOREACH(call, &client->calls, entry) {
         if (call->id == id)
             return call;
@@ -127,7 +116,7 @@ static void take_reply(struct signer_client *client, struct bytes frame) {
     struct error error = {.code = ERROR_NONE};
     uint64_t id = wire_get_u64(&reader);
     uint8_t code = wire_get_u8(&reader);
-    struct call *call = scratch == NULL ? NULL : find_call(client, id);
+    struct client_call *call = scratch == NULL ? NULL : find_call(client, id);
     if (call != NULL) {
         if (code != ERROR_NONE)
             error_set(&error, code <= ERROR_INTERNAL ? (enum error_code)code : ERROR_INTERNAL, "%s",
@@ -208,8 +197,12 @@ static void on_reconnect(evutil_socket_t fd, short what, void *context) {
         connect_now(client);
 }
 
+const char *signer_socket_name(enum signer_link link) {
+    return link == SIGNER_LINK_OPERATOR ? "signer-operator.sock" : "signer.sock";
+}
+
 struct signer_client *signer_client_new(struct event_base *base, const struct config *config,
-                                        const char *instance, struct error *error) {
+                                        enum signer_link link, const char *instance, struct error *error) {
     struct signer_client *client = calloc(1, sizeof *client);
     error_set(error, ERROR_INTERNAL, "out of memory");
     if (client == NULL)
@@ -220,8 +213,8 @@ struct signer_client *signer_client_new(struct event_base *base, const struct co
     client->pause_ms = RECONNECT_FIRST_MS;
     client->address.sun_family = AF_UNIX;
     snprintf(client->instance, sizeof client->instance, "%s", instance);
-    int length = snprintf(client->address.sun_path, sizeof client->address.sun_path, "%s/signer.sock",
-                          config->run_directory);
+    int length = snprintf(client->address.sun_path, sizeof client->address.sun_path, "%s/%s",
+                          config->run_directory, signer_socket_name(link));
     client->reconnect = evtimer_new(base, on_reconnect, client);
     client->deadline = evtimer_new(base, on_deadline, client);
     if (length < 0 || (size_t)length >= sizeof client->address.sun_path || client->reconnect == NULL ||
@@ -291,18 +284,18 @@ static void fail_soon(struct signer_client *client, enum error_code code, const 
     event_active(failure->event, EV_TIMEOUT, 0);
 }
 
-static struct arena *begin_call(struct signer_client *client, struct wire_writer *writer, uint8_t type) {
+struct arena *client_begin_call(struct signer_client *client, struct wire_writer *writer, uint8_t type) {
     struct arena *scratch = arena_new(2 * SIGNER_FRAME_MAX);
     if (scratch != NULL)
         wire_begin(writer, scratch, ++client->next_id, type);
     return scratch;
 }
 
-static void send_call(struct signer_client *client, struct arena *scratch, struct wire_writer *writer,
-                      const struct call *template) {
+void client_send_call(struct signer_client *client, struct arena *scratch, struct wire_writer *writer,
+                      const struct client_call *template) {
     size_t length = 0;
     const char *frame = scratch == NULL ? NULL : wire_finish(writer, &length);
-    struct call *call = frame == NULL ? NULL : malloc(sizeof *call);
+    struct client_call *call = frame == NULL ? NULL : malloc(sizeof *call);
     if (call == NULL) {
         fail_soon(client, ERROR_INTERNAL, "out of memory", template->done, template->context);
     } else if (!client->is_connected || client->pending >= PENDING_MAX) {
@@ -321,217 +314,4 @@ static void send_call(struct signer_client *client, struct arena *scratch, struc
             arm_deadline(client);
     }
     arena_free(scratch);
-}
-
-static bool take_certificate(struct wire_reader *reader, struct signer_certificate *out) {
-    struct bytes der = wire_get_bytes(reader), serial = wire_get_bytes(reader);
-    out->not_before = (time_t)wire_get_u64(reader);
-    out->not_after = (time_t)wire_get_u64(reader);
-    out->intent_sequence = wire_get_u64(reader);
-    out->issued_sequence = wire_get_u64(reader);
-    struct bytes intent_hash = wire_get_bytes(reader), issued_hash = wire_get_bytes(reader);
-    if (reader->failed || serial.length != SERIAL_BYTES || intent_hash.length != SHA256_BYTES ||
-        issued_hash.length != SHA256_BYTES)
-        return false;
-    memcpy(out->hashes[0], intent_hash.data, SHA256_BYTES);
-    memcpy(out->hashes[1], issued_hash.data, SHA256_BYTES);
-    memcpy(out->serial, serial.data, SERIAL_BYTES);
-    out->der = (struct bytes){arena_copy(reader->arena, der.data, der.length), der.length};
-    return out->der.data != NULL;
-}
-
-static bool take_signed(struct call *call, struct wire_reader *reader) {
-    return take_certificate(reader, call->out) && wire_is_complete(reader);
-}
-
-void signer_sign_certificate(struct signer_client *client, struct arena *arena,
-                             const struct signer_certificate_request *request, struct signer_certificate *out,
-                             signer_done *done, void *context) {
-    struct wire_writer writer;
-    struct arena *scratch = begin_call(client, &writer, MESSAGE_SIGN);
-    if (scratch != NULL) {
-        wire_put_string(&writer, request->attempt);
-        wire_put_string(&writer, request->order);
-        wire_put_string(&writer, request->account);
-        wire_put_string(&writer, request->customer);
-        wire_put_u32(&writer, (uint32_t)request->name_count);
-        for (size_t i = 0; i < request->name_count; i++)
-            wire_put_string(&writer, request->names[i]);
-        wire_put_u32(&writer, (uint32_t)request->zone_count);
-        for (size_t i = 0; i < request->zone_count; i++)
-            wire_put_string(&writer, request->zones[i]);
-        wire_put_bytes(&writer, request->spki.data, request->spki.length);
-        wire_put_string(&writer, request->profile);
-        wire_put_string(&writer, request->issuer);
-        wire_put_u64(&writer, (uint64_t)request->not_before);
-        wire_put_u32(&writer, request->validity_seconds);
-        wire_put_u64(&writer, (uint64_t)request->claimed_at_ms);
-        wire_put_u32(&writer, (uint32_t)request->evidence_count);
-        for (size_t i = 0; i < request->evidence_count; i++) {
-            wire_put_string(&writer, request->evidence[i].name);
-            wire_put_u64(&writer, (uint64_t)request->evidence[i].checked_at);
-            wire_put_string(&writer, request->evidence[i].method);
-        }
-        wire_put_bytes(&writer, request->evidence_sha256, SHA256_BYTES);
-        wire_put_string(&writer, request->request_id);
-    }
-    send_call(
-        client, scratch, &writer,
-        &(struct call){.arena = arena, .take = take_signed, .out = out, .done = done, .context = context});
-}
-
-static bool take_revocation(struct call *call, struct wire_reader *reader) {
-    struct signer_revocation *out = call->out;
-    out->revoked_at = (time_t)wire_get_u64(reader);
-    out->sequence = wire_get_u64(reader);
-    out->was_revoked_before = wire_get_u8(reader) != 0;
-    struct bytes hash = wire_get_bytes(reader);
-    if (hash.length != SHA256_BYTES)
-        return false;
-    memcpy(out->hash, hash.data, SHA256_BYTES);
-    return wire_is_complete(reader);
-}
-
-void signer_revoke(struct signer_client *client, struct signer_revocation *revocation, signer_done *done,
-                   void *context) {
-    struct wire_writer writer;
-    struct arena *scratch = begin_call(client, &writer, MESSAGE_REVOKE);
-    if (scratch != NULL) {
-        wire_put_bytes(&writer, revocation->serial, SERIAL_BYTES);
-        wire_put_string(&writer, revocation->issuer);
-        wire_put_u32(&writer, revocation->reason);
-        wire_put_string(&writer, revocation->by);
-    }
-    send_call(client, scratch, &writer,
-              &(struct call){.take = take_revocation, .out = revocation, .done = done, .context = context});
-}
-
-static bool take_attempt(struct call *call, struct wire_reader *reader) {
-    struct signer_certificate ignored;
-    uint8_t outcome = wire_get_u8(reader);
-    if (outcome > SIGNER_ATTEMPT_VOID)
-        return false;
-    *(enum signer_attempt_outcome *)call->out = (enum signer_attempt_outcome)outcome;
-    if (outcome == SIGNER_ATTEMPT_ISSUED &&
-        !take_certificate(reader, call->out_more != NULL ? call->out_more : &ignored))
-        return false;
-    return wire_is_complete(reader);
-}
-
-void signer_attempt_status(struct signer_client *client, struct arena *arena, const char *attempt,
-                           enum signer_attempt_outcome *outcome, struct signer_certificate *out,
-                           signer_done *done, void *context) {
-    struct wire_writer writer;
-    struct arena *scratch = begin_call(client, &writer, MESSAGE_ATTEMPT);
-    if (scratch != NULL)
-        wire_put_string(&writer, attempt);
-    send_call(client, scratch, &writer,
-              &(struct call){.arena = arena,
-                             .take = take_attempt,
-                             .out = outcome,
-                             .out_more = out,
-                             .done = done,
-                             .context = context});
-}
-
-static bool take_records(struct call *call, struct wire_reader *reader) {
-    struct bytes text = wire_get_bytes(reader);
-    json_t *records = json_parse(reader->arena, text.data, text.length, NULL);
-    *(json_t **)call->out = records;
-    return json_is_array(records) && wire_is_complete(reader);
-}
-
-void signer_read_ledger(struct signer_client *client, struct arena *arena, uint64_t from, uint32_t max,
-                        json_t **records, signer_done *done, void *context) {
-    struct wire_writer writer;
-    struct arena *scratch = begin_call(client, &writer, MESSAGE_READ);
-    if (scratch != NULL) {
-        wire_put_u64(&writer, from);
-        wire_put_u32(&writer, max);
-    }
-    send_call(client, scratch, &writer,
-              &(struct call){
-                  .arena = arena, .take = take_records, .out = records, .done = done, .context = context});
-}
-
-static bool take_status(struct call *call, struct wire_reader *reader) {
-    struct signer_status *out = call->out;
-    snprintf(out->ledger_id, sizeof out->ledger_id, "%s", wire_get_string(reader));
-    snprintf(out->host, sizeof out->host, "%s", wire_get_string(reader));
-    out->last_sequence = wire_get_u64(reader);
-    out->signatures = wire_get_u64(reader);
-    out->intents = wire_get_u64(reader);
-    out->voids = wire_get_u64(reader);
-    out->revocations = wire_get_u64(reader);
-    out->intents_without_outcome = wire_get_u64(reader);
-    out->revoked_serials = wire_get_u64(reader);
-    out->is_ledger_read = wire_get_u8(reader) != 0;
-    out->is_token_usable = wire_get_u8(reader) != 0;
-    out->is_signing_allowed = wire_get_u8(reader) != 0;
-    snprintf(out->reason, sizeof out->reason, "%s", wire_get_string(reader));
-    return wire_is_complete(reader);
-}
-
-void signer_get_status(struct signer_client *client, struct signer_status *out, signer_done *done,
-                       void *context) {
-    struct wire_writer writer;
-    struct arena *scratch = begin_call(client, &writer, MESSAGE_STATUS);
-    send_call(client, scratch, &writer,
-              &(struct call){.take = take_status, .out = out, .done = done, .context = context});
-}
-
-static bool take_position(struct call *call, struct wire_reader *reader) {
-    struct bytes hash = wire_get_bytes(reader);
-    char *found = call->out;
-    *found = '\0';
-    if (hash.length != 0 && hash.length != SHA256_BYTES)
-        return false;
-    if (hash.length != 0)
-        hex_encode(hash.data, hash.length, found);
-    return wire_is_complete(reader);
-}
-
-void signer_check_position(struct signer_client *client, const struct signer_position *position,
-                           char found_hash[2 * SHA256_BYTES + 1], signer_done *done, void *context) {
-    struct wire_writer writer;
-    struct arena *scratch = begin_call(client, &writer, MESSAGE_CHECK_POSITION);
-    if (scratch != NULL) {
-        wire_put_string(&writer, position->ledger_id);
-        wire_put_u64(&writer, position->applied);
-        wire_put_string(&writer, position->applied_hash);
-        wire_put_u64(&writer, position->highest);
-        wire_put_string(&writer, position->highest_hash);
-    }
-    send_call(client, scratch, &writer,
-              &(struct call){.take = take_position, .out = found_hash, .done = done, .context = context});
-}
-
-void signer_retry_token(struct signer_client *client, const char *by, signer_done *done, void *context) {
-    struct wire_writer writer;
-    struct arena *scratch = begin_call(client, &writer, MESSAGE_RETRY_TOKEN);
-    if (scratch != NULL)
-        wire_put_string(&writer, by);
-    send_call(client, scratch, &writer, &(struct call){.done = done, .context = context});
-}
-
-void signer_set_signing(struct signer_client *client, bool is_allowed, const char *by, signer_done *done,
-                        void *context) {
-    struct wire_writer writer;
-    struct arena *scratch = begin_call(client, &writer, MESSAGE_SET_SIGNING);
-    if (scratch != NULL) {
-        wire_put_u8(&writer, is_allowed);
-        wire_put_string(&writer, by);
-    }
-    send_call(client, scratch, &writer, &(struct call){.done = done, .context = context});
-}
-
-void signer_confirm_loss(struct signer_client *client, uint64_t redis_sequence, const char *by,
-                         signer_done *done, void *context) {
-    struct wire_writer writer;
-    struct arena *scratch = begin_call(client, &writer, MESSAGE_CONFIRM_LOSS);
-    if (scratch != NULL) {
-        wire_put_u64(&writer, redis_sequence);
-        wire_put_string(&writer, by);
-    }
-    send_call(client, scratch, &writer, &(struct call){.done = done, .context = context});
 }

@@ -12,7 +12,6 @@
 #include "lint.h"
 #include "originca/json.h"
 #include "originca/log.h"
-#include "originca/revocation.h"
 
 struct signing { /* a sign call on its way through the batch */
     struct engine_call *call;
@@ -27,22 +26,7 @@ struct signing { /* a sign call on its way through the batch */
 
 /* --- replies --- */
 
-static void reply_error(struct engine_call *call, const struct error *error) {
-    struct wire_writer writer;
-    wire_begin(&writer, call->arena, call->id, (uint8_t)error->code);
-    wire_put_string(&writer, error->message);
-    call->reply = wire_finish(&writer, &call->reply_length);
-}
-
-static void begin_reply(struct engine_call *call, struct wire_writer *writer) {
-    wire_begin(writer, call->arena, call->id, ERROR_NONE);
-}
-
-static void end_reply(struct engine_call *call, struct wire_writer *writer) {
-    call->reply = wire_finish(writer, &call->reply_length);
-}
-
-static void put_attempt(struct wire_writer *writer, const struct attempt *attempt, struct bytes der,
+void engine_put_attempt(struct wire_writer *writer, const struct attempt *attempt, struct bytes der,
                         const uint8_t hashes[2][LEDGER_HASH_BYTES]) {
     wire_put_bytes(writer, der.data, der.length);
     wire_put_bytes(writer, attempt->serial, SERIAL_BYTES);
@@ -57,13 +41,13 @@ static void put_attempt(struct wire_writer *writer, const struct attempt *attemp
 static void reply_certificate(struct engine_call *call, const struct attempt *attempt, struct bytes der,
                               const uint8_t hashes[2][LEDGER_HASH_BYTES]) {
     struct wire_writer writer;
-    begin_reply(call, &writer);
-    put_attempt(&writer, attempt, der, hashes);
-    end_reply(call, &writer);
+    engine_begin_reply(call, &writer);
+    engine_put_attempt(&writer, attempt, der, hashes);
+    engine_end_reply(call, &writer);
 }
 
 /* Of an attempt that an earlier batch issued: asked for only where a reply was lost. */
-static bool read_certificate(struct engine *engine, struct arena *arena, const struct attempt *attempt,
+bool engine_read_certificate(struct engine *engine, struct arena *arena, const struct attempt *attempt,
                              struct bytes *der, uint8_t hashes[2][LEDGER_HASH_BYTES], struct error *error) {
     const char *text =
         ledger_read(engine->ledger, arena, attempt->issued_sequence, 1, SIGNER_FRAME_MAX / 2, error);
@@ -177,7 +161,8 @@ static bool check_attempt(struct engine *engine, struct signing *signing, bool *
         return true;
     if (attempt->outcome == SIGNER_ATTEMPT_ISSUED) {
         struct bytes der;
-        if (!read_certificate(engine, signing->call->arena, attempt, &der, signing->hashes, &signing->error))
+        if (!engine_read_certificate(engine, signing->call->arena, attempt, &der, signing->hashes,
+                                     &signing->error))
             return false;
         reply_certificate(signing->call, attempt, der, signing->hashes);
         *is_answered = true;
@@ -192,8 +177,8 @@ static bool write_intent(struct engine *engine, struct signing *signing) {
     struct arena *arena = signing->call->arena;
     struct attempt *attempt;
     if (!engine_may_sign(engine, &signing->error) ||
-        !policy_judge(arena, engine->config, engine->issuers, engine->issuer_count, clock_wall_ms(), job,
-                      &signing->error))
+        !policy_judge(arena, engine->config, engine->zones, engine->issuers, engine->issuer_count,
+                      clock_wall_ms(), job, &signing->error))
         return false;
     certificate_make_serial(job->serial);
     if (!certificate_build_tbs(arena, &job->contents, &signing->tbs, &signing->error) ||
@@ -305,178 +290,6 @@ static void log_signing(const struct signing *signing) {
               signing->is_signed ? NULL : signing->error.message, NULL);
 }
 
-/* --- other calls --- */
-
-static void run_revoke(struct engine *engine, struct engine_call *call) {
-    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
-    struct error error = {0};
-    struct revoked_serial revoked = {0};
-    struct bytes serial = wire_get_bytes(&reader);
-    const char *issuer = wire_get_string(&reader);
-    uint32_t reason = wire_get_u32(&reader);
-    const char *by = wire_get_string(&reader);
-    if (!wire_is_complete(&reader) || serial.length != SERIAL_BYTES || reason > 10 || strlen(by) > BY_MAX ||
-        strlen(issuer) > 64) {
-        error_set(&error, ERROR_INVALID, "malformed revocation");
-        reply_error(call, &error);
-        return;
-    }
-    uint8_t hash[LEDGER_HASH_BYTES] = {0}; /* of a record long applied: not told */
-    bool was_revoked = revoked_find(engine->revoked, serial.data, &revoked);
-    /* Only what says more of the key than was known makes a revocation worse than it was. */
-    bool is_worse = was_revoked && revocation_rank(reason, by) > revoked.rank;
-    bool is_new = !was_revoked || is_worse;
-    if (is_new && !engine_append_revoked(engine, serial.data, issuer, reason, by, &revoked, hash, &error)) {
-        reply_error(call, &error);
-        return;
-    }
-    if (!is_new && !ledger_find_recent_hash(engine->ledger, revoked.sequence, hash))
-        memset(hash, 0, sizeof hash);
-    struct wire_writer writer;
-    begin_reply(call, &writer);
-    wire_put_u64(&writer, (uint64_t)revoked.revoked_at);
-    wire_put_u64(&writer, revoked.sequence);
-    wire_put_u8(&writer, was_revoked);
-    wire_put_bytes(&writer, hash, sizeof hash);
-    end_reply(call, &writer);
-}
-
-static void run_attempt(struct engine *engine, struct engine_call *call) {
-    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
-    const char *id = wire_get_string(&reader);
-    struct error error;
-    /* While records may be lost, "not known" could be a lie that costs an order a second certificate. */
-    if (!engine_may_write(engine, &error)) {
-        reply_error(call, &error);
-        return;
-    }
-    if (!wire_is_complete(&reader) || *id == '\0' || strlen(id) > 128) {
-        error_set(&error, ERROR_INVALID, "malformed attempt id");
-        reply_error(call, &error);
-        return;
-    }
-    struct attempt *attempt = attempts_find(engine->attempts, id);
-    struct bytes der = {0};
-    uint8_t hashes[2][LEDGER_HASH_BYTES];
-    bool is_issued = attempt != NULL && attempt->outcome == SIGNER_ATTEMPT_ISSUED;
-    if (is_issued && !read_certificate(engine, call->arena, attempt, &der, hashes, &error)) {
-        reply_error(call, &error);
-        return;
-    }
-    struct wire_writer writer;
-    begin_reply(call, &writer);
-    wire_put_u8(&writer, (uint8_t)(attempt == NULL ? SIGNER_ATTEMPT_UNKNOWN : attempt->outcome));
-    if (is_issued)
-        put_attempt(&writer, attempt, der, hashes);
-    if (attempt == NULL)
-        attempts_add(engine->attempts, id)->outcome =
-            SIGNER_ATTEMPT_VOID; /* struck off: a late request for it is refused */
-    end_reply(call, &writer);
-}
-
-static void run_read(struct engine *engine, struct engine_call *call) {
-    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
-    struct error error = {.code = ERROR_INVALID, .message = "malformed read"};
-    uint64_t from = wire_get_u64(&reader);
-    uint32_t max = wire_get_u32(&reader);
-    const char *text = wire_is_complete(&reader)
-                           ? ledger_read(engine->ledger, call->arena, from, max, SIGNER_FRAME_MAX / 2, &error)
-                           : NULL;
-    if (text == NULL) {
-        reply_error(call, &error);
-        return;
-    }
-    struct wire_writer writer;
-    begin_reply(call, &writer);
-    wire_put_string(&writer, text);
-    end_reply(call, &writer);
-}
-
-static void run_status(struct engine *engine, struct engine_call *call) {
-    struct signer_status *status = &engine->status;
-    struct wire_writer writer;
-    struct error why = {0};
-    bool may_sign = engine_may_sign(engine, &why), is_read = engine->phase != ENGINE_READING;
-    begin_reply(call, &writer);
-    wire_put_string(&writer, is_read ? ledger_id(engine->ledger) : "");
-    wire_put_string(&writer, engine->config->host_name);
-    wire_put_u64(&writer, is_read ? ledger_last_sequence(engine->ledger) : 0);
-    wire_put_u64(&writer, status->signatures);
-    wire_put_u64(&writer, status->intents);
-    wire_put_u64(&writer, status->voids);
-    wire_put_u64(&writer, status->revocations);
-    wire_put_u64(&writer, status->intents_without_outcome);
-    wire_put_u64(&writer, is_read ? revoked_count(engine->revoked) : 0);
-    wire_put_u8(&writer, is_read);
-    wire_put_u8(&writer, engine->is_token_usable && !engine->is_token_lost);
-    wire_put_u8(&writer, may_sign);
-    wire_put_string(&writer, may_sign ? "" : why.message);
-    end_reply(call, &writer);
-}
-
-static void reply_done(struct engine_call *call, bool is_done, const struct error *error) {
-    struct wire_writer writer;
-    if (!is_done) {
-        reply_error(call, error);
-        return;
-    }
-    begin_reply(call, &writer);
-    end_reply(call, &writer);
-}
-
-static void run_set_signing(struct engine *engine, struct engine_call *call) {
-    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
-    struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
-    bool is_allowed = wire_get_u8(&reader) != 0;
-    const char *by = wire_get_string(&reader);
-    reply_done(call,
-               wire_is_complete(&reader) && strlen(by) <= BY_MAX &&
-                   (!is_allowed || engine_may_write(engine, &error)) &&
-                   engine_set_signing(engine, is_allowed, by, &error),
-               &error);
-}
-
-static void run_confirm_loss(struct engine *engine, struct engine_call *call) {
-    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
-    struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
-    uint64_t sequence = wire_get_u64(&reader);
-    const char *by = wire_get_string(&reader);
-    reply_done(call,
-               wire_is_complete(&reader) && strlen(by) <= BY_MAX &&
-                   engine_confirm_loss(engine, sequence, by, &error),
-               &error);
-}
-
-static void run_check_position(struct engine *engine, struct engine_call *call) {
-    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
-    struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
-    struct signer_position position = {0};
-    uint8_t hash[LEDGER_HASH_BYTES];
-    struct wire_writer writer;
-    snprintf(position.ledger_id, sizeof position.ledger_id, "%s", wire_get_string(&reader));
-    position.applied = wire_get_u64(&reader);
-    snprintf(position.applied_hash, sizeof position.applied_hash, "%s", wire_get_string(&reader));
-    position.highest = wire_get_u64(&reader);
-    snprintf(position.highest_hash, sizeof position.highest_hash, "%s", wire_get_string(&reader));
-    if (!wire_is_complete(&reader) || !engine_check_position(engine, &position, &error)) {
-        reply_error(call, &error);
-        return;
-    }
-    bool has_hash = ledger_find_hash(engine->ledger, position.applied, hash);
-    begin_reply(call, &writer);
-    wire_put_bytes(&writer, hash, has_hash ? sizeof hash : 0);
-    end_reply(call, &writer);
-}
-
-static void run_retry_token(struct engine *engine, struct engine_call *call) {
-    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
-    struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
-    const char *by = wire_get_string(&reader);
-    reply_done(call,
-               wire_is_complete(&reader) && strlen(by) <= BY_MAX && engine_retry_token(engine, by, &error),
-               &error);
-}
-
 /* --- the batch --- */
 
 static size_t count_calls(const struct engine_call *calls) {
@@ -494,41 +307,18 @@ static struct signing *begin_signing(struct engine *engine, struct engine_call *
         return NULL;
     signing->call = call;
     if (!read_sign_request(call, &signing->job.request)) {
-        reply_error(call, &error);
+        engine_reply_error(call, &error);
         return NULL;
     }
-    if (check_attempt(engine, signing, &is_answered) && !is_answered && write_intent(engine, signing))
+    if (check_attempt(engine, signing, &is_answered) && !is_answered &&
+        access_take(&engine->access, call, RATE_SIGNATURES, 1, &signing->error) &&
+        write_intent(engine, signing))
         return signing;
     if (!is_answered) {
         log_signing(signing);
-        reply_error(call, &signing->error);
+        engine_reply_error(call, &signing->error);
     }
     return NULL;
-}
-
-static void run_other(struct engine *engine, struct engine_call *call) {
-    static void (*const handlers[])(struct engine *, struct engine_call *) = {
-        [MESSAGE_REVOKE] = run_revoke,
-        [MESSAGE_ATTEMPT] = run_attempt,
-        [MESSAGE_READ] = run_read,
-        [MESSAGE_STATUS] = run_status,
-        [MESSAGE_SET_SIGNING] = run_set_signing,
-        [MESSAGE_CONFIRM_LOSS] = run_confirm_loss,
-        [MESSAGE_CHECK_POSITION] = run_check_position,
-        [MESSAGE_RETRY_TOKEN] = run_retry_token,
-    };
-    struct error error;
-    if (engine->phase == ENGINE_READING && call->type != MESSAGE_STATUS) {
-        (void)!engine_may_write(engine, &error);
-        reply_error(call, &error);
-        return;
-    }
-    if (call->type < sizeof handlers / sizeof handlers[0] && handlers[call->type] != NULL) {
-        handlers[call->type](engine, call);
-        return;
-    }
-    error_set(&error, ERROR_INVALID, "unknown message type %u", call->type);
-    reply_error(call, &error);
 }
 
 /* These read records of this very batch, so they come after its sync. */
@@ -536,14 +326,22 @@ static bool reads_ledger(const struct engine_call *call) {
     return call->type == MESSAGE_READ || call->type == MESSAGE_ATTEMPT;
 }
 
-/* Whom it lets write can be in the same batch. */
+/* Whom a position lets write can be in the same batch; a right that ends is gone before what needs it. */
 static bool comes_first(const struct engine_call *call) {
-    return call->type == MESSAGE_CHECK_POSITION;
+    return call->type == MESSAGE_CHECK_POSITION || call->type == MESSAGE_CHANGE_RIGHTS;
 }
 
 static void fail_all(struct engine_call *calls, const struct error *error) {
     for (struct engine_call *call = calls; call != NULL; call = call->next)
-        reply_error(call, error);
+        engine_reply_error(call, error);
+}
+
+/* Before anything else looks at them. */
+static void refuse_forbidden(struct engine *engine, struct engine_call *calls) {
+    struct error error;
+    for (struct engine_call *call = calls; call != NULL; call = call->next)
+        if (!access_allows(&engine->access, call, &error))
+            engine_reply_error(call, &error);
 }
 
 bool engine_run(struct engine *engine, struct engine_call *calls) {
@@ -554,15 +352,20 @@ bool engine_run(struct engine *engine, struct engine_call *calls) {
         fail_all(calls, &error);
         return true;
     }
+    refuse_forbidden(engine, calls);
     for (struct engine_call *call = calls; call != NULL; call = call->next)
-        if (comes_first(call) || engine->phase == ENGINE_READING)
-            run_other(engine, call);
+        if (call->reply == NULL && (call->type == MESSAGE_CHECK_POSITION || engine->phase == ENGINE_READING))
+            engine_answer(engine, call);
+    for (struct engine_call *call = calls; call != NULL; call = call->next)
+        if (call->reply == NULL && call->type == MESSAGE_CHANGE_RIGHTS)
+            engine_answer(engine, call);
     if (engine->phase == ENGINE_READING) {
         free(signings);
         return true;
     }
     for (struct engine_call *call = calls; call != NULL; call = call->next)
-        if (call->type == MESSAGE_SIGN && (signings[signing_count] = begin_signing(engine, call)) != NULL)
+        if (call->type == MESSAGE_SIGN && call->reply == NULL &&
+            (signings[signing_count] = begin_signing(engine, call)) != NULL)
             signing_count++;
     bool is_durable = ledger_sync(engine->ledger, &error);
     if (is_durable) {
@@ -571,8 +374,9 @@ bool engine_run(struct engine *engine, struct engine_call *calls) {
             write_outcome(engine, signings[i]);
         /* After the signatures: an attempt of this very batch is seen with its outcome. */
         for (struct engine_call *call = calls; call != NULL; call = call->next)
-            if (call->type != MESSAGE_SIGN && !comes_first(call) && !reads_ledger(call))
-                run_other(engine, call);
+            if (call->reply == NULL && call->type != MESSAGE_SIGN && !comes_first(call) &&
+                !reads_ledger(call))
+                engine_answer(engine, call);
         is_durable = ledger_sync(engine->ledger, &error);
     }
     for (size_t i = 0; is_durable && i < signing_count; i++) {
@@ -583,12 +387,12 @@ bool engine_run(struct engine *engine, struct engine_call *calls) {
                               signing->der, signing->hashes);
         } else {
             engine->is_token_lost = engine->is_token_lost || signing->error.code == ERROR_UNAVAILABLE;
-            reply_error(signing->call, &signing->error);
+            engine_reply_error(signing->call, &signing->error);
         }
     }
     for (struct engine_call *call = calls; is_durable && call != NULL; call = call->next)
-        if (reads_ledger(call))
-            run_other(engine, call);
+        if (call->reply == NULL && reads_ledger(call))
+            engine_answer(engine, call);
     if (!is_durable) {
         log_event(LOG_LEVEL_ERROR, "the ledger cannot be written", "reason", error.message, NULL);
         error.code = ERROR_UNAVAILABLE;

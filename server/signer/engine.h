@@ -18,7 +18,8 @@ struct engine_call {
     uint64_t id;
     uint8_t type;
     struct bytes fields; /* in the arena */
-    void *client;        /* the socket layer's */
+    enum signer_link link;
+    void *client; /* the socket layer's */
     const char *reply;
     size_t reply_length;
 };

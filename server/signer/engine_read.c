@@ -36,7 +36,7 @@ static void read_issued(struct engine *engine, const char *name, const struct le
 }
 
 static bool read_revoked(struct engine *engine, const struct ledger_record *record, struct error *error) {
-    char serial[SERIAL_HEX_MAX], when[TIME_TEXT_MAX], by[BY_MAX + 1];
+    char serial[SERIAL_HEX_MAX], when[TIME_TEXT_MAX], by[SIGNER_BY_MAX + 1];
     uint8_t bytes[SERIAL_BYTES];
     uint64_t reason = 0;
     struct revoked_serial entry = {.sequence = record->sequence};
@@ -48,6 +48,7 @@ static bool read_revoked(struct engine *engine, const struct ledger_record *reco
     if (!ledger_record_text(record, "by", by, sizeof by))
         *by = '\0'; /* nobody's word: proof of nothing */
     entry.rank = revocation_rank((uint32_t)reason, by);
+    entry.reason = (uint32_t)reason;
     return revoked_put(engine->revoked, bytes, &entry) || error_set(error, ERROR_INTERNAL, "out of memory");
 }
 
@@ -71,6 +72,7 @@ static bool read_record(void *context, const struct ledger_record *record, struc
         int allowed = ledger_record_flag(record, "allowed"); /* "signing", and the header of a segment */
         if (allowed >= 0)
             engine->is_stopped = allowed == 0;
+        return engine_read_right(engine, record, error);
     }
     return true;
 }
@@ -80,12 +82,15 @@ static bool read_record(void *context, const struct ledger_record *record, struc
 static bool make_memories(struct engine *engine) {
     attempts_free(engine->attempts);
     revoked_free(engine->revoked);
+    zones_free(engine->zones);
     json_decref(engine->open_intents);
+    engine->zones = zones_new();
     engine->attempts = attempts_new(ATTEMPTS_REMEMBERED);
     engine->revoked = revoked_new();
     engine->open_intents = json_object();
     engine->is_stopped = false;
-    return engine->attempts != NULL && engine->revoked != NULL && engine->open_intents != NULL;
+    return engine->attempts != NULL && engine->revoked != NULL && engine->zones != NULL &&
+           engine->open_intents != NULL;
 }
 
 static bool open_ledger(struct engine *engine, const struct ledger_position *from, struct error *error) {
@@ -112,7 +117,7 @@ static bool open_from_checkpoint(struct engine *engine, struct error *error) {
     size_t length = 0;
     uint8_t *bytes = checkpoint_read(directory, engine->key, &length, error);
     bool is_open = bytes != NULL && checkpoint_parse(bytes, length, &checkpoint, error) &&
-                   checkpoint_apply(&checkpoint, engine->attempts, engine->revoked, error);
+                   checkpoint_apply(&checkpoint, engine->attempts, engine->revoked, engine->zones, error);
     if (is_open) {
         engine->is_stopped = checkpoint.is_stopped;
         engine->verified_to = checkpoint.position;
@@ -251,8 +256,8 @@ static bool make_checkpoint(struct engine *engine) {
     struct engine_saver *saver = &engine->saver;
     struct ledger_position position;
     ledger_get_position(engine->ledger, &position);
-    saver->bytes =
-        checkpoint_make(&position, engine->is_stopped, engine->attempts, engine->revoked, &saver->length);
+    saver->bytes = checkpoint_make(&position, engine->is_stopped, engine->attempts, engine->revoked,
+                                   engine->zones, &saver->length);
     engine->saved_sequence = position.sequence;
     engine->saved_ms = clock_monotonic_ms();
     return saver->bytes != NULL;
@@ -309,5 +314,6 @@ void engine_stop_reading(struct engine *engine) {
     ledger_close(engine->ledger);
     attempts_free(engine->attempts);
     revoked_free(engine->revoked);
+    zones_free(engine->zones);
     json_decref(engine->open_intents);
 }

@@ -11,6 +11,10 @@
 
 #define CLOCK_BEHIND_LEDGER_MS 60000
 #define SEQUENCE_MAX ((uint64_t)1 << 52) /* Redis's scripts count in doubles */
+/* A ledger that lost its end lost less than this; whoever writes a number into Redis must not bring the
+ * ledger near its last one. */
+#define LOSS_MAX ((uint64_t)1 << 40)
+#define LOSS_MARGIN 4096 /* records that Redis may have applied since the comparison */
 
 /* --- may it sign? --- */
 
@@ -88,6 +92,7 @@ bool engine_append_revoked(struct engine *engine, const uint8_t *serial, const c
     if (out->revoked_at == 0) /* else: its reason becomes keyCompromise, its time stays */
         out->revoked_at = (time_t)(clock_wall_ms() / 1000);
     out->rank = revocation_rank(reason, by);
+    out->reason = reason;
     time_format(out->revoked_at, when);
     json_t *fields = json_pack("{s:s, s:s, s:I, s:s, s:s}", "serial", hex, "issuer", issuer, "reason",
                                (json_int_t)reason, "revoked_at", when, "by", by);
@@ -182,10 +187,14 @@ static bool holds_record(struct engine *engine, uint64_t sequence, const char *e
                                                      (unsigned long long)sequence);
 }
 
-/* Whoever tells a wrong position is told so, and that is all: it cannot stop the signer for the others. */
+/* Whoever tells a wrong position is told so, and that is all: it cannot stop the signer for the others. A
+ * worker's position is compared for the worker; whether Redis and ledger belong together is not its word. */
 bool engine_check_position(struct engine *engine, const struct signer_position *position,
-                           struct error *error) {
+                           enum signer_link link, struct error *error) {
     uint64_t last = ledger_last_sequence(engine->ledger);
+    bool is_operator = link == SIGNER_LINK_OPERATOR;
+    if (is_operator)
+        engine->told_highest = position->highest;
     if (*position->ledger_id != '\0') {
         if (strcmp(position->ledger_id, ledger_id(engine->ledger)) != 0)
             return error_set(error, ERROR_CONFLICT,
@@ -199,12 +208,25 @@ bool engine_check_position(struct engine *engine, const struct signer_position *
             !holds_record(engine, position->applied, position->applied_hash, error))
             return false;
     }
-    return engine->phase == ENGINE_RUNNING || begin_writing(engine, error);
+    return !is_operator || engine->phase == ENGINE_RUNNING || begin_writing(engine, error);
+}
+
+static bool is_a_loss(const struct engine *engine, uint64_t sequence, struct error *error) {
+    uint64_t last = ledger_last_sequence(engine->ledger), known = engine->told_highest;
+    if (known < last)
+        known = last;
+    if (sequence >= SEQUENCE_MAX || sequence > last + LOSS_MAX)
+        return error_set(error, ERROR_INVALID, "no ledger that lost its end had a record of that number");
+    return sequence <= known + LOSS_MARGIN ||
+           error_set(error, ERROR_INVALID,
+                     "nobody has seen ledger record %llu: the ledger ends at %llu, Redis has applied %llu",
+                     (unsigned long long)sequence, (unsigned long long)last,
+                     (unsigned long long)engine->told_highest);
 }
 
 bool engine_confirm_loss(struct engine *engine, uint64_t sequence, const char *by, struct error *error) {
-    if (sequence >= SEQUENCE_MAX)
-        return error_set(error, ERROR_INVALID, "no ledger has a record of that number");
+    if (!is_a_loss(engine, sequence, error))
+        return false;
     json_t *fields = json_pack("{s:I, s:s}", "redis_seq", (json_int_t)sequence, "by", by);
     ledger_skip_to(engine->ledger, sequence + 1);
     bool is_written =
@@ -242,6 +264,7 @@ struct engine *engine_new(const struct config *config, struct metrics *metrics, 
         metrics_gauge(metrics, "originca_token_usable", "1 while the signer can use its token");
     engine->login_total = metrics_counter(metrics, "originca_token_logins_total",
                                           "Times that the signer tried to log in to its token");
+    access_begin(&engine->access, config, metrics);
     snprintf(engine->token.reason, sizeof engine->token.reason, "the token is not opened yet");
     if (load_rules(config, error) && engine_load_issuers(engine, error) &&
         engine_start_reading(engine, error))
@@ -267,7 +290,7 @@ bool engine_must_hold(const struct engine *engine, uint8_t type) {
     if (engine->phase == ENGINE_READING)
         return true;
     return !waits_long && (type == MESSAGE_SIGN || type == MESSAGE_REVOKE || type == MESSAGE_ATTEMPT ||
-                           type == MESSAGE_SET_SIGNING);
+                           type == MESSAGE_SET_SIGNING || type == MESSAGE_CHANGE_RIGHTS);
 }
 
 bool engine_tick(struct engine *engine) {

@@ -3,10 +3,10 @@
 
 #include <pthread.h>
 
+#include "access.h"
 #include "checkpoint.h"
 #include "engine.h"
-
-#define BY_MAX 200 /* bytes of who asked */
+#include "zones.h"
 
 enum engine_phase {
     ENGINE_READING, /* the ledger, in a thread: nothing but its progress is told */
@@ -55,7 +55,10 @@ struct engine {
     struct ledger *ledger; /* NULL while it is read */
     struct attempts *attempts;
     struct revoked *revoked;
-    json_t *open_intents; /* attempt -> sequence, until they are voided */
+    struct zones *zones;
+    struct access access;
+    uint64_t told_highest; /* of the position that an operator's link compared last; 0: none */
+    json_t *open_intents;  /* attempt -> sequence, until they are voided */
     uint8_t key[CHECKPOINT_KEY_BYTES];
     bool has_key, was_read_whole;
     struct engine_reader reader, verifier;
@@ -85,11 +88,29 @@ bool engine_set_signing(struct engine *engine, bool is_allowed, const char *by,
                         struct error *error) MUST_CHECK;
 bool engine_confirm_loss(struct engine *engine, uint64_t sequence, const char *by,
                          struct error *error) MUST_CHECK;
-/* Compares with the ledger; the first that fits lets the signer write. */
+/* Compares with the ledger; the first of an operator's link that fits lets the signer write. */
 bool engine_check_position(struct engine *engine, const struct signer_position *position,
-                           struct error *error) MUST_CHECK;
+                           enum signer_link link, struct error *error) MUST_CHECK;
 /* Rotation, checkpoint and metrics; false when the process must end. */
 bool engine_end_batch(struct engine *engine);
+
+/* --- calls (engine_calls.c, engine_rights.c) --- */
+void engine_reply_error(struct engine_call *call, const struct error *error);
+void engine_begin_reply(struct engine_call *call, struct wire_writer *writer);
+void engine_end_reply(struct engine_call *call, struct wire_writer *writer);
+/* All but MESSAGE_SIGN, of a type that access_allows let through. */
+void engine_answer(struct engine *engine, struct engine_call *call);
+void engine_run_change_rights(struct engine *engine, struct engine_call *call);
+/* What a record of rights in the ledger means; others change nothing. */
+bool engine_read_right(struct engine *engine, const struct ledger_record *record,
+                       struct error *error) MUST_CHECK;
+
+/* --- of an attempt that was signed (engine.c) --- */
+void engine_put_attempt(struct wire_writer *writer, const struct attempt *attempt, struct bytes der,
+                        const uint8_t hashes[2][LEDGER_HASH_BYTES]);
+bool engine_read_certificate(struct engine *engine, struct arena *arena, const struct attempt *attempt,
+                             struct bytes *der, uint8_t hashes[2][LEDGER_HASH_BYTES],
+                             struct error *error) MUST_CHECK;
 
 /* --- reading the ledger (engine_read.c) --- */
 bool engine_start_reading(struct engine *engine, struct error *error) MUST_CHECK;

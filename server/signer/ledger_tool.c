@@ -7,18 +7,41 @@
 
 #include "ledger.h"
 #include "originca/json.h"
+#include "rights.h"
 
 struct show {
     uint64_t from;
     const char *type, *serial;
     bool as_json, only_applicable;
-    uint64_t intents, issued, voids, revoked, shown;
+    uint64_t intents, issued, voids, revoked, rights, shown;
     json_t *open; /* attempts with an intent and no outcome */
+    struct zones *zones;
 };
 
 static const char *text_of(const json_t *record, const char *key) {
     const char *text = json_string_value(json_object_get(record, key));
     return text == NULL ? "" : text;
+}
+
+/* A zone is added once, and nothing is said of one that has ended. */
+static bool check_right(struct show *show, const json_t *record, enum right_kind kind, struct error *error) {
+    const char *member = right_form(kind)->subject_member,
+               *subject = member == NULL ? "" : text_of(record, member);
+    const json_t *at_ms = json_object_get(record, "at_ms");
+    struct zone_state zone;
+    show->rights++;
+    if ((member != NULL && *subject == '\0') || *text_of(record, "by") == '\0' || !json_is_integer(at_ms))
+        return error_set(error, ERROR_INVALID, "a record of type %s lacks one of its members",
+                         text_of(record, "type"));
+    if (member != NULL && strcmp(member, "zone") == 0 && zones_find(show->zones, subject, &zone)) {
+        if (zone.is_ended)
+            return error_set(error, ERROR_INVALID, "zone %s has ended before", subject);
+        if (kind == RIGHT_ZONE_ADDED && zone.is_known)
+            return error_set(error, ERROR_INVALID, "zone %s is added twice", subject);
+    }
+    return right_apply(show->zones, kind, subject, text_of(record, "name"), text_of(record, "customer"),
+                       json_integer_value(at_ms)) ||
+           error_set(error, ERROR_INTERNAL, "out of memory");
 }
 
 /* Beside the chain: an outcome needs its intent, an intent has one outcome. */
@@ -36,7 +59,8 @@ static bool check_sense(struct show *show, const json_t *record, struct error *e
     } else if (strcmp(type, "revoked") == 0) {
         show->revoked++;
     }
-    return true;
+    enum right_kind kind;
+    return !right_kind_of(type, &kind) || check_right(show, record, kind, error);
 }
 
 static bool verify_record(void *context, const json_t *record, uint64_t offset, struct error *error) {
@@ -50,8 +74,9 @@ static bool is_wanted(const struct show *show, const json_t *record) {
     if (sequence < show->from || (show->type != NULL && strcmp(show->type, type) != 0) ||
         (show->serial != NULL && strcmp(show->serial, text_of(record, "serial")) != 0))
         return false;
+    enum right_kind kind;
     return !show->only_applicable || strcmp(type, "issued") == 0 || strcmp(type, "void") == 0 ||
-           strcmp(type, "revoked") == 0;
+           strcmp(type, "revoked") == 0 || right_kind_of(type, &kind);
 }
 
 static void print_names(const json_t *record) {
@@ -61,13 +86,34 @@ static void print_names(const json_t *record) {
         printf("%s%s", i == 0 ? " " : ",", json_string_value(name));
 }
 
+static void print_start(const json_t *record) {
+    printf("%8lld  %s  %-9s  ", (long long)json_integer_value(json_object_get(record, "seq")),
+           text_of(record, "time"), text_of(record, "type"));
+}
+
+/* "zone-added  zone added: 5f3a, shop.example of customer acme  by admin:0" */
+static void print_right(const json_t *record, enum right_kind kind) {
+    const struct right_form *form = right_form(kind);
+    print_start(record);
+    printf("%s", form->words);
+    if (form->subject_member != NULL)
+        printf(": %s", text_of(record, form->subject_member));
+    if (kind == RIGHT_ZONE_ADDED)
+        printf(", %s of customer %s", text_of(record, "name"), text_of(record, "customer"));
+    if (*text_of(record, "thumbprint") != '\0')
+        printf(", now %s", text_of(record, "thumbprint"));
+    if (*text_of(record, "detail") != '\0')
+        printf("  (%s)", text_of(record, "detail"));
+    printf("  by %s\n", text_of(record, "by"));
+}
+
 static void print_line(const json_t *record) {
     char decimal[SERIAL_DECIMAL_MAX] = "-";
     uint8_t serial[SERIAL_BYTES];
     if (hex_decode(text_of(record, "serial"), serial, SERIAL_BYTES))
         serial_to_decimal(serial, decimal);
-    printf("%8lld  %s  %-9s  %s", (long long)json_integer_value(json_object_get(record, "seq")),
-           text_of(record, "time"), text_of(record, "type"), decimal);
+    print_start(record);
+    printf("%s", decimal);
     print_names(record);
     if (*text_of(record, "order") != '\0')
         printf("  order %s", text_of(record, "order"));
@@ -87,6 +133,11 @@ static bool show_record(void *context, const json_t *record, uint64_t offset, st
     if (!is_wanted(show, record))
         return true;
     show->shown++;
+    enum right_kind kind;
+    if (!show->as_json && right_kind_of(text_of(record, "type"), &kind)) {
+        print_right(record, kind);
+        return true;
+    }
     if (!show->as_json) {
         print_line(record);
         return true;
@@ -101,9 +152,11 @@ static int usage(void) {
         "Usage: originca-server [-c FILE] ledger verify [--json]\n"
         "       originca-server [-c FILE] ledger show [--from SEQ] [--type TYPE] [--serial SERIAL] [--json]\n"
         "       originca-server [-c FILE] ledger replay [--from SEQ]\n"
-        "Types: genesis segment intent issued void revoked signing loss-confirmed. --directory DIR reads "
-        "another ledger.\n",
+        "Types: genesis segment intent issued void revoked signing loss-confirmed",
         stderr);
+    for (size_t i = 0; i < RIGHT_KINDS; i++)
+        fprintf(stderr, " %s", right_form((enum right_kind)i)->type);
+    fputs(".\n--directory DIR reads another ledger.\n", stderr);
     return 2;
 }
 
@@ -149,12 +202,13 @@ static void print_verdict(const struct show *show, const struct ledger_walk *wal
     size_t open = json_object_size(show->open);
     if (show->as_json) {
         json_t *verdict = json_pack(
-            "{s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "ok", 1, "ledger",
+            "{s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "ok", 1, "ledger",
             walk->ledger_id, "host", walk->host, "segments", (json_int_t)walk->segments, "records",
             (json_int_t)walk->records, "last_sequence", (json_int_t)walk->last_sequence, "intents",
             (json_int_t)show->intents, "issued", (json_int_t)show->issued, "voids", (json_int_t)show->voids,
-            "revoked", (json_int_t)show->revoked, "intents_without_outcome", (json_int_t)open, "torn_bytes",
-            (json_int_t)walk->torn_bytes);
+            "revoked", (json_int_t)show->revoked, "rights", (json_int_t)show->rights, "zones",
+            (json_int_t)zones_count_living(show->zones), "intents_without_outcome", (json_int_t)open,
+            "torn_bytes", (json_int_t)walk->torn_bytes);
         json_dumpf(verdict, stdout, JSON_COMPACT);
         putchar('\n');
         json_decref(verdict);
@@ -166,13 +220,15 @@ static void print_verdict(const struct show *show, const struct ledger_walk *wal
     printf("%llu intents, %llu issued, %llu void, %llu revoked, %zu without an outcome\n",
            (unsigned long long)show->intents, (unsigned long long)show->issued,
            (unsigned long long)show->voids, (unsigned long long)show->revoked, open);
+    printf("%llu changes of rights, %zu zones that live\n", (unsigned long long)show->rights,
+           zones_count_living(show->zones));
     if (walk->torn_bytes > 0)
         printf("%llu bytes at the end are an unfinished record; the signer cuts them off when it starts\n",
                (unsigned long long)walk->torn_bytes);
 }
 
 int signer_ledger_command(const struct config *config, int argc, char **argv) {
-    struct show show = {.open = json_object()};
+    struct show show = {.open = json_object(), .zones = zones_new()};
     struct ledger_walk walk;
     struct error error;
     const char *directory = config->ledger_directory;
@@ -181,13 +237,16 @@ int signer_ledger_command(const struct config *config, int argc, char **argv) {
     if ((!is_verify && !is_replay && strcmp(argv[0], "show") != 0) ||
         !parse_options(argc, argv, &show, &directory, serial_hex)) {
         json_decref(show.open);
+        zones_free(show.zones);
         return usage();
     }
     if (is_replay)
         show.as_json = show.only_applicable = true;
     int count = ledger_list_segments(directory, &segments, &error);
-    bool is_good = count > 0;
-    if (count == 0)
+    bool is_good = count > 0 && show.zones != NULL;
+    if (show.zones == NULL)
+        error_set(&error, ERROR_INTERNAL, "out of memory");
+    else if (count == 0)
         error_set(&error, ERROR_NOT_FOUND, "there is no ledger in %s", directory);
     if (is_good)
         is_good =
@@ -198,5 +257,6 @@ int signer_ledger_command(const struct config *config, int argc, char **argv) {
         fprintf(stderr, "originca-server: ledger %s: %s\n", argv[0], error.message);
     ledger_free_segments(segments, count > 0 ? count : 0);
     json_decref(show.open);
+    zones_free(show.zones);
     return is_good ? 0 : 1;
 }

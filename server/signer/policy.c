@@ -125,8 +125,60 @@ static bool judge_validity(const struct config *config, int64_t now_ms, struct s
            error_set(error, ERROR_REFUSED, "the certificate would have expired already");
 }
 
-bool policy_judge(struct arena *arena, const struct config *config, const struct issuer *issuers,
-                  size_t issuer_count, int64_t now_ms, struct sign_job *job, struct error *error) {
+/* Whatever a worker says of it: what operators gave to whom is in the ledger. */
+static bool judge_zone(const struct zones *zones, const char *id, const char *customer,
+                       struct zone_state *zone, struct error *error) {
+    if (!zones_find(zones, id, zone) || (!zone->is_known && !zone->is_ended))
+        return error_set(error, ERROR_UNAVAILABLE, "the signer does not know zone %s yet; try again", id);
+    if (zone->is_ended)
+        return error_set(error, ERROR_REFUSED, "zone %s was deleted", id);
+    if (*customer != '\0' && strcmp(zone->customer, customer) != 0)
+        return error_set(error, ERROR_REFUSED, "zone %s is another customer's", id);
+    if (zone->is_paused)
+        return error_set(error, ERROR_UNAVAILABLE, "zone %s is paused; try again when it is resumed", id);
+    return !zone->is_suspended ||
+           error_set(error, ERROR_UNAVAILABLE, "issuance is stopped for the customer of zone %s", id);
+}
+
+/* Without customer the account alone proved the names, in a zone that somebody has here: only where this
+ * signer's own configuration lets such accounts in. */
+static bool judge_without_customer(const struct config *config,
+                                   const struct signer_certificate_request *request, struct error *error) {
+    bool is_by_text = true;
+    for (size_t i = 0; i < request->evidence_count; i++)
+        is_by_text = is_by_text && strcmp(request->evidence[i].method, "dns-01") == 0;
+    return (!config->external_account_required && is_by_text) ||
+           error_set(error, ERROR_REFUSED,
+                     "a request without customer needs dns-01 and a server that lets in "
+                     "accounts without external binding");
+}
+
+static bool judge_zones(struct arena *arena, const struct config *config, const struct zones *zones,
+                        const struct signer_certificate_request *request, struct error *error) {
+    if (zones == NULL || !zones_are_known(zones))
+        return true;
+    struct zone_state *own = arena_alloc(arena, request->zone_count * sizeof *own);
+    if (own == NULL)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    if (*request->customer == '\0' && !judge_without_customer(config, request, error))
+        return false;
+    for (size_t i = 0; i < request->zone_count; i++)
+        if (!judge_zone(zones, request->zones[i], request->customer, &own[i], error))
+            return false;
+    for (size_t i = 0; i < request->name_count; i++) {
+        size_t k = 0;
+        while (k < request->zone_count && !name_is_below(name_base(request->names[i]), own[k].name))
+            k++;
+        if (k == request->zone_count)
+            return error_set(error, ERROR_REFUSED, "the name %s is on none of the request's zones",
+                             request->names[i]);
+    }
+    return true;
+}
+
+bool policy_judge(struct arena *arena, const struct config *config, const struct zones *zones,
+                  const struct issuer *issuers, size_t issuer_count, int64_t now_ms, struct sign_job *job,
+                  struct error *error) {
     const struct signer_certificate_request *request = &job->request;
     int64_t claim_age = now_ms - (request->claimed_at_ms < 0 ? 0 : request->claimed_at_ms);
     job->profile = config_find_profile(config, request->profile);
@@ -144,7 +196,8 @@ bool policy_judge(struct arena *arena, const struct config *config, const struct
                          "the claim of the order is %lld ms old; at most %u seconds are allowed",
                          (long long)claim_age, config->claim_timeout_seconds);
     if (!judge_ids(request, error) || !judge_names(request, error) ||
-        !judge_evidence(config, now_ms, request, error) || !judge_key(arena, job, error) ||
+        !judge_evidence(config, now_ms, request, error) ||
+        !judge_zones(arena, config, zones, request, error) || !judge_key(arena, job, error) ||
         !judge_validity(config, now_ms, job, error))
         return false;
     job->contents.issuer = job->issuer;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "certificate.h"
+#include "zones.h"
 
 /* A request as it came in, with strings in its arena. */
 struct sign_job {
@@ -12,6 +13,9 @@ struct sign_job {
     uint8_t serial[SERIAL_BYTES];
 };
 
-/* Fills profile, issuer and contents (all but the serial) or refuses. `now_ms` is the wall clock. */
-bool policy_judge(struct arena *arena, const struct config *config, const struct issuer *issuers,
-                  size_t issuer_count, int64_t now_ms, struct sign_job *job, struct error *error) MUST_CHECK;
+/* Fills profile, issuer and contents (all but the serial) or refuses. `now_ms` is the wall clock.
+ * ERROR_REFUSED is for good; ERROR_UNAVAILABLE: a zone is paused, its customer suspended, or it is not known
+ * yet. Zones are not asked while they are not known (doc/ledger.md). */
+bool policy_judge(struct arena *arena, const struct config *config, const struct zones *zones,
+                  const struct issuer *issuers, size_t issuer_count, int64_t now_ms, struct sign_job *job,
+                  struct error *error) MUST_CHECK;

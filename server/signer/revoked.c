@@ -111,7 +111,7 @@ static void pack(uint8_t *out, const uint8_t *serial, const struct revoked_seria
     memcpy(out, serial, SERIAL_BYTES);
     put_number(out + SERIAL_BYTES, (uint64_t)entry->revoked_at, TIME_BYTES);
     put_number(out + SERIAL_BYTES + TIME_BYTES, entry->sequence, SEQUENCE_BYTES);
-    out[REVOKED_ENTRY_BYTES - 1] = (uint8_t)entry->rank;
+    out[REVOKED_ENTRY_BYTES - 1] = (uint8_t)(entry->reason << 4 | (uint32_t)entry->rank);
 }
 
 bool revoked_put(struct revoked *revoked, const uint8_t serial[SERIAL_BYTES],
@@ -121,6 +121,7 @@ bool revoked_put(struct revoked *revoked, const uint8_t serial[SERIAL_BYTES],
         if (entry->rank <= before.rank)
             return true;
         before.rank = entry->rank;
+        before.reason = entry->reason;
         before.sequence = entry->sequence;
         pack(entry_at(revoked, revoked->index[find_place(revoked, serial)] - 1), serial, &before);
         return true;
@@ -152,7 +153,8 @@ void revoked_get(const struct revoked *revoked, size_t at, uint8_t serial[SERIAL
     memcpy(serial, entry, SERIAL_BYTES);
     out->revoked_at = (time_t)get_number(entry + SERIAL_BYTES, TIME_BYTES);
     out->sequence = get_number(entry + SERIAL_BYTES + TIME_BYTES, SEQUENCE_BYTES);
-    out->rank = (enum revocation_rank)entry[REVOKED_ENTRY_BYTES - 1];
+    out->rank = (enum revocation_rank)(entry[REVOKED_ENTRY_BYTES - 1] & 15);
+    out->reason = entry[REVOKED_ENTRY_BYTES - 1] >> 4;
 }
 
 const uint8_t *revoked_entries(const struct revoked *revoked) {
@@ -165,7 +167,7 @@ bool revoked_load(struct revoked *revoked, const uint8_t *entries, size_t count)
     for (size_t i = 0; i < count; i++) {
         const uint8_t *entry = entries + i * REVOKED_ENTRY_BYTES;
         size_t place = find_place(revoked, entry);
-        if (revoked->index[place] != 0 || entry[REVOKED_ENTRY_BYTES - 1] > REVOCATION_OF_KEY_PROVEN)
+        if (revoked->index[place] != 0 || (entry[REVOKED_ENTRY_BYTES - 1] & 15) > REVOCATION_OF_KEY_PROVEN)
             return false; /* twice, or no rank */
         memcpy(entry_at(revoked, i), entry, REVOKED_ENTRY_BYTES);
         revoked->index[place] = (uint32_t)i + 1;

@@ -13,6 +13,7 @@ struct revoked_serial {
     time_t revoked_at;
     uint64_t sequence;
     enum revocation_rank rank;
+    uint32_t reason; /* 0 to 10 */
 };
 
 struct revoked *revoked_new(void);

@@ -15,6 +15,8 @@ enum message_type {
     MESSAGE_CONFIRM_LOSS,
     MESSAGE_CHECK_POSITION,
     MESSAGE_RETRY_TOKEN,
+    MESSAGE_CHANGE_RIGHTS,
+    MESSAGE_TYPES
 };
 
 /* Every frame: u32 length of the rest | u64 call id | u8 type | fields. Replies: the type is enum error_code;

@@ -10,9 +10,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     struct attempts *attempts = attempts_new(64);
     struct revoked *revoked = revoked_new();
+    struct zones *zones = zones_new();
     struct revoked_serial found;
     uint8_t serial[SERIAL_BYTES];
-    if (checkpoint_apply(&checkpoint, attempts, revoked, &error))
+    if (checkpoint_apply(&checkpoint, attempts, revoked, zones, &error))
         for (size_t i = 0; i < revoked_count(revoked); i++) {
             revoked_get(revoked, i, serial, &found);
             if (!revoked_find(revoked, serial, &found))
@@ -20,5 +21,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
     attempts_free(attempts);
     revoked_free(revoked);
+    zones_free(zones);
     return 0;
 }

@@ -30,10 +30,11 @@ static void make_serial(int number, uint8_t serial[SERIAL_BYTES]) {
 struct memories {
     struct attempts *attempts;
     struct revoked *revoked;
+    struct zones *zones;
 };
 
 static struct memories new_memories(void) {
-    const struct memories memories = {attempts_new(100), revoked_new()};
+    const struct memories memories = {attempts_new(100), revoked_new(), zones_new()};
     assert_non_null(memories.attempts);
     assert_non_null(memories.revoked);
     return memories;
@@ -42,6 +43,7 @@ static struct memories new_memories(void) {
 static void free_memories(const struct memories *memories) {
     attempts_free(memories->attempts);
     revoked_free(memories->revoked);
+    zones_free(memories->zones);
 }
 
 static void fill(const struct memories *memories, int attempts, int revoked) {
@@ -59,7 +61,8 @@ static void fill(const struct memories *memories, int attempts, int revoked) {
     for (int i = 0; i < revoked; i++) {
         uint8_t serial[SERIAL_BYTES];
         make_serial(i, serial);
-        const struct revoked_serial entry = {1700000000 + i, (uint64_t)i + 5, (enum revocation_rank)(i % 3)};
+        const struct revoked_serial entry = {1700000000 + i, (uint64_t)i + 5, (enum revocation_rank)(i % 3),
+                                             (uint32_t)i % 11};
         assert_true(revoked_put(memories->revoked, serial, &entry));
     }
 }
@@ -70,7 +73,8 @@ static void save(const struct book *book, const struct ledger *ledger, const str
     struct error error;
     size_t length;
     ledger_get_position(ledger, &position);
-    uint8_t *bytes = checkpoint_make(&position, true, memories->attempts, memories->revoked, &length);
+    uint8_t *bytes =
+        checkpoint_make(&position, true, memories->attempts, memories->revoked, memories->zones, &length);
     assert_non_null(bytes);
     assert_true(checkpoint_save(book->folder, key, bytes, length, &error));
     free(bytes);
@@ -85,8 +89,9 @@ static bool begins(const struct book *book, const uint8_t *with_key, const char 
     *memories = new_memories();
     *visited = 0;
     uint8_t *bytes = checkpoint_read(book->folder, with_key, &length, &error);
-    bool is_good = bytes != NULL && checkpoint_parse(bytes, length, &checkpoint, &error) &&
-                   checkpoint_apply(&checkpoint, memories->attempts, memories->revoked, &error);
+    bool is_good =
+        bytes != NULL && checkpoint_parse(bytes, length, &checkpoint, &error) &&
+        checkpoint_apply(&checkpoint, memories->attempts, memories->revoked, memories->zones, &error);
     if (is_good) {
         const struct ledger_options options = {
             .directory = book->folder, .host = host, .segment_bytes = LARGE, .from = &checkpoint.position};
@@ -268,7 +273,7 @@ static void only_what_says_more_of_the_key_replaces_a_revocation(void **state) {
     make_serial(1, serial);
     assert_false(revoked_find(revoked, serial, &found));
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        const struct revoked_serial entry = {100 * ((time_t)i + 1), i + 1, steps[i].said};
+        const struct revoked_serial entry = {100 * ((time_t)i + 1), i + 1, steps[i].said, 1};
         assert_true(revoked_put(revoked, serial, &entry));
         assert_true(revoked_find(revoked, serial, &found));
         assert_int_equal(found.revoked_at, 100); /* since the first */

@@ -42,6 +42,7 @@ struct sample {
     struct fixture *fixture;
     struct arena *arena;
     struct signer_certificate_request *request; /* of the job */
+    const struct zones *given;                  /* what the ledger gave to whom; NULL: it is not known */
     const char *names[MANY], *zones[MANY];
     struct signer_evidence evidence[MANY];
     struct sign_job job;
@@ -117,7 +118,8 @@ static struct sample *make_sample(struct fixture *fixture, struct arena *arena) 
 
 static bool judge(struct sample *sample, struct error *error) {
     struct fixture *fixture = sample->fixture;
-    return policy_judge(sample->arena, &fixture->config, fixture->issuers, 2, NOW_MS, &sample->job, error);
+    return policy_judge(sample->arena, &fixture->config, sample->given, fixture->issuers, 2, NOW_MS,
+                        &sample->job, error);
 }
 
 /* `count` names, each with its evidence. */

@@ -1,0 +1,102 @@
+/* The table, the rates of workers, and the tale of what was refused. */
+#include "access.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "originca/log.h"
+
+#define TELL_EVERY_MS 1000 /* whoever was taken over must not fill the log either */
+
+/* What a message needs beyond this row is judged where its fields are read: a worker's revocation by whose
+ * word it is, a change by its kind, and a worker's position opens nothing. */
+static const struct {
+    const char *name;
+    bool is_for_workers;
+} table[MESSAGE_TYPES] = {
+    [MESSAGE_SIGN] = {"sign", true},
+    [MESSAGE_REVOKE] = {"revoke", true},
+    [MESSAGE_ATTEMPT] = {"attempt", true},
+    [MESSAGE_STATUS] = {"status", true},
+    [MESSAGE_CHECK_POSITION] = {"check position", true},
+    [MESSAGE_CHANGE_RIGHTS] = {"change rights", true},
+    [MESSAGE_READ] = {"read the ledger", false},
+    [MESSAGE_SET_SIGNING] = {"stop or allow signing", false},
+    [MESSAGE_CONFIRM_LOSS] = {"confirm a loss", false},
+    [MESSAGE_RETRY_TOKEN] = {"try the token again", false},
+};
+
+void access_begin(struct access *access, const struct config *config, struct metrics *metrics) {
+    *access = (struct access){.config = config};
+    access->refused_total = metrics_counter(metrics, "originca_signer_refused_total",
+                                            "Messages to the signer that their sender may not send");
+    access->slowed_total =
+        metrics_counter(metrics, "originca_signer_slowed_total",
+                        "Messages of workers that were put off: more records than workers may write");
+}
+
+static void tell(struct access *access, const struct engine_call *call, const char *what) {
+    int64_t now = clock_monotonic_ms();
+    char count[24];
+    access->untold++;
+    if (access->told_ms != 0 && now - access->told_ms < TELL_EVERY_MS)
+        return;
+    snprintf(count, sizeof count, "%llu", (unsigned long long)access->untold);
+    log_event(LOG_LEVEL_ERROR, "the signer refused a message", "link",
+              call->link == SIGNER_LINK_OPERATOR ? "operator" : "worker", "what", what, "times", count, NULL);
+    access->told_ms = now;
+    access->untold = 0;
+}
+
+bool access_refuse(struct access *access, const struct engine_call *call, const char *what,
+                   struct error *error) {
+    metric_add(access->refused_total, 1);
+    tell(access, call, what);
+    return error_set(error, ERROR_REFUSED, "this connection to the signer may not do that: %s", what);
+}
+
+bool access_allows(struct access *access, const struct engine_call *call, struct error *error) {
+    if (call->type >= MESSAGE_TYPES || table[call->type].name == NULL)
+        return access_refuse(access, call, "a message of an unknown type", error);
+    return call->link == SIGNER_LINK_OPERATOR || table[call->type].is_for_workers ||
+           access_refuse(access, call, table[call->type].name, error);
+}
+
+static uint32_t limit_of(const struct access *access, enum access_rate rate) {
+    switch (rate) {
+    case RATE_SIGNATURES:
+        return access->config->signer_worker_signatures_per_second;
+    case RATE_REVOCATIONS:
+        return access->config->signer_worker_revocations_per_second;
+    default:
+        return access->config->signer_worker_changes_per_second;
+    }
+}
+
+/* A bucket that holds one second's worth. */
+bool access_take(struct access *access, const struct engine_call *call, enum access_rate rate, size_t count,
+                 struct error *error) {
+    if (call->link == SIGNER_LINK_OPERATOR || rate == RATE_NONE)
+        return true;
+    int64_t now = clock_monotonic_ms(), since = now - access->rates[rate].refilled_ms;
+    uint64_t limit = limit_of(access, rate), full = limit * 1000;
+    uint64_t *left = &access->rates[rate].thousandths;
+    *left = since >= 1000 ? full : *left + (uint64_t)since * limit;
+    if (*left > full)
+        *left = full;
+    access->rates[rate].refilled_ms = now;
+    if (*left >= count * 1000) {
+        *left -= count * 1000;
+        return true;
+    }
+    metric_add(access->slowed_total, 1);
+    return error_set(error, ERROR_UNAVAILABLE,
+                     "workers ask the signer for more than %llu records of this kind a second; try again",
+                     (unsigned long long)limit);
+}
+
+bool access_is_workers_word(const char *by) {
+    /* "recovery": a certificate that was just signed and that Redis did not take. */
+    return strcmp(by, "certificate-key") == 0 || strcmp(by, "recovery") == 0 ||
+           strncmp(by, "account:", 8) == 0 || strncmp(by, "api-key:", 8) == 0;
+}

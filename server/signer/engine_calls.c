@@ -1,0 +1,223 @@
+/* Replies, and the calls beside signing: each reads its fields strictly, does its work and replies. What they
+ * write is durable with the batch's sync, before which no reply goes out (engine.c). */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine_state.h"
+#include "originca/revocation.h"
+
+void engine_reply_error(struct engine_call *call, const struct error *error) {
+    struct wire_writer writer;
+    wire_begin(&writer, call->arena, call->id, (uint8_t)error->code);
+    wire_put_string(&writer, error->message);
+    call->reply = wire_finish(&writer, &call->reply_length);
+}
+
+void engine_begin_reply(struct engine_call *call, struct wire_writer *writer) {
+    wire_begin(writer, call->arena, call->id, ERROR_NONE);
+}
+
+void engine_end_reply(struct engine_call *call, struct wire_writer *writer) {
+    call->reply = wire_finish(writer, &call->reply_length);
+}
+
+static void run_revoke(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {0};
+    struct revoked_serial revoked = {0};
+    struct bytes serial = wire_get_bytes(&reader);
+    const char *issuer = wire_get_string(&reader);
+    uint32_t reason = wire_get_u32(&reader);
+    const char *by = wire_get_string(&reader);
+    if (!wire_is_complete(&reader) || serial.length != SERIAL_BYTES || reason > 10 ||
+        strlen(by) > SIGNER_BY_MAX || strlen(issuer) > 64) {
+        error_set(&error, ERROR_INVALID, "malformed revocation");
+        engine_reply_error(call, &error);
+        return;
+    }
+    if (call->link == SIGNER_LINK_WORKER && !access_is_workers_word(by)) {
+        access_refuse(&engine->access, call, "revoke in an operator's name", &error);
+        engine_reply_error(call, &error);
+        return;
+    }
+    uint8_t hash[LEDGER_HASH_BYTES] = {0}; /* of a record long applied: not told */
+    bool was_revoked = revoked_find(engine->revoked, serial.data, &revoked);
+    /* Only what says more of the key than was known makes a revocation worse than it was. */
+    bool is_worse = was_revoked && revocation_rank(reason, by) > revoked.rank;
+    bool is_new = !was_revoked || is_worse;
+    if (is_new && (!access_take(&engine->access, call, RATE_REVOCATIONS, 1, &error) ||
+                   !engine_append_revoked(engine, serial.data, issuer, reason, by, &revoked, hash, &error))) {
+        engine_reply_error(call, &error);
+        return;
+    }
+    if (!is_new && !ledger_find_recent_hash(engine->ledger, revoked.sequence, hash))
+        memset(hash, 0, sizeof hash);
+    struct wire_writer writer;
+    engine_begin_reply(call, &writer);
+    wire_put_u64(&writer, (uint64_t)revoked.revoked_at);
+    wire_put_u64(&writer, revoked.sequence);
+    wire_put_u8(&writer, was_revoked);
+    wire_put_u32(&writer, revoked.reason);
+    wire_put_bytes(&writer, hash, sizeof hash);
+    engine_end_reply(call, &writer);
+}
+
+static void run_attempt(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    const char *id = wire_get_string(&reader);
+    struct error error;
+    /* While records may be lost, "not known" could be a lie that costs an order a second certificate. */
+    if (!engine_may_write(engine, &error)) {
+        engine_reply_error(call, &error);
+        return;
+    }
+    if (!wire_is_complete(&reader) || *id == '\0' || strlen(id) > 128) {
+        error_set(&error, ERROR_INVALID, "malformed attempt id");
+        engine_reply_error(call, &error);
+        return;
+    }
+    struct attempt *attempt = attempts_find(engine->attempts, id);
+    struct bytes der = {0};
+    uint8_t hashes[2][LEDGER_HASH_BYTES];
+    bool is_issued = attempt != NULL && attempt->outcome == SIGNER_ATTEMPT_ISSUED;
+    if (is_issued && !engine_read_certificate(engine, call->arena, attempt, &der, hashes, &error)) {
+        engine_reply_error(call, &error);
+        return;
+    }
+    struct wire_writer writer;
+    engine_begin_reply(call, &writer);
+    wire_put_u8(&writer, (uint8_t)(attempt == NULL ? SIGNER_ATTEMPT_UNKNOWN : attempt->outcome));
+    if (is_issued)
+        engine_put_attempt(&writer, attempt, der, hashes);
+    if (attempt == NULL)
+        attempts_add(engine->attempts, id)->outcome =
+            SIGNER_ATTEMPT_VOID; /* struck off: a late request for it is refused */
+    engine_end_reply(call, &writer);
+}
+
+static void run_read(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {.code = ERROR_INVALID, .message = "malformed read"};
+    uint64_t from = wire_get_u64(&reader);
+    uint32_t max = wire_get_u32(&reader);
+    const char *text = wire_is_complete(&reader)
+                           ? ledger_read(engine->ledger, call->arena, from, max, SIGNER_FRAME_MAX / 2, &error)
+                           : NULL;
+    if (text == NULL) {
+        engine_reply_error(call, &error);
+        return;
+    }
+    struct wire_writer writer;
+    engine_begin_reply(call, &writer);
+    wire_put_string(&writer, text);
+    engine_end_reply(call, &writer);
+}
+
+static void run_status(struct engine *engine, struct engine_call *call) {
+    struct signer_status *status = &engine->status;
+    struct wire_writer writer;
+    struct error why = {0};
+    bool may_sign = engine_may_sign(engine, &why), is_read = engine->phase != ENGINE_READING;
+    engine_begin_reply(call, &writer);
+    wire_put_string(&writer, is_read ? ledger_id(engine->ledger) : "");
+    wire_put_string(&writer, engine->config->host_name);
+    wire_put_u64(&writer, is_read ? ledger_last_sequence(engine->ledger) : 0);
+    wire_put_u64(&writer, status->signatures);
+    wire_put_u64(&writer, status->intents);
+    wire_put_u64(&writer, status->voids);
+    wire_put_u64(&writer, status->revocations);
+    wire_put_u64(&writer, status->intents_without_outcome);
+    wire_put_u64(&writer, is_read ? revoked_count(engine->revoked) : 0);
+    wire_put_u64(&writer, is_read ? zones_count_living(engine->zones) : 0);
+    wire_put_u8(&writer, is_read && zones_are_known(engine->zones));
+    wire_put_u8(&writer, is_read);
+    wire_put_u8(&writer, engine->is_token_usable && !engine->is_token_lost);
+    wire_put_u8(&writer, may_sign);
+    wire_put_string(&writer, may_sign ? "" : why.message);
+    engine_end_reply(call, &writer);
+}
+
+static void reply_done(struct engine_call *call, bool is_done, const struct error *error) {
+    struct wire_writer writer;
+    if (!is_done) {
+        engine_reply_error(call, error);
+        return;
+    }
+    engine_begin_reply(call, &writer);
+    engine_end_reply(call, &writer);
+}
+
+static void run_set_signing(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
+    bool is_allowed = wire_get_u8(&reader) != 0;
+    const char *by = wire_get_string(&reader);
+    reply_done(call,
+               wire_is_complete(&reader) && strlen(by) <= SIGNER_BY_MAX &&
+                   (!is_allowed || engine_may_write(engine, &error)) &&
+                   engine_set_signing(engine, is_allowed, by, &error),
+               &error);
+}
+
+static void run_confirm_loss(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
+    uint64_t sequence = wire_get_u64(&reader);
+    const char *by = wire_get_string(&reader);
+    reply_done(call,
+               wire_is_complete(&reader) && strlen(by) <= SIGNER_BY_MAX &&
+                   engine_confirm_loss(engine, sequence, by, &error),
+               &error);
+}
+
+static void run_check_position(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
+    struct signer_position position = {0};
+    uint8_t hash[LEDGER_HASH_BYTES];
+    struct wire_writer writer;
+    snprintf(position.ledger_id, sizeof position.ledger_id, "%s", wire_get_string(&reader));
+    position.applied = wire_get_u64(&reader);
+    snprintf(position.applied_hash, sizeof position.applied_hash, "%s", wire_get_string(&reader));
+    position.highest = wire_get_u64(&reader);
+    snprintf(position.highest_hash, sizeof position.highest_hash, "%s", wire_get_string(&reader));
+    if (!wire_is_complete(&reader) || !engine_check_position(engine, &position, call->link, &error)) {
+        engine_reply_error(call, &error);
+        return;
+    }
+    bool has_hash = ledger_find_hash(engine->ledger, position.applied, hash);
+    engine_begin_reply(call, &writer);
+    wire_put_bytes(&writer, hash, has_hash ? sizeof hash : 0);
+    engine_end_reply(call, &writer);
+}
+
+static void run_retry_token(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
+    const char *by = wire_get_string(&reader);
+    reply_done(call,
+               wire_is_complete(&reader) && strlen(by) <= SIGNER_BY_MAX &&
+                   engine_retry_token(engine, by, &error),
+               &error);
+}
+
+void engine_answer(struct engine *engine, struct engine_call *call) {
+    static void (*const handlers[MESSAGE_TYPES])(struct engine *, struct engine_call *) = {
+        [MESSAGE_REVOKE] = run_revoke,
+        [MESSAGE_ATTEMPT] = run_attempt,
+        [MESSAGE_READ] = run_read,
+        [MESSAGE_STATUS] = run_status,
+        [MESSAGE_SET_SIGNING] = run_set_signing,
+        [MESSAGE_CONFIRM_LOSS] = run_confirm_loss,
+        [MESSAGE_CHECK_POSITION] = run_check_position,
+        [MESSAGE_RETRY_TOKEN] = run_retry_token,
+        [MESSAGE_CHANGE_RIGHTS] = engine_run_change_rights,
+    };
+    struct error error;
+    if (engine->phase == ENGINE_READING && call->type != MESSAGE_STATUS) {
+        (void)!engine_may_write(engine, &error);
+        engine_reply_error(call, &error);
+        return;
+    }
+    handlers[call->type](engine, call);
+}

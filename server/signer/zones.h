@@ -1,0 +1,52 @@
+/* The zones that the ledger has given to customers, and which customers are suspended: what the signer asks
+ * before it signs a name. Packed, so that a million zones take some tens of MiB (doc/ledger.md). Nothing
+ * leaves it: a zone that has ended never comes back under its id.
+ *
+ * Words about one object can come out of order, those of another host late: each has its moment, and an older
+ * one changes nothing (`at_ms`). The end of a zone is final whenever it comes. */
+#pragma once
+
+#include "originca/text.h"
+
+#define ZONES_TIME_MAX (((int64_t)1 << 48) - 1) /* of moments in ms: 6 bytes */
+
+struct zones;
+
+struct zone_state {
+    const char *name, *customer; /* until the next change; "" where the zone was only heard of */
+    bool is_known;               /* added, with a name and a customer; also where it has ended */
+    bool is_ended, is_paused, is_suspended /* its customer */;
+    int64_t at_ms; /* of the newest word about it */
+};
+
+struct customer_state {
+    bool is_suspended;
+    int64_t at_ms; /* 0: nothing was ever said of it */
+};
+
+struct zones *zones_new(void);
+void zones_free(struct zones *zones);
+
+/* False where nothing was ever said of such a zone. */
+bool zones_find(const struct zones *zones, const char *id, struct zone_state *out);
+void zones_find_customer(const struct zones *zones, const char *id, struct customer_state *out);
+/* Are names on zones that are not here to be refused? */
+bool zones_are_known(const struct zones *zones);
+void zones_set_known(struct zones *zones);
+size_t zones_count_living(const struct zones *zones);
+/* Of entries, indexes and texts, allocated. */
+size_t zones_memory(const struct zones *zones);
+
+/* False when out of memory. A zone that is there keeps its name and customer. */
+bool zones_add(struct zones *zones, const char *id, const char *name, const char *customer,
+               int64_t at_ms) MUST_CHECK;
+bool zones_end(struct zones *zones, const char *id, int64_t at_ms) MUST_CHECK;
+bool zones_set_paused(struct zones *zones, const char *id, bool is_paused, int64_t at_ms) MUST_CHECK;
+bool zones_set_suspended(struct zones *zones, const char *customer, bool is_suspended,
+                         int64_t at_ms) MUST_CHECK;
+
+/* For the checkpoint: all of it as bytes, and back. zones_load takes an empty memory and refuses what
+ * zones_save does not write. */
+size_t zones_saved_length(const struct zones *zones);
+void zones_save(const struct zones *zones, uint8_t *out);
+bool zones_load(struct zones *zones, const uint8_t *bytes, size_t length) MUST_CHECK;
