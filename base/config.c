@@ -275,7 +275,7 @@ static bool read_config(struct config *config, const char *path, struct reading 
     return is_read;
 }
 
-struct config *config_load(const char *path, FILE *complaints, struct error *error) {
+static struct config *load(const char *path, FILE *complaints, bool takes_mistakes, struct error *error) {
     struct config *config = calloc(1, sizeof *config);
     struct reading *reading = calloc(1, sizeof *reading);
     char absolute[PATH_MAX];
@@ -291,7 +291,7 @@ struct config *config_load(const char *path, FILE *complaints, struct error *err
     reading->complaints = &list;
     config->path = strdup(absolute);
     is_good = config->path != NULL && read_config(config, absolute, reading, error);
-    if (is_good && list.count > 0)
+    if (is_good && list.count > 0 && !takes_mistakes)
         is_good = error_set(error, ERROR_INVALID, "%s has %zu mistake%s, first: %s", path, list.count,
                             list.count == 1 ? "" : "s", list.first);
 done:
@@ -303,6 +303,14 @@ done:
         return config;
     config_free(config);
     return NULL;
+}
+
+struct config *config_load(const char *path, FILE *complaints, struct error *error) {
+    return load(path, complaints, false, error);
+}
+
+struct config *config_load_with_mistakes(const char *path, FILE *complaints, struct error *error) {
+    return load(path, complaints, true, error);
 }
 
 static void clear_section(const char *section, void *owner) {
@@ -344,8 +352,29 @@ static bool section_equal(const char *section, void *a, void *b) {
     return true;
 }
 
+static bool text_equal(const char *a, const char *b) {
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool strings_equal(const struct config_strings *a, const struct config_strings *b) {
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->items[i], b->items[i]) != 0)
+            return false;
+    return true;
+}
+
+/* Of other sections: what the signer judges names and keys by, and how it logs. */
+static bool shared_equal(const struct config *a, const struct config *b) {
+    return text_equal(a->public_suffix_file, b->public_suffix_file) &&
+           text_equal(a->key_blocklist_file, b->key_blocklist_file) &&
+           strings_equal(&a->allowed_special_names, &b->allowed_special_names) &&
+           text_equal(a->log_level, b->log_level) && text_equal(a->log_file, b->log_file);
+}
+
 bool config_signer_differs(const struct config *a, const struct config *b) {
-    if (a->issuer_count != b->issuer_count || a->profile_count != b->profile_count ||
+    if (!shared_equal(a, b) || a->issuer_count != b->issuer_count || a->profile_count != b->profile_count ||
         a->external_account_required != b->external_account_required || a->workers != b->workers ||
         !section_equal("signer", (void *)(uintptr_t)a, (void *)(uintptr_t)b))
         return true;

@@ -43,6 +43,10 @@ const struct setting config_settings[] = {
     STRING("server", log_level, "info", "error, warning, info or debug"),
     NUMBER("server", workers, "0", 0, 256, "worker processes; 0: one a core"),
     NUMBER("server", drain_seconds, "30", 1, 3600, "how long a stopping worker may finish its requests"),
+    NUMBER("server", ready_wait_seconds, "10", 1, 600,
+           "how long a start or a reload waits until each new worker has Redis and the signer; then the "
+           "start goes "
+           "on without, and the reload is given up where the former workers serve"),
     NUMBER("server", retire_idle_seconds, "5", 0, 3600,
            "how long clients may still use idle connections to a worker that a reload retired"),
 

@@ -52,8 +52,7 @@ static int open_socket(const struct config_address *address, mode_t mode, struct
         is_set = is_set && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     /* The permissions must hold from the first moment on: umask, not a chmod afterwards. */
     mode_t before = umask(family == AF_UNIX ? (mode_t)(~mode & 0777) : 0077);
-    bool is_open = is_set && bind(fd, (const struct sockaddr *)&address->address, address->length) == 0 &&
-                   listen(fd, BACKLOG) == 0;
+    bool is_open = is_set && bind(fd, (const struct sockaddr *)&address->address, address->length) == 0;
     umask(before);
     if (is_open)
         return fd;
@@ -73,11 +72,16 @@ static struct listener *find(struct listeners *listeners, enum listener_kind kin
     return NULL;
 }
 
+bool listener_listen(const struct listener *listener, struct error *error) {
+    return listen(listener->fd, BACKLOG) == 0 ||
+           error_set(error, ERROR_UNAVAILABLE, "cannot listen on %s: %m", listener->address.text);
+}
+
 static bool want(struct listeners *listeners, enum listener_kind kind, const struct config_address *address,
                  unsigned slot, mode_t mode, struct error *error) {
     struct listener *listener = find(listeners, kind, address, slot);
     if (listener != NULL) {
-        listener->is_wanted = true;
+        listener->is_next = true;
         return true;
     }
     struct listener *larger = realloc(listeners->items, (listeners->count + 1) * sizeof *larger);
@@ -88,13 +92,11 @@ static bool want(struct listeners *listeners, enum listener_kind kind, const str
     if (fd < 0)
         return false;
     larger[listeners->count++] =
-        (struct listener){.kind = kind, .address = *address, .slot = slot, .fd = fd, .is_wanted = true};
+        (struct listener){.kind = kind, .address = *address, .slot = slot, .fd = fd, .is_next = true};
     return true;
 }
 
-bool listeners_open(struct listeners *listeners, const struct config *config, struct error *error) {
-    for (size_t i = 0; i < listeners->count; i++)
-        listeners->items[i].is_wanted = false;
+bool listeners_open_next(struct listeners *listeners, const struct config *config, struct error *error) {
     for (unsigned slot = 0; slot < config->workers; slot++) {
         for (size_t i = 0; i < config->https_listen_count; i++)
             if (!want(listeners, LISTENER_HTTPS, &config->https_listen[i], slot, 0, error))
@@ -113,7 +115,7 @@ static void close_one(struct listener *listener) {
     close(listener->fd);
 }
 
-void listeners_close_unwanted(struct listeners *listeners) {
+static void close_unwanted(struct listeners *listeners) {
     size_t kept = 0;
     for (size_t i = 0; i < listeners->count; i++) {
         if (listeners->items[i].is_wanted)
@@ -124,6 +126,30 @@ void listeners_close_unwanted(struct listeners *listeners) {
     listeners->count = kept;
 }
 
+void listeners_take_next(struct listeners *listeners) {
+    for (size_t i = 0; i < listeners->count; i++) {
+        listeners->items[i].is_wanted = listeners->items[i].is_next;
+        listeners->items[i].is_next = false;
+    }
+    close_unwanted(listeners);
+}
+
+void listeners_drop_next(struct listeners *listeners) {
+    for (size_t i = 0; i < listeners->count; i++)
+        listeners->items[i].is_next = false;
+    close_unwanted(listeners);
+}
+
+bool listeners_open(struct listeners *listeners, const struct config *config, struct error *error) {
+    if (!listeners_open_next(listeners, config, error))
+        return false;
+    listeners_take_next(listeners);
+    for (size_t i = 0; i < listeners->count; i++)
+        if (!listener_listen(&listeners->items[i], error))
+            return false;
+    return true;
+}
+
 void listeners_close_all(struct listeners *listeners) {
     for (size_t i = 0; i < listeners->count; i++)
         close_one(&listeners->items[i]);
@@ -131,11 +157,12 @@ void listeners_close_all(struct listeners *listeners) {
     *listeners = (struct listeners){0};
 }
 
-void listeners_keep_slot(struct listeners *listeners, unsigned slot) {
+void listeners_keep_slot(struct listeners *listeners, unsigned slot, bool is_next) {
     size_t kept = 0;
     for (size_t i = 0; i < listeners->count; i++) {
         struct listener *listener = &listeners->items[i];
-        if (listener->is_wanted && (listener->slot == slot || listener->kind == LISTENER_ADMIN))
+        bool is_ours = is_next ? listener->is_next : listener->is_wanted;
+        if (is_ours && (listener->slot == slot || listener->kind == LISTENER_ADMIN))
             listeners->items[kept++] = *listener;
         else
             close(listener->fd);
@@ -175,6 +202,8 @@ static bool open_signer_socket(const struct config *config, enum signer_link lin
     out->fds[link] = open_socket(&address, 0600, error);
     if (out->fds[link] < 0)
         return false;
+    if (listen(out->fds[link], BACKLOG) != 0)
+        return error_set(error, ERROR_UNAVAILABLE, "cannot listen on %s: %m", address.text);
     return geteuid() != 0 || chown(name->sun_path, out->users[link], group) == 0 ||
            error_set(error, ERROR_UNAVAILABLE, "cannot give %s to user %s: %m", name->sun_path,
                      user == NULL ? "root" : user);

@@ -13,7 +13,8 @@ struct listener {
     struct config_address address;
     unsigned slot; /* of the worker that serves it; the admin socket is served by all */
     int fd;
-    bool is_wanted;
+    bool is_wanted; /* by the configuration in force */
+    bool is_next;   /* by the one that a reload tries */
 };
 
 struct listeners {
@@ -21,13 +22,20 @@ struct listeners {
     size_t count;
 };
 
-/* Opens what `config` names, keeping sockets that are open already (a reload); what is no longer named is
- * closed by listeners_close_unwanted, once the new workers serve. */
+/* Opens what `config` names. */
 bool listeners_open(struct listeners *listeners, const struct config *config, struct error *error) MUST_CHECK;
-void listeners_close_unwanted(struct listeners *listeners);
+/* A reload: keeps what is open already and binds the rest without listening, so that no client waits for
+ * a worker that may never come. After it, also where it fails, comes one of the next two: what only the other
+ * configuration names is closed. */
+bool listeners_open_next(struct listeners *listeners, const struct config *config,
+                         struct error *error) MUST_CHECK;
+void listeners_take_next(struct listeners *listeners);
+void listeners_drop_next(struct listeners *listeners);
 void listeners_close_all(struct listeners *listeners);
-/* In a worker: closes what other slots serve. */
-void listeners_keep_slot(struct listeners *listeners, unsigned slot);
+/* In a worker of the configuration in force, or of the next one: closes what other slots serve. */
+void listeners_keep_slot(struct listeners *listeners, unsigned slot, bool is_next);
+/* In a worker that is about to accept. */
+bool listener_listen(const struct listener *listener, struct error *error) MUST_CHECK;
 /* The signer's sockets in the run directory, each the user's alone whose processes may connect. */
 bool listeners_open_signer(const struct config *config, struct signer_sockets *out,
                            struct error *error) MUST_CHECK;

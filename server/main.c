@@ -6,6 +6,7 @@
 
 #include "originca/config.h"
 #include "originca/signer.h"
+#include "reload_command.h"
 #include "supervisor.h"
 
 #define DEFAULT_CONFIG "/etc/originca/originca.conf"
@@ -15,6 +16,7 @@ static void print_help(FILE *out) {
         "Usage: originca-server [-c FILE] [COMMAND]\n"
         "\n"
         "  (no command)              run the server in the foreground\n"
+        "  reload                    have the running server reload, wait for the outcome, print it\n"
         "  ca init                   make issuing keys in the token, issuing certificates, secret, ledger\n"
         "  ledger verify|show|replay read the ledger offline\n"
         "\n"
@@ -75,6 +77,8 @@ int main(int argc, char **argv) {
             return 2;
         }
     }
+    if (!only_check && optind == argc - 1 && strcmp(argv[optind], "reload") == 0)
+        return reload_command(path);
     struct error error;
     struct config *config = config_load(path, stderr, &error);
     if (config == NULL) {

@@ -53,6 +53,18 @@ bool process_become(const char *name, const char *user, struct error *error) {
     return true;
 }
 
+void process_tell(int fd, char what, const char *text) {
+    char line[ERROR_MESSAGE_MAX + 2]; /* less than PIPE_BUF: whole or not at all */
+    snprintf(line, sizeof line - 1, "%c%s", what, text);
+    size_t length = strlen(line);
+    for (size_t i = 0; i < length; i++)
+        if (line[i] == '\n')
+            line[i] = ' ';
+    line[length++] = '\n';
+    ssize_t written = write(fd, line, length);
+    (void)written; /* the supervisor also goes by time and by the exit status */
+}
+
 void process_raise_file_limit(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)

@@ -6,6 +6,14 @@
 /* Called first in a forked child: names it, ties its life to the supervisor's, forbids core dumps and ptrace
  * (they would show secrets), takes the given user when started as root, resets signals. */
 bool process_become(const char *name, const char *user, struct error *error) MUST_CHECK;
+/* What a child tells the supervisor, a line each on its own pipe. */
+#define PROCESS_SERVES 'r'
+#define PROCESS_WAITED 'w'   /* it accepts, and has waited long enough for what it needs */
+#define PROCESS_LACKS 'n'    /* why it does not serve yet */
+#define PROCESS_FAILED 'f'   /* why it cannot start */
+#define PROCESS_NO_TOKEN 't' /* a signer's check: all is well but the token */
+/* Never waits; a `text` longer than an error's message is cut. */
+void process_tell(int fd, char what, const char *text);
 /* Raises the limit of open files to the hard limit. */
 void process_raise_file_limit(void);
 /* systemd's readiness protocol (sd_notify(3)): "READY=1", "STOPPING=1"; does nothing without NOTIFY_SOCKET.

@@ -29,7 +29,6 @@
 #define STOP_IDLE_MS 250
 #define READY_POLL_MS 50
 #define PUBLISH_SECONDS 1
-#define READY_WAIT_MS 10000 /* a worker whose Redis is away still serves: it says 503 */
 
 struct worker_process {
     struct worker worker; /* first: publish_metrics gets from it to the process */
@@ -47,6 +46,8 @@ struct worker_process {
     size_t server_count, drained_count;
     struct event *on_term, *on_retire, *on_usr1, *ready_timer, *drain_timer, *publish_timer;
     int ready_fd;
+    bool is_successor, has_waited;
+    char told_reason[256]; /* the last one */
     int64_t started_ms;
 };
 
@@ -104,22 +105,42 @@ static void reopen_log(evutil_socket_t fd, short what, void *context) {
         log_event(LOG_LEVEL_ERROR, "cannot reopen the log", "reason", error.message, NULL);
 }
 
+/* A worker whose Redis is away still serves: it says 503. */
 static void tell_when_ready(evutil_socket_t fd, short what, void *context) {
     (void)fd;
     (void)what;
     struct worker_process *process = context;
-    if (!process->worker.is_ready && clock_monotonic_ms() - process->started_ms < READY_WAIT_MS)
+    const struct worker *worker = &process->worker;
+    int64_t wait_ms = (int64_t)worker->config->ready_wait_seconds * 1000;
+    if (worker->is_ready) {
+        process_tell(process->ready_fd, PROCESS_SERVES, "");
+        close(process->ready_fd);
+        process->ready_fd = -1;
+        event_del(process->ready_timer);
         return;
-    ssize_t written = write(process->ready_fd, "r", 1);
-    (void)written; /* the supervisor also goes by time */
-    close(process->ready_fd);
-    process->ready_fd = -1;
-    event_del(process->ready_timer);
+    }
+    if (strcmp(process->told_reason, worker->not_ready_reason) != 0) {
+        snprintf(process->told_reason, sizeof process->told_reason, "%s", worker->not_ready_reason);
+        process_tell(process->ready_fd, PROCESS_LACKS, process->told_reason);
+    }
+    if (!process->has_waited && clock_monotonic_ms() - process->started_ms >= wait_ms) {
+        process->has_waited = true;
+        process_tell(process->ready_fd, PROCESS_WAITED, "");
+    }
+}
+
+/* Until it is decided which of the two stays, a slot's gauges are those of the worker that serves. */
+static bool owns_gauges(const struct worker_process *process) {
+    bool is_decided = clock_monotonic_ms() - process->started_ms >
+                      2 * (int64_t)process->worker.config->ready_wait_seconds * 1000;
+    return !process->worker.is_draining && (!process->is_successor || process->worker.is_ready || is_decided);
 }
 
 static void publish_metrics(struct worker *worker) {
     struct worker_process *process = (struct worker_process *)worker;
-    worker_publish_metrics(worker, process->servers, process->server_count);
+    if (worker->is_ready)
+        process->is_successor = false;
+    worker_publish_metrics(worker, process->servers, process->server_count, owns_gauges(process));
 }
 
 static void publish_regularly(evutil_socket_t fd, short what, void *context) {
@@ -238,6 +259,8 @@ static bool listen_on(struct worker_process *process, const struct listeners *li
         size_t count = listener->kind == LISTENER_HTTPS ? 4 : listener->kind == LISTENER_HTTP ? 2 : 1;
         if (process->server_count == SERVERS_MAX)
             return error_set(error, ERROR_INVALID, "more than %d listening addresses", SERVERS_MAX);
+        if (!listener_listen(listener, error))
+            return false;
         struct http_server *server = http_server_new(process->worker.base, listener->fd,
                                                      listener->kind == LISTENER_HTTPS ? process->tls : NULL,
                                                      services, count, &limits, error);
@@ -270,12 +293,13 @@ static bool watch_signals(struct worker_process *process, struct error *error) {
 }
 
 int worker_main(const struct config *config, struct listeners *listeners, struct metrics *metrics,
-                unsigned slot, int ready_fd) {
+                unsigned slot, int ready_fd, bool is_successor) {
     struct error error = {.message = "out of memory"};
     struct worker_process *process = calloc(1, sizeof *process);
     if (process == NULL)
         return 1;
     process->ready_fd = ready_fd;
+    process->is_successor = is_successor;
     process->started_ms = clock_monotonic_ms();
     process->worker = (struct worker){.config = config, .metrics = metrics, .slot = slot};
     make_instance(&process->worker);
@@ -283,12 +307,13 @@ int worker_main(const struct config *config, struct listeners *listeners, struct
     process->worker.base = event_base_new();
     bool is_up = process->worker.base != NULL && watch_signals(process, &error) &&
                  set_up_services(process, &error) && listen_on(process, listeners, &error);
-    if (is_up)
+    if (is_up) {
         event_base_dispatch(process->worker.base);
-    if (is_up)
         publish_metrics(&process->worker);
-    else
+    } else {
         log_event(LOG_LEVEL_ERROR, "the worker cannot start", "reason", error.message, NULL);
+        process_tell(ready_fd, PROCESS_FAILED, error.message);
+    }
     for (size_t i = 0; i < process->server_count; i++)
         http_server_free(process->servers[i]);
     return is_up ? 0 : 1;

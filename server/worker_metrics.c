@@ -60,7 +60,14 @@ static struct metric *gauge(struct metrics *metrics, unsigned slot, unsigned whi
     return metrics_gauge(metrics, name, gauges[which].help);
 }
 
-void worker_publish_metrics(struct worker *worker, struct http_server *const *servers, size_t server_count) {
+bool worker_serves(const struct metrics *metrics, unsigned slot) {
+    char name[METRIC_NAME_MAX];
+    snprintf(name, sizeof name, "%s{worker=\"%u\"}", gauges[READY].family, slot);
+    return metrics_value(metrics, name) == 1;
+}
+
+void worker_publish_metrics(struct worker *worker, struct http_server *const *servers, size_t server_count,
+                            bool with_gauges) {
     const struct http_counters http = sum_of(servers, server_count);
     const struct dnscheck_counters *dns = dnscheck_counters(worker->dnscheck);
     const struct perspective_counters *views = perspectives_counters(worker->perspectives);
@@ -105,7 +112,7 @@ void worker_publish_metrics(struct worker *worker, struct http_server *const *se
                    counters[i].value - published[i]);
         published[i] = counters[i].value;
     }
-    if (worker->is_draining) /* the gauges of its slot are its successor's */
+    if (!with_gauges)
         return;
     const struct mallinfo2 heap = mallinfo2();
     const int64_t values[GAUGES] = {[OPEN_CONNECTIONS] = http.open_connections,

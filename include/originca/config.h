@@ -101,6 +101,7 @@ struct config {
     char *log_file, *log_level;
     uint32_t workers;             /* 0: one a core */
     uint32_t drain_seconds;       /* how long a stopping worker may finish its requests */
+    uint32_t ready_wait_seconds;  /* how long a start or reload waits for Redis and the signer */
     uint32_t retire_idle_seconds; /* how long idle connections to a worker that a reload retired stay */
     /* http limits */
     uint32_t max_connections;             /* per worker */
@@ -196,10 +197,12 @@ struct config {
 
 /* Where it fails, every mistake has been printed to `complaints`, one a line; NULL drops them. */
 struct config *config_load(const char *path, FILE *complaints, struct error *error);
+/* The same, but mistakes are only printed: for a command that needs no more than where things are. */
+struct config *config_load_with_mistakes(const char *path, FILE *complaints, struct error *error);
 void config_free(struct config *config);
 const struct config_profile *config_find_profile(const struct config *config, const char *name);
-/* Do the signer's settings (sections signer, issuer, profile) differ? Then a reload restarts the signer too.
- */
+/* Does what the signer goes by (sections signer, issuer, profile; the rules on names and keys; the log)
+ * differ? Then a reload restarts the signer too. */
 bool config_signer_differs(const struct config *a, const struct config *b);
 /* Every setting with its default, range and meaning, as the Markdown of doc/configuration.md. */
 void config_print_settings(FILE *out);

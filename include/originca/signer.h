@@ -199,6 +199,13 @@ struct signer_sockets {
 };
 /* The process: serves connections accepted from the sockets until SIGTERM; the exit status. */
 int signer_main(const struct config *config, const struct signer_sockets *sockets, struct metrics *metrics);
+/* For a process of the signer's user that only tries these settings. Files: ERROR_INVALID says which. Token:
+ * one login at most, none with a PIN that was refused before; ERROR_INVALID where a key does not belong to
+ * its certificate, else ERROR_REFUSED, ERROR_NOT_FOUND, ERROR_UNAVAILABLE. `metrics` may be NULL. */
+bool signer_try_files(const struct config *config, struct error *error) MUST_CHECK;
+bool signer_try_token(const struct config *config, struct metrics *metrics, struct error *error) MUST_CHECK;
+bool signer_try_settings(const struct config *config, struct metrics *metrics,
+                         struct error *error) MUST_CHECK;
 /* `originca-server -c FILE ca init [--force-new-keys]`: makes the keys of the configured issuers in the token
  * (initialising nothing: the token must exist), their self-signed issuing certificates, the secret file, the
  * ledger. Idempotent. */

@@ -240,7 +240,7 @@ bool engine_confirm_loss(struct engine *engine, uint64_t sequence, const char *b
 
 /* --- start and end --- */
 
-static bool load_rules(const struct config *config, struct error *error) {
+bool engine_load_rules(const struct config *config, struct error *error) {
     return names_load_suffixes(config->public_suffix_file, error) &&
            (names_allow_special((const char *const *)config->allowed_special_names.items,
                                 config->allowed_special_names.count) ||
@@ -266,7 +266,7 @@ struct engine *engine_new(const struct config *config, struct metrics *metrics, 
                                           "Times that the signer tried to log in to its token");
     access_begin(&engine->access, config, metrics);
     snprintf(engine->token.reason, sizeof engine->token.reason, "the token is not opened yet");
-    if (load_rules(config, error) && engine_load_issuers(engine, error) &&
+    if (engine_load_rules(config, error) && engine_load_issuers(engine, error) &&
         engine_start_reading(engine, error))
         return engine;
     engine_free(engine);

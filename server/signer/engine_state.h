@@ -112,6 +112,9 @@ bool engine_read_certificate(struct engine *engine, struct arena *arena, const s
                              struct bytes *der, uint8_t hashes[2][LEDGER_HASH_BYTES],
                              struct error *error) MUST_CHECK;
 
+/* What the rules on names and keys read: suffixes, blocked keys. */
+bool engine_load_rules(const struct config *config, struct error *error) MUST_CHECK;
+
 /* --- reading the ledger (engine_read.c) --- */
 bool engine_start_reading(struct engine *engine, struct error *error) MUST_CHECK;
 /* Takes what the threads have done; false when the ledger cannot be opened. */
@@ -124,5 +127,7 @@ void engine_stop_reading(struct engine *engine);
 bool engine_load_issuers(struct engine *engine, struct error *error) MUST_CHECK;
 /* Looks whether the token can be used, now or when it is time; never a login that was refused before. */
 void engine_try_token(struct engine *engine);
+/* For a process that only tries: ERROR_REFUSED where the PIN is, or was before; then nothing is tried. */
+bool engine_log_in_once(struct engine *engine, struct error *error) MUST_CHECK;
 bool engine_retry_token(struct engine *engine, const char *by, struct error *error) MUST_CHECK;
 void engine_free_token(struct engine *engine);

@@ -62,6 +62,12 @@ static bool load_keys(struct engine *engine, struct error *error) {
     return true;
 }
 
+static bool does_not_belong(const struct issuer *issuer, const char *why, enum error_code code,
+                            struct error *error) {
+    return error_set(error, code, "the key of issuer \"%s\" does not sign for %s: %s", issuer->config->name,
+                     issuer->config->certificate_file, why);
+}
+
 /* A key that does not fit its certificate would sign what nobody can verify: found at start, not by a
  * customer. */
 static bool try_keys(struct engine *engine, struct error *error) {
@@ -70,14 +76,17 @@ static bool try_keys(struct engine *engine, struct error *error) {
     for (size_t i = 0; i < engine->issuer_count; i++) {
         const struct issuer *issuer = &engine->issuers[i];
         gnutls_datum_t signature = {0};
+        if (gnutls_privkey_get_pk_algorithm(engine->keys[i], NULL) !=
+            gnutls_pubkey_get_pk_algorithm(issuer->public_key, NULL))
+            return does_not_belong(issuer, "they are of different kinds", ERROR_INVALID, error);
         int outcome = gnutls_privkey_sign_data2(engine->keys[i], issuer->algorithm, 0, &data, &signature);
-        if (outcome >= 0)
+        bool is_signed = outcome >= 0;
+        if (is_signed)
             outcome = gnutls_pubkey_verify_data2(issuer->public_key, issuer->algorithm, 0, &data, &signature);
         gnutls_free(signature.data);
         if (outcome < 0)
-            return error_set(error, ERROR_UNAVAILABLE, "the key of issuer \"%s\" does not sign for %s: %s",
-                             issuer->config->name, issuer->config->certificate_file,
-                             gnutls_strerror(outcome));
+            return does_not_belong(issuer, gnutls_strerror(outcome),
+                                   is_signed ? ERROR_INVALID : ERROR_UNAVAILABLE, error);
     }
     return true;
 }
@@ -128,46 +137,64 @@ static void note_away(struct engine *engine, bool is_pin_refused, const char *re
     close_token(engine);
 }
 
-static void note_refused(struct engine *engine, const char *why) {
-    char reason[512];
-    snprintf(reason, sizeof reason,
+static void describe_refused(const struct engine *engine, const char *why, char reason[512]) {
+    snprintf(reason, 512,
              "the token refused the PIN (%.60s). Correct it in %s or see to the token: then it is tried "
              "again; the same "
              "PIN only by `originca admin token retry`",
              why, engine->config->pkcs11_pin_file);
-    note_away(engine, true, reason);
 }
 
-/* One login at most. */
-static void open_token(struct engine *engine, bool is_asked) {
-    struct error error = {.message = ""};
+/* One login at most. `is_known`: the token refused this PIN before, and unless an operator asks it is not
+ * tried.
+ */
+static bool log_in(struct engine *engine, bool is_asked, bool *is_known, struct error *error) {
     struct refused refused = {.asked_at = 0}, now = {.asked_at = 0};
-    if (!token_open(engine->config, &error)) {
-        note_away(engine, false, error.message);
-        return;
-    }
+    *is_known = false;
+    if (!token_open(engine->config, error))
+        return false;
     digest_pin(engine, now.pin);
     token_describe(now.token);
-    bool is_known = read_refused(engine, &refused) && memcmp(refused.pin, now.pin, sizeof now.pin) == 0 &&
-                    memcmp(refused.token, now.token, sizeof now.token) == 0;
-    if (is_known && !is_asked) {
-        if (engine->token.is_pin_refused)
-            note_away(engine, true, engine->token.reason);
-        else
-            note_refused(engine, "as before the restart");
-        return;
-    }
-    metric_add(engine->login_total, 1);
-    if (load_keys(engine, &error) && try_keys(engine, &error)) {
-        note_usable(engine);
-    } else if (error.code == ERROR_REFUSED) {
+    *is_known = read_refused(engine, &refused) && memcmp(refused.pin, now.pin, sizeof now.pin) == 0 &&
+                memcmp(refused.token, now.token, sizeof now.token) == 0;
+    if (*is_known && !is_asked)
+        return error_set(error, ERROR_REFUSED, "as before the restart");
+    if (engine->login_total != NULL)
+        metric_add(engine->login_total, 1);
+    if (load_keys(engine, error) && try_keys(engine, error))
+        return true;
+    if (error->code == ERROR_REFUSED) {
         token_describe(now.token); /* this very try may have locked it */
-        now.asked_at = is_asked ? clock_wall_ms() / 1000 : is_known ? refused.asked_at : 0;
+        now.asked_at = is_asked ? clock_wall_ms() / 1000 : *is_known ? refused.asked_at : 0;
         write_refused(engine, &now);
-        note_refused(engine, error.message);
-    } else {
-        note_away(engine, false, error.message);
     }
+    return false;
+}
+
+static void open_token(struct engine *engine, bool is_asked) {
+    struct error error = {.message = ""};
+    char reason[512];
+    bool is_known;
+    if (log_in(engine, is_asked, &is_known, &error)) {
+        note_usable(engine);
+    } else if (error.code != ERROR_REFUSED) {
+        note_away(engine, false, error.message);
+    } else if (is_known && !is_asked && engine->token.is_pin_refused) {
+        note_away(engine, true, engine->token.reason);
+    } else {
+        describe_refused(engine, error.message, reason);
+        note_away(engine, true, reason);
+    }
+}
+
+bool engine_log_in_once(struct engine *engine, struct error *error) {
+    char reason[512];
+    bool is_known, is_in = log_in(engine, false, &is_known, error);
+    if (!is_in && error->code == ERROR_REFUSED) {
+        describe_refused(engine, is_known ? "it did so before" : error->message, reason);
+        error_set(error, ERROR_REFUSED, "%s", reason);
+    }
+    return is_in;
 }
 
 void engine_try_token(struct engine *engine) {
