@@ -23,6 +23,8 @@ SANITIZERS = {
     "LSAN_OPTIONS": f"suppressions={ROOT}/test/integration/leaks.suppressions:print_suppressions=0",
 }
 LOG_LINES = 150
+# Two at once, each with sandboxes of its own: most tests wait for a timer, a deadline or a fail-over.
+PARALLEL = ["-n", "2", "--dist", "loadfile"]
 
 
 class Results:
@@ -138,11 +140,11 @@ class Runner:
             base = Path(temporary) / "t"
             files = sorted(path for pattern in patterns for path in (ROOT / "test" / "integration").glob(pattern))
             status, text = self.run("integration tests", [
-                "/usr/bin/python3", "-m", "pytest", "-q", "-c", ROOT / "test/integration/pytest.ini", "--basetemp",
-                base, "--junitxml", report, *files], 3000, environment)
+                "/usr/bin/python3", "-m", "pytest", "-q", "-c", ROOT / "test/integration/pytest.ini", *PARALLEL,
+                "--basetemp", base, "--junitxml", report, *files], 3000, environment)
             self._read_report(report, status, text)
             # Fixtures end their sandboxes; this is for a run that was killed.
-            for state in base.glob("*/sandbox.json"):
+            for state in base.glob("**/sandbox.json"):
                 self.run("end a sandbox that was left", [ROOT / "scripts/sandbox", "down", "--dir", state.parent], 120)
 
     def _read_report(self, report, status, text):
