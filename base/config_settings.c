@@ -99,6 +99,11 @@ const struct setting config_settings[] = {
     NUMBER("acme", orders_page_size, "100", 1, 10000, "orders on one page of an account's list"),
     NUMBER("acme", recheck_after_seconds, "60", 0, 86400,
            "finalize checks DNS again when the last check is older"),
+    NUMBER(
+        "acme", resume_first_seconds, "2", 1, 3600,
+        "pause before an order in processing whose signing failed for the moment is tried again; it doubles"),
+    NUMBER("acme", resume_longest_seconds, "60", 1, 86400, "the longest such pause"),
+    NUMBER("acme", resume_max_orders, "100", 1, 10000, "orders of this kind that a host works on at once"),
     NUMBER("acme", ari_retry_after_seconds, "21600", 60, 864000,
            "how often clients ask for renewal information"),
     STRING("acme", default_profile, "origin", "profile of orders that name none"),

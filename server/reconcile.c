@@ -1,12 +1,14 @@
 /* Finishing what others left: attempts that stay in processing are asked of the signer; an attempt that it
- * never saw is struck off there and its order goes back to ready. (A signed one is found by the fence's
- * replay.) Also: zones whose check is due, and the sweep of expired index entries. Each part runs at its own
- * pace and is bounded. */
+ * never saw is struck off there, and its order waits for another one, which resume.c makes. (A signed one is
+ * found by the fence's replay.) Also: zones whose check is due, and the sweep of expired index entries. Each
+ * part runs at its own pace and is bounded. */
 #include "reconcile.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <time.h>
 
 #include "originca/dnscheck.h"
 #include "originca/json.h"
@@ -15,6 +17,7 @@
 #include "originca/signer.h"
 #include "originca/store.h"
 #include "originca/zones.h"
+#include "resume.h"
 
 #define ATTEMPTS_MAX 64
 #define PASS_SECONDS 2 /* fence.c runs a pass so often */
@@ -23,10 +26,12 @@
 #define SWEEP_ENTRIES 200
 #define SWEEP_INTERVAL_MS 5000
 #define CLAIM_GRACE_MS 2000
+#define ORDER_GRACE_SECONDS 60 /* past an order's end, for the host whose attempt it is */
 
 struct attempts_part {
     struct arena *arena; /* NULL: not running */
     struct store_attempt_list list;
+    time_t ended_before;
     size_t next;
     enum signer_attempt_outcome outcome;
 };
@@ -56,6 +61,7 @@ struct zone_job {
 
 struct reconciler {
     struct worker *worker;
+    struct resumer *resumer;
     struct attempts_part attempts;
     TAILQ_HEAD(, zones_pass) zone_passes;
     size_t zone_pass_count;
@@ -69,9 +75,11 @@ struct reconciler {
 
 static void next_attempt(struct reconciler *reconciler);
 
+/* Whose orders wait now need not wait for the next pass. */
 static void end_attempts(struct reconciler *reconciler) {
     arena_free(reconciler->attempts.arena);
     reconciler->attempts.arena = NULL;
+    resumer_run(reconciler->resumer);
 }
 
 static void note_released(void *context, const struct error *error) {
@@ -96,19 +104,27 @@ static void note_outcome(void *context, const struct error *error) {
         next_attempt(reconciler);
 }
 
-/* Another host's attempts are that host's to finish: only its signer knows whether it signed. */
-static bool is_of_this_host(const struct worker *worker, const char *attempt) {
-    return strncmp(attempt, worker->instance, WORKER_HOST_TAG) == 0;
+/* Only the host whose attempt it was knows whether it signed. One that never comes back holds its orders no
+ * longer than their lives; what it signed all the same is revoked when its ledger is replayed. */
+static void end_order(struct reconciler *reconciler, const struct store_attempt *attempt) {
+    const struct store_order acme = {.origin = "acme"};
+    const char *problem =
+        resumer_problem_text(reconciler->attempts.arena, &acme, "serverInternal", 503,
+                             "It is not known whether a certificate was made before the order's end; make a "
+                             "new order");
+    store_release_order(reconciler->worker->store, attempt->order, attempt->attempt,
+                        problem == NULL ? "{}" : problem, note_released, reconciler);
 }
 
 static void next_attempt(struct reconciler *reconciler) {
     struct attempts_part *part = &reconciler->attempts;
-    while (part->next < part->list.count) {
+    if (part->next < part->list.count) {
         const struct store_attempt *attempt = &part->list.items[part->next++];
-        if (!is_of_this_host(reconciler->worker, attempt->attempt))
-            continue;
-        signer_attempt_status(reconciler->worker->signer, part->arena, attempt->attempt, &part->outcome, NULL,
-                              note_outcome, reconciler);
+        if (attempt->expires_at < part->ended_before)
+            end_order(reconciler, attempt);
+        else
+            signer_attempt_status(reconciler->worker->signer, part->arena, attempt->attempt, &part->outcome,
+                                  NULL, note_outcome, reconciler);
         return;
     }
     end_attempts(reconciler);
@@ -129,8 +145,12 @@ static void start_attempts(struct reconciler *reconciler) {
         clock_wall_ms() - (int64_t)worker->config->claim_timeout_seconds * 1000 - CLAIM_GRACE_MS;
     if (reconciler->attempts.arena != NULL || (reconciler->attempts.arena = arena_new(0)) == NULL)
         return;
-    store_stale_attempts(worker->store, reconciler->attempts.arena, older_than, ATTEMPTS_MAX,
-                         &reconciler->attempts.list, note_attempts, reconciler);
+    char host[WORKER_HOST_TAG + 1];
+    snprintf(host, sizeof host, "%.*s", WORKER_HOST_TAG, worker->instance);
+    reconciler->attempts.ended_before = time(NULL) - ORDER_GRACE_SECONDS;
+    store_stale_attempts(worker->store, reconciler->attempts.arena, older_than, ATTEMPTS_MAX, host,
+                         reconciler->attempts.ended_before, &reconciler->attempts.list, note_attempts,
+                         reconciler);
 }
 
 /* --- zones --- */
@@ -298,8 +318,14 @@ struct reconciler *reconciler_new(struct worker *worker, struct error *error) {
     }
     reconciler->worker = worker;
     TAILQ_INIT(&reconciler->zone_passes);
-    reconciler->released = metrics_counter(worker->metrics, "originca_attempts_released_total",
-                                           "Unfinished attempts whose order went back to ready");
+    reconciler->resumer = resumer_new(worker, error);
+    if (reconciler->resumer == NULL) {
+        free(reconciler);
+        return NULL;
+    }
+    reconciler->released =
+        metrics_counter(worker->metrics, "originca_attempts_released_total",
+                        "Attempts that gave no certificate and whose order waits for another one");
     reconciler->zone_checks =
         metrics_counter(worker->metrics, "originca_zone_checks_total", "Periodic checks of zones");
     return reconciler;
@@ -308,6 +334,7 @@ struct reconciler *reconciler_new(struct worker *worker, struct error *error) {
 void reconciler_free(struct reconciler *reconciler) {
     if (reconciler == NULL)
         return;
+    resumer_free(reconciler->resumer);
     arena_free(reconciler->attempts.arena);
     while (!TAILQ_EMPTY(&reconciler->zone_passes))
         end_pass(TAILQ_FIRST(&reconciler->zone_passes));

@@ -123,6 +123,8 @@ bool reply_read_one(struct store_call *call, struct redisReply *const *items, si
 /* Reads the reply of a plain HGETALL, ERROR_NOT_FOUND where it is empty; call->extra is the id. */
 bool reply_read_hash(struct store_call *call, struct redisReply *const *items, size_t count,
                      store_read_object *read, const char *what, struct error *error) MUST_CHECK;
+/* Reads words into a struct store_name_list; a store_parse. */
+store_parse reply_read_words;
 /* A plain HGETALL of "<prefix><id>"; call->extra is the id in the request's arena. */
 void call_load_hash(struct store *store, struct arena *arena, const char *prefix, const char *id,
                     store_parse *parse, void *out, store_done *done, void *context);

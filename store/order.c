@@ -27,6 +27,7 @@ static const struct store_field order_fields[] = {
     {"attempt", FIELD_TEXT, offsetof(struct order_hash, order.attempt), NULL},
     {"claimed", FIELD_INT64, offsetof(struct order_hash, order.claimed_at_ms), NULL},
     {"csr", FIELD_TEXT, offsetof(struct order_hash, order.csr_sha256), NULL},
+    {"csr_der", FIELD_BYTES, offsetof(struct order_hash, order.csr), NULL},
     {"origin", FIELD_TEXT, offsetof(struct order_hash, order.origin), NULL},
     {"request", FIELD_TEXT, offsetof(struct order_hash, order.request), NULL},
     {"key", FIELD_TEXT, offsetof(struct order_hash, order.api_key), NULL},
@@ -212,7 +213,7 @@ static bool parse_order(struct store_call *call, struct redisReply *const *items
 
 void store_claim_order(struct store *store, struct arena *arena, const char *order_id, const char *attempt,
                        int64_t claimed_at_ms, const char *csr_sha256, const char *spki_sha256,
-                       struct store_order *out, store_done *done, void *context) {
+                       struct bytes csr, struct store_order *out, store_done *done, void *context) {
     struct store_call *call = call_new(store, SCRIPT_CLAIM_ORDER, arena, parse_order, out, done, context);
     if (call == NULL)
         return;
@@ -222,11 +223,13 @@ void store_claim_order(struct store *store, struct arena *arena, const char *ord
     call_add_number(call, claimed_at_ms);
     call_add(call, csr_sha256);
     call_add(call, spki_sha256);
+    call_add_bytes(call, csr.data, csr.length);
     call_send(call);
 }
 
 void store_release_order(struct store *store, const char *order_id, const char *attempt, const char *problem,
                          store_done *done, void *context) {
+    const struct config *config = store_config(store);
     struct store_call *call = call_new(store, SCRIPT_RELEASE_ORDER, NULL, NULL, NULL, done, context);
     if (call == NULL)
         return;
@@ -234,7 +237,20 @@ void store_release_order(struct store *store, const char *order_id, const char *
     call_add(call, attempt);
     call_add_number(call, problem != NULL);
     call_add(call, problem);
-    call_add_number(call, store_config(store)->refused_retention_seconds);
+    call_add_number(call, config->refused_retention_seconds);
+    call_add_number(call, (int64_t)config->resume_first_seconds * 1000);
+    call_add_number(call, (int64_t)config->resume_longest_seconds * 1000);
+    call_send(call);
+}
+
+void store_waiting_orders(struct store *store, struct arena *arena, uint32_t limit, uint32_t lease_ms,
+                          struct store_name_list *out, store_done *done, void *context) {
+    struct store_call *call =
+        call_new(store, SCRIPT_WAITING_ORDERS, arena, reply_read_words, out, done, context);
+    if (call == NULL)
+        return;
+    call_add_number(call, limit);
+    call_add_number(call, lease_ms);
     call_send(call);
 }
 
@@ -247,8 +263,10 @@ static bool parse_attempts(struct store_call *call, struct redisReply *const *it
         return reply_out_of_memory(error);
     for (size_t i = 0; i < count; i++) {
         struct store_attempt *attempt = &list->items[i];
-        if (!reply_is_array(items[i], 3, error))
+        int64_t expires = 0;
+        if (!reply_is_array(items[i], 4, error) || !reply_number(items[i]->element[3], &expires, error))
             return false;
+        attempt->expires_at = (time_t)expires;
         attempt->order = reply_text(call->arena, items[i]->element[0], error);
         attempt->attempt =
             attempt->order == NULL ? NULL : reply_text(call->arena, items[i]->element[1], error);
@@ -260,13 +278,16 @@ static bool parse_attempts(struct store_call *call, struct redisReply *const *it
 }
 
 void store_stale_attempts(struct store *store, struct arena *arena, int64_t older_than_ms, uint32_t limit,
-                          struct store_attempt_list *out, store_done *done, void *context) {
+                          const char *host, time_t ended_before, struct store_attempt_list *out,
+                          store_done *done, void *context) {
     struct store_call *call =
         call_new(store, SCRIPT_STALE_ATTEMPTS, arena, parse_attempts, out, done, context);
     if (call == NULL)
         return;
     call_add_number(call, older_than_ms);
     call_add_limit(call, limit);
+    call_add(call, host);
+    call_add_number(call, ended_before);
     call_send(call);
 }
 

@@ -201,3 +201,16 @@ void call_load_hash(struct store *store, struct arena *arena, const char *prefix
     call_add(call, key);
     call_send(call);
 }
+
+bool reply_read_words(struct store_call *call, struct redisReply *const *items, size_t count,
+                      struct error *error) {
+    struct store_name_list *list = call->out;
+    list->items = arena_alloc(call->arena, (count + 1) * sizeof *list->items);
+    list->count = count;
+    if (list->items == NULL)
+        return reply_out_of_memory(error);
+    for (size_t i = 0; i < count; i++)
+        if ((list->items[i] = reply_text(call->arena, items[i], error)) == NULL)
+            return false;
+    return true;
+}

@@ -295,22 +295,9 @@ void store_due_zones(struct store *store, struct arena *arena, uint32_t limit, u
     call_send(call);
 }
 
-static bool parse_names(struct store_call *call, struct redisReply *const *items, size_t count,
-                        struct error *error) {
-    struct store_name_list *list = call->out;
-    list->items = arena_alloc(call->arena, (count + 1) * sizeof *list->items);
-    list->count = count;
-    if (list->items == NULL)
-        return reply_out_of_memory(error);
-    for (size_t i = 0; i < count; i++)
-        if ((list->items[i] = reply_text(call->arena, items[i], error)) == NULL)
-            return false;
-    return true;
-}
-
 void store_due_names(struct store *store, struct arena *arena, uint32_t limit, uint32_t lease_seconds,
                      struct store_name_list *out, store_done *done, void *context) {
-    struct store_call *call = call_new(store, SCRIPT_DUE_NAMES, arena, parse_names, out, done, context);
+    struct store_call *call = call_new(store, SCRIPT_DUE_NAMES, arena, reply_read_words, out, done, context);
     if (call == NULL)
         return;
     call_add_limit(call, limit);

@@ -3,9 +3,10 @@
  * (doc/architecture.md).
  *
  * Three calls, one a step of the caller's operation. Each runs `done` once, from the loop or at once: NULL,
- * or the error, with `failure` saying what it means to the client. Where an outcome is not known (a
- * time-out), the signer is asked or the idempotent commit is repeated; where it stays unknown, `is_in_doubt`
- * is set and the call succeeds: the reconciler or the ledger's replay finishes or undoes the order. */
+ * or the error, with `failure` saying what it means to the client. Where it is not known whether the signer
+ * signed, nobody waits for it a second time: `is_in_doubt` is set and the call succeeds; so it does where the
+ * idempotent commit, repeated, stays unknown. The order is processing then: the ledger's replay finishes it,
+ * or the reconciler makes another attempt. */
 #pragma once
 
 #include "originca/signer.h"
@@ -18,7 +19,7 @@ enum issue_failure {
     ISSUE_REFUSED,   /* account, zone or authorizations changed: nothing was signed */
     ISSUE_BAD_KEY,   /* the key may not be used: blocked, or an account's */
     ISSUE_UNSIGNED,  /* the signer refused for good; the order is invalid now */
-    ISSUE_POSTPONED, /* the signer is away or busy; the order is ready again */
+    ISSUE_POSTPONED, /* the signer is away or busy; the reconciler tries again, the order is processing */
     ISSUE_WITHDRAWN, /* account or zone changed while it was signed: it was revoked at once */
 };
 
@@ -29,9 +30,9 @@ struct issue {
     struct worker *worker;
     struct arena *arena;
     const char *request_id;
-    struct store_order *order; /* as it is, after each claim */
-    const char *const *names;  /* canonical, as many as authorizations */
-    struct bytes spki;
+    struct store_order *order;            /* as it is, after each claim */
+    const char *const *names;             /* canonical, as many as authorizations */
+    struct bytes spki, csr;               /* DER */
     const char *csr_sha256, *spki_sha256; /* hex */
     /* before issue_sign */
     const char *evidence; /* of the DNS check, JSON; or NULL */
@@ -39,6 +40,7 @@ struct issue {
     const char *issuer;
     time_t not_before; /* 0: now less the back-date setting */
     uint32_t validity_seconds;
+    bool is_only_attempt; /* nobody would fetch what a later one gives: the order ends where this one fails */
     /* JSON problem that the order keeps when the signer refuses for good; NULL for none */
     const char *(*describe)(void *context, const struct error *error);
     /* results */
@@ -51,7 +53,6 @@ struct issue {
     const char *attempt;
     int64_t claimed_at_ms;
     struct signer_certificate signed_certificate;
-    enum signer_attempt_outcome outcome;
     struct error error;
     struct signer_revocation revocation;
     struct store_ledger_mark mark;
@@ -64,6 +65,9 @@ struct issue {
     bool is_blocked_key, is_account_key;
 };
 
+/* Sets issuer, not_before and validity_seconds by what the order asks for; `issue->order` is all it needs
+ * beside worker and arena. */
+bool issue_set_terms(struct issue *issue, bool is_rsa, struct error *error) MUST_CHECK;
 void issue_claim(struct issue *issue, issue_done *done, void *context);
 void issue_sign(struct issue *issue, issue_done *done, void *context);
 void issue_record(struct issue *issue, issue_done *done, void *context);

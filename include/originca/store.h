@@ -300,6 +300,7 @@ struct store_order {
     const char *attempt;
     int64_t claimed_at_ms;  /* while processing */
     const char *csr_sha256; /* hex, of the finalize that claimed it; "" */
+    struct bytes csr;       /* DER, while processing */
     const char *origin;     /* "acme", "rest", "admin" */
     const char *request; /* of REST: JSON of what was asked; the certificate keeps it. NULL and "" are none */
     const char *api_key; /* of REST: the key's id; the order ends with it. NULL and "" are none */
@@ -344,27 +345,36 @@ void store_change_authorization(struct store *, struct arena *, const struct sto
 /* A check at finalize that held: newer checked_at and evidence; its zones become active where they wait. */
 void store_record_recheck(struct store *, const char *order_id, time_t checked_at, const char *evidence,
                           store_done *, void *);
-/* ready -> processing with this attempt; exactly one winner. Checks the rights of store_create_order and
- * expiry again, and that `spki_sha256` (hex) is no account key and not blocked (ERROR_REFUSED, each).
- * ERROR_CONFLICT: not ready, expired, or the attempt was released before. `out` is the order as it is, in
- * each case. */
+/* ready -> processing with this attempt; exactly one winner. Likewise an order in processing that waits for
+ * an attempt with this CSR. Checks the rights of store_create_order and expiry again, and that `spki_sha256`
+ * (hex) is no account key and not blocked (ERROR_REFUSED, each). ERROR_CONFLICT: not ready, expired, or the
+ * attempt was released before. The order keeps the CSR (DER) while it is processing. `out` is the order as it
+ * is, in each case. */
 void store_claim_order(struct store *, struct arena *, const char *order_id, const char *attempt,
                        int64_t claimed_at_ms, const char *csr_sha256, const char *spki_sha256,
-                       struct store_order *out, store_done *, void *);
-/* processing by this attempt -> ready (nothing was signed), or -> invalid with `error` where not NULL. */
+                       struct bytes csr, struct store_order *out, store_done *, void *);
+/* Nothing was signed by this attempt: the order, still processing, waits for another one, after a pause that
+ * doubles from resume_first_seconds to resume_longest_seconds; or, where `error` is not NULL, becomes invalid
+ * with it. An `attempt` of "" is that of an order that waits: it waits longer, or ends. */
 void store_release_order(struct store *, const char *order_id, const char *attempt, const char *error,
                          store_done *, void *);
-/* Attempts in processing since before `older_than_ms` (wall clock): for the reconciler. */
+/* For the reconciler: attempts in processing since before `older_than_ms` (wall clock) whose id begins with
+ * `host`, or whose order's life ended before `ended_before`. */
 struct store_attempt {
     const char *order, *attempt;
     int64_t claimed_at_ms;
+    time_t expires_at; /* of the order */
 };
 struct store_attempt_list {
     struct store_attempt *items;
     size_t count;
 };
 void store_stale_attempts(struct store *, struct arena *, int64_t older_than_ms, uint32_t limit,
-                          struct store_attempt_list *out, store_done *, void *);
+                          const char *host, time_t ended_before, struct store_attempt_list *out, store_done *,
+                          void *);
+/* Ids of orders in processing that wait for an attempt and are due; leased for so long. */
+void store_waiting_orders(struct store *, struct arena *, uint32_t limit, uint32_t lease_ms,
+                          struct store_name_list *out, store_done *, void *);
 /* Does the account hold, for each canonical name, a valid, unexpired authorization from the active zone that
  * has the name now (doc/rights.md)? */
 void store_account_holds_names(struct store *, const char *account_id, const char *const *names, size_t count,

@@ -62,7 +62,7 @@ void issue_claim(struct issue *issue, issue_done *done, void *context) {
         return;
     }
     store_claim_order(worker->store, issue->arena, issue->order->id, issue->attempt, issue->claimed_at_ms,
-                      issue->csr_sha256, issue->spki_sha256, issue->order, note_claimed, issue);
+                      issue->csr_sha256, issue->spki_sha256, issue->csr, issue->order, note_claimed, issue);
 }
 
 /* --- sign --- */
@@ -70,48 +70,38 @@ void issue_claim(struct issue *issue, issue_done *done, void *context) {
 static void note_released(void *context, const struct error *error) {
     struct issue *issue = context;
     if (error != NULL)
-        log_event(LOG_LEVEL_WARNING, "an order stays claimed until the reconciler frees it", "order",
+        log_event(LOG_LEVEL_WARNING, "an order stays claimed until the reconciler takes it up", "order",
                   issue->order->id, "reason", error->message, NULL);
     issue->done(issue->context, &issue->error);
 }
 
-/* Nothing was signed. What no retry can change makes the order invalid; everything else makes it ready again.
- */
+/* Nothing was signed. What no retry can change makes the order invalid; everything else leaves it to the
+ * reconciler. */
 static void release(struct issue *issue) {
     const char *problem = NULL;
     bool is_final = issue->error.code == ERROR_REFUSED || issue->error.code == ERROR_INVALID;
     issue->failure = is_final ? ISSUE_UNSIGNED : ISSUE_POSTPONED;
-    if (is_final && issue->describe != NULL)
+    if ((is_final || issue->is_only_attempt) && issue->describe != NULL)
         problem = issue->describe(issue->context, &issue->error);
     store_release_order(issue->worker->store, issue->order->id, issue->attempt, problem, note_released,
                         issue);
 }
 
-static void note_outcome(void *context, const struct error *error) {
-    struct issue *issue = context;
-    if (error != NULL || issue->outcome == SIGNER_ATTEMPT_SIGNING) {
-        issue->is_in_doubt = true;
-        succeed(issue);
-    } else if (issue->outcome == SIGNER_ATTEMPT_ISSUED) {
-        succeed(issue);
-    } else {
-        issue->error.code = ERROR_UNAVAILABLE;
-        release(issue);
-    }
-}
-
+/* Who was not answered in time does not wait once more: the reconciler asks the signer. */
 static void note_signed(void *context, const struct error *error) {
     struct issue *issue = context;
     if (error == NULL) {
         succeed(issue);
-        return;
-    }
-    issue->error = *error;
-    if (error->code == ERROR_UNKNOWN)
-        signer_attempt_status(issue->worker->signer, issue->arena, issue->attempt, &issue->outcome,
-                              &issue->signed_certificate, note_outcome, issue);
-    else
+    } else if (error->code == ERROR_UNKNOWN) {
+        log_event(LOG_LEVEL_WARNING, "it is not known whether a certificate was signed", "request",
+                  issue->request_id, "order", issue->order->id, "attempt", issue->attempt, "reason",
+                  error->message, NULL);
+        issue->is_in_doubt = true;
+        succeed(issue);
+    } else {
+        issue->error = *error;
         release(issue);
+    }
 }
 
 static bool collect_zones(struct issue *issue) {

@@ -3,7 +3,8 @@
  *
  * A create that is sent again (same key, CSR, names, type and lifetime, within rest_retry_window_seconds)
  * joins the order of the first: it waits for it, takes over what it left ready, or answers with its
- * certificate. So clients may retry after any failure, and a lost reply never costs a second certificate. */
+ * certificate, which the reconciler makes where the signer was away. So clients may retry after any failure,
+ * and a lost reply never costs a second certificate. */
 #include "internal.h"
 
 #include <event2/event.h>
@@ -13,7 +14,7 @@
 #include "originca/perspective.h"
 #include "originca/zones.h"
 
-#define ORDER_LIFETIME_SECONDS 3600
+#define SHORTEST_ORDER_SECONDS 60
 #define JOIN_POLL_MS 50
 #define ERRORS_MAX 20
 
@@ -292,6 +293,13 @@ static const char *problem_text(struct operation *operation, int code, const cha
     return text == NULL ? "" : text;
 }
 
+/* As long as a repeated request finds it: what nobody fetches need not be made. */
+static time_t order_seconds(const struct config *config) {
+    return config->rest_retry_window_seconds > SHORTEST_ORDER_SECONDS
+               ? (time_t)config->rest_retry_window_seconds
+               : SHORTEST_ORDER_SECONDS;
+}
+
 static bool fill_order(struct operation *operation) {
     struct create_state *state = operation->state;
     size_t count = state->request.name_count;
@@ -309,7 +317,7 @@ static bool fill_order(struct operation *operation) {
         .request = request_text(operation),
         .api_key = state->call.key.id,
         .created_at = time(NULL),
-        .expires_at = time(NULL) + ORDER_LIFETIME_SECONDS,
+        .expires_at = time(NULL) + order_seconds(operation->worker->config),
         .checked_at = state->checked_at,
         .replaces = "",
         .replaces_serial = "",
@@ -430,16 +438,6 @@ static void note_issue_step(void *context, const struct error *error) {
     operation_fail(operation, NULL);
 }
 
-static const char *issuer_for(const struct operation *operation) {
-    const struct create_state *state = operation->state;
-    const struct config *config = operation->worker->config;
-    bool is_rsa = strcmp(state->request.request_type, "origin-rsa") == 0;
-    const char *wanted = is_rsa ? config->rest_rsa_issuer : config->rest_ecc_issuer;
-    if (rest_find_issuer(state->call.rest, wanted) != NULL)
-        return wanted;
-    return is_rsa ? config->acme_rsa_issuer : config->acme_ecc_issuer;
-}
-
 static enum step_result claim_order(struct operation *operation) {
     struct create_state *state = operation->state;
     if (state->is_settled)
@@ -451,13 +449,13 @@ static enum step_result claim_order(struct operation *operation) {
         .order = &state->order,
         .names = state->request.names,
         .spki = state->csr.key.spki,
+        .csr = state->request.csr_der,
         .csr_sha256 = state->csr_sha256,
         .spki_sha256 = state->spki_sha256,
         .evidence = state->evidence,
         .checked_at = state->checked_at,
-        .issuer = issuer_for(operation),
-        .validity_seconds = state->request.validity_days * 86400u,
         .describe = describe_refusal,
+        .is_only_attempt = operation->worker->config->rest_retry_window_seconds == 0,
     };
     issue_claim(&state->issue, note_issue_step, operation);
     return STEP_WAIT;
@@ -467,6 +465,8 @@ static enum step_result sign_certificate(struct operation *operation) {
     struct create_state *state = operation->state;
     if (state->is_settled)
         return STEP_DONE;
+    if (!issue_set_terms(&state->issue, false, &operation->error))
+        return STEP_FAIL;
     issue_sign(&state->issue, note_issue_step, operation);
     return STEP_WAIT;
 }

@@ -168,7 +168,7 @@ static bool check_attempt(struct engine *engine, struct signing *signing, bool *
         *is_answered = true;
         return true;
     }
-    return error_set(&signing->error, ERROR_REFUSED,
+    return error_set(&signing->error, ERROR_CONFLICT,
                      "this attempt was used before and did not give a certificate");
 }
 

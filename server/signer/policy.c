@@ -66,7 +66,7 @@ static bool judge_evidence(const struct config *config, int64_t now_ms,
             return error_set(error, ERROR_REFUSED, "there is no proof of ownership for %s",
                              request->names[i]);
         if (age < -5 || age > config->evidence_max_age_seconds)
-            return error_set(error, ERROR_REFUSED,
+            return error_set(error, ERROR_UNAVAILABLE, /* a fresh check will do */
                              "the proof of ownership for %s is %lld seconds old; at most %u are allowed",
                              request->names[i], (long long)age, config->evidence_max_age_seconds);
         if (strcmp(evidence->method, "dns-delegation") != 0 && strcmp(evidence->method, "dns-01") != 0)
@@ -192,7 +192,7 @@ bool policy_judge(struct arena *arena, const struct config *config, const struct
     if (job->issuer == NULL)
         return error_set(error, ERROR_REFUSED, "the issuer is unknown to the signer");
     if (claim_age < -5000 || claim_age > (int64_t)config->claim_timeout_seconds * 1000)
-        return error_set(error, ERROR_REFUSED,
+        return error_set(error, ERROR_UNAVAILABLE, /* and so will another attempt */
                          "the claim of the order is %lld ms old; at most %u seconds are allowed",
                          (long long)claim_age, config->claim_timeout_seconds);
     if (!judge_ids(request, error) || !judge_names(request, error) ||

@@ -26,7 +26,7 @@ if known[1] == 'revoked' then
   record_certificate(issue.serial, certificate_fields(issue, 'valid'), tonumber(issue.not_after) + retention, micros)
   local blocks = redis.call('HGET', 'certificate:' .. issue.serial, 'blocks')
   for scope in string.gmatch(blocks or '', '%S+') do block_key(issue.spki, scope) end
-  if is_claimed then release_attempt(issue.order, order, issue.attempt) end
+  if is_claimed then release_attempt(issue.order, order, issue.attempt, math.floor(micros / 1000)) end
   return done()
 end
 if is_claimed then

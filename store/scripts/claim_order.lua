@@ -1,7 +1,8 @@
--- ready -> processing for one attempt: exactly one winner.
+-- ready -> processing for one attempt: exactly one winner. Also of an order in processing that waits for another attempt: only
+-- for the CSR that it was first claimed with.
 -- keys: order:<id>, attempts, account:<id>, api-key:<id>, zone:<id>, zone-name:<suffix>, account-spki:<spki>,
---   blocked-keys, blocked-keys:<customer or account>, orders:<status>
--- arguments: order, attempt, claimed at (ms), csr_sha256, spki_sha256
+--   blocked-keys, blocked-keys:<customer or account>, orders:<status>, orders-waiting
+-- arguments: order, attempt, claimed at (ms), csr_sha256, spki_sha256, the CSR (DER)
 -- result: ok, id, fields | conflict, message, id, fields | refused, message, id, fields | notfound
 -- uses: common, rights, key, order
 local id, attempt, claimed, csr, spki = unpack(ARGV, 1, 5)
@@ -10,7 +11,8 @@ local order, flat = load_hash(key)
 if not order then return {'notfound', 'no such order'} end
 local now = now_parts()
 if order.status == 'processing' and order.attempt == attempt then return {'ok', id, flat} end
-if order.status ~= 'ready' then return {'conflict', 'the order is ' .. order.status .. ', not ready', id, flat} end
+local waits = order.status == 'processing' and not order.attempt and order.csr == csr
+if order.status ~= 'ready' and not waits then return {'conflict', 'the order is ' .. order.status .. ', not ready', id, flat} end
 if tonumber(order.expires) <= now then return {'conflict', 'the order has expired', id, flat} end
 if order.released == attempt then return {'conflict', 'the attempt was released before', id, flat} end
 for i = 0, tonumber(order.count) - 1 do
@@ -27,7 +29,8 @@ end
 if is_key_blocked(spki, order.customer or '', order.account or '') then
   return {'refused', 'the key is known as compromised: make a new one', id, flat}
 end
-redis.call('HSET', key, 'attempt', attempt, 'claimed', claimed, 'csr', csr)
+redis.call('HSET', key, 'attempt', attempt, 'claimed', claimed, 'csr', csr, 'csr_der', ARGV[6])
+redis.call('ZREM', 'orders-waiting', id)
 redis.call('ZADD', 'attempts', claimed, id)
 -- An order that expires during its issuance must not vanish under it.
 move_order(id, order, 'processing', math.max(tonumber(order.expires), now + 3600))

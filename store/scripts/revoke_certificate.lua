@@ -26,7 +26,7 @@ if certificate.status ~= 'revoked' then
   if certificate.status == 'void' and certificate.order then
     local order = load_hash('order:' .. certificate.order)
     if order and order.status == 'processing' and order.attempt == certificate.attempt then
-      release_attempt(certificate.order, order, certificate.attempt)
+      release_attempt(certificate.order, order, certificate.attempt, math.floor(micros / 1000))
     end
   end
 elseif revocation_rank(reason, by) > revocation_rank(certificate.reason, certificate.by) then

@@ -14,8 +14,12 @@ local function ended(index, until_time)
   return list
 end
 for _, id in ipairs(ended('orders-by-expiry', now)) do
-  forget_order(id)
-  removed = removed + 1
+  if redis.call('HGET', 'order:' .. id, 'status') == 'processing' then
+    keep_order(id, now + SWEEP_GRACE) -- the reconciler ends it first, with a reason that its client finds
+  else
+    forget_order(id)
+    removed = removed + 1
+  end
 end
 for _, serial in ipairs(ended('certificates-by-expiry', now - retention)) do
   forget_certificate(serial)

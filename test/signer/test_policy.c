@@ -360,6 +360,11 @@ static const struct policy_case acceptances[] = {
     {"the issuer's end", ends_with_issuer, NULL},
 };
 
+/* What is too old is refused for now alone: a fresh check or claim will do. */
+static enum error_code expected_code(const struct error *error) {
+    return strstr(error->message, " old") != NULL ? ERROR_UNAVAILABLE : ERROR_REFUSED;
+}
+
 static size_t run_case(struct fixture *fixture, const struct policy_case *one) {
     struct arena *arena = arena_new(0);
     struct sample *sample = make_sample(fixture, arena);
@@ -367,7 +372,7 @@ static size_t run_case(struct fixture *fixture, const struct policy_case *one) {
     one->change(sample);
     bool is_accepted = judge(sample, &error);
     bool is_right = one->complaint == NULL ? is_accepted
-                                           : !is_accepted && error.code == ERROR_REFUSED &&
+                                           : !is_accepted && error.code == expected_code(&error) &&
                                                  strstr(error.message, one->complaint) != NULL;
     if (!is_right)
         print_error("%s: expected %s, found %s: %s: %s\n", one->fact,

@@ -20,6 +20,8 @@ void config_defaults(struct config *config, const char *socket) {
         .redis_reconnect_max_ms = 50,
         .redis_max_pending = 10000,
         .redis_wait_timeout_ms = 1000,
+        .resume_first_seconds = 2,
+        .resume_longest_seconds = 60,
         .refused_retention_seconds = 604800,
         .account_idle_seconds = 94608000,
         .certificate_retention_seconds = 2592000,

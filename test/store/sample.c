@@ -5,6 +5,7 @@
 
 static const char *const name_servers[] = {"ns1.provider.test", "ns2.provider.test", "ns3.provider.test"};
 static const struct store_name_server_pool pool = {name_servers, 3, 2};
+const struct bytes sample_csr = {(const uint8_t *)"0\0csr", 5};
 const struct store_delegation not_delegated = {.is_known = true};
 
 time_t now_seconds(void) {
@@ -86,7 +87,7 @@ void make_claimed(struct fixture *f, struct sample *sample, const char *attempt)
     fill_order(f, sample, ORDER_READY, 1);
     assert_ok(CALL(f, store_create_order, &sample->order, "{\"evidence\":1}"));
     assert_ok(CALL(f, store_claim_order, f->arena, sample->order.id, attempt, clock_wall_ms(), SPKI_A, SPKI_A,
-                   &order));
+                   CSR, &order));
     assert_int_equal(order.status, ORDER_PROCESSING);
 }
 

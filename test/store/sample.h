@@ -4,6 +4,7 @@
 #include "harness.h"
 
 #define SPKI_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define CSR sample_csr
 #define SPKI_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define TOKEN "0123456789012345678901234567890123456789012"
 #define ATTEMPT_A "00112233445566778899aabbccddeeff-1"
@@ -20,6 +21,7 @@ struct sample {
 };
 
 extern const struct store_delegation not_delegated;
+extern const struct bytes sample_csr; /* not a real one */
 
 time_t now_seconds(void);
 /* Creates customer, zone (active) and account. */

@@ -70,10 +70,11 @@ static void commit_for_a_paused_zone_is_refused(void **state) {
     make_claimed(f, &s, ATTEMPT_A);
     assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
     check_orphan(f, &s, ATTEMPT_A);
-    /* Its revocation frees the order for another attempt. */
+    /* Its revocation leaves the order to another attempt; the late one cannot end it any more. */
     assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &order));
-    assert_int_equal(order.status, ORDER_READY);
-    assert_ok(CALL(f, store_release_order, s.order.id, ATTEMPT_A, "{\"type\":\"x\"}"));
+    assert_int_equal(order.status, ORDER_PROCESSING);
+    assert_code(CALL(f, store_release_order, s.order.id, ATTEMPT_A, "{\"type\":\"x\"}"), ERROR_CONFLICT);
+    assert_ok(CALL(f, store_release_order, s.order.id, "", "{\"type\":\"x\"}"));
     assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &order));
     assert_int_equal(order.status, ORDER_INVALID);
 }
@@ -103,8 +104,8 @@ static void commit_of_another_attempt_than_the_one_in_processing_is_refused(void
     make_sample(f, &s, "a", "shop.test");
     make_claimed(f, &s, ATTEMPT_A);
     assert_ok(CALL(f, store_release_order, s.order.id, ATTEMPT_A, NULL));
-    assert_ok(
-        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, clock_wall_ms(), SPKI_A, SPKI_A, &order));
+    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, clock_wall_ms(), SPKI_A, SPKI_A,
+                   CSR, &order));
     check_orphan(f, &s, ATTEMPT_A);
     assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &order));
     assert_string_equal(order.attempt, ATTEMPT_B); /* untouched by the other's failure */
@@ -130,7 +131,7 @@ static void rest_certificate_needs_no_account(void **state) {
     fill_order(f, &s, ORDER_READY, 1);
     s.order.origin = "rest";
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out));
+    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out));
     const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
     assert_ok(CALL(f, store_commit_certificate, &certificate, ATTEMPT_A, NULL));
 }
@@ -162,7 +163,7 @@ static void revocation_is_set_once(void **state) {
     assert_code(CALL(f, store_revoke_certificate, SERIAL_B, 1, 0, "admin", NULL), ERROR_NOT_FOUND);
     fill_order(f, &s, ORDER_READY, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, &order),
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, CSR, &order),
                 ERROR_REFUSED);
 }
 
@@ -189,7 +190,8 @@ static void list_filters_combine(void **state) {
         fill_order(f, owner, ORDER_READY, 1);
         assert_ok(CALL(f, store_create_order, &owner->order, ""));
         const char *attempt = arena_printf(f->arena, "attempt-%d", i);
-        assert_ok(CALL(f, store_claim_order, f->arena, owner->order.id, attempt, 1, SPKI_B, SPKI_A, &order));
+        assert_ok(
+            CALL(f, store_claim_order, f->arena, owner->order.id, attempt, 1, SPKI_B, SPKI_A, CSR, &order));
         struct store_certificate certificate =
             new_certificate(owner, arena_printf(f->arena, "0%d23456789abcdef0123456789abcdef", i), SPKI_A);
         certificate.not_after = now_seconds() + (i - 1) * 86400 + 1800;

@@ -107,7 +107,7 @@ static void call_some(struct fixture *f, struct proxy *proxy, const char *answer
         (void)CALL(f, store_load_order, f->arena, "x", &order);
         break;
     case 1:
-        (void)CALL(f, store_claim_order, f->arena, "x", "y", 1, "c", "k", &order);
+        (void)CALL(f, store_claim_order, f->arena, "x", "y", 1, "c", "k", CSR, &order);
         break;
     case 2:
         (void)CALL(f, store_load_certificate, f->arena, SERIAL_A, &certificate);
@@ -128,7 +128,7 @@ static void call_some(struct fixture *f, struct proxy *proxy, const char *answer
         (void)CALL(f, store_load_ledger_state, f->arena, "host", &fence);
         break;
     case 8:
-        (void)CALL(f, store_stale_attempts, f->arena, 1, 10, &attempts);
+        (void)CALL(f, store_stale_attempts, f->arena, 1, 10, "x", 1, &attempts);
         break;
     default:
         (void)CALL(f, store_load_evidence, f->arena, "x", &text);

@@ -257,7 +257,8 @@ static void fresh_issue_without_commit_is_rolled_forward(void **state) {
                    NULL)); /* the slow worker comes after all */
 }
 
-/* Conflict, not marked, known as void; then the revocation through the signer settles it and frees the order.
+/* Conflict, not marked, known as void; then the revocation through the signer settles it, and the order waits
+ * for another attempt.
  */
 static void check_given_up(struct fixture *f, struct sample *s, const json_t *record) {
     const uint64_t sequences[] = {3, 2, 1};
@@ -274,7 +275,8 @@ static void check_given_up(struct fixture *f, struct sample *s, const json_t *re
     assert_int_equal(ledger_state(f).applied, 3);
     assert_ok(apply(f, record)); /* revoked stays revoked */
     assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_REVOKED);
-    assert_int_equal(order_status(f, s->order.id), ORDER_READY);
+    assert_int_equal(order_status(f, s->order.id), ORDER_PROCESSING); /* for the reconciler */
+    assert_int_equal(ask_number(f, "ZCARD orders-waiting"), 1);
 }
 
 static void stale_issue_without_commit_is_given_up(void **state) {
@@ -341,7 +343,7 @@ static void issue_whose_order_is_lost_is_recorded(void **state) {
     assert_int_equal(ask_number(f, "ZCARD zone-certificates:%s", s.zone.id), 1);
 }
 
-static void void_record_frees_the_order(void **state) {
+static void void_record_leaves_the_order_to_the_reconciler(void **state) {
     struct fixture *f = *state;
     struct sample s;
     make_sample(f, &s, "a", "shop.test");
@@ -349,7 +351,8 @@ static void void_record_frees_the_order(void **state) {
     struct store_certificate intent = new_certificate(&s, SERIAL_A, SPKI_A);
     for (int i = 0; i < 2; i++) {
         assert_ok(apply(f, record_of(f, "void", 2, ATTEMPT_A, &intent, 0)));
-        assert_int_equal(order_status(f, s.order.id), ORDER_READY);
+        assert_int_equal(order_status(f, s.order.id), ORDER_PROCESSING);
+        assert_int_equal(ask_number(f, "ZCARD orders-waiting"), 1);
         assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_VOID);
     }
     assert_int_equal(ask_number(f, "ZCARD certificates:void"), 1);
@@ -505,8 +508,8 @@ static void restored_backup_and_replay_give_the_same_state(void **state) {
     /* After the backup: one order claimed and issued, one issued, both workers' records interleaved; one
      * revoked. */
     struct store_order out;
-    assert_ok(
-        CALL(f, store_claim_order, f->arena, a.order.id, ATTEMPT_A, clock_wall_ms(), SPKI_B, SPKI_A, &out));
+    assert_ok(CALL(f, store_claim_order, f->arena, a.order.id, ATTEMPT_A, clock_wall_ms(), SPKI_B, SPKI_A,
+                   CSR, &out));
     certificates[0] = new_certificate(&a, SERIAL_A, SPKI_A);
     assert_ok(CALL(f, store_commit_certificate, &certificates[0], ATTEMPT_A,
                    (&(struct store_ledger_mark){HOST, marks[0], 2})));
@@ -580,7 +583,7 @@ int main(void) {
         test_case(second_certificate_of_an_order_is_given_up),
         test_case(issue_whose_claim_is_lost_is_recorded),
         test_case(issue_whose_order_is_lost_is_recorded),
-        test_case(void_record_frees_the_order),
+        test_case(void_record_leaves_the_order_to_the_reconciler),
         test_case(revocation_known_before_the_certificate_holds),
         test_case(compromise_blocks_the_key_for_those_it_speaks_for_in_any_order_of_replay),
         test_case(who_revokes_without_keyCompromise_blocks_no_key),

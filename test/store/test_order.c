@@ -107,8 +107,8 @@ static void certificate_is_replaced_by_one_live_order(void **state) {
         .order_id = first, .status = AUTHORIZATION_INVALID, .error = "{}"};
     assert_ok(CALL(f, store_change_authorization, f->arena, &lost, &out));
     assert_ok(CALL(f, store_create_order, &s.order, "")); /* the first one lives no more */
-    assert_ok(
-        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, clock_wall_ms(), SPKI_A, SPKI_B, &out));
+    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, clock_wall_ms(), SPKI_A, SPKI_B,
+                   CSR, &out));
     const struct store_certificate next = new_certificate(&s, SERIAL_B, SPKI_B);
     assert_ok(CALL(f, store_commit_certificate, &next, ATTEMPT_B, NULL));
     assert_ok(CALL(f, store_load_certificate, f->arena, SERIAL_A, &certificate));
@@ -125,19 +125,19 @@ static void claim_has_one_winner(void **state) {
     make_sample(f, &s, "a", "shop.test");
     fill_order(f, &s, ORDER_READY, 2);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_ok(
-        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1234567890123, SPKI_B, SPKI_A, &out));
+    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1234567890123, SPKI_B, SPKI_A, CSR,
+                   &out));
     assert_int_equal(out.status, ORDER_PROCESSING);
     assert_string_equal(out.attempt, ATTEMPT_A);
     assert_true(out.claimed_at_ms == 1234567890123);
     assert_string_equal(out.csr_sha256, SPKI_B);
-    assert_ok(
-        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 5, SPKI_B, SPKI_A, &out)); /* repeated */
+    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 5, SPKI_B, SPKI_A, CSR,
+                   &out)); /* repeated */
     assert_true(out.claimed_at_ms == 1234567890123);
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 5, SPKI_B, SPKI_A, &out),
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 5, SPKI_B, SPKI_A, CSR, &out),
                 ERROR_CONFLICT);
     assert_string_equal(out.attempt, ATTEMPT_A);
-    assert_code(CALL(f, store_claim_order, f->arena, "nothing", ATTEMPT_B, 5, SPKI_B, SPKI_A, &out),
+    assert_code(CALL(f, store_claim_order, f->arena, "nothing", ATTEMPT_B, 5, SPKI_B, SPKI_A, CSR, &out),
                 ERROR_NOT_FOUND);
 }
 
@@ -148,28 +148,28 @@ static void claim_checks_everything_again(void **state) {
     make_sample(f, &s, "a", "shop.test");
     fill_order(f, &s, ORDER_PENDING, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out),
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out),
                 ERROR_CONFLICT);
     assert_int_equal(out.status, ORDER_PENDING);
     fill_order(f, &s, ORDER_READY, 1);
     s.order.expires_at = now_seconds() - 1;
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out),
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out),
                 ERROR_CONFLICT);
     assert_int_equal(out.status, ORDER_INVALID);
     fill_order(f, &s, ORDER_READY, 2);
     s.order.authorizations[1].expires_at = now_seconds() - 1;
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out),
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out),
                 ERROR_CONFLICT);
     assert_int_equal(out.authorizations[1].status, AUTHORIZATION_EXPIRED);
     fill_order(f, &s, ORDER_READY, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
     ask_number(f, "SADD blocked-keys " SPKI_A);
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out),
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out),
                 ERROR_REFUSED);
     assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_B, &out),
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_B, CSR, &out),
                 ERROR_REFUSED);
     assert_int_equal(out.status, ORDER_READY);
 }
@@ -184,17 +184,80 @@ static void released_order_can_be_claimed_again_but_not_by_that_attempt(void **s
     assert_ok(CALL(f, store_release_order, s.order.id, ATTEMPT_A, NULL));
     assert_ok(CALL(f, store_release_order, s.order.id, ATTEMPT_A, NULL));
     assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &out));
-    assert_int_equal(out.status, ORDER_READY);
+    assert_int_equal(out.status, ORDER_PROCESSING); /* it never goes back to ready */
     assert_string_equal(out.attempt, "");
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out),
+    assert_memory_equal(out.csr.data, CSR.data, CSR.length);
+    assert_int_equal(out.csr.length, CSR.length);
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, CSR, &out),
+                ERROR_CONFLICT); /* another CSR */
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_A, SPKI_A, CSR, &out),
                 ERROR_CONFLICT);
-    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, &out));
+    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_A, SPKI_A, CSR, &out));
     assert_ok(CALL(f, store_release_order, s.order.id, ATTEMPT_B, "{\"type\":\"serverInternal\"}"));
     assert_ok(CALL(f, store_release_order, s.order.id, ATTEMPT_B, "{\"type\":\"serverInternal\"}"));
     assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &out));
     assert_int_equal(out.status, ORDER_INVALID);
     assert_string_equal(out.error, "{\"type\":\"serverInternal\"}");
+    assert_int_equal(out.csr.length, 0);
+    assert_int_equal(ask_number(f, "ZCARD orders-waiting"), 0);
     assert_code(CALL(f, store_release_order, "nothing", ATTEMPT_B, NULL), ERROR_NOT_FOUND);
+}
+
+static void an_order_that_waits_is_due_after_longer_and_longer_pauses(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_name_list list;
+    long long last = 0;
+    make_sample(f, &s, "a", "shop.test");
+    make_claimed(f, &s, ATTEMPT_A);
+    for (int i = 0; i < 3; i++) {
+        long long now = (long long)clock_wall_ms();
+        assert_ok(CALL(f, store_release_order, s.order.id, i == 0 ? ATTEMPT_A : "", NULL));
+        assert_ok(CALL(f, store_waiting_orders, f->arena, 10, 60000, &list));
+        assert_int_equal(list.count, 0);
+        long long due = ask_number(f, "ZSCORE orders-waiting %s", s.order.id);
+        assert_true(due >= now + (2000 << i) && due > last);
+        last = due;
+    }
+    ask_number(f, "ZADD orders-waiting 1 %s", s.order.id);
+    ask_number(f, "ZADD orders-waiting 1 nothing");
+    assert_ok(CALL(f, store_waiting_orders, f->arena, 10, 60000, &list));
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.items[0], s.order.id);
+    assert_ok(CALL(f, store_waiting_orders, f->arena, 10, 60000, &list)); /* leased */
+    assert_int_equal(list.count, 0);
+    assert_int_equal(ask_number(f, "ZCARD orders-waiting"), 1);
+}
+
+/* A host that never came back: the end of the order's life is the end of its attempt. */
+static void attempts_of_another_host_are_stale_when_their_order_has_ended(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_attempt_list list;
+    make_sample(f, &s, "a", "shop.test");
+    make_claimed(f, &s, ATTEMPT_A);
+    time_t ends = s.order.expires_at;
+    int64_t later = clock_wall_ms() + 1000;
+    assert_ok(CALL(f, store_stale_attempts, f->arena, later, 10, "another", ends, &list));
+    assert_int_equal(list.count, 0);
+    assert_ok(CALL(f, store_stale_attempts, f->arena, later, 10, "another", ends + 1, &list));
+    assert_int_equal(list.count, 1);
+    assert_true(list.items[0].expires_at == ends);
+}
+
+/* The reconciler ends it with a reason; until then its client finds it. */
+static void the_sweep_keeps_an_order_in_processing(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_order out;
+    uint64_t removed;
+    make_sample(f, &s, "a", "shop.test");
+    make_claimed(f, &s, ATTEMPT_A);
+    ask_number(f, "ZADD orders-by-expiry 1 %s", s.order.id);
+    assert_ok(CALL(f, store_sweep, 10, &removed));
+    assert_int_equal(removed, 0);
+    assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &out));
+    assert_int_equal(out.status, ORDER_PROCESSING);
 }
 
 static void stale_attempts_are_those_still_in_processing(void **state) {
@@ -210,20 +273,20 @@ static void stale_attempts_are_those_still_in_processing(void **state) {
         assert_ok(CALL(f, store_create_order, &s.order, ""));
         const char *attempt = arena_printf(f->arena, "attempt-%d", i);
         assert_ok(
-            CALL(f, store_claim_order, f->arena, ids[i], attempt, 1000 * (i + 1), SPKI_B, SPKI_A, &out));
+            CALL(f, store_claim_order, f->arena, ids[i], attempt, 1000 * (i + 1), SPKI_B, SPKI_A, CSR, &out));
     }
     assert_ok(CALL(f, store_release_order, ids[1], "attempt-1", NULL));
-    assert_ok(CALL(f, store_stale_attempts, f->arena, 3000, 10, &list));
+    assert_ok(CALL(f, store_stale_attempts, f->arena, 3000, 10, "attempt-", 1, &list));
     assert_int_equal(list.count, 1);
     assert_string_equal(list.items[0].order, ids[0]);
     assert_string_equal(list.items[0].attempt, "attempt-0");
     assert_true(list.items[0].claimed_at_ms == 1000);
-    assert_ok(CALL(f, store_stale_attempts, f->arena, 3001, 10, &list));
+    assert_ok(CALL(f, store_stale_attempts, f->arena, 3001, 10, "attempt-", 1, &list));
     assert_int_equal(list.count, 2);
-    assert_ok(CALL(f, store_stale_attempts, f->arena, 3001, 1, &list));
+    assert_ok(CALL(f, store_stale_attempts, f->arena, 3001, 1, "attempt-", 1, &list));
     assert_int_equal(list.count, 1);
     ask_number(f, "DEL order:%s", ids[0]);
-    assert_ok(CALL(f, store_stale_attempts, f->arena, 3001, 10, &list));
+    assert_ok(CALL(f, store_stale_attempts, f->arena, 3001, 10, "attempt-", 1, &list));
     assert_int_equal(list.count, 1);
     assert_string_equal(list.items[0].order, ids[2]);
     assert_int_equal(ask_number(f, "ZCARD attempts"), 1);
@@ -385,6 +448,9 @@ int main(void) {
         test_case(claim_has_one_winner),
         test_case(claim_checks_everything_again),
         test_case(released_order_can_be_claimed_again_but_not_by_that_attempt),
+        test_case(an_order_that_waits_is_due_after_longer_and_longer_pauses),
+        test_case(attempts_of_another_host_are_stale_when_their_order_has_ended),
+        test_case(the_sweep_keeps_an_order_in_processing),
         test_case(stale_attempts_are_those_still_in_processing),
         test_case(list_filters_combine),
         test_case(page_looks_at_a_bounded_number_of_entries),

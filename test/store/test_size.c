@@ -42,8 +42,8 @@ static long long measure_certificates(struct fixture *f, struct sample *s) {
         orders[i] = s->order.id;
         assert_ok(CALL(f, store_create_order, &s->order, ""));
         const char *attempt = arena_printf(f->arena, "0011223344556677-%d", i);
-        assert_ok(
-            CALL(f, store_claim_order, f->arena, orders[i], attempt, clock_wall_ms(), SPKI_A, SPKI_A, &out));
+        assert_ok(CALL(f, store_claim_order, f->arena, orders[i], attempt, clock_wall_ms(), SPKI_A, SPKI_A,
+                       CSR, &out));
     }
     long long before = memory_of_all_keys(f);
     for (int i = 0; i < MANY; i++) {

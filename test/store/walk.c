@@ -95,6 +95,7 @@ static void walk_orders(struct fixture *f, bool must_succeed, struct sample *s) 
     struct store_order out;
     struct store_order_list orders;
     struct store_attempt_list attempts;
+    struct store_name_list waiting;
     struct store_id_list ids;
     const char *evidence, *names[] = {"shop.test"};
     bool holds;
@@ -116,10 +117,11 @@ static void walk_orders(struct fixture *f, bool must_succeed, struct sample *s) 
     TRY(store_load_evidence, f->arena, s->order.id, &evidence);
     TRY(store_record_recheck, s->order.id, now_seconds(), "{}");
     TRY(store_account_holds_names, s->account.id, names, 1, &holds);
-    TRY(store_claim_order, f->arena, s->order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, &out);
-    TRY(store_stale_attempts, f->arena, clock_wall_ms(), 10, &attempts);
+    TRY(store_claim_order, f->arena, s->order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out);
+    TRY(store_stale_attempts, f->arena, clock_wall_ms(), 10, "", 0, &attempts);
     TRY(store_release_order, s->order.id, ATTEMPT_A, NULL);
-    TRY(store_claim_order, f->arena, s->order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, &out);
+    TRY(store_waiting_orders, f->arena, 10, 1000, &waiting);
+    TRY(store_claim_order, f->arena, s->order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, CSR, &out);
     const struct store_order_filter filter = {.status = -1, .limit = 10};
     TRY(store_list_orders, f->arena, &filter, &orders);
     TRY(store_list_account_orders, f->arena, s->account.id, NULL, 10, &ids);

@@ -19,17 +19,24 @@ local function move_order(id, order, to, ends)
   local created = redis.call('ZSCORE', 'orders', id) or '0'
   redis.call('ZREM', 'orders:' .. order.status, id)
   redis.call('ZADD', 'orders:' .. to, created, id)
-  if to ~= 'processing' then redis.call('ZREM', 'attempts', id) end
+  if to ~= 'processing' then
+    redis.call('ZREM', 'attempts', id)
+    redis.call('ZREM', 'orders-waiting', id)
+    redis.call('HDEL', 'order:' .. id, 'csr_der', 'tries')
+  end
   redis.call('HSET', 'order:' .. id, 'status', to)
   order.status = to
   keep_order(id, ends)
 end
 
--- processing -> ready, so that a new attempt may begin; the old one is remembered as released.
-local function release_attempt(id, order, attempt)
+-- The attempt has given no certificate; it is remembered as released. The order stays in processing (RFC 8555 7.1.6 knows no
+-- way back to ready) and waits for the reconciler, which makes another attempt from `due` (ms) on.
+local function release_attempt(id, order, attempt, due)
   redis.call('HSET', 'order:' .. id, 'released', attempt)
-  redis.call('HDEL', 'order:' .. id, 'attempt', 'claimed', 'csr')
-  move_order(id, order, 'ready', tonumber(order.expires))
+  redis.call('HDEL', 'order:' .. id, 'attempt', 'claimed')
+  order.attempt = nil
+  redis.call('ZREM', 'attempts', id)
+  redis.call('ZADD', 'orders-waiting', due, id)
 end
 
 local function forget_order(id)
@@ -38,6 +45,7 @@ local function forget_order(id)
   redis.call('ZREM', 'orders', id)
   redis.call('ZREM', 'orders-by-expiry', id)
   redis.call('ZREM', 'attempts', id)
+  redis.call('ZREM', 'orders-waiting', id)
   if order[1] then
     redis.call('ZREM', 'orders:' .. order[1], id)
     redis.call('ZREM', 'customer-orders:' .. (order[2] or ''), id)
