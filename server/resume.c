@@ -92,8 +92,7 @@ static void end_order(struct job *job, const char *type, unsigned status, const 
 static const char *describe_refusal(void *context, const struct error *error) {
     struct job *job = context;
     const char *problem = resumer_problem_text(job->arena, &job->order, "badCSR", 400, TEXT_UNSIGNED);
-    log_event(LOG_LEVEL_WARNING, "the signer refuses an order in processing", "order", job->order.id,
-              "reason", error->message, NULL);
+    (void)error; /* is in the log */
     return problem == NULL ? "{}" : problem;
 }
 

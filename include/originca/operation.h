@@ -57,3 +57,10 @@ enum step_result operation_forget_request(struct operation *operation);
 void operation_resume(struct operation *operation);
 /* From a completion: the waiting step has failed with operation->error (set it, or pass `error` to copy). */
 void operation_fail(struct operation *operation, const struct error *error);
+/* What a client is told of an error whose text is about the inside (Redis, signer, ledger, memory): a
+ * sentence by its code, with the request id to ask the operator with. The text itself is for the log, which
+ * has the same id. */
+const char *operation_outward_text(struct operation *operation, enum error_code code);
+/* A store_done for what the ledger holds already: it has happened, whatever Redis says (the fence brings it
+ * there), so the operation goes on. */
+void operation_note_applied(void *operation, const struct error *error);

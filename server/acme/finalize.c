@@ -175,7 +175,7 @@ static enum step_result recheck_dns(struct operation *operation) {
 
 /* What the order keeps when the signer refuses it for good. */
 static const char *describe_refusal(void *context, const struct error *error) {
-    return acme_problem_text(context, "badCSR", 400, error->message, NULL);
+    return acme_problem_text(context, "badCSR", 400, operation_outward_text(context, error->code), NULL);
 }
 
 /* A completion of each of the three steps: what a failure is called in ACME. */
@@ -183,11 +183,8 @@ static void note_issue_step(void *context, const struct error *error) {
     struct operation *operation = context;
     struct finalize_state *state = operation->state;
     enum issue_failure failure = state->issue.failure;
-    if (error != NULL && failure == ISSUE_POSTPONED) {
-        log_event(LOG_LEVEL_WARNING, "signing is put off", "request", operation->request->id, "order",
-                  state->order.id, "reason", error->message, NULL);
+    if (error != NULL && failure == ISSUE_POSTPONED)
         state->issue.is_in_doubt = true;
-    }
     if (error == NULL || failure == ISSUE_POSTPONED) {
         operation_resume(operation);
         return;
@@ -195,7 +192,9 @@ static void note_issue_step(void *context, const struct error *error) {
     operation->error = *error;
     if (failure == ISSUE_NOT_READY)
         refuse_not_ready(operation); /* with the same CSR the winner's result is ours too: poll */
-    else if (failure == ISSUE_BAD_KEY || failure == ISSUE_UNSIGNED)
+    else if (failure == ISSUE_UNSIGNED)
+        acme_refuse(operation, 400, "badCSR", "%s", operation_outward_text(operation, error->code));
+    else if (failure == ISSUE_BAD_KEY)
         acme_refuse(operation, 400, "badCSR", "%s", error->message);
     else if (failure == ISSUE_REFUSED || failure == ISSUE_WITHDRAWN)
         acme_refuse(operation, 403, "unauthorized", "%s", error->message);

@@ -109,6 +109,13 @@ static void log_failure(const struct operation *operation, unsigned status, cons
               NULL);
 }
 
+/* A step that refused says by its status alone whether trying again helps. */
+static enum error_code inside_code(const struct operation *operation, unsigned status) {
+    if (status != 503)
+        return ERROR_INTERNAL;
+    return operation->error.code == ERROR_UNKNOWN ? ERROR_UNKNOWN : ERROR_UNAVAILABLE;
+}
+
 void acme_fail(struct operation *operation) {
     struct acme_post *post = acme_post_of(operation);
     struct acme *acme = operation->request->service_context;
@@ -118,9 +125,8 @@ void acme_fail(struct operation *operation) {
     if (post->type != NULL)
         meaning = (struct meaning){post->status, post->type};
     log_failure(operation, meaning.status, meaning.type);
-    /* What broke inside is for the log; the client gets the request id to ask with. */
-    if (meaning.status == 500)
-        detail = "The server made a mistake; ask its operator with this request id";
+    if (meaning.status >= 500)
+        detail = operation_outward_text(operation, inside_code(operation, meaning.status));
     if (meaning.status == 503 || meaning.status == 429 || post->retry_after != 0) {
         snprintf(text, sizeof text, "%u",
                  post->retry_after != 0  ? post->retry_after

@@ -137,3 +137,26 @@ void operation_fail(struct operation *operation, const struct error *error) {
     end_step(operation);
     fail_operation(operation);
 }
+
+const char *operation_outward_text(struct operation *operation, enum error_code code) {
+    const char *sentence = "The server made a mistake; ask its operator with the id of this request";
+    if (code == ERROR_UNAVAILABLE)
+        sentence = "The server cannot do this at the moment; send the same request again";
+    else if (code == ERROR_UNKNOWN)
+        sentence = "The server did not finish this in time; see what has become of it, or send the same "
+                   "request again";
+    else if (code == ERROR_REFUSED || code == ERROR_INVALID)
+        sentence =
+            "The certificate authority does not make this certificate; ask its operator with the id of "
+            "this request";
+    const char *text = arena_printf(operation->arena, "%s (request %s)", sentence, operation->request->id);
+    return text == NULL ? sentence : text;
+}
+
+void operation_note_applied(void *context, const struct error *error) {
+    struct operation *operation = context;
+    if (error != NULL)
+        log_event(LOG_LEVEL_WARNING, "the ledger holds a change that Redis did not take yet", "request",
+                  operation->request->id, "operation", operation->kind->name, "reason", error->message, NULL);
+    operation_resume(operation);
+}

@@ -81,6 +81,9 @@ static void release(struct issue *issue) {
     const char *problem = NULL;
     bool is_final = issue->error.code == ERROR_REFUSED || issue->error.code == ERROR_INVALID;
     issue->failure = is_final ? ISSUE_UNSIGNED : ISSUE_POSTPONED;
+    log_event(LOG_LEVEL_WARNING, is_final ? "the signer refuses" : "signing is put off", "request",
+              issue->request_id, "order", issue->order->id, "attempt", issue->attempt, "reason",
+              issue->error.message, NULL);
     if ((is_final || issue->is_only_attempt) && issue->describe != NULL)
         problem = issue->describe(issue->context, &issue->error);
     store_release_order(issue->worker->store, issue->order->id, issue->attempt, problem, note_released,

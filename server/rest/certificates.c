@@ -172,8 +172,8 @@ static enum step_result record_in_store(struct operation *operation) {
     state->mark = (struct store_ledger_mark){operation->worker->config->host_name,
                                              &state->revocation.sequence, 1, state->revocation.hash};
     store_revoke_certificate(operation->worker->store, state->serial, state->revocation.revoked_at,
-                             state->revocation.reason, state->revocation.by, &state->mark, rest_done,
-                             operation);
+                             state->revocation.reason, state->revocation.by, &state->mark,
+                             operation_note_applied, operation);
     return STEP_WAIT;
 }
 

@@ -403,7 +403,7 @@ static enum step_result record_check(struct operation *operation) {
 /* --- issuing --- */
 
 static const char *describe_refusal(void *context, const struct error *error) {
-    return problem_text(context, REST_CA_REFUSED, error->message);
+    return problem_text(context, REST_CA_REFUSED, operation_outward_text(context, error->code));
 }
 
 static void note_issue_step(void *context, const struct error *error) {
@@ -427,15 +427,25 @@ static void note_issue_step(void *context, const struct error *error) {
         rest_refuse(operation, 400, REST_BAD_CSR, "Failed to parse CSR: %s", error->message);
         break;
     case ISSUE_UNSIGNED:
-        rest_refuse(operation, 400, REST_CA_REFUSED, "Failed to generate CA request: %s", error->message);
+        rest_refuse(operation, 400, REST_CA_REFUSED, "Failed to generate CA request: %s",
+                    operation_outward_text(operation, error->code));
         break;
     case ISSUE_POSTPONED:
-        rest_refuse(operation, 503, REST_CA_FAILED, "CA signing failure: %s", error->message);
+        rest_refuse(operation, 503, REST_CA_FAILED,
+                    "CA signing failure: nothing can be signed at the moment; send the same request again");
         break;
     case ISSUE_FAILED:
         break;
     }
     operation_fail(operation, NULL);
+}
+
+/* The signer refuses it too, but its words are not for clients. */
+static bool outlives_issuer(const struct operation *operation) {
+    const struct create_state *state = operation->state;
+    const struct rest_issuer *issuer = rest_find_issuer(state->call.rest, state->issue.issuer);
+    time_t start = time(NULL) - (time_t)operation->worker->config->backdate_seconds;
+    return issuer != NULL && start + (time_t)state->issue.validity_seconds > issuer->not_after;
 }
 
 static enum step_result claim_order(struct operation *operation) {
@@ -457,6 +467,11 @@ static enum step_result claim_order(struct operation *operation) {
         .describe = describe_refusal,
         .is_only_attempt = operation->worker->config->rest_retry_window_seconds == 0,
     };
+    if (!issue_set_terms(&state->issue, false, &operation->error))
+        return STEP_FAIL;
+    if (outlives_issuer(operation))
+        return rest_refuse(operation, 400, REST_BAD_VALIDITY,
+                           "The certificate would outlive its issuer; ask for a shorter requested_validity");
     issue_claim(&state->issue, note_issue_step, operation);
     return STEP_WAIT;
 }
@@ -465,8 +480,6 @@ static enum step_result sign_certificate(struct operation *operation) {
     struct create_state *state = operation->state;
     if (state->is_settled)
         return STEP_DONE;
-    if (!issue_set_terms(&state->issue, false, &operation->error))
-        return STEP_FAIL;
     issue_sign(&state->issue, note_issue_step, operation);
     return STEP_WAIT;
 }

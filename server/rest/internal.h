@@ -49,6 +49,7 @@ enum rest_code {
 struct rest_issuer {
     const char *name;
     struct bytes der;
+    time_t not_after;
 };
 
 struct rest {

@@ -58,10 +58,20 @@ static void choose_meaning(struct rest_call *call, enum error_code code) {
     call->code = code == ERROR_NOT_FOUND ? REST_NOT_FOUND : REST_API_ERROR;
 }
 
+/* What a step said on purpose stays; everything has the id to ask with. */
+static const char *outward_text(struct operation *operation, bool is_from_inside) {
+    const char *text = is_from_inside ? operation_outward_text(operation, operation->error.code) : NULL;
+    const char *whole = is_from_inside ? arena_printf(operation->arena, "API errors encountered: %s", text)
+                                       : arena_printf(operation->arena, "%s (request %s)",
+                                                      operation->error.message, operation->request->id);
+    return whole == NULL ? "API errors encountered: out of memory" : whole;
+}
+
 void rest_fail(struct operation *operation) {
     struct rest_call *call = rest_call_of(operation);
     const char *message = operation->error.message;
     char status[16], code[16];
+    bool is_from_inside = call->code == 0 || call->code == REST_API_ERROR;
     if (call->code == 0)
         choose_meaning(call, operation->error.code);
     snprintf(status, sizeof status, "%u", call->status);
@@ -70,9 +80,8 @@ void rest_fail(struct operation *operation) {
               operation->request->id, "operation", operation->kind->name, "step",
               operation->kind->steps[operation->at].name, "status", status, "code", code, "key", call->key.id,
               "customer", call->key.customer, "peer", operation->request->peer_text, "detail", message, NULL);
-    /* What broke inside is for the log; the client gets the request id to ask with. */
-    if (call->status == 500)
-        message = "API errors encountered: the server made a mistake; ask its operator with this request id";
+    if (call->status >= 500)
+        message = outward_text(operation, is_from_inside);
     if (call->status == 503 || call->status == 429 || call->retry_after != 0) {
         snprintf(status, sizeof status, "%u", call->retry_after != 0 ? call->retry_after : RETRY_SECONDS);
         http_reply_header(operation->request, "Retry-After", status);

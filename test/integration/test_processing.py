@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from acme_kit import load_chain
 from acme_raw import make_csr, make_key
 from rest_client import make_csr as make_rest_csr
 from rest_client import rest
 from under_test import run, silent_name_servers, stopped, wait_until
+from verify import load_chain
 
 SANDBOX_OPTIONS = ("--workers", "2", "--set", "signer.signer_timeout_ms=1500", "--set", "signer.claim_timeout_seconds=2",
                    "--set", "acme.resume_first_seconds=1", "--set", "acme.resume_longest_seconds=2",
