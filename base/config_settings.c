@@ -251,6 +251,8 @@ const struct setting config_settings[] = {
     PATH("signer", ledger_directory, "/var/lib/originca/ledger", "folder of the ledger"),
     STRING("signer", host_name, NULL, "name of this host's ledger in Redis; default: the system's host name"),
     NUMBER("signer", signer_threads, "1", 1, 64, "signing threads; more pays only with a network HSM"),
+    NUMBER("signer", ledger_reserve_bytes, "67108864", 0, 4294967295u,
+           "room on the ledger's disk that certificates leave to revocations and the like; 0: none"),
     NUMBER("signer", ledger_segment_bytes, "67108864", 65536, 4294967295u,
            "a ledger file of this size is followed by a new one"),
     NUMBER("signer", checkpoint_records, "20000", 100, 100000000,

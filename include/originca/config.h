@@ -186,7 +186,7 @@ struct config {
     size_t issuer_count;
     char *ledger_directory;
     char *host_name; /* this host's ledger in Redis; default the system's host name */
-    uint32_t signer_threads, ledger_segment_bytes;
+    uint32_t signer_threads, ledger_segment_bytes, ledger_reserve_bytes;
     uint32_t checkpoint_records, checkpoint_seconds, position_wait_seconds, pin_retry_seconds;
     uint32_t signer_worker_signatures_per_second, signer_worker_revocations_per_second,
         signer_worker_changes_per_second;

@@ -174,7 +174,9 @@ static void reply_asked(struct engine_call *call, const struct asked *asked, siz
 void engine_run_change_rights(struct engine *engine, struct engine_call *call) {
     struct error error;
     size_t count = 0;
-    struct asked *asked = engine_may_write(engine, &error) ? read_asked(engine, call, &count, &error) : NULL;
+    struct asked *asked = engine_may_write(engine, &error) && engine_has_room(engine, &error)
+                              ? read_asked(engine, call, &count, &error)
+                              : NULL;
     bool is_done = asked != NULL && access_take(&engine->access, call, RATE_CHANGES, count, &error);
     for (size_t i = 0; is_done && i < count; i++)
         is_done = write_asked(engine, &asked[i], &error);

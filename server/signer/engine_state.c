@@ -54,6 +54,9 @@ bool engine_may_write(const struct engine *engine, struct error *error) {
 }
 
 bool engine_may_sign(struct engine *engine, struct error *error) {
+    /* This is why it waits on, and what somebody must mend. */
+    if (engine->phase == ENGINE_WAITING && !engine_has_room(engine, error))
+        return false;
     if (!engine_may_write(engine, error))
         return false;
     if (*engine->ledger_fault != '\0')
@@ -64,7 +67,7 @@ bool engine_may_sign(struct engine *engine, struct error *error) {
         return error_set(error, ERROR_UNAVAILABLE, "the token is lost");
     if (!engine->is_token_usable)
         return error_set(error, ERROR_UNAVAILABLE, "%s", engine->token.reason);
-    return is_clock_sane(engine, error);
+    return engine_has_room_to_sign(engine, error) && is_clock_sane(engine, error);
 }
 
 /* --- records --- */
@@ -88,6 +91,8 @@ bool engine_append_revoked(struct engine *engine, const uint8_t *serial, const c
                            const char *by, struct revoked_serial *out, uint8_t hash[LEDGER_HASH_BYTES],
                            struct error *error) {
     char hex[SERIAL_HEX_MAX], when[TIME_TEXT_MAX];
+    if (!engine_has_room(engine, error))
+        return false;
     hex_encode(serial, SERIAL_BYTES, hex);
     if (out->revoked_at == 0) /* else: its reason becomes keyCompromise, its time stays */
         out->revoked_at = (time_t)(clock_wall_ms() / 1000);
@@ -111,6 +116,8 @@ bool engine_append_revoked(struct engine *engine, const uint8_t *serial, const c
 }
 
 bool engine_set_signing(struct engine *engine, bool is_allowed, const char *by, struct error *error) {
+    if (!engine_has_room(engine, error))
+        return false;
     json_t *fields = json_pack("{s:b, s:s}", "allowed", is_allowed, "by", by);
     bool is_written = fields != NULL && ledger_append(engine->ledger, "signing", fields, NULL, NULL, error);
     json_decref(fields);
@@ -154,6 +161,8 @@ static bool void_intent(struct engine *engine, const char *id, uint64_t sequence
 static bool begin_writing(struct engine *engine, struct error *error) {
     const char *id;
     json_t *sequence;
+    if (!engine_has_room(engine, error))
+        return false;
     json_object_foreach(engine->open_intents, id, sequence) {
         if (!void_intent(engine, id, (uint64_t)json_integer_value(sequence), error))
             return false;

@@ -72,12 +72,17 @@ struct engine {
     bool is_token_lost;
     int64_t clock_offset_ms; /* wall clock less monotonic clock */
     bool has_clock_jumped;
+    int64_t room_looked_ms; /* 0: never */
+    uint64_t room_bytes;    /* left on the ledger's disk then */
     struct metric *signatures_total, *revocations_total, *open_gauge, *token_gauge, *login_total;
 };
 
 bool engine_may_sign(struct engine *engine, struct error *error) MUST_CHECK;
 /* Of records other than those that take a right away: false while Redis's position is not known. */
 bool engine_may_write(const struct engine *engine, struct error *error) MUST_CHECK;
+/* Is there room in the ledger's disk: for certificates, and for anything at all (engine_room.c)? */
+bool engine_has_room_to_sign(struct engine *engine, struct error *error) MUST_CHECK;
+bool engine_has_room(struct engine *engine, struct error *error) MUST_CHECK;
 bool engine_append_void(struct engine *engine, const json_t *intent, uint64_t intent_sequence,
                         const char *reason, struct error *error) MUST_CHECK;
 /* `out` holds the first revocation's time where there was one, else 0. */
