@@ -184,11 +184,15 @@ static bool comma_list_has(const char *list, const char *name) {
     return false;
 }
 
-static bool lies_within(const struct cut *cut, const char *rival) {
-    for (size_t i = 0; i < cut->server_count; i++)
-        if (!comma_list_has(rival, cut->servers[i]))
-            return false;
-    return true;
+const char *dnscheck_find_rival(const struct dnscheck_zone *zone, const char *const *servers, size_t count) {
+    for (size_t i = 0; i < zone->rival_count; i++) {
+        size_t within = 0;
+        while (within < count && comma_list_has(zone->rivals[i], servers[within]))
+            within++;
+        if (within == count)
+            return zone->rivals[i];
+    }
+    return NULL;
 }
 
 /* The servers are assigned, but somebody else may have been told to delegate to them as well. */
@@ -228,9 +232,9 @@ static void judge_referral(struct zone_check *zone, const struct cut *cut) {
             zone, DNSCHECK_REFUSED, "partly-delegated",
             "%s is delegated to %s, which are not all yours here; leave only %s at your registrar",
             zone->zone.name, list, wanted(zone));
-    for (size_t i = 0; i < zone->zone.rival_count && !zone->is_decided; i++)
-        if (lies_within(cut, zone->zone.rivals[i]))
-            refuse_ambiguous(zone, list, zone->zone.rivals[i]);
+    const char *rival = dnscheck_find_rival(&zone->zone, seen, cut->server_count);
+    if (rival != NULL)
+        refuse_ambiguous(zone, list, rival);
 }
 
 /* Every server of the zone above has it as well, or a zone on the way. */

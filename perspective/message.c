@@ -34,6 +34,10 @@ static json_t *list_strings(const char *const *items, size_t count) {
     return list;
 }
 
+static json_t *list_strings_if_any(const char *const *items, size_t count) {
+    return count == 0 ? NULL : list_strings(items, count);
+}
+
 static json_t *list_prefixes(const struct message_request *request) {
     json_t *list = json_array();
     char address[INET6_ADDRSTRLEN];
@@ -50,11 +54,11 @@ uint8_t *message_write_request(const struct message_request *request, size_t *le
     json_t *zones = json_array(), *names = json_array();
     for (size_t i = 0; i < check->zone_count; i++) {
         const struct dnscheck_zone *zone = &check->zones[i];
-        json_t *zones_above =
-            zone->zones_above_count == 0 ? NULL : list_strings(zone->zones_above, zone->zones_above_count);
-        json_array_append_new(zones, json_pack("{s:s, s:o, s:o*}", "name", zone->name, "name_servers",
-                                               list_strings(zone->name_servers, zone->name_server_count),
-                                               "zones_above", zones_above));
+        json_array_append_new(
+            zones, json_pack("{s:s, s:o, s:o*, s:o*}", "name", zone->name, "name_servers",
+                             list_strings(zone->name_servers, zone->name_server_count), "zones_above",
+                             list_strings_if_any(zone->zones_above, zone->zones_above_count), "rivals",
+                             list_strings_if_any(zone->rivals, zone->rival_count)));
     }
     for (size_t i = 0; i < check->name_count; i++)
         json_array_append_new(names,

@@ -7,6 +7,7 @@
 #define ZONES_MAX 1000
 #define NAMES_MAX 1000
 #define NAME_SERVERS_MAX 32
+#define RIVALS_MAX 1024
 #define IDENTITIES_MAX 64
 #define POOL_MAX 1024
 #define PREFIXES_MAX 1024
@@ -68,21 +69,27 @@ static bool is_canonical(const char *name) {
     return name_check_host(name, canonical, &ignored) && strcmp(name, canonical) == 0;
 }
 
-/* "NAME=", "NAME=SERVER,SERVER" or "NAME=!SERVER,SERVER", of names in canonical form. */
+static bool are_canonical(char *list) {
+    bool is_good = true;
+    for (char *word; is_good && (word = strsep(&list, ",")) != NULL;)
+        is_good = is_canonical(word);
+    return is_good;
+}
+
+/* "NAME=OWN!CONTESTED|SET|SET": lists of names in canonical form with commas between; each part but the name
+ * may be missing. */
 static const char *take_zone_above(struct arena *arena, const char *text, struct error *error) {
     char *rest = text == NULL ? NULL : arena_strdup(arena, text);
     const char *name = strsep(&rest, "=");
     bool is_good = name != NULL && rest != NULL && is_canonical(name);
-    if (is_good && *rest == '!')
-        rest++;
-    else if (is_good && *rest == '\0')
-        rest = NULL;
-    for (char *word; is_good && (word = strsep(&rest, ",")) != NULL;)
-        is_good = is_canonical(word);
+    char *sets = is_good ? rest : NULL, *contested = strsep(&sets, "|"), *own = strsep(&contested, "!");
+    is_good =
+        is_good && (*own == '\0' || are_canonical(own)) && (contested == NULL || are_canonical(contested));
+    for (char *set; is_good && (set = strsep(&sets, "|")) != NULL;)
+        is_good = are_canonical(set);
     if (is_good)
         return arena_strdup(arena, text);
-    error_set(error, ERROR_INVALID,
-              "a zone above is not \"NAME=\", \"NAME=SERVER,SERVER\" or \"NAME=!SERVER,SERVER\"");
+    error_set(error, ERROR_INVALID, "a zone above is not \"NAME=OWN!CONTESTED|SET\" of name servers");
     return NULL;
 }
 
@@ -99,6 +106,27 @@ static bool take_zones_above(struct arena *arena, const json_t *item, struct dns
             return false;
     zone->zones_above = own;
     zone->zones_above_count = json_array_size(list);
+    return true;
+}
+
+/* Sets of name servers, commas between. */
+static bool take_rivals(struct arena *arena, const json_t *item, struct dnscheck_zone *zone,
+                        struct error *error) {
+    const json_t *list;
+    if (!message_take_list(item, "rivals", RIVALS_MAX, &list, error))
+        return false;
+    const char **own = arena_alloc(arena, (json_array_size(list) + 1) * sizeof *own);
+    if (own == NULL)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        char *words = text == NULL ? NULL : arena_strdup(arena, text);
+        own[i] = text == NULL ? NULL : arena_strdup(arena, text);
+        if (own[i] == NULL || words == NULL || !are_canonical(words))
+            return error_set(error, ERROR_INVALID, "a rival is no list of name servers");
+    }
+    zone->rivals = own;
+    zone->rival_count = json_array_size(list);
     return true;
 }
 
@@ -120,6 +148,8 @@ static bool take_zones(struct arena *arena, const json_t *root, struct dnscheck_
         if (zones[i].name_server_count == 0)
             return error_set(error, ERROR_INVALID, "a zone needs its name servers");
         if (json_object_get(item, "zones_above") != NULL && !take_zones_above(arena, item, &zones[i], error))
+            return false;
+        if (json_object_get(item, "rivals") != NULL && !take_rivals(arena, item, &zones[i], error))
             return false;
     }
     check->zones = zones;

@@ -194,8 +194,11 @@ static bool copy_request(struct perspective_job *job, const struct dnscheck_requ
             .name_servers = copy_strings(arena, zone->name_servers, zone->name_server_count),
             .name_server_count = zone->name_server_count,
             .zones_above = copy_strings(arena, zone->zones_above, zone->zones_above_count),
-            .zones_above_count = zone->zones_above_count};
-        is_good = zones[i].name != NULL && zones[i].name_servers != NULL && zones[i].zones_above != NULL;
+            .zones_above_count = zone->zones_above_count,
+            .rivals = copy_strings(arena, zone->rivals, zone->rival_count),
+            .rival_count = zone->rival_count};
+        is_good = zones[i].name != NULL && zones[i].name_servers != NULL && zones[i].zones_above != NULL &&
+                  zones[i].rivals != NULL;
     }
     for (size_t i = 0; is_good && i < request->name_count; i++) {
         const char *txt = request->names[i].txt_value;

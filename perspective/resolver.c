@@ -218,15 +218,15 @@ static void start_name(struct name_view *view) {
 
 static void judge_servers(struct zone_view *view, const struct dns_message *message) {
     const struct dnscheck_zone *zone = view->zone;
-    const char *foreign = NULL;
+    const char *foreign = NULL, **seen = arena_alloc(view->job->scratch, message->count * sizeof *seen);
     size_t ours = 0;
     for (const struct dns_record *record = NULL;
          (record = dns_find(message, DNS_ANSWER, zone->name, DNS_NS, record)) != NULL;) {
         size_t i = 0;
         while (i < zone->name_server_count && strcmp(zone->name_servers[i], record->target) != 0)
             i++;
-        if (i < zone->name_server_count)
-            ours++;
+        if (i < zone->name_server_count && seen != NULL)
+            seen[ours++] = record->target;
         else
             foreign = record->target;
     }
@@ -234,6 +234,10 @@ static void judge_servers(struct zone_view *view, const struct dns_message *mess
         decide(view->job, view->finding, DNSCHECK_REFUSED,
                ours == 0 ? "delegated-elsewhere" : "partly-delegated",
                "The resolver sees the name server %s of %s, which is not assigned", foreign, zone->name);
+    else if (ours > 0 && dnscheck_find_rival(zone, seen, ours) != NULL)
+        decide(view->job, view->finding, DNSCHECK_REFUSED, "ambiguous",
+               "The resolver sees no name servers of %s but such as other customers were told to use as well",
+               zone->name);
     else if (ours > 0)
         decide(view->job, view->finding, DNSCHECK_OK, "delegated", "%s", "");
     else

@@ -27,10 +27,12 @@ struct dnscheck_zone {
      * too. A delegation to no more than one of these proves nothing. May be none. */
     const char *const *rivals;
     size_t rival_count;
-    /* The zones above that anybody has. "NAME=SERVER,SERVER" is this customer's, with the servers assigned
-     * there: below one that DNS shows to be his, the servers of both need no referral. "NAME=!SERVER,SERVER"
-     * are servers with several customers' zones of that name: no word of theirs counts. "NAME=" is somebody
-     * else's. No referral at or below one of them comes from the cache (doc/dns-check.md). */
+    /* The zones above that anybody has, "NAME=OWN!CONTESTED|SET|SET", lists of servers with commas between,
+     * of which each may be missing. OWN is assigned to this customer for his zone of that name: below one
+     * that DNS shows to be his, the servers of both need no referral. CONTESTED have several customers' zones
+     * of that name: no word of theirs counts. A SET is assigned to another customer for his: the word of one
+     * of these counts only where the name is delegated to no others. No referral at or below one of the names
+     * comes from the cache (doc/dns-check.md). */
     const char *const *zones_above;
     size_t zones_above_count;
 };
@@ -124,6 +126,8 @@ struct dnscheck_job *dnscheck_start(struct dnscheck *dnscheck, struct arena *are
                                     void *context, struct error *error);
 void dnscheck_cancel(struct dnscheck_job *job);
 const struct dnscheck_counters *dnscheck_counters(const struct dnscheck *dnscheck);
+/* The one of the zone's rivals within which a delegation to these servers lies; NULL: none. */
+const char *dnscheck_find_rival(const struct dnscheck_zone *zone, const char *const *servers, size_t count);
 /* Is any root server answering? For /readyz; cached 10 s by the module. Same callback rules. */
 void dnscheck_probe(struct dnscheck *dnscheck,
                     void (*callback)(void *context, bool is_usable, const char *reason), void *context);

@@ -50,6 +50,19 @@ def test_one_remote_that_sees_another_delegation_is_a_failed_quorum(files, place
     assert views(answer)[remote.entry] == ("refused", "delegated-elsewhere")
 
 
+def test_a_delegation_that_fits_other_customers_too_is_none_for_any_view(files, places, perspectives):
+    """From here all assigned name servers are seen, from elsewhere the one that somebody else was told as well."""
+    here, there, *_ = places
+    there.world.tld.remove("shop.test.", "NS").add("shop.test. NS ns1.provider.test.")
+    remote = perspectives(there)
+    _, resolver = resolver_farm(places[2], {**GOOD, ("shop.test", "NS"): [("NS", "ns1.provider.test.")]})
+    with Client(files, here, [remote.entry, resolver]) as client:
+        answer = client.check(rivals=["ns1.provider.test"])
+        assert views(answer)[remote.entry] == views(answer)[resolver] == ("refused", "ambiguous")
+        assert finding(answer)[:2] == ("failed", "quorum")
+        assert client.check()["verdict"] == "ok"
+
+
 @pytest.mark.parametrize("liars, disagreements, expected",
                          [(0, None, "ok"), (1, None, "ok"), (2, None, "failed"), (3, None, "failed"),
                           (1, 0, "failed"), (2, 2, "ok"), (3, 2, "failed")])

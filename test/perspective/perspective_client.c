@@ -1,6 +1,6 @@
 /* The quorum as a server runs it, driven by a test: `perspective-client CONFIG` reads one JSON object a line,
- * {"zone", "name_servers", "names", "txt", "deadline_ms"}, and writes one JSON line for each check. Checks
- * run at the same time. It ends when its input does and all are answered. */
+ * {"zone", "name_servers", "rivals", "names", "txt", "deadline_ms"}, and writes one JSON line for each check.
+ * Checks run at the same time. It ends when its input does and all are answered. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +62,7 @@ static void start_check(struct client *client, const char *text) {
     struct arena *arena = arena_new(0);
     struct check *check = arena_alloc(arena, sizeof *check);
     struct error error = {.message = ""};
-    const char *servers[LIST_MAX], *words[LIST_MAX], *txt;
+    const char *servers[LIST_MAX], *rivals[LIST_MAX], *words[LIST_MAX], *txt;
     struct dnscheck_name names[LIST_MAX];
     const json_t *root = json_parse(arena, text, strlen(text), &error);
     const char *zone_name = json_get_string(root, "zone", &error);
@@ -73,8 +73,12 @@ static void start_check(struct client *client, const char *text) {
     size_t count = take_list(json_object_get(root, "names"), words);
     for (size_t i = 0; i < count; i++)
         names[i] = (struct dnscheck_name){.name = words[i], .txt_value = txt};
-    const struct dnscheck_zone zone = {zone_name, servers,
-                                       take_list(json_object_get(root, "name_servers"), servers)};
+    const struct dnscheck_zone zone = {.name = zone_name,
+                                       .name_servers = servers,
+                                       .name_server_count =
+                                           take_list(json_object_get(root, "name_servers"), servers),
+                                       .rivals = rivals,
+                                       .rival_count = take_list(json_object_get(root, "rivals"), rivals)};
     const struct dnscheck_request request = {
         .zones = &zone,
         .zone_count = 1,

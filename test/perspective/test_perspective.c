@@ -174,14 +174,19 @@ static void impossible_lengths_end_it(void **state) {
 /* --- messages --- */
 
 static const char *const servers[] = {"ns1.provider.test", "ns2.provider.test"};
-static const char *const zones_above[] = {"below.above.test=!ns1.provider.test",
-                                          "above.test=ns1.provider.test,ns3.provider.test", "test="};
+static const char *const zones_above[] = {"below.above.test=!ns1.provider.test|ns1.provider.test,ns2.p.test",
+                                          "above.test=ns1.provider.test,ns3.provider.test",
+                                          "test=", "a.test=ns1.p.test!ns2.p.test|ns3.p.test",
+                                          "b.test=|ns3.p.test"};
+static const char *const rivals[] = {"ns1.provider.test", "ns1.provider.test,ns2.provider.test"};
 static const struct dnscheck_zone asked_zones[] = {
     {.name = "shop.test",
      .name_servers = servers,
      .name_server_count = 2,
      .zones_above = zones_above,
-     .zones_above_count = 3},
+     .zones_above_count = 5,
+     .rivals = rivals,
+     .rival_count = 2},
     {.name = "blog.test", .name_servers = servers, .name_server_count = 1}};
 static const struct dnscheck_name names[] = {{"www.shop.test", 0, NULL}, {"*.shop.test", 0, "token"}};
 
@@ -215,10 +220,13 @@ static void a_request_arrives_as_it_was_sent(void **state) {
     assert_int_equal(read.check.deadline_ms, 4500);
     assert_string_equal(read.check.zones[0].name, "shop.test");
     assert_string_equal(read.check.zones[0].name_servers[1], "ns2.provider.test");
-    assert_int_equal(read.check.zones[0].zones_above_count, 3);
-    for (size_t i = 0; i < 3; i++)
+    assert_int_equal(read.check.zones[0].zones_above_count, 5);
+    for (size_t i = 0; i < 5; i++)
         assert_string_equal(read.check.zones[0].zones_above[i], zones_above[i]);
     assert_int_equal(read.check.zones[1].zones_above_count, 0);
+    assert_int_equal(read.check.zones[0].rival_count, 2);
+    assert_string_equal(read.check.zones[0].rivals[1], rivals[1]);
+    assert_int_equal(read.check.zones[1].rival_count, 0);
     assert_int_equal(read.name_server_pool_count, 2);
     assert_string_equal(read.name_server_pool[1], "ns2.provider.test");
     assert_string_equal(read.check.names[1].name, "*.shop.test");
@@ -272,6 +280,11 @@ static void requests_that_are_none_are_refused(void **state) {
         HEAD PREFIXES ABOVE("[\"=ns1.test\"]"),
         HEAD PREFIXES ABOVE("[\"above.test=ns1.test,\"]"),
         HEAD PREFIXES ABOVE("[\"above.test=NS1.test\"]"),
+        HEAD PREFIXES ABOVE("[\"above.test=ns1.test!\"]"),
+        HEAD PREFIXES ABOVE("[\"above.test=ns1.test|\"]"),
+        HEAD PREFIXES ABOVE("[\"above.test=|ns1.test!ns2.test\"]"),
+        HEAD PREFIXES ABOVE("[],\"rivals\":[7]"),
+        HEAD PREFIXES ABOVE("[],\"rivals\":[\"ns1.test,\"]"),
         HEAD ZONES PREFIXES "\"method\":\"http-01\",\"names\":[]}",
         HEAD ZONES PREFIXES "\"names\":[],\"names\":[]}",
     };
