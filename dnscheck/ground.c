@@ -10,41 +10,89 @@
 
 /* --- whose ground it is --- */
 
-/* Of a zone "NAME=SERVER,SERVER" its servers, where it has that name; else NULL. */
-static const char *servers_of(const char *own, const char *name) {
+/* What is known of the zones of that name, "OWN!CONTESTED|SET|SET"; NULL: nobody has one. */
+static const char *find_above(const struct walk *walk, const char *name) {
+    const struct zone_check *zone = walk->options.zone;
     size_t length = strlen(name);
-    return strncmp(own, name, length) == 0 && own[length] == '=' ? own + length + 1 : NULL;
+    for (size_t i = 0; zone != NULL && i < zone->zone.zones_above_count; i++) {
+        const char *above = zone->zone.zones_above[i];
+        if (strncmp(above, name, length) == 0 && above[length] == '=')
+            return above + length + 1;
+    }
+    return NULL;
 }
 
+/* Is the server in the list that begins here? */
 static bool lists(const char *servers, const char *server) {
     size_t length = strlen(server);
-    for (const char *at = servers; at != NULL; at = strchr(at, ','), at += at != NULL ? 1 : 0)
-        if (strncmp(at, server, length) == 0 && (at[length] == ',' || at[length] == '\0'))
+    for (const char *at = servers;; at++) {
+        size_t piece = strcspn(at, ",!|");
+        if (piece == length && memcmp(at, server, length) == 0)
+            return true;
+        at += piece;
+        if (*at != ',')
+            return false;
+    }
+}
+
+/* By the provider's name of it, whatever the cut calls it. */
+static bool lists_server(const struct walk *walk, const char *servers, const char *server) {
+    const struct cut *cut = walk->cut;
+    bool is_listed = lists(servers, server);
+    for (size_t i = 0; !is_listed && i < cut->addresses.count; i++) {
+        const struct dns_server *item = &cut->addresses.items[i];
+        const char *name;
+        is_listed = strcmp(item->name, server) == 0 &&
+                    pool_find_name(walk->job->dnscheck, item, &name) == POOL_YES && lists(servers, name);
+    }
+    return is_listed;
+}
+
+static bool lists_all(const struct walk *walk, const char *servers) {
+    for (size_t i = 0; i < walk->cut->server_count; i++)
+        if (!lists_server(walk, servers, walk->cut->servers[i]))
+            return false;
+    return !walk->cut->has_more_servers && walk->cut->server_count > 0;
+}
+
+/* The servers assigned to the customer for his zone of that name; NULL: he has none that counts. */
+static const char *find_own(const struct walk *walk, const char *name) {
+    const char *own = find_above(walk, name);
+    return own == NULL || strcspn(own, "!|") == 0 ? NULL : own;
+}
+
+/* Somebody has a zone of the cut's name on the server, but nothing shows that it is the one which the cut is
+ * delegated to: several customers' are there, or the cut has servers that are none of his. */
+static bool serves_anybodys(const struct walk *walk, const char *above, const char *server) {
+    const char *contested = strchr(above, '!');
+    if (contested != NULL && lists_server(walk, contested + 1, server))
+        return true;
+    for (const char *set = above; set != NULL; set = strchr(set, '|'), set += set != NULL ? 1 : 0)
+        if (lists_server(walk, set, server) && !lists_all(walk, set))
             return true;
     return false;
 }
 
-static const char *find_above(const struct dnscheck_zone *zone, const char *name) {
-    const char *servers = NULL;
-    for (size_t i = 0; servers == NULL && i < zone->zones_above_count; i++)
-        servers = servers_of(zone->zones_above[i], name);
-    return servers;
-}
-
-/* The servers assigned to the customer for his zone of that name; NULL: he has none that counts. */
-static const char *find_own(const struct dnscheck_zone *zone, const char *name) {
-    const char *servers = find_above(zone, name);
-    return servers == NULL || *servers == '\0' || *servers == '!' ? NULL : servers;
+static const struct dns_server *asked_server(const struct walk *walk) {
+    return walk->at < 0 ? NULL : &walk->cut->addresses.items[walk->at];
 }
 
 bool ground_is_contested(const struct walk *walk) {
-    const struct zone_check *zone = walk->options.zone;
-    const char *servers = zone == NULL ? NULL : find_above(&zone->zone, walk->cut->name);
-    bool is_contested = false;
-    for (size_t i = 0; servers != NULL && *servers == '!' && i < walk->cut->server_count; i++)
-        is_contested = is_contested || lists(servers + 1, walk->cut->servers[i]) ||
-                       !pool_has_name(walk->job->dnscheck, walk->cut->servers[i]);
-    return is_contested;
+    const struct dnscheck *dnscheck = walk->job->dnscheck;
+    const char *above = find_above(walk, walk->cut->name), *own = find_own(walk, walk->cut->name);
+    const struct dns_server *asked = asked_server(walk);
+    const char *name;
+    if (above == NULL || *above == '\0' || (own != NULL && lists_all(walk, own)))
+        return false;
+    enum pool_answer is_pools = asked == NULL ? POOL_UNKNOWN : pool_find_name(dnscheck, asked, &name);
+    return is_pools == POOL_UNKNOWN || (is_pools == POOL_YES && serves_anybodys(walk, above, asked->name));
+}
+
+static bool holds_all(const char *servers, const struct cut *cut) {
+    for (size_t i = 0; i < cut->server_count; i++)
+        if (!lists(servers, cut->servers[i]))
+            return false;
+    return true;
 }
 
 /* The cut is a zone of this customer, and every server that it was found to have is assigned to him there. */
@@ -53,12 +101,13 @@ static bool is_own_ground(const struct walk *walk) {
     if (walk->options.zone == NULL || cut->has_more_servers || cut->server_count == 0)
         return false;
     const struct dnscheck_zone *zone = &walk->options.zone->zone;
-    bool is_zone = strcmp(cut->name, zone->name) == 0, is_own = true;
-    const char *servers = is_zone ? NULL : find_own(zone, cut->name);
-    for (size_t i = 0; is_own && i < cut->server_count; i++)
-        is_own = is_zone ? name_list_has(zone->name_servers, zone->name_server_count, cut->servers[i])
-                         : lists(servers, cut->servers[i]);
-    return is_own;
+    const char *servers = find_own(walk, cut->name);
+    if (strcmp(cut->name, zone->name) != 0)
+        return servers != NULL && holds_all(servers, cut);
+    for (size_t i = 0; i < cut->server_count; i++)
+        if (!name_list_has(zone->name_servers, zone->name_server_count, cut->servers[i]))
+            return false;
+    return true;
 }
 
 /* Assigned ones are the provider's also where they have left the pool. */
@@ -75,7 +124,7 @@ bool ground_is_pool(const struct walk *walk) {
 static bool is_own_zone(const struct walk *walk) {
     const struct dnscheck_zone *zone = walk->options.zone == NULL ? NULL : &walk->options.zone->zone;
     return zone != NULL &&
-           (strcmp(zone->name, walk->own_zone) == 0 || find_own(zone, walk->own_zone) != NULL);
+           (strcmp(zone->name, walk->own_zone) == 0 || find_own(walk, walk->own_zone) != NULL);
 }
 
 /* Above a name server of the pool nobody but the provider has a zone (zones_assign_name_servers). */
@@ -331,25 +380,22 @@ bool ground_take_denial(struct walk *walk, const struct dns_message *message, bo
     return true;
 }
 
-/* --- a referral that leaps --- */
+/* --- answers that may be a stranger's --- */
 
-struct leap {
+struct doubt {
     struct walk *walk;
     const struct dns_message *message;
-    const char *owner;
+    const char *owner; /* of a referral; NULL: there is no cut, it says */
+    bool is_leap;
 };
 
-static void judge_leap(struct leap *leap, const char *failure) {
-    struct walk *walk = leap->walk;
+static void pass_over(struct walk *walk, const char *failure) {
     static const char is_unclear[] =
         "a name server of a zone on the way shows a delegation, but answers no question about names above it";
     static const char is_anybodys[] =
-        "several customers' zones of one name share name servers, so nobody can say whose delegation they "
-        "show; ask the provider to give them servers of their own";
-    if (walk->ground == GROUND_FOREIGN) {
-        walk_take_cut(walk, leap->message, DNS_AUTHORITY, leap->owner, false);
-        return;
-    }
+        "the name servers of a zone on the way may serve another customer's zone of that name than the one "
+        "that is delegated to them, so nobody can say whose delegation they show; ask the provider to give "
+        "several customers' zones of one name servers of their own";
     walk->failure = failure != NULL ? failure : ground_is_contested(walk) ? is_anybodys : is_unclear;
     if (walk_strike(walk))
         walk_restart(walk);
@@ -359,21 +405,41 @@ static void judge_leap(struct leap *leap, const char *failure) {
         walk_end(walk, false, walk->failure);
 }
 
-static void on_pool_for_leap(void *context, const char *failure) {
-    struct leap *leap = context;
-    note_pool(leap->walk);
-    judge_leap(leap, failure);
+static void judge_doubt(struct doubt *doubt, const char *failure) {
+    struct walk *walk = doubt->walk;
+    bool is_taken = walk->ground == GROUND_FOREIGN || (!doubt->is_leap && !ground_is_contested(walk));
+    if (!is_taken)
+        pass_over(walk, failure);
+    else if (doubt->owner != NULL)
+        walk_take_cut(walk, doubt->message, DNS_AUTHORITY, doubt->owner, false);
+    else
+        walk_take_no_cut(walk, doubt->message);
 }
 
-void ground_take_leap(struct walk *walk, const struct dns_message *message, const char *owner) {
-    struct leap *leap = arena_alloc(walk->job->scratch, sizeof *leap);
-    if (leap == NULL) {
+static void on_pool_for_doubt(void *context, const char *failure) {
+    struct doubt *doubt = context;
+    if (doubt->walk->ground != GROUND_SHARED)
+        note_pool(doubt->walk);
+    judge_doubt(doubt, failure);
+}
+
+/* Names of the pool among the cut's do not tell whose the server is that was asked. */
+static bool is_unknown(const struct walk *walk) {
+    const char *name;
+    return walk->job->begin == NULL && asked_server(walk) != NULL &&
+           pool_find_name(walk->job->dnscheck, asked_server(walk), &name) == POOL_UNKNOWN;
+}
+
+void ground_take_doubtful(struct walk *walk, const struct dns_message *message, const char *owner,
+                          bool is_leap) {
+    struct doubt *doubt = arena_alloc(walk->job->scratch, sizeof *doubt);
+    if (doubt == NULL) {
         walk_end(walk, false, "out of memory");
         return;
     }
-    *leap = (struct leap){walk, message, owner};
-    if (knows_ground(walk))
-        judge_leap(leap, NULL);
-    else if (!pool_learn(walk->job, on_pool_for_leap, leap))
+    *doubt = (struct doubt){walk, message, owner, is_leap};
+    if (knows_ground(walk) && !is_unknown(walk))
+        judge_doubt(doubt, NULL);
+    else if (!pool_learn(walk->job, on_pool_for_doubt, doubt))
         walk_end(walk, false, "out of memory");
 }

@@ -212,6 +212,9 @@ const char *pool_find_related(const struct dnscheck *dnscheck, const char *name)
 enum pool_answer { POOL_UNKNOWN, POOL_NO, POOL_YES };
 /* Is one of these addresses a server's of the pool? Unknown: pool_learn has to find out first. */
 enum pool_answer pool_has_address(const struct dnscheck *dnscheck, const struct server_list *servers);
+/* Is it one of the pool, and by which of its names there? Unknown only where it goes by another. */
+enum pool_answer pool_find_name(const struct dnscheck *dnscheck, const struct dns_server *server,
+                                const char **name);
 /* `failure` NULL: pool_has_address knows now. Never from inside. Forgotten at the end of the job. */
 typedef void pool_done(void *context, const char *failure);
 bool pool_learn(struct dnscheck_job *job, pool_done *done, void *context) MUST_CHECK;

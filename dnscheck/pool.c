@@ -82,6 +82,18 @@ enum pool_answer pool_has_address(const struct dnscheck *dnscheck, const struct 
     return POOL_NO;
 }
 
+enum pool_answer pool_find_name(const struct dnscheck *dnscheck, const struct dns_server *server,
+                                const char **name) {
+    const struct pool *pool = dnscheck->pool;
+    const struct server_list one = {.items = {*server}, .count = 1};
+    *name = pool_has_name(dnscheck, server->name) ? server->name : NULL;
+    enum pool_answer answer = *name != NULL ? POOL_YES : pool_has_address(dnscheck, &one);
+    for (size_t i = 0; answer == POOL_YES && *name == NULL && i < pool->count; i++)
+        if (is_same_server(server, &pool->addresses[i]))
+            *name = pool->addresses[i].name;
+    return answer;
+}
+
 static void look_up_next(struct lane *lane);
 
 static void keep_addresses(struct pool *pool) {
@@ -132,7 +144,8 @@ static bool add_address(struct lane *lane, const struct dns_record *record) {
     if (more == NULL)
         return false;
     pool->found = more;
-    cut_add_address(dnscheck, &cut, "", record->type == DNS_A ? AF_INET : AF_INET6, record->address);
+    cut_add_address(dnscheck, &cut, lane->server, record->type == DNS_A ? AF_INET : AF_INET6,
+                    record->address);
     if (cut.addresses.count > 0)
         pool->found[pool->found_count++] = cut.addresses.items[0];
     return true;

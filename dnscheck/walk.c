@@ -292,10 +292,24 @@ void walk_take_denial(struct walk *walk, const struct dns_message *message, bool
 }
 
 void walk_take_referral(struct walk *walk, const struct dns_message *message, const char *owner) {
-    if (labels_below(owner, walk->cut->name) > walk->clear + 1 || ground_is_contested(walk))
-        ground_take_leap(walk, message, owner);
+    bool is_leap = labels_below(owner, walk->cut->name) > walk->clear + 1;
+    if (is_leap || ground_is_contested(walk))
+        ground_take_doubtful(walk, message, owner, is_leap);
     else
         walk_take_cut(walk, message, DNS_AUTHORITY, owner, false);
+}
+
+/* An NXDOMAIN beside an alias is about its target (RFC 6604 3). */
+static bool is_denied(const struct walk *walk, const struct dns_message *message) {
+    return message->rcode == DNS_NXDOMAIN &&
+           dns_find(message, DNS_ANSWER, walk_child(walk), DNS_CNAME, NULL) == NULL;
+}
+
+void walk_take_no_cut(struct walk *walk, const struct dns_message *message) {
+    if (dns_find(message, DNS_ANSWER, walk_child(walk), DNS_CNAME, NULL) != NULL) /* nothing is below */
+        walk_end(walk, false, walk_check_alias(walk, message));
+    else
+        walk_take_denial(walk, message, is_denied(walk, message));
 }
 
 static void on_answer(void *context, const struct dns_message *message, const struct dns_server *server,
@@ -308,18 +322,16 @@ static void on_answer(void *context, const struct dns_message *message, const st
     walk_note_server(walk, server);
     const char *child = walk_child(walk);
     const struct dns_record *referral = dns_find_referral(message, walk->cut->name, walk->name);
-    bool is_alias = dns_find(message, DNS_ANSWER, child, DNS_CNAME, NULL) != NULL;
-    bool is_nxdomain = message->rcode == DNS_NXDOMAIN && !is_alias; /* else about the target (RFC 6604 3) */
     if (!message->is_authoritative && referral != NULL && message->rcode == DNS_NOERROR)
         walk_take_referral(walk, message, referral->owner);
     else if (!message->is_authoritative)
         take_failure(walk, failure_lame(walk->job->scratch, server->name, walk->cut->name));
-    else if (!is_nxdomain && dns_find(message, DNS_ANSWER, child, DNS_NS, NULL) != NULL)
+    else if (!is_denied(walk, message) && dns_find(message, DNS_ANSWER, child, DNS_NS, NULL) != NULL)
         ground_take_own_answer(walk, message, child);
-    else if (is_alias) /* no cut here, and nothing below */
-        walk_end(walk, false, walk_check_alias(walk, message));
+    else if (ground_is_contested(walk))
+        ground_take_doubtful(walk, message, NULL, false);
     else
-        walk_take_denial(walk, message, is_nxdomain);
+        walk_take_no_cut(walk, message);
 }
 
 static void on_addresses(void *context, struct cut *cut, const char *failure) {

@@ -49,6 +49,8 @@ void walk_end(struct walk *walk, bool is_nxdomain, const char *failure);
 void walk_take_cut(struct walk *walk, const struct dns_message *message, enum dns_section section,
                    const char *owner, bool is_private);
 void walk_take_denial(struct walk *walk, const struct dns_message *message, bool is_nxdomain);
+/* An alias, or that there is nothing of its own: what is asked about is no cut. */
+void walk_take_no_cut(struct walk *walk, const struct dns_message *message);
 /* One that leaps over names which the server was not asked about is judged first (ground.c). */
 void walk_take_referral(struct walk *walk, const struct dns_message *message, const char *owner);
 /* Asks all servers of the cut again, but for those that were struck off. */
@@ -85,10 +87,13 @@ void ground_take_own_answer(struct walk *walk, const struct dns_message *message
  * ends, by that; false: the server is nobody's of the pool, and this a denial as any. */
 bool ground_take_denial(struct walk *walk, const struct dns_message *message, bool is_nxdomain,
                         const char *zone);
-/* Do several customers' zones of the cut's name share its servers? Then no referral of theirs counts. */
+/* May the server that was asked serve a customer's zone of the cut's name that is not the one which the cut
+ * is delegated to? Then nothing that it says of names below counts. */
 bool ground_is_contested(const struct walk *walk);
-/* A referral past names that the server was not asked about, among which it may have a zone. */
-void ground_take_leap(struct walk *walk, const struct dns_message *message, const char *owner);
+/* What the server says may be a stranger's word: it is contested or, of a referral (`owner`; else NULL), that
+ * leaps past names which it was not asked about, it may have a zone among these. */
+void ground_take_doubtful(struct walk *walk, const struct dns_message *message, const char *owner,
+                          bool is_leap);
 /* None of the servers that were not asked yet answers. */
 void ground_conclude(struct walk *walk);
 /* By name alone. */

@@ -103,27 +103,6 @@ struct dnscheck_zone zones_asked(const struct store_zone *zone) {
                                   .rival_count = zone->rival_count};
 }
 
-bool zones_asked_of_new(struct arena *arena, const char *name, const struct store_zone *above,
-                        struct dnscheck_zone *out, struct error *error) {
-    struct text servers;
-    text_init(&servers, arena);
-    *out = (struct dnscheck_zone){.name = name};
-    if (above->id == NULL)
-        return true;
-    const char **own = arena_alloc(arena, (above->zones_above_count + 1) * sizeof *own);
-    text_printf(&servers, "%s=", above->name);
-    for (size_t i = 0; i < above->name_server_count; i++)
-        text_printf(&servers, "%s%s", i == 0 ? "" : ",", above->name_servers[i]);
-    if (own == NULL || servers.failed)
-        return error_set(error, ERROR_INTERNAL, "out of memory");
-    own[0] = servers.data;
-    for (size_t i = 0; i < above->zones_above_count; i++)
-        own[i + 1] = above->zones_above[i];
-    out->zones_above = own;
-    out->zones_above_count = above->zones_above_count + 1;
-    return true;
-}
-
 static size_t find_zone(const struct dnscheck_zone *zones, size_t count, const char *name) {
     size_t at = 0;
     while (at < count && strcmp(zones[at].name, name) != 0)

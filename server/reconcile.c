@@ -44,7 +44,7 @@ struct zones_pass { /* in its own arena */
     struct reconciler *reconciler;
     struct arena *arena;
     struct store_zone_list list;
-    struct store_name_list names;
+    struct store_zone_list names;
     bool is_starting; /* it does not end before all its jobs are started */
 };
 
@@ -54,8 +54,7 @@ struct zone_job {
     TAILQ_ENTRY(zone_job) entry;
     struct zones_pass *pass;
     struct arena *arena;
-    const char *name;
-    const struct store_zone *zone; /* NULL: a name whose zone went */
+    const struct store_zone *zone; /* without id: a name whose zone went */
     struct store_zone after;
 };
 
@@ -182,11 +181,11 @@ static void end_job(struct zone_job *job) {
 static void note_zone_recorded(void *context, const struct error *error) {
     struct zone_job *job = context;
     if (error != NULL)
-        log_event(LOG_LEVEL_WARNING, "cannot record a zone check", "zone", job->name, "reason",
+        log_event(LOG_LEVEL_WARNING, "cannot record a zone check", "zone", job->zone->name, "reason",
                   error->message, NULL);
     else if (job->after.status != job->zone->status)
-        log_event(LOG_LEVEL_INFO, "zone status changed", "zone", job->name, "customer", job->zone->customer,
-                  "from", store_zone_status_name(job->zone->status), "to",
+        log_event(LOG_LEVEL_INFO, "zone status changed", "zone", job->zone->name, "customer",
+                  job->zone->customer, "from", store_zone_status_name(job->zone->status), "to",
                   store_zone_status_name(job->after.status), "reason", job->after.reason, NULL);
     end_job(job);
 }
@@ -211,8 +210,8 @@ static void record_zone(struct zone_job *job, const struct dnscheck_result *resu
 static void note_delegation_recorded(void *context, const struct error *error) {
     struct zone_job *job = context;
     if (error != NULL)
-        log_event(LOG_LEVEL_WARNING, "cannot record what a name is delegated to", "name", job->name, "reason",
-                  error->message, NULL);
+        log_event(LOG_LEVEL_WARNING, "cannot record what a name is delegated to", "name", job->zone->name,
+                  "reason", error->message, NULL);
     end_job(job);
 }
 
@@ -221,29 +220,28 @@ static void note_checked(void *context, const struct dnscheck_result *result) {
     struct reconciler *reconciler = job->pass->reconciler;
     metric_add(reconciler->zone_checks, 1);
     if (result->zone_count != 1) {
-        log_event(LOG_LEVEL_WARNING, "a zone check gave no result", "zone", job->name, "reason",
+        log_event(LOG_LEVEL_WARNING, "a zone check gave no result", "zone", job->zone->name, "reason",
                   "out of memory", NULL);
         end_job(job); /* it is due again after its lease */
-    } else if (job->zone != NULL) {
+    } else if (*job->zone->id != '\0') {
         record_zone(job, result);
     } else {
         const struct store_delegation delegation = zones_delegation(&result->zones[0]);
-        store_record_delegation(reconciler->worker->store, job->name, &delegation, note_delegation_recorded,
-                                job);
+        store_record_delegation(reconciler->worker->store, job->zone->name, &delegation,
+                                note_delegation_recorded, job);
     }
 }
 
-static void start_job(struct zones_pass *pass, const char *name, const struct store_zone *zone) {
+static void start_job(struct zones_pass *pass, const struct store_zone *zone) {
     struct arena *arena = arena_new(0);
     struct zone_job *job = arena == NULL ? NULL : arena_alloc(arena, sizeof *job);
-    const struct dnscheck_zone asked =
-        zone != NULL ? zones_asked(zone) : (struct dnscheck_zone){.name = name};
+    const struct dnscheck_zone asked = zones_asked(zone);
     const struct dnscheck_request request = {.zones = &asked, .zone_count = 1};
     if (job == NULL) {
         arena_free(arena);
         return;
     }
-    *job = (struct zone_job){.pass = pass, .arena = arena, .name = name, .zone = zone};
+    *job = (struct zone_job){.pass = pass, .arena = arena, .zone = zone};
     TAILQ_INSERT_TAIL(&pass->jobs, job, entry);
     if (dnscheck_start(pass->reconciler->worker->dnscheck, arena, &request, note_checked, job, NULL) == NULL)
         free_job(job);
@@ -252,7 +250,7 @@ static void start_job(struct zones_pass *pass, const char *name, const struct st
 static void note_due_names(void *context, const struct error *error) {
     struct zones_pass *pass = context;
     for (size_t i = 0; error == NULL && i < pass->names.count; i++)
-        start_job(pass, pass->names.items[i], NULL);
+        start_job(pass, &pass->names.items[i]);
     pass->is_starting = false;
     end_pass_if_done(pass);
 }
@@ -265,7 +263,7 @@ static uint32_t checks_per_pass(const struct reconciler *reconciler) {
 static void note_due_zones(void *context, const struct error *error) {
     struct zones_pass *pass = context;
     for (size_t i = 0; error == NULL && i < pass->list.count; i++)
-        start_job(pass, pass->list.items[i].name, &pass->list.items[i]);
+        start_job(pass, &pass->list.items[i]);
     uint32_t limit = checks_per_pass(pass->reconciler), zones = (uint32_t)pass->list.count;
     store_due_names(pass->reconciler->worker->store, pass->arena, zones < limit ? limit - zones : 1,
                     ZONE_LEASE_SECONDS, &pass->names, note_due_names, pass);

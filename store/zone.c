@@ -103,6 +103,16 @@ void store_find_zone(struct store *store, struct arena *arena, const char *name_
     call_send(call);
 }
 
+void store_zones_above(struct store *store, struct arena *arena, const char *name, const char *customer,
+                       struct store_zone *out, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_ZONES_ABOVE, arena, parse_zone, out, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, name);
+    call_add(call, customer);
+    call_send(call);
+}
+
 /* --- the zones of names --- */
 
 static bool parse_zones_of_names(struct store_call *call, struct redisReply *const *items, size_t count,
@@ -296,8 +306,8 @@ void store_due_zones(struct store *store, struct arena *arena, uint32_t limit, u
 }
 
 void store_due_names(struct store *store, struct arena *arena, uint32_t limit, uint32_t lease_seconds,
-                     struct store_name_list *out, store_done *done, void *context) {
-    struct store_call *call = call_new(store, SCRIPT_DUE_NAMES, arena, reply_read_words, out, done, context);
+                     struct store_zone_list *out, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_DUE_NAMES, arena, parse_list, out, done, context);
     if (call == NULL)
         return;
     call_add_limit(call, limit);

@@ -152,6 +152,10 @@ void store_create_zone(struct store *, struct arena *, const char *name, const c
                        struct store_zone *out, store_done *, void *);
 void store_load_zone(struct store *, struct arena *, const char *zone_id, struct store_zone *out,
                      store_done *, void *);
+/* What lies above a name that the customer ("": nobody) has no zone of: a zone without id, with its name and
+ * the zones above alone. */
+void store_zones_above(struct store *, struct arena *, const char *name, const char *customer,
+                       struct store_zone *out, store_done *, void *);
 /* By name (or id): where several customers have it, the active one, else ERROR_CONFLICT unless `customer`
  * says which. */
 void store_find_zone(struct store *, struct arena *, const char *name_or_id, const char *customer,
@@ -204,13 +208,10 @@ void store_due_zones(struct store *, struct arena *, uint32_t limit, uint32_t le
                      struct store_zone_list *out, store_done *, void *);
 
 /* Likewise up to `limit` names whose zones went, and what was seen of their delegation: their name servers
- * stay taken as long as it may come back (doc/dns-check.md, "Name servers stay taken"). */
-struct store_name_list {
-    const char **items;
-    size_t count;
-};
+ * stay taken as long as it may come back (doc/dns-check.md, "Name servers stay taken"). Each as a zone that
+ * nobody has: no id, only its name and the zones above. */
 void store_due_names(struct store *, struct arena *, uint32_t limit, uint32_t lease_seconds,
-                     struct store_name_list *out, store_done *, void *);
+                     struct store_zone_list *out, store_done *, void *);
 void store_record_delegation(struct store *, const char *name, const struct store_delegation *, store_done *,
                              void *);
 
@@ -373,6 +374,10 @@ void store_stale_attempts(struct store *, struct arena *, int64_t older_than_ms,
                           const char *host, time_t ended_before, struct store_attempt_list *out, store_done *,
                           void *);
 /* Ids of orders in processing that wait for an attempt and are due; leased for so long. */
+struct store_name_list {
+    const char **items;
+    size_t count;
+};
 void store_waiting_orders(struct store *, struct arena *, uint32_t limit, uint32_t lease_ms,
                           struct store_name_list *out, store_done *, void *);
 /* Does the account hold, for each canonical name, a valid, unexpired authorization from the active zone that

@@ -21,11 +21,8 @@ bool zones_delegation_meets(const struct store_delegation *delegation, const str
 const char *zones_advice(struct arena *arena, const struct store_zone *zone,
                          const struct dnscheck_finding *look);
 
-/* The question that the check of a zone asks. */
+/* The question that the check of a zone asks; of one without name servers, what it is delegated to. */
 struct dnscheck_zone zones_asked(const struct store_zone *zone);
-/* Of a zone that is about to be added; `above` is the closest of the same customer, with id NULL: none. */
-bool zones_asked_of_new(struct arena *arena, const char *name, const struct store_zone *above,
-                        struct dnscheck_zone *out, struct error *error) MUST_CHECK;
 /* Builds the DNS check of these names; zones[i] is the zone of names[i] and may repeat. */
 bool zones_build_check(struct arena *arena, const struct store_zone *zones, const char *const *names,
                        const char *const *txt_values, size_t count, struct dnscheck_request *out,

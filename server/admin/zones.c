@@ -85,19 +85,14 @@ static enum step_result require_absence(struct operation *operation) {
 
 static enum step_result find_above(struct operation *operation) {
     struct zone_state *state = operation->state;
-    const char *name = state->name;
-    store_zones_of_names(operation->worker->store, operation->arena, state->call.customer.id, &name, 1,
-                         &state->zone, admin_done, operation);
+    store_zones_above(operation->worker->store, operation->arena, state->name, state->call.customer.id,
+                      &state->zone, admin_done, operation);
     return STEP_WAIT;
 }
 
 /* What a new zone is delegated to, before it is assigned name servers. */
 static enum step_result look_at_delegation(struct operation *operation) {
-    struct zone_state *state = operation->state;
-    struct dnscheck_zone asked;
-    if (!zones_asked_of_new(operation->arena, state->name, &state->zone, &asked, &operation->error))
-        return STEP_FAIL;
-    return start_check(operation, &asked);
+    return check_dns(operation);
 }
 
 static enum step_result create_zone(struct operation *operation) {
@@ -180,7 +175,7 @@ static enum step_result reply_created(struct operation *operation) {
 static const struct step create_steps[] = {{"read body", admin_read_body},
                                            {"find customer", admin_find_body_customer},
                                            {"require absence", require_absence},
-                                           {"find zone above", find_above},
+                                           {"find zones above", find_above},
                                            {"look at delegation", look_at_delegation},
                                            {"create zone", create_zone},
                                            {"check DNS", check_new},

@@ -113,3 +113,45 @@ def test_a_zone_above_that_was_sold_refers_to_nobody_any_more(sandbox, provider,
     provider.zone(above, pair_b)
     assert check(sandbox, B, above)["status"] == "active"
     assert_refused(customers, A, below)
+
+
+def test_a_zone_on_a_server_that_somebody_left_the_name_delegated_to_refers_to_nobody(sandbox, provider, customers):
+    """B's l is active; it delegates team.l to two of the provider's servers, which nobody has any more. A adds team.l, is assigned
+    another set, and refers to x.team.l on the server that is in both."""
+    while True:  # of three servers every two pairs share one
+        above = new_name()
+        team, below = f"team.{above}", f"x.team.{above}"
+        pair_b = add(sandbox, B, above)
+        provider.delegate(provider.world.tld, above, pair_b)
+        zone = provider.zone(above, pair_b)
+        provider.delegate(zone, team, dangling := sorted(SERVERS)[:2])
+        pair_team = add(sandbox, A, team)
+        hers = provider.zone(team, pair_team)  # it denies x.team.l until A has seen which name servers that gets
+        pair_below = add(sandbox, A, below)
+        if pair_team != pair_b and not set(pair_team) & set(dangling) & set(pair_below):
+            break
+    assert check(sandbox, B, above)["status"] == "active"
+    provider.delegate(hers, below, pair_below)
+    provider.zone(below, pair_below)
+    print("DBG", pair_b, pair_team, pair_below, check(sandbox, A, below))
+    assert_refused(customers, A, team)
+    assert_refused(customers, A, below, f"www.{below}", f"*.{below}")
+
+
+def test_a_former_owners_zone_refers_to_nobody_while_the_new_ones_is_pending(sandbox, provider, customers):
+    """A sold l to B, whose set shares a server with hers; her zone is active until the next check."""
+    while True:
+        above = new_name()
+        below = f"x.{above}"
+        pair_a, pair_b, pair = add(sandbox, A, above), add(sandbox, B, above), add(sandbox, A, below)
+        if not set(pair_a) & set(pair_b) & set(pair):
+            break
+    hers = provider.zone(above, pair_a)
+    provider.delegate(provider.world.tld, above, pair_a)
+    assert check(sandbox, A, above)["status"] == "active"
+    provider.delegate(hers, below, pair)
+    provider.zone(below, pair)
+    provider.undelegate(provider.world.tld, above)
+    provider.delegate(provider.world.tld, above, pair_b)
+    provider.zone(above, pair_b)
+    assert_refused(customers, A, below)

@@ -21,7 +21,7 @@ struct check {
 
 static struct {
     struct store_zone zones[CHECKS_MAX];
-    const char *names[CHECKS_MAX];
+    struct store_zone names[CHECKS_MAX];
     size_t zone_count, name_count;
     struct check checks[CHECKS_MAX];
     size_t check_count, recorded_zones, recorded_names;
@@ -38,7 +38,7 @@ void __wrap_store_stale_attempts(void);
 void __wrap_store_due_zones(struct store *store, struct arena *arena, uint32_t limit, uint32_t lease_seconds,
                             struct store_zone_list *out, store_done *done, void *context);
 void __wrap_store_due_names(struct store *store, struct arena *arena, uint32_t limit, uint32_t lease_seconds,
-                            struct store_name_list *out, store_done *done, void *context);
+                            struct store_zone_list *out, store_done *done, void *context);
 void __wrap_store_record_zone_check(struct store *store, struct arena *arena,
                                     const struct store_zone_check *check, struct store_zone *out,
                                     store_done *done, void *context);
@@ -63,7 +63,7 @@ void __wrap_store_due_zones(struct store *store, struct arena *arena, uint32_t l
 }
 
 void __wrap_store_due_names(struct store *store, struct arena *arena, uint32_t limit, uint32_t lease_seconds,
-                            struct store_name_list *out, store_done *done, void *context) {
+                            struct store_zone_list *out, store_done *done, void *context) {
     (void)store, (void)arena, (void)limit, (void)lease_seconds;
     out->items = world.names;
     out->count = world.name_count;
@@ -111,7 +111,7 @@ static struct reconciler *start_pass(struct worker *worker, struct config *confi
     world.zones[0] = (struct store_zone){.id = "1", .name = "a.test", .status = ZONE_PENDING};
     world.zones[1] = (struct store_zone){.id = "2", .name = "b.test", .status = ZONE_PENDING};
     world.zone_count = 2;
-    world.names[0] = "gone.test";
+    world.names[0] = (struct store_zone){.id = "", .name = "gone.test"};
     world.name_count = 1;
     *config = (struct config){.zone_checks_per_second = 10, .claim_timeout_seconds = 60};
     *worker = (struct worker){.config = config, .metrics = metrics};

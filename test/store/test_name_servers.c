@@ -164,13 +164,13 @@ static void told_sets_are_passed_over_while_there_are_others(void **state) {
 
 static void delegation_that_comes_after_the_deletion_is_seen(void **state) {
     struct fixture *f = *state;
-    struct store_name_list due;
+    struct store_zone_list due;
     struct store_zone zone = add(f, "a", pool_of(3, 2), not_delegated);
     check(f, &zone, false, not_delegated);
     drop(f, &zone);
     assert_ok(CALL(f, store_due_names, f->arena, 10, 60, &due));
     assert_int_equal(due.count, 1);
-    assert_string_equal(due.items[0], "shop.test");
+    assert_string_equal(due.items[0].name, "shop.test");
     assert_ok(CALL(f, store_due_names, f->arena, 10, 60, &due));
     assert_int_equal(due.count, 0);
     look(f, to(names, 2));

@@ -287,6 +287,10 @@ static const char *as_own(struct fixture *f, const struct store_zone *zone) {
     return arena_printf(f->arena, "%s=%s,%s ", zone->name, zone->name_servers[0], zone->name_servers[1]);
 }
 
+static const char *and_others(struct fixture *f, const char *own, const char *others) {
+    return arena_printf(f->arena, "%.*s%s ", (int)strlen(own) - 1, own, others);
+}
+
 static void all_zones_above_come_with_a_zone_and_the_servers_of_the_customers_own(void **state) {
     struct fixture *f = *state;
     struct store_customer a, b;
@@ -297,9 +301,9 @@ static void all_zones_above_come_with_a_zone_and_the_servers_of_the_customers_ow
     ask_number(f, "HSET zone:%s servers ns9.provider.test", foreign.id);
     record(f, &foreign, true, false, now_seconds());
     make_zone(f, "x.y.shop.test", a.id, &below);
-    assert_string_equal(zones_above(f, &below), "shop.test= ");
+    assert_string_equal(zones_above(f, &below), "shop.test=|ns9.provider.test ");
     make_zone(f, "shop.test", a.id, &above); /* pending, and the other customer's is active */
-    const char *closest_last = as_own(f, &above);
+    const char *closest_last = and_others(f, as_own(f, &above), "|ns9.provider.test");
     assert_string_equal(zones_above(f, &below), closest_last);
     make_zone(f, "y.shop.test", a.id, &between);
     assert_string_equal(joined(f, &between), closest_last); /* as created */
@@ -310,7 +314,7 @@ static void all_zones_above_come_with_a_zone_and_the_servers_of_the_customers_ow
     assert_string_equal(zones_above(f, &below), both);
     assert_string_equal(zones_above(f, &above), "");
     assert_ok(CALL(f, store_delete_zone, above.id));
-    const char *left = arena_printf(f->arena, "%sshop.test= ", as_own(f, &between));
+    const char *left = arena_printf(f->arena, "%sshop.test=|ns9.provider.test ", as_own(f, &between));
     assert_string_equal(zones_above(f, &below), left);
 }
 
@@ -324,14 +328,18 @@ static void a_zone_above_that_is_not_active_is_nobodys_where_others_have_its_ser
     make_zone(f, "shop.test", b.id, &foreign);
     make_zone(f, "www.shop.test", a.id, &below);
     ask_number(f, "HSET zone:%s servers %s", foreign.id, above.name_servers[0]);
-    const char *contested = arena_printf(f->arena, "shop.test=!%s ", above.name_servers[0]);
+    const char *contested = arena_printf(f->arena, "shop.test=!%s|%s,%s ", above.name_servers[0],
+                                         above.name_servers[0], above.name_servers[1]);
     assert_string_equal(zones_above(f, &below), contested);
     record(f, &above, true, false, now_seconds() + 1); /* it is his now */
-    assert_string_equal(zones_above(f, &below), as_own(f, &above));
+    const char *others = arena_printf(f->arena, "!%s", above.name_servers[0]);
+    assert_string_equal(zones_above(f, &below), and_others(f, as_own(f, &above), others));
     assert_ok(CALL(f, store_delete_zone, foreign.id));
     ask_number(f, "HSET zone:%s status pending", above.id);
     ask_number(f, "HSET zone:%s blind 1", above.id); /* DNS was away when it was assigned */
-    assert_string_equal(zones_above(f, &below), "shop.test= ");
+    const char *anybodys =
+        arena_printf(f->arena, "shop.test=!%s,%s ", above.name_servers[0], above.name_servers[1]);
+    assert_string_equal(zones_above(f, &below), anybodys);
 }
 
 static void pending_zones_are_checked_as_often_as_the_rate_allows(void **state) {

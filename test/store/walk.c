@@ -187,7 +187,9 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_note_failures, &failures);
     TRY(store_load_stats, f->arena, &stats);
     TRY(store_delete_zone, s->zone.id);
-    struct store_name_list names;
+    struct store_zone_list names;
+    struct store_zone above;
+    TRY(store_zones_above, f->arena, "www.shop.test", s->zone.customer, &above);
     TRY(store_due_names, f->arena, 10, 60, &names);
     TRY(store_record_delegation, "shop.test", &not_delegated);
     TRY(store_sweep, 100, &removed);

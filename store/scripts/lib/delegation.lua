@@ -28,6 +28,13 @@ local function overlaps(list, set)
   return false
 end
 
+local function sorted_keys(set)
+  local list = {}
+  for key in pairs(set) do list[#list + 1] = key end
+  table.sort(list)
+  return list
+end
+
 local function load_sets(name)
   local sets = {}
   local flat = redis.call('HGETALL', 'name-sets:' .. name)
@@ -82,7 +89,7 @@ local function add_rivals(flat, name, customer, status, servers, blind)
     for _, server in ipairs(own) do
       if is_within({server}, list) then shared[#shared + 1] = server end
     end
-    if #shared > 0 then rivals[#rivals + 1] = table.concat(shared, ',') end
+    if #shared > 0 then rivals[table.concat(shared, ',')] = true end
   end
   if blind then add(own) end
   for _, zone in ipairs(zones_of(name)) do
@@ -91,36 +98,60 @@ local function add_rivals(flat, name, customer, status, servers, blind)
   for _, entry in pairs(load_sets(name)) do
     if entry.holder ~= customer and entry.seen > 0 then add(entry.servers) end
   end
-  if #rivals > 0 then
-    table.sort(rivals)
+  if next(rivals) then
     flat[#flat + 1] = 'rivals'
-    flat[#flat + 1] = table.concat(rivals, ' ')
+    flat[#flat + 1] = table.concat(sorted_keys(rivals), ' ')
   end
   return flat
 end
 
--- What a check may believe of the servers of a zone above: "name=server,server" where the customer has that zone and a
--- delegation to these servers is his; "name=!server,server" are servers that serve several customers' zones of this name, so
--- that nobody knows whose word it is; else "name=". nil where nobody has such a zone.
-local function describe_above(name, customer)
-  local zones, sets, holders, own, contested = zones_of(name), nil, {}, nil, {}
-  if #zones == 0 then return nil end
+-- Which of the servers of zones of one name serve a zone that nobody can tell, as a set: those that several zones have, and
+-- those of one that is not active where the name may be delegated to them for somebody else.
+local function contested_servers(name, zones)
+  local contested, holders, sets = {}, {}, nil
   for _, zone in ipairs(zones) do
-    if zone.customer == customer then own = zone end
     for _, server in ipairs(zone.servers) do
       holders[server] = (holders[server] or 0) + 1
-      if holders[server] == 2 then contested[#contested + 1] = server end
+      contested[server] = contested[server] or holders[server] > 1 or (not zone.is_active and zone.holder == '-') or nil
     end
   end
-  local is_his = own and (own.is_active or (own.holder ~= '-' and not overlaps(contested, own.servers)))
-  if is_his and not own.is_active then
-    sets = load_sets(name)
-    for _, entry in pairs(sets) do
-      is_his = is_his and (entry.holder == customer or entry.seen == 0 or not overlaps(entry.servers, own.servers))
+  for _, zone in ipairs(zones) do
+    sets = sets or (not zone.is_active and load_sets(name)) or nil
+    for _, entry in pairs(not zone.is_active and sets or {}) do
+      for _, server in ipairs(entry.holder ~= zone.customer and entry.seen > 0 and entry.servers or {}) do
+        contested[server] = contested[server] or is_within({server}, zone.servers) or nil
+      end
     end
   end
-  if is_his then return name .. '=' .. table.concat(own.servers, ',') end
-  return name .. '=' .. (#contested > 0 and '!' .. table.concat(contested, ',') or '')
+  return contested
+end
+
+local function is_free_of(list, set)
+  for _, server in ipairs(list) do
+    if set[server] then return false end
+  end
+  return true
+end
+
+-- What a check may believe of the servers of a zone above, "name=OWN!CONTESTED|SET|SET", each a list of servers with commas
+-- between. OWN: the customer has that zone, and a delegation to these is his. CONTESTED: nobody can tell whose zone these
+-- serve. SET: what one of the others was assigned; each serves his zone, which is what the name is delegated to only if it
+-- is delegated to no others. nil where nobody has such a zone.
+local function describe_above(name, customer)
+  local zones, own, sets = zones_of(name), nil, {}
+  if #zones == 0 then return nil end
+  local contested = contested_servers(name, zones)
+  for _, zone in ipairs(zones) do
+    local is_his = zone.customer == customer and (zone.is_active or is_free_of(zone.servers, contested))
+    if is_his then own = table.concat(zone.servers, ',') end
+  end
+  for _, zone in ipairs(zones) do
+    local has_one_alone = false
+    for _, server in ipairs(zone.servers) do has_one_alone = has_one_alone or not contested[server] end
+    if has_one_alone and not (own and zone.customer == customer) then sets['|' .. table.concat(zone.servers, ',')] = true end
+  end
+  local list = table.concat(sorted_keys(contested), ',')
+  return name .. '=' .. (own or '') .. (list ~= '' and '!' .. list or '') .. table.concat(sorted_keys(sets))
 end
 
 -- Appends to a zone's fields the zones above, whoever has them, closest first, with blanks between.
