@@ -77,7 +77,10 @@ static void ask_parent_for_host(struct completion *completion) {
         completion->done(completion->context, NULL, "out of memory");
         return;
     }
-    cut->addresses = completion->cut->parent->addresses;
+    const struct cut *parent = completion->cut->parent;
+    cut->addresses = parent->addresses;
+    cut->server_count = parent->server_count;
+    memcpy(cut->servers, parent->servers, sizeof cut->servers);
     ask_for_host(completion, cut, NULL);
 }
 

@@ -36,6 +36,7 @@ struct cut {
     struct dns_server denied;     /* an address that is not asked; `name` NULL: there is none */
     bool has_more_servers;        /* than fit here: nobody can say that they are all assigned */
     bool is_own_answer;           /* the servers of `parent` have this zone too and spoke as its own */
+    bool is_one_servers;          /* of the provider's: it may have a stranger's zone (agree.c) */
     bool is_private;              /* counts for the customer alone whose own zones prove it: never shared */
     int64_t until_ms;             /* when it must be asked for anew, with what is known from it; 0: never */
     struct trust *trust;          /* NULL: not validated (yet); a job's or the cache's reference */
@@ -169,6 +170,7 @@ struct walk_result {
     const char *ground; /* the name of the cut whose servers were asked last */
     bool is_hidden;
 };
+
 typedef void walk_done(void *context, const struct walk_result *result);
 enum walk_kind {
     WALK_CACHED,     /* whatever the cache knows */
@@ -180,8 +182,8 @@ struct walk_options {
     enum walk_kind kind;
     unsigned depth;                /* of name servers whose names need name servers */
     const struct zone_check *zone; /* on whose behalf: the zones of its customer prove what is in them */
-    /* A zone that every server has counts, whoever put it there: where only that matters which everybody
-     * sees. */
+    /* A zone that every server has counts, and a referral that any of them gives, whoever put it there: where
+     * only that matters which everybody sees. */
     bool takes_unanimous;
 };
 bool walk_find_cut(struct dnscheck_job *job, const char *name, const struct walk_options *options,
@@ -219,6 +221,24 @@ enum pool_answer pool_find_name(const struct dnscheck *dnscheck, const struct dn
 typedef void pool_done(void *context, const char *failure);
 bool pool_learn(struct dnscheck_job *job, pool_done *done, void *context) MUST_CHECK;
 void pool_forget(struct dnscheck_job *job);
+
+/* --- agree.c --- */
+/* What a server answered. */
+struct question {
+    struct dnscheck_job *job;
+    const struct cut *cut;
+    const struct dns_server *server;
+    const char *name;
+    uint16_t type;
+    const struct dns_message *message;
+    const char *owner; /* of a referral; NULL: an answer */
+};
+typedef void agree_done(void *context, const char *failure);
+/* Do all of the cut's name servers say so? Only those of the provider are asked. `done` may run from inside.
+ */
+bool agree_start(const struct question *question, agree_done *done, void *context) MUST_CHECK;
+/* Unknown: the addresses of the pool would tell. */
+enum pool_answer agree_is_needed(const struct dnscheck *dnscheck, const struct cut *cut);
 
 /* --- trust.c --- */
 struct kept_trust {

@@ -45,10 +45,23 @@ static void fail(struct lookup *lookup, const char *failure) {
     finish(lookup, &result);
 }
 
+/* Addresses of a customer's names and CAA records matter as everybody sees them; what names a server or
+ * proves an account must be of whom the zone belongs to. */
+static bool takes_unanimous(const struct lookup *lookup) {
+    return lookup->zone != NULL && lookup->type != DNS_TXT;
+}
+
+/* Each view is of its own server, and all are heard. */
+static bool is_view_at_home(const struct lookup *lookup) {
+    return lookup->only != NULL && lookup->cut == lookup->home;
+}
+
 /* Behind an alias the answer at hand counts only where it is of the server that was found to have no other
  * zone there; a view is of its own server, whatever that has. */
 static bool has_answer_of(const struct lookup *lookup, const struct walk_result *result, bool is_view) {
-    return strcmp(result->cut->name, lookup->cut->name) == 0 &&
+    bool is_agreed =
+        is_view || takes_unanimous(lookup) || agree_is_needed(lookup->job->dnscheck, lookup->cut) == POOL_NO;
+    return is_agreed && strcmp(result->cut->name, lookup->cut->name) == 0 &&
            (is_view || result->server == NULL || is_same_server(result->server, lookup->answerer));
 }
 
@@ -207,12 +220,6 @@ struct target {
     struct walk_result result;
     struct lookup *waiting;
 };
-
-/* Addresses of a customer's names and CAA records matter as everybody sees them; what names a server or
- * proves an account must be of whom the zone belongs to. */
-static bool takes_unanimous(const struct lookup *lookup) {
-    return lookup->zone != NULL && lookup->type != DNS_TXT;
-}
 
 static void on_inner_cut(void *context, const struct walk_result *result) {
     struct target *target = context;
@@ -389,7 +396,7 @@ static void find_target(struct lookup *lookup) {
     lookup->next_waiting = NULL;
     if (dns_is_below(lookup->name, lookup->cut->name))
         is_started = find_inside(lookup);
-    else if (lookup->only != NULL && lookup->cut == lookup->home)
+    else if (is_view_at_home(lookup))
         is_started = travel(lookup);
     else
         is_started = find_outside(lookup);
@@ -445,6 +452,25 @@ static void take_answer(struct lookup *lookup) {
     finish(lookup, &result);
 }
 
+static void on_agreed(void *context, const char *failure) {
+    struct lookup *lookup = context;
+    if (failure != NULL)
+        fail(lookup, failure);
+    else
+        take_answer(lookup);
+}
+
+static void ask_whether_all_agree(struct lookup *lookup) {
+    const struct question question = {.job = lookup->job,
+                                      .cut = lookup->cut,
+                                      .server = lookup->answerer,
+                                      .name = lookup->name,
+                                      .type = lookup->type,
+                                      .message = lookup->message};
+    if (!agree_start(&question, on_agreed, lookup))
+        fail(lookup, "out of memory");
+}
+
 static void on_answer(void *context, const struct dns_message *message, const struct dns_server *server,
                       const char *failure) {
     struct lookup *lookup = context;
@@ -466,8 +492,10 @@ static void on_answer(void *context, const struct dns_message *message, const st
         finish(lookup, &result);
     } else if (!message->is_authoritative) {
         fail(lookup, failure_lame(lookup->job->scratch, server->name, lookup->cut->name));
-    } else {
+    } else if (takes_unanimous(lookup) || is_view_at_home(lookup)) {
         take_answer(lookup);
+    } else {
+        ask_whether_all_agree(lookup);
     }
 }
 
@@ -476,7 +504,7 @@ static bool start_query(struct lookup *lookup) {
                                           .zone = lookup->cut->name};
     const struct server_list *servers = &lookup->cut->addresses;
     struct server_list one = {.count = 0};
-    if (lookup->only != NULL && lookup->cut == lookup->home) {
+    if (is_view_at_home(lookup)) {
         list_addresses(lookup->cut, lookup->only, &one);
         servers = &one;
     } else if (lookup->wanted !=

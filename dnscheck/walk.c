@@ -53,6 +53,21 @@ static void keep_referral(const struct walk *walk) {
         referral_cache_put(walk->job->dnscheck->cache, walk->cut, ttl);
 }
 
+/* Was the check told who has zones of the cut's name? Of those above the zone that it is about. */
+static bool knows_holders(const struct walk *walk) {
+    const struct zone_check *zone = walk->options.zone;
+    return walk->options.kind == WALK_DELEGATION || walk->options.kind == WALK_FIRST_CUT ||
+           (zone != NULL && strcmp(zone->zone.name, walk->cut->name) != 0 &&
+            dns_is_below(zone->zone.name, walk->cut->name));
+}
+
+/* That was asked, of several: what it refers to is for those who take any server's word. */
+static bool is_one_servers(const struct walk *walk, enum dns_section section) {
+    return walk->cut->is_one_servers ||
+           (section == DNS_AUTHORITY && walk->options.takes_unanimous && !knows_holders(walk) &&
+            agree_is_needed(walk->job->dnscheck, walk->cut) != POOL_NO);
+}
+
 static void reset_way(struct walk *walk) {
     walk->labels = 1;
     walk->clear = 0;
@@ -89,6 +104,7 @@ void walk_take_cut(struct walk *walk, const struct dns_message *message, enum dn
         take_glue(walk, cut, message);
     cut->is_own_answer = section == DNS_ANSWER;
     cut->is_private = is_private || walk->cut->is_private;
+    cut->is_one_servers = is_one_servers(walk, section);
     cut->parent = walk->cut;
     cut->until_ms = cut_earlier_ms(walk->cut->until_ms, clock_monotonic_ms() + (int64_t)ttl * 1000);
     walk->cut = cut;
@@ -291,12 +307,43 @@ void walk_take_denial(struct walk *walk, const struct dns_message *message, bool
     step(walk);
 }
 
+struct referral {
+    struct walk *walk;
+    const struct dns_message *message;
+    const char *owner;
+};
+
+static void on_agreed(void *context, const char *failure) {
+    const struct referral *referral = context;
+    if (failure != NULL)
+        walk_end(referral->walk, false, failure);
+    else
+        walk_take_cut(referral->walk, referral->message, DNS_AUTHORITY, referral->owner, false);
+}
+
+static void ask_whether_all_agree(struct walk *walk, const struct dns_message *message, const char *owner) {
+    struct referral *referral = arena_alloc(walk->job->scratch, sizeof *referral);
+    const struct question question = {.job = walk->job,
+                                      .cut = walk->cut,
+                                      .server = &walk->cut->addresses.items[walk->at],
+                                      .name = walk_child(walk),
+                                      .type = DNS_NS,
+                                      .message = message,
+                                      .owner = owner};
+    if (referral != NULL)
+        *referral = (struct referral){walk, message, owner};
+    if (referral == NULL || !agree_start(&question, on_agreed, referral))
+        walk_end(walk, false, "out of memory");
+}
+
 void walk_take_referral(struct walk *walk, const struct dns_message *message, const char *owner) {
     bool is_leap = labels_below(owner, walk->cut->name) > walk->clear + 1;
     if (is_leap || ground_is_contested(walk))
         ground_take_doubtful(walk, message, owner, is_leap);
-    else
+    else if (walk->options.takes_unanimous || knows_holders(walk) || walk->at < 0)
         walk_take_cut(walk, message, DNS_AUTHORITY, owner, false);
+    else
+        ask_whether_all_agree(walk, message, owner);
 }
 
 /* An NXDOMAIN beside an alias is about its target (RFC 6604 3). */
@@ -378,13 +425,14 @@ static void step(struct walk *walk) {
 }
 
 /* `past`: at it and below nothing that is cached counts; NULL: all of it. */
-static const struct cut *find_start(struct dnscheck_job *job, const char *name, bool asks_parent,
-                                    const char *past) {
+static const struct cut *find_start(struct dnscheck_job *job, const char *name,
+                                    const struct walk_options *options, const char *past) {
     struct dnscheck *dnscheck = job->dnscheck;
+    bool asks_parent = options->kind == WALK_DELEGATION;
     for (const char *suffix = name;; suffix += 1) {
         bool is_passed = (asks_parent && suffix == name) || (past != NULL && dns_is_below(suffix, past));
         const struct cut *cut = is_passed ? NULL : referral_cache_find(dnscheck->cache, suffix);
-        if (cut != NULL) {
+        if (cut != NULL && (!cut->is_one_servers || options->takes_unanimous)) {
             dnscheck->counters.cache_hits++;
             return cut;
         }
@@ -400,7 +448,7 @@ static const struct cut *find_start(struct dnscheck_job *job, const char *name, 
 }
 
 void walk_restart_above(struct walk *walk, const char *name) {
-    struct cut *cut = copy_to_scratch(walk->job, find_start(walk->job, walk->name, true, name));
+    struct cut *cut = copy_to_scratch(walk->job, find_start(walk->job, walk->name, &walk->options, name));
     if (cut == NULL) {
         walk_end(walk, false, "out of memory");
         return;
@@ -451,10 +499,9 @@ static const char *find_top(const struct zone_check *zone, char out[DNS_NAME_MAX
 
 bool walk_find_cut(struct dnscheck_job *job, const char *name, const struct walk_options *options,
                    walk_done *done, void *context) {
-    bool asks_parent = options->kind == WALK_DELEGATION;
     char top[DNS_NAME_MAX];
-    const char *past = asks_parent ? find_top(options->zone, top) : NULL;
-    struct cut *cut = copy_to_scratch(job, find_start(job, name, asks_parent, past));
+    const char *past = options->kind == WALK_DELEGATION ? find_top(options->zone, top) : NULL;
+    struct cut *cut = copy_to_scratch(job, find_start(job, name, options, past));
     return start(job, cut, NULL, name, options, done, context);
 }
 

@@ -155,3 +155,50 @@ def test_a_former_owners_zone_refers_to_nobody_while_the_new_ones_is_pending(san
     provider.delegate(provider.world.tld, above, pair_b)
     provider.zone(above, pair_b)
     assert_refused(customers, A, below)
+
+
+def contested(sandbox, provider):
+    """(name, B's zone file, the server that has A's instead, A's zone file): B's l is active, and A has l too on a set that shares
+    a server with his."""
+    above = new_name()
+    pair_b, pair_a = add(sandbox, B, above), add(sandbox, A, above)
+    zone = provider.zone(above, pair_b)
+    provider.delegate(provider.world.tld, above, pair_b)
+    assert check(sandbox, B, above)["status"] == "active"
+    (shared,) = set(pair_a) & set(pair_b)
+    provider.world.servers[SERVERS[shared]].zones.remove(zone)
+    return above, zone, shared, provider.zone(above, pair_a)
+
+
+def test_a_strangers_zone_above_does_not_hide_what_a_new_zone_is_delegated_to(sandbox, provider, customers):
+    """team.l is left behind with two of the provider's servers; A's zone l denies it until she has been assigned just these."""
+    dangling, won = sorted(SERVERS)[:2], []
+    for _ in range(24):
+        above, zone, _, hers = contested(sandbox, provider)
+        team = f"team.{above}"
+        provider.delegate(zone, team, dangling)
+        if add(sandbox, A, team) == dangling:
+            won.append(team)
+            for server in provider.world.servers.values():
+                server.zones = [each for each in server.zones if each is not hers]
+            provider.zone(team, dangling)
+            assert_refused(customers, A, team)
+    assert not won
+
+
+def test_a_strangers_zone_does_not_say_where_a_name_server_is(sandbox, provider, customers):
+    """p is delegated to ns.l without glue. A's zone l leads to a server of hers, which refers shop.p to her name servers."""
+    for _ in range(6):
+        above, zone, _, hers = contested(sandbox, provider)
+        host, parent = f"ns.{above}", f"p{above}"
+        shop = f"shop.{parent}"
+        zone.add(f"{host}. A 127.66.0.21")
+        hers.add(f"{host}. A 127.66.0.25")
+        provider.world.tld.add(f"{parent}. NS {host}.")
+        honest, evil = Zone(f"{parent}.", f"{parent}. NS {host}."), Zone(f"{parent}.", f"{parent}. NS {host}.")
+        provider.world.servers["127.66.0.21"].zones.append(honest)
+        provider.world.server(25, evil)
+        pair = add(sandbox, A, shop)
+        provider.delegate(evil, shop, pair)
+        provider.zone(shop, pair)
+        assert_refused(customers, A, shop)

@@ -4,7 +4,7 @@ not agree. No honest name server loads such zones, so those of dns_farm.py are t
 import pytest
 
 from acme_raw import AcmeClient
-from dns_farm import EDGE, Farm, World
+from dns_farm import EDGE, Farm, World, Zone
 from rest_client import rest
 from test_hostile_dns import apart, also, below
 from test_no_eab import challenge_of, settle, text_for
@@ -166,4 +166,76 @@ def test_a_hidden_zone_on_one_of_the_name_servers_does_not_answer_for_the_text(o
 
 def test_a_text_that_every_name_server_has_proves_the_name(open_box):
     authorization = prove(open_box, lambda world, text: world.shop.add(f'{ACME_TEXT} TXT "{text}"'))
+    assert authorization["status"] == "valid", authorization
+
+
+def lead_to(world, target):
+    """The text's name is an alias to `target` in auth.test, which is on the name servers of shop.test too: (its owner's zone, a
+    stranger's on the first of them)."""
+    world.shop.add(f"{ACME_TEXT} CNAME {target}")
+    records = "auth.test. NS ns1.provider.test.\nauth.test. NS ns2.provider.test."
+    owners, strangers = Zone("auth.test.", records), Zone("auth.test.", records)
+    for line in records.splitlines():
+        world.tld.add(line)
+    world.ns1.zones.append(strangers)
+    world.ns2.zones.append(owners)
+    return owners, strangers
+
+
+def a_strangers_text(world, text):
+    owners, strangers = lead_to(world, "text.auth.test.")
+    owners.add('text.auth.test. TXT "the owners own"')
+    strangers.add(f'text.auth.test. TXT "{text}"')
+
+
+def a_strangers_alias(world, text):
+    owners, strangers = lead_to(world, "text.auth.test.")
+    owners.add('text.auth.test. TXT "the owners own"')
+    strangers.add("text.auth.test. CNAME text.foreign.test.")
+    world.foreign.add(f'text.foreign.test. TXT "{text}"')
+
+
+def behind_the_same_alias(world, text):
+    owners, strangers = lead_to(world, "text.auth.test.")
+    for zone, value in ((owners, "the owners own"), (strangers, text)):
+        zone.add("text.auth.test. CNAME more.auth.test.").add(f'more.auth.test. TXT "{value}"')
+
+
+def refer(world, zone, child, last, value):
+    """The zone refers CHILD to a server of its own, which has that text there."""
+    host = f"ns{last}.foreign.test."
+    zone.add(f"{child} NS {host}")
+    world.foreign.add(f"{host} A 127.66.0.{last}")
+    world.server(last, Zone(child, f'{child} NS {host}\ntext.{child} TXT "{value}"'))
+
+
+def a_strangers_referral(world, text):
+    owners, strangers = lead_to(world, "text.sub.auth.test.")
+    refer(world, owners, "sub.auth.test.", 22, "the owners own")
+    refer(world, strangers, "sub.auth.test.", 23, text)
+
+
+def a_strangers_referral_within_the_zone(world, text):
+    world.shop.add(f"{ACME_TEXT} CNAME text.sub.shop.test.")
+    strangers = apart(world)
+    refer(world, world.shop, "sub.shop.test.", 22, "the owners own")
+    refer(world, strangers, "sub.shop.test.", 23, text)
+
+
+@pytest.mark.parametrize("bend", [a_strangers_text, a_strangers_alias, behind_the_same_alias, a_strangers_referral,
+                                  a_strangers_referral_within_the_zone])
+def test_an_alias_to_where_a_stranger_has_a_zone_on_one_of_the_servers_proves_nothing(open_box, bend):
+    """The server may be asked for his zone or the owner's: nobody knows."""
+    for _ in range(8):
+        authorization = prove(open_box, bend)
+        assert authorization["status"] == "invalid", authorization
+
+
+def test_an_alias_to_another_zone_of_the_providers_proves_the_name_where_all_its_servers_say_so(open_box):
+    def bend(world, text):
+        owners, strangers = lead_to(world, "text.sub.auth.test.")
+        world.ns1.zones = [each if each is not strangers else owners for each in world.ns1.zones]
+        refer(world, owners, "sub.auth.test.", 22, text)
+
+    authorization = prove(open_box, bend)
     assert authorization["status"] == "valid", authorization
