@@ -277,6 +277,7 @@ static void delete_some(struct deletion *deletion) {
     call_add_number(call, config->evidence_retention_seconds);
     call_add_number(call, deletion->orders_done);
     call_add_number(call, config->refused_retention_seconds);
+    call_add_number(call, config->name_server_look_seconds);
     call_send(call);
 }
 

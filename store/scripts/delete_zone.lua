@@ -1,8 +1,9 @@
 -- Off-boards a zone. From the first call on nothing is issued for it; its open orders become invalid, 500 a call.
 -- Its name servers stay taken as long as the name may be delegated to them (lib/delegation.lua).
--- keys: zone:<id>, zone-name:<name>, name-sets:<name>, names-due, zones, zones:<status>, customer-zones:<customer>, zones-due, zone-orders:<id>,
+-- keys: zone:<id>, zone-name:<name>, name-sets:<name>, zones-left:<name>, names-due, zones, zones:<status>, customer-zones:<customer>, zones-due, zone-orders:<id>,
 --   order:<id> and its indexes
--- arguments: id, seconds that the deleted zone stays readable, number of orders done, refused_retention
+-- arguments: id, seconds that the deleted zone stays readable, number of orders done, refused_retention, seconds that name
+--   servers may still have it
 -- result: ok, number of orders done so far, or -1 when that was all | notfound
 -- uses: common, zone, order, delegation
 local id, keep, done = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -20,6 +21,7 @@ if zone.status ~= 'deleted' then
   move_zone(id, zone.status, 'deleted', now + keep)
   expire_at(key, now + keep)
   keep_set(zone, now)
+  leave_zone(id, zone, now + tonumber(ARGV[5]))
 end
 local orders = redis.call('ZRANGE', 'zone-orders:' .. id, done, done + 499)
 for _, order_id in ipairs(orders) do

@@ -133,7 +133,6 @@ def test_a_zone_on_a_server_that_somebody_left_the_name_delegated_to_refers_to_n
     assert check(sandbox, B, above)["status"] == "active"
     provider.delegate(hers, below, pair_below)
     provider.zone(below, pair_below)
-    print("DBG", pair_b, pair_team, pair_below, check(sandbox, A, below))
     assert_refused(customers, A, team)
     assert_refused(customers, A, below, f"www.{below}", f"*.{below}")
 
@@ -202,3 +201,25 @@ def test_a_strangers_zone_does_not_say_where_a_name_server_is(sandbox, provider,
         provider.delegate(evil, shop, pair)
         provider.zone(shop, pair)
         assert_refused(customers, A, shop)
+
+
+def test_a_strangers_zone_that_was_deleted_refers_to_nobody_while_servers_still_have_it(sandbox, provider, customers):
+    """As above, but A takes team.l out before she orders: name servers follow later than the list of zones."""
+    while True:
+        above = new_name()
+        team, below = f"team.{above}", f"x.team.{above}"
+        pair_b = add(sandbox, B, above)
+        provider.delegate(provider.world.tld, above, pair_b)
+        zone = provider.zone(above, pair_b)
+        provider.delegate(zone, team, dangling := sorted(SERVERS)[:2])
+        pair_team = add(sandbox, A, team)
+        hers = provider.zone(team, pair_team)
+        pair_below = add(sandbox, A, below)
+        if pair_team != pair_b and not set(pair_team) & set(dangling) & set(pair_below):
+            break
+    assert check(sandbox, B, above)["status"] == "active"
+    sandbox.admin.delete(f"zones/{team}?customer={sandbox['CUSTOMER']}")
+    check(sandbox, A, below)  # it is not delegated to the name servers that she was assigned
+    provider.delegate(hers, below, pair_below)
+    provider.zone(below, pair_below)
+    assert_refused(customers, A, below)

@@ -64,6 +64,29 @@ local function zones_of(name)
   return zones
 end
 
+-- Name servers may go on serving a zone that was taken out: until when, by whom, and on which servers is in
+-- zones-left:<name>, by the zone's id.
+local function leave_zone(id, zone, ends)
+  local key = 'zones-left:' .. zone.name
+  redis.call('HSET', key, id, string.format('%d %s %s', ends, zone.blind and '-' or zone.customer, zone.servers))
+  redis.call('EXPIREAT', key, ends + 60)
+end
+
+-- Those, but for one whose holder has the name again with the same servers.
+local function left_zones(name, zones)
+  local now, left = now_parts(), {}
+  for _, text in pairs(load_hash('zones-left:' .. name) or {}) do
+    local ends, holder, servers = string.match(text, '^(%d+) (%S+) (.+)$')
+    local zone = {customer = holder, holder = holder, servers = words(servers), has_left = true}
+    local is_over = tonumber(ends) <= now
+    for _, current in ipairs(zones) do
+      is_over = is_over or (current.customer == holder and is_within(zone.servers, current.servers))
+    end
+    if not is_over then left[#left + 1] = zone end
+  end
+  return left
+end
+
 -- Whose the delegation shows the name to be: the zone that has all of its servers. Of several (it names so few servers that
 -- it fits them all) the active one.
 local function zone_shown_by(delegation, zones)
@@ -136,19 +159,20 @@ end
 -- What a check may believe of the servers of a zone above, "name=OWN!CONTESTED|SET|SET", each a list of servers with commas
 -- between. OWN: the customer has that zone, and a delegation to these is his. CONTESTED: nobody can tell whose zone these
 -- serve. SET: what one of the others was assigned; each serves his zone, which is what the name is delegated to only if it
--- is delegated to no others. nil where nobody has such a zone.
+-- is delegated to no others. Zones count that were taken out lately. nil where there are none.
 local function describe_above(name, customer)
   local zones, own, sets = zones_of(name), nil, {}
+  for _, left in ipairs(left_zones(name, zones)) do zones[#zones + 1] = left end
   if #zones == 0 then return nil end
   local contested = contested_servers(name, zones)
   for _, zone in ipairs(zones) do
-    local is_his = zone.customer == customer and (zone.is_active or is_free_of(zone.servers, contested))
+    local is_his = zone.customer == customer and not zone.has_left and (zone.is_active or is_free_of(zone.servers, contested))
     if is_his then own = table.concat(zone.servers, ',') end
   end
   for _, zone in ipairs(zones) do
     local has_one_alone = false
     for _, server in ipairs(zone.servers) do has_one_alone = has_one_alone or not contested[server] end
-    if has_one_alone and not (own and zone.customer == customer) then sets['|' .. table.concat(zone.servers, ',')] = true end
+    if has_one_alone and not (own == table.concat(zone.servers, ',')) then sets['|' .. table.concat(zone.servers, ',')] = true end
   end
   local list = table.concat(sorted_keys(contested), ',')
   return name .. '=' .. (own or '') .. (list ~= '' and '!' .. list or '') .. table.concat(sorted_keys(sets))
