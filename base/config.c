@@ -128,13 +128,36 @@ static void take_value(const struct reading *reading, const char *directory, cfg
                         error.message);
 }
 
+static void remember_line(struct config *config, const struct setting *setting, const char *title, int line) {
+    struct config_line *larger = realloc(config->lines, (config->line_count + 1) * sizeof *larger);
+    char *copy = strdup(title == NULL ? "" : title);
+    if (larger != NULL)
+        config->lines = larger;
+    if (larger == NULL || copy == NULL) {
+        free(copy); /* a message will lack its line */
+        return;
+    }
+    larger[config->line_count++] =
+        (struct config_line){.section = setting->section, .key = setting->name, .title = copy, .line = line};
+}
+
+int config_line_of(const struct config *config, const char *section, const char *title, const char *key) {
+    for (size_t i = 0; i < config->line_count; i++)
+        if (strcmp(config->lines[i].section, section) == 0 && strcmp(config->lines[i].key, key) == 0 &&
+            (title == NULL || strcmp(config->lines[i].title, title) == 0))
+            return config->lines[i].line;
+    return 0;
+}
+
 static void take_section(const struct reading *reading, const char *directory, cfg_t *section,
-                         const char *name, void *owner) {
+                         const char *name, void *owner, struct config *config) {
     for (unsigned i = 0; i < cfg_num(section); i++) {
         cfg_opt_t *option = cfg_getnopt(section, i);
         const struct setting *setting = option == NULL ? NULL : find_setting(name, option->name);
-        if (setting != NULL && line_of(reading, option) != 0)
-            take_value(reading, directory, option, setting, owner);
+        if (setting == NULL || line_of(reading, option) == 0)
+            continue;
+        remember_line(config, setting, cfg_title(section), line_of(reading, option));
+        take_value(reading, directory, option, setting, owner);
     }
 }
 
@@ -163,7 +186,7 @@ static bool take_profiles(const struct reading *reading, const char *directory, 
         struct config_profile *profile = &config->profiles[config->profile_count++];
         if (!set_defaults("profile", profile, error))
             return false;
-        take_section(reading, directory, section, "profile", profile);
+        take_section(reading, directory, section, "profile", profile, config);
         profile->name = strdup(cfg_title(section));
         if (profile->template_name == NULL)
             profile->template_name = strdup(cfg_title(section));
@@ -180,7 +203,7 @@ static bool take_issuers(const struct reading *reading, const char *directory, c
     for (size_t i = 0; i < count; i++) {
         cfg_t *section = cfg_getnsec(signer, "issuer", (unsigned)i);
         struct config_issuer *issuer = &config->issuers[config->issuer_count++];
-        take_section(reading, directory, section, "issuer", issuer);
+        take_section(reading, directory, section, "issuer", issuer, config);
         issuer->name = strdup(cfg_title(section));
     }
     return true;
@@ -249,7 +272,7 @@ static bool fill_config(struct config *config, const struct reading *reading, cf
             return false;
         cfg_t *section = cfg_size(cfg, plain_sections[i]) > 0 ? cfg_getsec(cfg, plain_sections[i]) : NULL;
         if (section != NULL)
-            take_section(reading, directory, section, plain_sections[i], config);
+            take_section(reading, directory, section, plain_sections[i], config, config);
     }
     cfg_t *signer = cfg_size(cfg, "signer") > 0 ? cfg_getsec(cfg, "signer") : NULL;
     return take_profiles(reading, directory, cfg, config, error) &&
@@ -265,8 +288,10 @@ static bool read_config(struct config *config, const char *path, struct reading 
                      ? parse_source(source, tables, reading, error)
                      : NULL;
     bool is_read = cfg != NULL && fill_config(config, reading, cfg, dirname(copy), error);
-    if (is_read)
+    if (is_read) {
+        reading->complaints->config = config;
         config_check(config, reading->complaints);
+    }
     if (cfg != NULL)
         cfg_free(cfg);
     free(tables);
@@ -332,6 +357,9 @@ void config_free(struct config *config) {
         clear_section("issuer", &config->issuers[i]);
         free(config->issuers[i].name);
     }
+    for (size_t i = 0; i < config->line_count; i++)
+        free(config->lines[i].title);
+    free(config->lines);
     free(config->profiles);
     free(config->issuers);
     free(config->path);

@@ -16,6 +16,8 @@ void config_complain(struct config_complaints *complaints, int line, const char 
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    if (line == 0 && complaints->config != NULL && section != NULL)
+        line = config_line_of(complaints->config, section, complaints->title, key);
     if (line > 0)
         snprintf(where, sizeof where, ":%d", line);
     bool is_root = section == NULL || strcmp(section, "root") == 0;
@@ -45,7 +47,20 @@ static bool add_builtin_profile(struct config *config, const char *name, const c
     return true;
 }
 
+/* DNS answers come in lower case, without the final dot. */
+static void canonicalise(struct config_strings *names) {
+    for (size_t i = 0; i < names->count; i++) {
+        char *name = names->items[i];
+        size_t length = strlen(name);
+        for (size_t at = 0; at < length; at++)
+            name[at] = (char)(name[at] >= 'A' && name[at] <= 'Z' ? name[at] + 32 : name[at]);
+        if (length > 1 && name[length - 1] == '.')
+            name[length - 1] = '\0';
+    }
+}
+
 bool config_complete(struct config *config, struct error *error) {
+    canonicalise(&config->name_server_pool);
     char host[65] = "";
     if (config->host_name == NULL && gethostname(host, sizeof host - 1) == 0)
         config->host_name = strdup(host);
@@ -78,10 +93,6 @@ static void check_server(const struct config *config, struct config_complaints *
     enum log_level level;
     if (config->https_listen_count == 0)
         config_complain(complaints, 0, "server", "https_listen", "needs at least one address");
-    if (config->base_url == NULL || strncmp(config->base_url, "https://", 8) != 0 ||
-        config->base_url[8] == '\0' || strpbrk(config->base_url + 8, "/?# ") != NULL)
-        config_complain(complaints, 0, "server", "base_url",
-                        "must be the https:// origin that clients use, without a path: https://ca.example");
     require_readable(complaints, config->tls_certificate_file, "server", "tls_certificate_file");
     require_readable(complaints, config->tls_key_file, "server", "tls_key_file");
     if (!log_level_parse(config->log_level, &level))
@@ -111,11 +122,18 @@ static void check_issuers(const struct config *config, struct config_complaints 
         config_complain(complaints, 0, "signer", "issuer", "at least one issuer NAME { } section is needed");
     for (size_t i = 0; i < config->issuer_count; i++) {
         const struct config_issuer *issuer = &config->issuers[i];
+        complaints->title = issuer->name;
         require(complaints, issuer->certificate_file, "issuer", "certificate_file");
         if (issuer->key_uri == NULL || strncmp(issuer->key_uri, "pkcs11:", 7) != 0)
             config_complain(complaints, 0, "issuer", "key_uri",
                             "of \"%s\" must be a PKCS#11 URI: pkcs11:token=...", issuer->name);
+        else if (strstr(issuer->key_uri, "pin-value=") != NULL)
+            config_complain(complaints, 0, "issuer", "key_uri",
+                            "of \"%s\" holds the PIN, and URIs are logged: put it into the file that "
+                            "signer.pkcs11_pin_file names",
+                            issuer->name);
     }
+    complaints->title = NULL;
     if (config->issuer_count > 0 && find_issuer(config, config->acme_ecc_issuer) == NULL)
         config_complain(complaints, 0, "acme", "acme_ecc_issuer", "no issuer is named \"%s\"",
                         config->acme_ecc_issuer);
@@ -135,6 +153,7 @@ static void check_profiles(const struct config *config, struct config_complaints
     for (size_t i = 0; i < config->profile_count; i++) {
         const struct config_profile *profile = &config->profiles[i];
         const char *shape = profile->template_name;
+        complaints->title = profile->name;
         if (strcmp(shape, "origin") != 0 && strcmp(shape, "compact") != 0 && strcmp(shape, "classic") != 0)
             config_complain(complaints, 0, "profile", "template",
                             "of \"%s\" is \"%s\"; expected origin, compact or classic", profile->name, shape);
@@ -142,6 +161,7 @@ static void check_profiles(const struct config *config, struct config_complaints
             config_complain(complaints, 0, "profile", "default_days", "of \"%s\" is more than its max_days",
                             profile->name);
     }
+    complaints->title = NULL;
     if (config_find_profile(config, config->default_profile) == NULL)
         config_complain(complaints, 0, "acme", "default_profile", "no profile is named \"%s\"",
                         config->default_profile);
@@ -178,9 +198,20 @@ void config_check(const struct config *config, struct config_complaints *complai
     check_issuers(config, complaints);
     check_profiles(config, complaints);
     check_dns(config, complaints);
+    config_check_addresses(config, complaints);
+    config_check_names(config, complaints);
     config_check_perspectives(config, complaints);
     if ((config->redis_socket == NULL) == (config->redis_host == NULL))
         config_complain(complaints, 0, "redis", "redis_socket", "set either redis_socket or redis_host");
+    if (config->redis_socket != NULL && strlen(config->redis_socket) > 107)
+        config_complain(complaints, 0, "redis", "redis_socket",
+                        "is longer than the 107 bytes of a socket's path");
+    if (config->failed_check_pause_seconds > config->failed_check_longest_pause_seconds)
+        config_complain(complaints, 0, "limits", "failed_check_pause_seconds",
+                        "is more than failed_check_longest_pause_seconds");
+    if (config->max_body_bytes > config->max_request_memory_bytes)
+        config_complain(complaints, 0, "http", "max_body_bytes",
+                        "is more than max_request_memory_bytes, which the body is part of");
     if (config->redis_reconnect_min_ms > config->redis_reconnect_max_ms)
         config_complain(complaints, 0, "redis", "redis_reconnect_min_ms",
                         "is more than redis_reconnect_max_ms");

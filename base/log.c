@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 8192
+#define DESCRIPTORS_SAID_SECONDS 60
 
 static enum log_level lowest = LOG_LEVEL_INFO;
 static char process_name[32] = "originca";
@@ -130,4 +131,16 @@ void log_event(enum log_level level, const char *event, ...) {
     /* A log that cannot be written must not stop the service; there is nowhere to say so. */
     ssize_t written = write(descriptor, line.bytes, line.length);
     (void)written;
+}
+
+void log_out_of_descriptors(const char *where) {
+    static time_t said;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (said != 0 && now.tv_sec - said < DESCRIPTORS_SAID_SECONDS)
+        return;
+    said = now.tv_sec;
+    log_event(LOG_LEVEL_ERROR,
+              "out of file descriptors: raise the limit of open files or lower http.max_connections", "where",
+              where, NULL);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check_files.h"
 #include "originca/config.h"
 #include "originca/signer.h"
 #include "reload_command.h"
@@ -43,6 +44,25 @@ static int run_command(const struct config *config, int argc, char **argv) {
     return 2;
 }
 
+/* What the file says, and what the files that it names hold: all mistakes of both. */
+static int check_config(const char *path) {
+    struct error error;
+    char views[256];
+    struct config *config = config_load(path, stderr, &error);
+    if (config == NULL) {
+        fprintf(stderr, "originca-server: %s\n", error.message);
+        return 2;
+    }
+    size_t mistakes = check_files(config, stderr, views, sizeof views);
+    if (mistakes == 0)
+        printf("%s: no mistakes found (files read by %s)\n", path, views);
+    else
+        fprintf(stderr, "originca-server: %s has %zu mistake%s in files that it names (read by %s)\n", path,
+                mistakes, mistakes == 1 ? "" : "s", views);
+    config_free(config);
+    return mistakes == 0 ? 0 : 2;
+}
+
 int main(int argc, char **argv) {
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
@@ -77,7 +97,9 @@ int main(int argc, char **argv) {
             return 2;
         }
     }
-    if (!only_check && optind == argc - 1 && strcmp(argv[optind], "reload") == 0)
+    if (only_check)
+        return check_config(path);
+    if (optind == argc - 1 && strcmp(argv[optind], "reload") == 0)
         return reload_command(path);
     struct error error;
     struct config *config = config_load(path, stderr, &error);
@@ -85,10 +107,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "originca-server: %s\n", error.message);
         return 2;
     }
-    if (only_check || optind < argc) {
-        int status = only_check ? 0 : run_command(config, argc - optind, argv + optind);
-        if (only_check)
-            printf("%s: no mistakes found\n", path);
+    if (optind < argc) {
+        int status = run_command(config, argc - optind, argv + optind);
         config_free(config);
         return status;
     }

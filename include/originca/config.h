@@ -83,8 +83,16 @@ struct config_issuer {
     char *ocsp_url;         /* or NULL */
 };
 
+struct config_line { /* where a setting is written */
+    const char *section, *key;
+    char *title; /* of an issuer or profile, else "" */
+    int line;
+};
+
 struct config {
     char *path;
+    struct config_line *lines;
+    size_t line_count;
     /* server */
     struct config_address *https_listen;
     size_t https_listen_count;
@@ -201,6 +209,8 @@ struct config *config_load(const char *path, FILE *complaints, struct error *err
 /* The same, but mistakes are only printed: for a command that needs no more than where things are. */
 struct config *config_load_with_mistakes(const char *path, FILE *complaints, struct error *error);
 void config_free(struct config *config);
+/* 0: it is not written. */
+int config_line_of(const struct config *config, const char *section, const char *title, const char *key);
 const struct config_profile *config_find_profile(const struct config *config, const char *name);
 /* Does what the signer goes by (sections signer, issuer, profile; the rules on names and keys; the log)
  * differ? Then a reload restarts the signer too. */

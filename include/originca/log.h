@@ -21,3 +21,6 @@ bool log_open_file(const char *path, struct error *error) MUST_CHECK;
 /* log_event(LOG_LEVEL_INFO, "order created", "request", id, "order", order_id, NULL);
  * key, value, key, value ..., NULL. A NULL value leaves its pair out. Pairs are const char *. */
 void log_event(enum log_level level, const char *event, ...) __attribute__((sentinel));
+
+/* "out of file descriptors", once a minute a process at most: they run out for every client that comes. */
+void log_out_of_descriptors(const char *where);

@@ -202,6 +202,9 @@ int signer_main(const struct config *config, const struct signer_sockets *socket
 /* For a process of the signer's user that only tries these settings. Files: ERROR_INVALID says which. Token:
  * one login at most, none with a PIN that was refused before; ERROR_INVALID where a key does not belong to
  * its certificate, else ERROR_REFUSED, ERROR_NOT_FOUND, ERROR_UNAVAILABLE. `metrics` may be NULL. */
+bool signer_try_issuer(const struct config_issuer *issuer, struct error *error) MUST_CHECK;
+bool signer_try_ledger(const struct config *config,
+                       struct error *error) MUST_CHECK; /* its folder and files */
 bool signer_try_files(const struct config *config, struct error *error) MUST_CHECK;
 bool signer_try_token(const struct config *config, struct metrics *metrics, struct error *error) MUST_CHECK;
 bool signer_try_settings(const struct config *config, struct metrics *metrics,

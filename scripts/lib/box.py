@@ -197,8 +197,8 @@ class Sandbox:
     def start_server(self):
         if not self.processes.pid("server"):
             (self.directory / "originca.conf").write_text(render(sections_for(self), issuers_for(self)))
-            self.run_server_tool("--check-config")
             self.run_server_tool("ca", "init")
+            self.run_server_tool("--check-config")
             self.processes.start("server", [self.program, "-c", str(self.directory / "originca.conf")],
                                  self.token_environment)
         answers = []

@@ -1,6 +1,7 @@
 /* Accounts (RFC 8555 7.3): creation with external binding, reading, update, deactivation, their orders. */
 #include "internal.h"
 #include "originca/limits.h"
+#include "originca/url.h"
 
 #include <strings.h>
 
@@ -132,7 +133,7 @@ static enum step_result parse_binding(struct operation *operation) {
                                    JWS_INNER_EAB, &state->binding, &fault, &operation->error))
         return acme_refuse(operation, 400, "malformed", "externalAccountBinding: %s",
                            operation->error.message);
-    if (strcmp(state->binding.url, state->post.jws.url) != 0)
+    if (!url_equal(operation->reading, state->binding.url, state->post.jws.url))
         return acme_refuse(operation, 400, "malformed",
                            "externalAccountBinding: its \"url\" is not that of the request");
     jws_forget_header(&state->binding);

@@ -1,6 +1,7 @@
 /* Who asks? (RFC 8555 6.2 to 6.5) Parse the JWS and check everything that needs no store; spend the nonce and
  * load the account in one store call; check status and signature. */
 #include "internal.h"
+#include "originca/url.h"
 
 #include <strings.h>
 
@@ -40,7 +41,7 @@ static enum step_result parse(struct operation *operation, bool takes_jwk, bool 
     /* Our own name for this resource, never the Host field: a proxy may have changed that. */
     const char *url = arena_printf(operation->arena, "%s%s%s%s", operation->worker->config->base_url,
                                    request->path, *request->query == '\0' ? "" : "?", request->query);
-    if (url == NULL || strcmp(url, post->jws.url) != 0)
+    if (url == NULL || !url_equal(operation->reading, url, post->jws.url))
         return acme_refuse(operation, 401, "unauthorized",
                            "The \"url\" of the protected header is not the URL that was asked: %s",
                            url == NULL ? "" : url);
@@ -94,12 +95,13 @@ enum step_result acme_load_account(struct operation *operation) {
     const char *id = NULL, *thumbprint = NULL;
     if (post->jws.kid != NULL) {
         const char *prefix = acme_url(operation, "account/");
+        const char *kid = url_normal_form(operation->arena, post->jws.kid);
         size_t length = strlen(prefix);
-        if (strncmp(post->jws.kid, prefix, length) != 0 || post->jws.kid[length] == '\0' ||
-            strchr(post->jws.kid + length, '/') != NULL)
+        if (kid == NULL || strncmp(kid, prefix, length) != 0 || kid[length] == '\0' ||
+            strchr(kid + length, '/') != NULL)
             return acme_refuse(operation, 400, "accountDoesNotExist",
                                "The \"kid\" is no account URL of this server; those begin with %s", prefix);
-        id = post->jws.kid + length;
+        id = kid + length;
     } else {
         thumbprint = post->key.thumbprint;
     }

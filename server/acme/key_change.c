@@ -1,5 +1,6 @@
 /* Account key rollover (RFC 8555 7.3.5): two signatures, one by each key. */
 #include "internal.h"
+#include "originca/url.h"
 
 struct key_change_state {
     struct acme_post post;
@@ -25,7 +26,7 @@ static enum step_result check_inner(struct operation *operation) {
         return acme_refuse(operation, 400,
                            fault == JWS_FAULT_BAD_ALGORITHM ? "badSignatureAlgorithm" : "malformed",
                            "inner JWS: %s", operation->error.message);
-    if (strcmp(state->inner.url, state->post.jws.url) != 0)
+    if (!url_equal(operation->reading, state->inner.url, state->post.jws.url))
         return acme_refuse(operation, 400, "malformed", "inner JWS: its \"url\" differs from the outer one");
     if (state->inner.nonce != NULL)
         return acme_refuse(operation, 400, "malformed", "inner JWS: it must not have a nonce");
@@ -40,7 +41,7 @@ static enum step_result check_request(struct operation *operation) {
     const char *account = request == NULL ? NULL : json_get_string(request, "account", &operation->error);
     if (account == NULL)
         return acme_refuse(operation, 400, "malformed", "key change: %s", operation->error.message);
-    if (strcmp(account, state->post.jws.kid) != 0)
+    if (!url_equal(operation->reading, account, state->post.jws.kid))
         return acme_refuse(operation, 400, "malformed",
                            "key change: \"account\" is not the account that signed the request");
     if (!jwk_import(operation->arena, json_object_get(request, "oldKey"), &old_key, &operation->error))

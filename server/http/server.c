@@ -12,6 +12,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include "originca/log.h"
+
 #define ACCEPTS_PER_EVENT 64
 #define ACCEPT_PAUSE_MS 100
 
@@ -69,6 +71,7 @@ static bool make_room(struct http_server *server, const struct sockaddr_storage 
         return evict(room_find(server));
     if (!is_reserved(server, *fd))
         return true;
+    log_out_of_descriptors("accepting a client: what is left is kept for DNS, Redis and the signer");
     struct http_server *most = most_crowded();
     if (most == NULL || !evict(room_find(most)))
         return false;
@@ -114,6 +117,7 @@ static bool recover(struct http_server *server, int reason) {
         return true;
     if (reason != EMFILE && reason != ENFILE)
         return false;
+    log_out_of_descriptors("accepting a client");
     struct http_server *most = most_crowded();
     return (most != NULL && evict(room_find(most))) || refuse_one(server);
 }

@@ -1,6 +1,7 @@
 /* Connections in a ring; frames are taken from their input buffers when a batch is made. */
 #include "links.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
@@ -263,8 +264,11 @@ static void add_link(struct links *links, enum signer_link kind, int fd, pid_t p
 static void accept_from(struct links *links, enum signer_link kind) {
     pid_t pid = 0;
     int fd = accept4(links->sockets->fds[kind], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE)
+            log_out_of_descriptors("accepting a connection to the signer");
         return;
+    }
     const char *fault = judge_peer(links, kind, fd, &pid);
     if (fault == NULL) {
         add_link(links, kind, fd, pid);

@@ -2,36 +2,64 @@
  * start reads but the ledger itself, which that one holds. */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine_state.h"
 
-static bool check_ledger_directory(const char *directory, struct error *error) {
-    return faccessat(AT_FDCWD, directory, R_OK | W_OK | X_OK, AT_EACCESS) == 0 ||
-           error_set(
-               error, ERROR_INVALID,
-               "signer.ledger_directory: cannot read and write the folder %s: %m; `originca-server ca init` "
-               "makes it, its owner must be the signer's user",
-               directory);
+static bool may_use(const char *path, int mode, struct error *error) {
+    return faccessat(AT_FDCWD, path, mode, AT_EACCESS) == 0 ||
+           error_set(error, ERROR_INVALID,
+                     "cannot read and write %s: %m; `originca-server ca init` makes it, and it must be the "
+                     "signer's "
+                     "user's",
+                     path);
+}
+
+bool signer_try_ledger(const struct config *config, struct error *error) {
+    char **paths = NULL;
+    if (!may_use(config->ledger_directory, R_OK | W_OK | X_OK, error))
+        return false;
+    int count = ledger_list_segments(config->ledger_directory, &paths, error);
+    bool is_good = count >= 0;
+    for (int i = 0; i < count; i++) {
+        is_good = is_good && may_use(paths[i], i == count - 1 ? R_OK | W_OK : R_OK, error);
+        free(paths[i]);
+    }
+    free(paths);
+    return is_good;
+}
+
+bool signer_try_issuer(const struct config_issuer *issuer, struct error *error) {
+    struct issuer loaded;
+    struct arena *arena = arena_new(0);
+    bool is_good = arena != NULL && issuer_load(arena, issuer, &loaded, error);
+    arena_free(arena);
+    return is_good;
 }
 
 bool signer_try_files(const struct config *config, struct error *error) {
     struct engine engine = {.config = config};
     bool is_good = engine_load_rules(config, error) && engine_load_issuers(&engine, error) &&
-                   check_ledger_directory(config->ledger_directory, error);
+                   signer_try_ledger(config, error);
     free(engine.keys);
     arena_free(engine.arena);
     return is_good;
 }
 
 /* The key under which a refused PIN is remembered. One that cannot be read is not replaced: a start does
- * that. */
+ * that. Who is not the signer's user leaves no file behind, and forgets. */
 static bool get_key(struct engine *engine, struct error *error) {
     const char *directory = engine->config->ledger_directory;
+    struct stat status;
     if (checkpoint_load_key(directory, engine->key, error))
         return true;
-    if (error->code == ERROR_NOT_FOUND && checkpoint_make_key(directory, engine->key, error))
+    bool is_ours = stat(directory, &status) == 0 && status.st_uid == geteuid();
+    if (error->code == ERROR_NOT_FOUND && (!is_ours || checkpoint_make_key(directory, engine->key, error))) {
+        if (!is_ours)
+            random_bytes(engine->key, sizeof engine->key);
         return true;
+    }
     error->code = ERROR_INVALID;
     return false;
 }

@@ -192,7 +192,7 @@ static void secret_files_lose_their_newline_and_are_bounded(void **state) {
 static void signer_settings_are_compared(void **state) {
     (void)state;
     struct config *a = load(GOOD_SERVER "}\n" GOOD_REST);
-    struct config *b = load(GOOD_SERVER "workers = 9 }\n" GOOD_REST);
+    struct config *b = load(GOOD_SERVER "drain_seconds = 9 }\n" GOOD_REST);
     struct config *c = load(GOOD_SERVER "}\nprofile origin { default_days = 30 }\n" GOOD_REST);
     assert_non_null(a);
     assert_non_null(b);

@@ -147,7 +147,7 @@ BAD_JWS = {
     "url-with-a-query": (lambda c, n: account_jws(c, n, url=c.kid + "?a=b"), WRONG_URL, UNSPENT),
     "url-with-a-slash-more": (lambda c, n: account_jws(c, n, url=c.kid + "/"), WRONG_URL, UNSPENT),
     "url-relative": (lambda c, n: account_jws(c, n, url="/" + c.kid.split("/", 3)[3]), WRONG_URL, UNSPENT),
-    "url-upper-case": (lambda c, n: account_jws(c, n, url=c.kid.replace("https", "HTTPS")), WRONG_URL, UNSPENT),
+    "url-upper-case": (lambda c, n: account_jws(c, n, url=c.kid.replace("/acme/", "/ACME/")), WRONG_URL, UNSPENT),
     "nonce-missing": (lambda c, n: account_jws(c, None), MALFORMED, UNSPENT),
     "crit": (lambda c, n: account_jws(c, n, crit=["url"]), MALFORMED, UNSPENT),
     "crit-empty": (lambda c, n: account_jws(c, n, crit=[]), MALFORMED, UNSPENT),
@@ -277,6 +277,16 @@ def test_white_space_and_the_order_of_members_do_not_matter(shared):
     header = json.dumps(make_header(shared.key, shared.kid, shared.take_nonce(), shared.kid), indent=4).encode()
     jws = sign_jws(shared.key, b"\r\n" + header + b"\n", b"")
     shared.post_raw(shared.kid, json.dumps(dict(reversed(jws.items())), indent=2).encode()).expect(200)
+
+
+@pytest.mark.parametrize("spelling", ["HTTPS://localhost", "https://LocalHost"])
+def test_a_url_and_a_kid_in_another_spelling_are_the_same(shared, spelling):
+    """Scheme and host have no case (RFC 3986 6.2.2.1); a client library may write them otherwise than we do."""
+    url = shared.kid.replace("https://localhost", spelling)
+    assert url != shared.kid
+    for kid in (shared.kid, url):
+        body = make_jws(shared.key, url, {}, shared.take_nonce(), kid)
+        shared.post_raw(shared.kid, compact(body)).expect(200)
 
 
 def test_unknown_members_of_the_protected_header_are_ignored(shared):

@@ -12,8 +12,8 @@ def server():
     return Path(os.environ["ORIGINCA_BUILD"]) / "server" / "originca-server"
 
 
-def check(path):
-    return run([server(), "-c", path, "--check-config"], check=False)
+def check(path, token=None):
+    return run([server(), "-c", path, "--check-config"], {"SOFTHSM2_CONF": token}, check=False)
 
 
 @pytest.fixture
@@ -56,6 +56,151 @@ def test_a_mistake_is_named_with_file_line_and_key(good, tmp_path, section, line
     named = [each for each in output.splitlines() if each.startswith(f"{path}:{number}:") and key in each]
     assert named, output
     assert hint in named[0], named
+
+
+@pytest.mark.parametrize("section, line, key, hint", [
+    ("server", 'base_url = "https://ca.example:443"', "base_url", '"https://ca.example"'),
+    ("server", 'base_url = "https://CA.Example"', "base_url", '"https://ca.example"'),
+    ("server", 'base_url = "HTTPS://ca.example"', "base_url", '"https://ca.example"'),
+    ("server", 'base_url = "https://bücher.example"', "base_url", '"https://xn--bcher-kva.example"'),
+    ("server", 'base_url = "https://me@ca.example"', "base_url", "https://ca.example"),
+    ("server", 'base_url = "https://ca.example:0"', "base_url", "https://ca.example"),
+    ("server", 'https_listen = {"127.0.0.1:8443", "127.0.0.1:8443"}', "https_listen", "127.0.0.1:8443"),
+    ("server", 'https_listen = {"[::1]:8443", "[0:0::1]:8443"}', "https_listen", "[0:0::1]:8443"),
+    ("server", 'https_listen = {"127.0.0.1:0"}', "https_listen", "needs a port"),
+    ("server", 'https_listen = {"[::ffff:127.0.0.1]:8443"}', "https_listen", "IPv4"),
+    ("acme", 'caa_identities = {"https://provider.test"}', "caa_identities", "domain name"),
+    ("acme", 'caa_identities = {"provider.test", "Provider.Test"}', "caa_identities", "twice"),
+    ("acme", 'terms_of_service = "provider.test/terms"', "terms_of_service", "https://"),
+    ("dns", 'edge_prefixes = {"0.0.0.0/0"}', "edge_prefixes", "too large"),
+    ("dns", 'edge_prefixes = {"::/0"}', "edge_prefixes", "too large"),
+    ("dns", 'allow_addresses = {"127.0.0.0/8", "0.0.0.0/0"}', "allow_addresses", "too large"),
+    ("dns", 'name_server_pool = {"NS1.provider.test.", "ns1.provider.test"}', "name_server_pool", "twice"),
+    ("dns", 'name_server_pool = {"ns1.provider.test", "192.0.2.1"}', "name_server_pool", "domain name"),
+    ("limits", "failed_check_pause_seconds = 1000", "failed_check_pause_seconds", "longest"),
+    ("redis", f'redis_socket = "/{"r" * 120}"', "redis_socket", "107"),
+])
+def test_a_value_that_cannot_be_meant_is_named_with_line_and_what_is_expected(good, tmp_path, section, line, key, hint):
+    path = tmp_path / "bad.conf"
+    text, number = with_line(good, section, line)
+    path.write_text(text)
+    result = check(path)
+    assert result.returncode == 2
+    named = [each for each in result.stderr.splitlines() if each.startswith(f"{path}:{number}: {section}.{key}: ")]
+    assert named and hint in named[0], result.stderr
+
+
+def test_one_address_for_two_listeners_is_a_mistake(good, tmp_path):
+    path = tmp_path / "bad.conf"
+    text, _ = with_line(good, "server", 'https_listen = {"127.0.0.1:8443"}')
+    text, number = with_line(text, "server", 'http_listen = {"127.0.0.1:8443"}')
+    path.write_text(text)
+    assert f"{path}:{number}: server.http_listen: " in check(path).stderr
+
+
+@pytest.mark.parametrize("key, url", [("crl_url", "crl.provider.test/ecc.crl"), ("crl_url", "https://crl.provider.test/c"),
+                                      ("ocsp_url", "ldap://ocsp.provider.test"), ("crl_url", "http://crl .test/x"),
+                                      ("key_uri", "pkcs11:token=originca;object=ecc?pin-value=12345678")])
+def test_an_issuers_mistake_is_named_with_its_line(good, tmp_path, key, url):
+    path = tmp_path / "bad.conf"
+    lines = good.splitlines()
+    at = max(number for number, line in enumerate(lines) if line.strip().startswith(f"{key} ="))  # of the last issuer
+    lines[at] = f'        {key} = "{url}"'
+    path.write_text("\n".join(lines) + "\n")
+    result = check(path)
+    assert result.returncode == 2 and f"{path}:{at + 1}: issuer.{key}: " in result.stderr, result.stderr
+
+
+# Files
+
+
+def with_file(sandbox, good, tmp_path, section, key, content):
+    """A configuration in which `key` names a file of that content, or one that is missing; and the line's number."""
+    if isinstance(content, Path):
+        content = content.read_bytes()
+    file = tmp_path / "file"
+    if content is not None:
+        file.write_bytes(content)
+        file.chmod(0o600)
+    lines = good.splitlines()
+    existing = [number for number, line in enumerate(lines) if line.strip().startswith(f"{key} =")]
+    if existing:
+        lines[existing[0]] = f'    {key} = "{file}"'
+        number = existing[0] + 1
+    else:
+        lines.insert(lines.index(f"{section} {{") + 1, f'    {key} = "{file}"')
+        number = lines.index(f"{section} {{") + 2
+    path = tmp_path / "file.conf"
+    path.write_text("\n".join(lines) + "\n")
+    return path, number, file
+
+
+@pytest.mark.parametrize("section, key, content, hint", [
+    ("server", "tls_certificate_file", "tls/ca.pem", "cannot use the certificate"),
+    ("server", "secret_file", b"0123456789abcdef\n", "64 hex digits"),
+    ("server", "secret_file", None, "cannot read"),
+    ("acme", "public_suffix_file", None, "cannot load"),
+    ("acme", "key_blocklist_file", b"no digest\n", ""),
+    ("redis", "redis_password_file", b"\n", "empty"),
+    ("dns", "root_hints_file", b"; nothing\n", "no address of a root server"),
+    ("dns", "trust_anchor_file", b"; nothing\n", "DNSKEY"),
+    ("signer", "pkcs11_module", None, "cannot read"),
+    ("signer", "pkcs11_pin_file", None, "cannot read"),
+    ("signer", "pkcs11_pin_file", b"\n", "empty"),
+    ("signer", "ledger_directory", None, "ca init"),
+    ("issuer", "certificate_file", None, "ca init"),
+    ("issuer", "certificate_file", b"no certificate\n", "no PEM certificate"),
+    ("issuer", "certificate_file", "tls/server.pem", "no CA certificate"),
+])
+def test_a_file_that_a_start_could_not_use_is_named_with_its_setting_and_line(sandbox, good, tmp_path, section, key,
+                                                                              content, hint):
+    if isinstance(content, str):
+        content = sandbox.directory / content
+    path, number, file = with_file(sandbox, good, tmp_path, section, key, content)
+    result = check(path, sandbox["SOFTHSM2_CONF"])
+    assert result.returncode == 2, result
+    named = [each for each in result.stderr.splitlines() if each.startswith(f"{path}:{number}: {section}.{key}: ")]
+    assert named and hint in named[0] and str(file) in named[0] and "as user root" in named[0], result.stderr
+    assert len(named) == 1, "the same is said once"
+
+
+def test_an_issuing_certificate_of_another_key_is_a_mistake(sandbox, good, tmp_path):
+    path, _, file = with_file(sandbox, good, tmp_path, "issuer", "certificate_file", Path(sandbox["ISSUER_RSA"]))
+    result = check(path, sandbox["SOFTHSM2_CONF"])
+    assert result.returncode == 2 and "issuer.certificate_file: " in result.stderr, result.stderr
+    assert f"does not sign for {file}" in result.stderr, result.stderr
+
+
+def test_a_token_that_is_away_is_a_warning(sandbox, good, tmp_path):
+    (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path}\n")
+    path = tmp_path / "good.conf"
+    path.write_text(good)
+    result = check(path, tmp_path / "softhsm2.conf")
+    assert result.returncode == 0 and "warning: the signer will wait for its token" in result.stderr, result
+
+
+def test_files_are_read_as_the_user_who_will_read_them(sandbox, good, tmp_path):
+    text, _ = with_line(good, "server", 'user = "nobody"')
+    text, _ = with_line(text, "server", 'signer_user = "root"')
+    path = tmp_path / "users.conf"
+    path.write_text(text)
+    result = check(path, sandbox["SOFTHSM2_CONF"])
+    assert result.returncode == 2
+    refused = [line for line in result.stderr.splitlines() if "[as user nobody]" in line]
+    assert any("server.secret_file" in line and "Permission denied" in line for line in refused), result.stderr
+    assert any("server.tls_certificate_file" in line for line in refused), result.stderr
+    assert not any("as user root" in line for line in result.stderr.splitlines() if "warning" not in line), result.stderr
+    assert "workers as nobody" in result.stderr and "signer as root" in result.stderr
+    path.write_text(with_line(good, "server", 'user = "no-such-user"')[0])
+    assert "no-such-user" in check(path).stderr
+
+
+def test_a_good_configuration_says_in_whose_view(sandbox, good, tmp_path):
+    path = tmp_path / "good.conf"
+    path.write_text(good)
+    result = check(path, sandbox["SOFTHSM2_CONF"])
+    assert result.returncode == 0 and not result.stderr, result
+    assert "workers as root" in result.stdout and "signer as root" in result.stdout
 
 
 def test_root_servers_at_addresses_that_are_not_asked_are_a_mistake(good, tmp_path):

@@ -1526,6 +1526,7 @@ def test_a_worker_out_of_descriptors_makes_room_and_keeps_some_for_its_own_work(
     with configured(own_sandbox), contextlib.ExitStack() as stack:
         worker, = own_sandbox.workers()
         before = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+        log_before = len(own_sandbox.log_text())
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (96, before[1]))
         try:
             for source in many_sources(200):
@@ -1536,6 +1537,8 @@ def test_a_worker_out_of_descriptors_makes_room_and_keeps_some_for_its_own_work(
             used = cpu_seconds(worker)
             time.sleep(1)
             assert cpu_seconds(worker) - used < 0.5, "the loop spins"
+            said = own_sandbox.log_text()[log_before:].count("out of file descriptors")
+            assert said == 1, "once a minute"
         finally:
             resource.prlimit(worker, resource.RLIMIT_NOFILE, before)
 
@@ -1545,6 +1548,7 @@ def test_a_worker_without_any_descriptor_refuses_waits_and_recovers(own_sandbox)
     with configured(own_sandbox), contextlib.ExitStack() as stack:
         worker, = own_sandbox.workers()
         before = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+        log_before = len(own_sandbox.log_text())
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (3, before[1]))
         try:
             for _ in range(20):
@@ -1552,9 +1556,12 @@ def test_a_worker_without_any_descriptor_refuses_waits_and_recovers(own_sandbox)
             used = cpu_seconds(worker)
             time.sleep(1)
             assert cpu_seconds(worker) - used < 0.5, "the loop spins"
+            said = own_sandbox.log_text()[log_before:].count("out of file descriptors")
+            assert said == 1, "once a minute"
         finally:
             resource.prlimit(worker, resource.RLIMIT_NOFILE, before)
         assert wait_until(lambda: not is_refused(own_sandbox), WAIT)
+        own_sandbox.wait_ready()  # a connection to the signer that broke meanwhile is made again
         own_sandbox.client().issue([own_sandbox.name()])
 
 
