@@ -1,12 +1,24 @@
 -- Adds a zone, pending, with a set of name servers of its own: none that today's delegation of the name, or one that another
 -- customer left behind (lib/delegation.lua), would prove at once; a former holder gets what he had. Where it can be, it shares
--- no server with another customer's zone above, whose servers could not show its delegation, nor with one of this name.
+-- no server with another customer's zone above, whose servers could not show its delegation, nor with one of this name; where
+-- many have added it, it shares rather with those who never showed that it is theirs.
 -- keys: customer:<id>, zone:<id>, zone-name:<name or what is above>, name-sets:<name>, zones, zones:pending,
 --   customer-zones:<customer>, zones-due
 -- arguments: id, name, customer, whether the delegation was looked at, the servers that it names (blanks between), number of
 --   servers in a set, then the pool in the order of preference
 -- result: ok, id, fields | conflict, message, id, fields (of the one that exists) | notfound | limit
 -- uses: common, zone, delegation, assignment
+local function find_least_shared(pool, name, customer, count, within, around)
+  local above = names_above(name)
+  local of_anybody = add_foreign_servers(add_foreign_servers({}, above, customer), {name}, customer)
+  local of_owners = add_foreign_servers(add_foreign_servers({}, above, customer), {name}, customer, true)
+  for _, avoided in ipairs({of_anybody, of_owners, add_foreign_servers({}, above, customer), {}}) do
+    local set = find_set(without(pool, avoided), count, within, around)
+    if set then return set end
+  end
+  return nil
+end
+
 local id, name, customer = ARGV[1], ARGV[2], ARGV[3]
 local was_looked_at, delegation, count = ARGV[4] == '1', words(ARGV[5]), tonumber(ARGV[6])
 local pool = {unpack(ARGV, 7)}
@@ -23,9 +35,8 @@ local servers = former_set(pool, customer, sets, taken)
 local is_blind = not servers and not was_looked_at
 if not servers then
   if #delegation > 0 then table.insert(taken.within, delegation) end
-  local unshared, untold = without(pool, foreign_servers(name, customer)), joined(taken.within, told)
-  servers = find_set(unshared, count, untold, taken.around) or find_set(pool, count, untold, taken.around) or
-    find_set(unshared, count, taken.within, taken.around) or find_set(pool, count, taken.within, taken.around)
+  servers = find_least_shared(pool, name, customer, count, joined(taken.within, told), taken.around) or
+    find_least_shared(pool, name, customer, count, taken.within, taken.around)
 end
 if not servers then
   return {'limit', string.format('the pool of %d name servers has no set of %d left for %s: %d are other customers\' or what ' ..

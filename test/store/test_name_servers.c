@@ -31,6 +31,15 @@ static struct store_zone add(struct fixture *f, const char *customer, struct sto
     return zone;
 }
 
+static struct store_zone add_below(struct fixture *f, const char *customer) {
+    const struct store_name_server_pool pool = pool_of(5, 2);
+    const struct store_delegation none = {.is_known = true};
+    struct store_zone zone;
+    const char *id = customer_of(f, customer);
+    assert_ok(CALL(f, store_create_zone, f->arena, "www.shop.test", id, &pool, &none, &zone));
+    return zone;
+}
+
 static void refuse(struct fixture *f, const char *customer, struct store_name_server_pool pool,
                    struct store_delegation delegation, const char *text) {
     struct store_zone zone;
@@ -285,6 +294,22 @@ static void large_pool_serves_more_customers_than_any_list(void **state) {
     assert_non_null(strstr(f->error.message, "190"));
 }
 
+/* One server with two zones of a name, or with a zone and another customer's below, hinders the owner. */
+static void many_who_add_a_name_share_with_one_another_before_the_owner(void **state) {
+    static const char *const expected[] = {"ns3ns4", "ns3ns5", "ns4ns5", "ns1ns3"};
+    struct fixture *f = *state;
+    struct store_zone owners = add(f, "o", pool_of(5, 2), not_delegated);
+    check(f, &owners, true, to(names, 2));
+    for (int i = 0; i < 3; i++) { /* then none is left */
+        struct store_zone below = add_below(f, arena_printf(f->arena, "m%d", i));
+        assert_string_equal(set_of(f, &below), expected[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        struct store_zone same = add(f, arena_printf(f->arena, "m%d", i), pool_of(5, 2), not_delegated);
+        assert_string_equal(set_of(f, &same), expected[i]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_case(what_is_left_behind_goes_to_nobody_but_the_former_holder),
@@ -301,6 +326,7 @@ int main(void) {
         test_case(squatter_beside_the_owner_uses_up_nothing),
         test_case(zone_added_while_dns_was_away_needs_a_change),
         test_case(former_holder_is_not_blind),
+        test_case(many_who_add_a_name_share_with_one_another_before_the_owner),
         test_case(large_pool_serves_more_customers_than_any_list),
     };
     return cmocka_run_group_tests(tests, start_group, end_group);

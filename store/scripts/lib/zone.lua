@@ -15,15 +15,14 @@ local function names_above(name)
   return names
 end
 
--- The name servers of other customers' zones of that name and above, whatever their status: a set of them.
-local function foreign_servers(name, customer)
-  local servers, names = {}, names_above(name)
-  names[#names + 1] = name
+-- The name servers of other customers' zones of these names, whatever their status or once active ones alone: adds them to
+-- the set.
+local function add_foreign_servers(servers, names, customer, was_active)
   for _, each in ipairs(names) do
     local holders = redis.call('HGETALL', 'zone-name:' .. each)
     for i = 1, #holders, 2 do
-      local zone = redis.call('HMGET', 'zone:' .. holders[i + 1], 'customer', 'servers')
-      if zone[1] and zone[1] ~= customer then
+      local zone = redis.call('HMGET', 'zone:' .. holders[i + 1], 'customer', 'servers', 'activated')
+      if zone[1] and zone[1] ~= customer and (zone[3] or not was_active) then
         for server in string.gmatch(zone[2] or '', '%S+') do servers[server] = true end
       end
     end
