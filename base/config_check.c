@@ -2,6 +2,7 @@
  * not exist. */
 #include "config_check.h"
 
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,8 +60,26 @@ static void canonicalise(struct config_strings *names) {
     }
 }
 
+/* A change of the password file shows at the next start or reload: all processes see the same. */
+static struct config_user find_user(const char *name) {
+    if (name == NULL)
+        return (struct config_user){.is_known = true, .uid = geteuid(), .gid = getegid()};
+    const struct passwd *entry = getpwnam(name);
+    if (entry == NULL)
+        return (struct config_user){.name = name, .uid = (uid_t)-1, .gid = (gid_t)-1};
+    return (struct config_user){.name = name, .is_known = true, .uid = entry->pw_uid, .gid = entry->pw_gid};
+}
+
+static void find_users(struct config *config) {
+    config->run_as[CONFIG_WORKERS] = find_user(config->user);
+    config->run_as[CONFIG_ADMIN] = find_user(config->admin_user != NULL ? config->admin_user : config->user);
+    config->run_as[CONFIG_SIGNER] =
+        find_user(config->signer_user != NULL ? config->signer_user : config->user);
+}
+
 bool config_complete(struct config *config, struct error *error) {
     canonicalise(&config->name_server_pool);
+    find_users(config);
     char host[65] = "";
     if (config->host_name == NULL && gethostname(host, sizeof host - 1) == 0)
         config->host_name = strdup(host);

@@ -31,14 +31,13 @@ const struct setting config_settings[] = {
     PATH("server", tls_key_file, NULL, "its private key, PEM; ECDSA is six times cheaper than RSA; required"),
     PATH("server", secret_file, "/etc/originca/secret",
          "master secret: 64 hex digits; the same on every host"),
-    PATH("server", run_directory, "/run/originca", "folder of the signer's sockets and the pid file"),
-    STRING("server", user, NULL, "user of the workers when started as root"),
-    STRING(
-        "server", admin_user, NULL,
-        "user of operators' processes when started as root: it alone may stop and allow the signer and give "
-        "rights; none: the workers' user"),
+    PATH("server", run_directory, "/run/originca",
+         "folder of the sockets between the processes and of the pid file"),
+    STRING("server", user, NULL,
+           "user of the workers; needs a start as root, as the next two do; none: who starts the server"),
+    STRING("server", admin_user, NULL, "user of the admin process, who owns its sockets; none: as `user`"),
     STRING("server", signer_user, NULL,
-           "user of the signer when started as root; give it alone the PIN and the ledger"),
+           "user of the signer; give it alone the PIN and the ledger; none: as `user`"),
     PATH("server", log_file, NULL, "log file; none: standard error"),
     STRING("server", log_level, "info", "error, warning, info or debug"),
     NUMBER("server", workers, "0", 0, 256, "worker processes; 0: one a core"),
@@ -47,6 +46,12 @@ const struct setting config_settings[] = {
            "how long a start or a reload waits until each new worker has Redis and the signer; then the "
            "start goes "
            "on without, and the reload is given up where the former workers serve"),
+    NUMBER("server", accept_wait_ms, "2000", 0, 60000,
+           "how long a process that has just started waits for Redis before it accepts connections"),
+    NUMBER("server", readiness_timeout_ms, "1000", 100, 60000,
+           "how long `/readyz`, `/healthz` and `/metrics` wait for the workers"),
+    NUMBER("server", worker_answer_max_bytes, "2097152", 65536, 16777216,
+           "longest answer of a worker to the admin process: the result of a DNS check with its evidence"),
     NUMBER("server", retire_idle_seconds, "5", 0, 3600,
            "how long clients may still use idle connections to a worker that a reload retired"),
 

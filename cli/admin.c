@@ -309,7 +309,7 @@ static int stats(struct cli *cli) {
 }
 
 static void show_health(const struct cli *cli, const json_t *health) {
-    static const char *const parts[] = {"redis", "ledger", "signer", "dns"};
+    static const char *const parts[] = {"redis", "ledger", "signer", "dns", "workers"};
     (void)cli;
     printf("%s\n", json_is_true(json_object_get(health, "ready")) ? "ready" : "NOT READY");
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {

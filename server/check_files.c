@@ -237,6 +237,7 @@ static void check_worker(struct check *check) {
 static void check_admin(struct check *check) {
     check_log(check);
     check_master_secret(check);
+    check_rules(check);
     check_redis_password(check);
     check_issuers(check);
 }

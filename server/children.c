@@ -26,10 +26,6 @@ static const struct config *config_of(const struct supervisor *supervisor, const
     return child->is_next ? supervisor->reload.next : supervisor->config;
 }
 
-static const char *signer_user(const struct config *config) {
-    return config->signer_user != NULL ? config->signer_user : config->user;
-}
-
 static void close_listeners(struct supervisor *supervisor) {
     for (size_t i = 0; i < supervisor->listeners.count; i++)
         close(supervisor->listeners.items[i].fd);
@@ -51,7 +47,7 @@ static _Noreturn void run_signer(struct supervisor *supervisor) {
     struct error error;
     forget_siblings(supervisor);
     close_listeners(supervisor);
-    if (!process_become("signer", signer_user(supervisor->config), &error))
+    if (!process_become("signer", &supervisor->config->run_as[CONFIG_SIGNER], &error))
         fail_to_start(-1, &error);
     exit(signer_main(supervisor->config, &supervisor->signer_sockets, supervisor->metrics));
 }
@@ -62,7 +58,7 @@ static _Noreturn void run_signer_check(struct supervisor *supervisor, int ready_
     forget_siblings(supervisor);
     close_listeners(supervisor);
     supervisor_close_signer_sockets(supervisor);
-    if (!process_become("check", signer_user(config), &error))
+    if (!process_become("check", &config->run_as[CONFIG_SIGNER], &error))
         fail_to_start(ready_fd, &error);
     bool is_good = signer_try_settings(config, supervisor->metrics, &error);
     bool is_token_away = !is_good && (error.code == ERROR_UNAVAILABLE || error.code == ERROR_REFUSED ||
@@ -81,12 +77,23 @@ static _Noreturn void run_worker(struct supervisor *supervisor, const struct chi
     const struct config *config = config_of(supervisor, child);
     forget_siblings(supervisor);
     supervisor_close_signer_sockets(supervisor);
-    listeners_keep_slot(&supervisor->listeners, child->slot, child->is_next);
+    listeners_keep_worker(&supervisor->listeners, child->slot, child->is_next);
     snprintf(name, sizeof name, "worker-%u", child->slot);
-    if (!process_become(name, config->user, &error))
+    if (!process_become(name, &config->run_as[CONFIG_WORKERS], &error))
         fail_to_start(ready_fd, &error);
     exit(worker_main(config, &supervisor->listeners, supervisor->metrics, child->slot, ready_fd,
                      child->is_next));
+}
+
+static _Noreturn void run_admin(struct supervisor *supervisor, const struct child *child, int ready_fd) {
+    struct error error;
+    const struct config *config = config_of(supervisor, child);
+    forget_siblings(supervisor);
+    supervisor_close_signer_sockets(supervisor);
+    listeners_keep_admin(&supervisor->listeners, child->is_next);
+    if (!process_become("admin", &config->run_as[CONFIG_ADMIN], &error))
+        fail_to_start(ready_fd, &error);
+    exit(admin_main(config, &supervisor->listeners, supervisor->metrics, ready_fd, child->is_next));
 }
 
 static _Noreturn void run_child(struct supervisor *supervisor, const struct child *child, int ready_fd) {
@@ -97,6 +104,8 @@ static _Noreturn void run_child(struct supervisor *supervisor, const struct chil
         run_signer_check(supervisor, ready_fd);
     case CHILD_WORKER:
         run_worker(supervisor, child, ready_fd);
+    case CHILD_ADMIN:
+        run_admin(supervisor, child, ready_fd);
     }
     abort();
 }
@@ -104,7 +113,8 @@ static _Noreturn void run_child(struct supervisor *supervisor, const struct chil
 const char *supervisor_kind_of(const struct child *child) {
     static const char *const names[] = {[CHILD_SIGNER] = "signer",
                                         [CHILD_SIGNER_CHECK] = "check of the signer's settings",
-                                        [CHILD_WORKER] = "worker"};
+                                        [CHILD_WORKER] = "worker",
+                                        [CHILD_ADMIN] = "admin process"};
     return names[child->kind];
 }
 

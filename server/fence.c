@@ -1,12 +1,13 @@
-/* The fence: this worker serves only once Redis holds everything that the host's ledger holds.
+/* The fence: a worker serves only once Redis holds everything that the host's ledger holds.
  *
  * One pass: load what Redis has applied, ask the signer where the ledger stands, have it compare, then either
- * declare the worker ready, replay the records in between, or stay shut with a reason an operator can act on.
- * A signer that has just started writes nothing before such a comparison has fitted. A pass runs at each
- * (re)connect to Redis and every two seconds; in slot 0 it also finds issuances that somebody began and did
- * not finish (reconcile.c).
+ * declare the process ready, replay the records in between, or stay shut with a reason an operator can act
+ * on. A signer that has just started writes nothing before such a comparison has fitted. A pass runs at each
+ * (re)connect to Redis and every two seconds.
  *
- * A long replay is the work of slot 0, in batches; the others wait for it. */
+ * Workers run it to decide whether they serve, and change nothing. The admin process replays, in batches,
+ * introduces the ledger to a new Redis, and finds issuances that somebody began and did not finish
+ * (reconcile.c). */
 #include "originca/fence.h"
 
 #include <stdlib.h>
@@ -22,12 +23,14 @@
 #define PASS_INTERVAL_MS 2000
 #define RETRY_INTERVAL_MS 300 /* while not ready */
 #define REPLAY_BATCH 256
-#define SMALL_GAP 256 /* records that any worker replays for itself; more are slot 0's work */
+#define SMALL_GAP 256 /* more records than issuances under way can be */
 #define PROGRESS_MS 2000
 
 struct fence {
     struct worker *worker;
-    struct reconciler *reconciler;
+    bool is_keeper;
+    struct signer_client *signer;  /* a keeper's is an operator's link */
+    struct reconciler *reconciler; /* NULL where it is no keeper */
     struct event *timer;
     struct metric *behind, *replayed, *orphans, *went_back, *hosts;
     struct known_hosts known_hosts;
@@ -150,7 +153,7 @@ static void revoke_orphan(struct fence *fence, const json_t *record) {
     }
     log_event(LOG_LEVEL_WARNING, "revoking a certificate that was signed and never given out", "serial",
               serial, NULL);
-    signer_revoke(fence->worker->operator_signer, &fence->revocation, note_orphan_revoked, fence);
+    signer_revoke(fence->signer, &fence->revocation, note_orphan_revoked, fence);
 }
 
 static void tell_progress(struct fence *fence) {
@@ -222,8 +225,8 @@ static void read_records(struct fence *fence) {
         end_pass(fence);
         return;
     }
-    signer_read_ledger(fence->worker->operator_signer, fence->batch, fence->replayed_to + 1, REPLAY_BATCH,
-                       &fence->records, note_records, fence);
+    signer_read_ledger(fence->signer, fence->batch, fence->replayed_to + 1, REPLAY_BATCH, &fence->records,
+                       note_records, fence);
 }
 
 /* --- judging --- */
@@ -249,12 +252,10 @@ static bool is_behind(struct fence *fence) {
 
 static void start_replay(struct fence *fence) {
     fence->replayed_to = fence->state.applied;
-    bool is_ours =
-        fence->worker->slot == 0 || fence->status.last_sequence - fence->state.applied <= SMALL_GAP;
     /* What a former pass failed with stays said until a batch succeeds. */
-    if (!is_ours || strncmp(fence->worker->not_ready_reason, "replay", 6) != 0)
+    if (!fence->is_keeper || strncmp(fence->worker->not_ready_reason, "replay", 6) != 0)
         tell_progress(fence);
-    if (is_ours)
+    if (fence->is_keeper)
         read_records(fence);
     else
         end_pass(fence);
@@ -282,6 +283,10 @@ static void note_verified(void *context, const struct error *error) {
 static void serve(struct fence *fence) {
     const struct store_ledger_state *state = &fence->state;
     char reason[256];
+    if (strcmp(state->verified, state->run) != 0 && !fence->is_keeper) {
+        refuse(fence, "Redis may be older than it was: the admin process compares it with the ledger");
+        return;
+    }
     if (strcmp(state->verified, state->run) != 0) {
         store_verify_ledger(fence->worker->store, fence->worker->config->host_name, state->run,
                             (const char *const *)fence->known_hosts.names, fence->known_hosts.count,
@@ -294,7 +299,7 @@ static void serve(struct fence *fence) {
     }
     set_ready(fence, true, "");
     end_pass(fence);
-    if (fence->worker->slot == 0 && !fence->worker->is_draining)
+    if (fence->is_keeper && !fence->worker->is_draining)
         reconciler_run(fence->reconciler);
 }
 
@@ -316,7 +321,8 @@ static void judge(struct fence *fence) {
         set_ready(fence, false, "Redis is older than it was: replaying the ledger into Redis");
     else if (strcmp(fence->state.verified, fence->state.run) != 0 && fence->worker->is_ready)
         set_ready(fence, false, "Redis may be older than it was: comparing it with the ledger");
-    metric_set(fence->behind, (int64_t)(fence->status.last_sequence - fence->state.applied));
+    if (fence->is_keeper)
+        metric_set(fence->behind, (int64_t)(fence->status.last_sequence - fence->state.applied));
     if (has_moved_back)
         store_doubt_ledgers(fence->worker->store, note_doubted, fence);
     else if (is_behind(fence))
@@ -350,9 +356,13 @@ static void note_proof(void *context, const struct error *error) {
 
 /* Redis knows no ledger of this host: both are new, or Redis was emptied. */
 static void meet(struct fence *fence) {
+    if (!fence->is_keeper) {
+        refuse(fence, "Redis knows no ledger of this host: the admin process looks what the ledger holds");
+        return;
+    }
     if (fence->worker->is_ready)
         set_ready(fence, false, "Redis knows no ledger of this host: looking what the ledger holds");
-    ledger_find_proof(fence->worker->operator_signer, fence->arena, &fence->proves_loss, note_proof, fence);
+    ledger_find_proof(fence->signer, fence->arena, &fence->proves_loss, note_proof, fence);
 }
 
 static void note_adopted(void *context, const struct error *error) {
@@ -376,7 +386,8 @@ static void note_compared(void *context, const struct error *error) {
         fail_pass(fence, "the signer is away", error);
     } else if (*state->ledger_id == '\0') {
         meet(fence);
-    } else if (state->applied > 0 && *state->applied_hash == '\0' && *fence->found_hash != '\0') {
+    } else if (fence->is_keeper && state->applied > 0 && *state->applied_hash == '\0' &&
+               *fence->found_hash != '\0') {
         store_adopt_ledger_hash(fence->worker->store, fence->worker->config->host_name, state->ledger_id,
                                 state->applied, fence->found_hash, note_adopted, fence);
     } else {
@@ -391,7 +402,7 @@ static void compare(struct fence *fence) {
     snprintf(position->ledger_id, sizeof position->ledger_id, "%s", state->ledger_id);
     snprintf(position->applied_hash, sizeof position->applied_hash, "%s", state->applied_hash);
     snprintf(position->highest_hash, sizeof position->highest_hash, "%s", state->highest_hash);
-    signer_check_position(fence->worker->operator_signer, position, fence->found_hash, note_compared, fence);
+    signer_check_position(fence->signer, position, fence->found_hash, note_compared, fence);
 }
 
 static void note_status(void *context, const struct error *error) {
@@ -423,7 +434,7 @@ static void note_state(void *context, const struct error *error) {
     } else {
         known_hosts_note(&fence->known_hosts, &fence->state);
         metric_set(fence->hosts, (int64_t)fence->known_hosts.count);
-        signer_get_status(fence->worker->operator_signer, &fence->status, note_status, fence);
+        signer_get_status(fence->signer, &fence->status, note_status, fence);
     }
 }
 
@@ -466,13 +477,15 @@ static void note_signer(void *context) {
     schedule(context, 0);
 }
 
-struct fence *fence_new(struct worker *worker, struct error *error) {
+struct fence *fence_new(struct worker *worker, enum fence_role role, struct error *error) {
     struct fence *fence = calloc(1, sizeof *fence);
     if (fence == NULL) {
         error_set(error, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
     fence->worker = worker;
+    fence->is_keeper = role == FENCE_KEEPS;
+    fence->signer = fence->is_keeper ? worker->operator_signer : worker->signer;
     fence->last_behind_at = UINT64_MAX;
     fence->behind = metrics_gauge(worker->metrics, "originca_ledger_records_behind",
                                   "Ledger records that Redis has not applied yet");
@@ -485,13 +498,13 @@ struct fence *fence_new(struct worker *worker, struct error *error) {
     fence->hosts = metrics_gauge(worker->metrics, "originca_ledger_hosts",
                                  "Hosts whose ledgers a Redis that is started again is compared with");
     fence->timer = evtimer_new(worker->base, start_pass, fence);
-    fence->reconciler = reconciler_new(worker, error);
-    if (fence->timer == NULL || fence->reconciler == NULL) {
+    fence->reconciler = fence->is_keeper ? reconciler_new(worker, error) : NULL;
+    if (fence->timer == NULL || (fence->is_keeper && fence->reconciler == NULL)) {
         fence_free(fence);
         return NULL;
     }
     store_on_ready(worker->store, note_store, fence);
-    signer_client_on_connected(worker->operator_signer, note_signer, fence);
+    signer_client_on_connected(fence->signer, note_signer, fence);
     schedule(fence, 0);
     return fence;
 }

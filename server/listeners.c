@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -36,7 +35,17 @@ static bool remove_stale_socket(const struct config_address *address, struct err
     return true;
 }
 
-static int open_socket(const struct config_address *address, mode_t mode, struct error *error) {
+static bool give_to(const struct config_address *address, const struct config_user *owner,
+                    struct error *error) {
+    const char *path = ((const struct sockaddr_un *)&address->address)->sun_path;
+    if (owner == NULL || owner->name == NULL || chown(path, owner->uid, owner->gid) == 0)
+        return true;
+    return error_set(error, ERROR_UNAVAILABLE, "cannot give %s to user %s: %m", path, owner->name);
+}
+
+/* `owner`: of a unix socket; NULL: this process's user. */
+static int open_socket(const struct config_address *address, mode_t mode, const struct config_user *owner,
+                       struct error *error) {
     int family = address->address.ss_family;
     if (family == AF_UNIX && !remove_stale_socket(address, error))
         return -1;
@@ -54,9 +63,10 @@ static int open_socket(const struct config_address *address, mode_t mode, struct
     mode_t before = umask(family == AF_UNIX ? (mode_t)(~mode & 0777) : 0077);
     bool is_open = is_set && bind(fd, (const struct sockaddr *)&address->address, address->length) == 0;
     umask(before);
-    if (is_open)
+    if (!is_open)
+        error_set(error, ERROR_UNAVAILABLE, "cannot listen on %s: %m", address->text);
+    if (is_open && give_to(address, owner, error))
         return fd;
-    error_set(error, ERROR_UNAVAILABLE, "cannot listen on %s: %m", address->text);
     close(fd);
     return -1;
 }
@@ -78,7 +88,7 @@ bool listener_listen(const struct listener *listener, struct error *error) {
 }
 
 static bool want(struct listeners *listeners, enum listener_kind kind, const struct config_address *address,
-                 unsigned slot, mode_t mode, struct error *error) {
+                 unsigned slot, mode_t mode, const struct config_user *owner, struct error *error) {
     struct listener *listener = find(listeners, kind, address, slot);
     if (listener != NULL) {
         listener->is_next = true;
@@ -88,7 +98,7 @@ static bool want(struct listeners *listeners, enum listener_kind kind, const str
     if (larger == NULL)
         return error_set(error, ERROR_INTERNAL, "out of memory");
     listeners->items = larger;
-    int fd = open_socket(address, mode, error);
+    int fd = open_socket(address, mode, owner, error);
     if (fd < 0)
         return false;
     larger[listeners->count++] =
@@ -96,17 +106,39 @@ static bool want(struct listeners *listeners, enum listener_kind kind, const str
     return true;
 }
 
+static bool name_in_run_directory(const struct config *config, const char *name,
+                                  struct config_address *address, struct error *error) {
+    struct sockaddr_un *path = (struct sockaddr_un *)&address->address;
+    *address = (struct config_address){.length = sizeof(struct sockaddr_un)};
+    path->sun_family = AF_UNIX;
+    int length = snprintf(path->sun_path, sizeof path->sun_path, "%s/%s", config->run_directory, name);
+    snprintf(address->text, sizeof address->text, "unix:%.110s", path->sun_path);
+    return (length > 0 && (size_t)length < sizeof path->sun_path) ||
+           error_set(error, ERROR_INVALID, "run_directory is too long for a socket path");
+}
+
+static bool want_link(struct listeners *listeners, const struct config *config, unsigned slot,
+                      struct error *error) {
+    struct config_address address;
+    char name[32];
+    snprintf(name, sizeof name, "worker-%u.sock", slot);
+    return name_in_run_directory(config, name, &address, error) &&
+           want(listeners, LISTENER_LINK, &address, slot, 0600, &config->run_as[CONFIG_ADMIN], error);
+}
+
 bool listeners_open_next(struct listeners *listeners, const struct config *config, struct error *error) {
     for (unsigned slot = 0; slot < config->workers; slot++) {
         for (size_t i = 0; i < config->https_listen_count; i++)
-            if (!want(listeners, LISTENER_HTTPS, &config->https_listen[i], slot, 0, error))
+            if (!want(listeners, LISTENER_HTTPS, &config->https_listen[i], slot, 0, NULL, error))
                 return false;
         for (size_t i = 0; i < config->http_listen_count; i++)
-            if (!want(listeners, LISTENER_HTTP, &config->http_listen[i], slot, 0, error))
+            if (!want(listeners, LISTENER_HTTP, &config->http_listen[i], slot, 0, NULL, error))
                 return false;
+        if (!want_link(listeners, config, slot, error))
+            return false;
     }
     return want(listeners, LISTENER_ADMIN, &config->admin_listen, 0, (mode_t)config->admin_socket_mode,
-                error);
+                &config->run_as[CONFIG_ADMIN], error);
 }
 
 static void close_one(struct listener *listener) {
@@ -157,12 +189,14 @@ void listeners_close_all(struct listeners *listeners) {
     *listeners = (struct listeners){0};
 }
 
-void listeners_keep_slot(struct listeners *listeners, unsigned slot, bool is_next) {
+static void keep(struct listeners *listeners, bool is_admin, unsigned slot, bool is_next) {
     size_t kept = 0;
     for (size_t i = 0; i < listeners->count; i++) {
         struct listener *listener = &listeners->items[i];
-        bool is_ours = is_next ? listener->is_next : listener->is_wanted;
-        if (is_ours && (listener->slot == slot || listener->kind == LISTENER_ADMIN))
+        bool is_of_mine = is_next ? listener->is_next : listener->is_wanted;
+        bool is_mine = is_admin ? listener->kind == LISTENER_ADMIN
+                                : listener->kind != LISTENER_ADMIN && listener->slot == slot;
+        if (is_of_mine && is_mine)
             listeners->items[kept++] = *listener;
         else
             close(listener->fd);
@@ -170,43 +204,27 @@ void listeners_keep_slot(struct listeners *listeners, unsigned slot, bool is_nex
     listeners->count = kept;
 }
 
-/* Who connects to the signer for a link; started as another user than root there is but one user. */
-static bool find_user(const char *name, uid_t *user, gid_t *group, struct error *error) {
-    *user = geteuid();
-    *group = getegid();
-    if (name == NULL || geteuid() != 0)
-        return true;
-    const struct passwd *found = getpwnam(name);
-    if (found == NULL)
-        return error_set(error, ERROR_INVALID, "there is no user \"%s\"", name);
-    *user = found->pw_uid;
-    *group = found->pw_gid;
-    return true;
+void listeners_keep_worker(struct listeners *listeners, unsigned slot, bool is_next) {
+    keep(listeners, false, slot, is_next);
+}
+
+void listeners_keep_admin(struct listeners *listeners, bool is_next) {
+    keep(listeners, true, 0, is_next);
 }
 
 static bool open_signer_socket(const struct config *config, enum signer_link link, struct signer_sockets *out,
                                struct error *error) {
-    struct config_address address = {.length = sizeof(struct sockaddr_un)};
-    struct sockaddr_un *name = (struct sockaddr_un *)&address.address;
-    const char *user =
-        link == SIGNER_LINK_OPERATOR && config->admin_user != NULL ? config->admin_user : config->user;
-    gid_t group;
-    name->sun_family = AF_UNIX;
-    int length = snprintf(name->sun_path, sizeof name->sun_path, "%s/%s", config->run_directory,
-                          signer_socket_name(link));
-    snprintf(address.text, sizeof address.text, "unix:%.110s", name->sun_path);
-    if (length < 0 || (size_t)length >= sizeof name->sun_path)
-        return error_set(error, ERROR_INVALID, "run_directory is too long for a socket path");
-    if (!find_user(user, &out->users[link], &group, error))
+    struct config_address address;
+    const struct config_user *user =
+        &config->run_as[link == SIGNER_LINK_OPERATOR ? CONFIG_ADMIN : CONFIG_WORKERS];
+    if (!name_in_run_directory(config, signer_socket_name(link), &address, error))
         return false;
-    out->fds[link] = open_socket(&address, 0600, error);
+    out->users[link] = user->uid;
+    out->fds[link] = open_socket(&address, 0600, user, error);
     if (out->fds[link] < 0)
         return false;
-    if (listen(out->fds[link], BACKLOG) != 0)
-        return error_set(error, ERROR_UNAVAILABLE, "cannot listen on %s: %m", address.text);
-    return geteuid() != 0 || chown(name->sun_path, out->users[link], group) == 0 ||
-           error_set(error, ERROR_UNAVAILABLE, "cannot give %s to user %s: %m", name->sun_path,
-                     user == NULL ? "root" : user);
+    return listen(out->fds[link], BACKLOG) == 0 ||
+           error_set(error, ERROR_UNAVAILABLE, "cannot listen on %s: %m", address.text);
 }
 
 bool listeners_open_signer(const struct config *config, struct signer_sockets *out, struct error *error) {

@@ -6,12 +6,12 @@
 #include "originca/config.h"
 #include "originca/signer.h"
 
-enum listener_kind { LISTENER_HTTPS, LISTENER_HTTP, LISTENER_ADMIN };
+enum listener_kind { LISTENER_HTTPS, LISTENER_HTTP, LISTENER_ADMIN, LISTENER_LINK /* worker_link.h */ };
 
 struct listener {
     enum listener_kind kind;
     struct config_address address;
-    unsigned slot; /* of the worker that serves it; the admin socket is served by all */
+    unsigned slot; /* of the worker that serves it; the admin socket is the admin process's */
     int fd;
     bool is_wanted; /* by the configuration in force */
     bool is_next;   /* by the one that a reload tries */
@@ -32,9 +32,10 @@ bool listeners_open_next(struct listeners *listeners, const struct config *confi
 void listeners_take_next(struct listeners *listeners);
 void listeners_drop_next(struct listeners *listeners);
 void listeners_close_all(struct listeners *listeners);
-/* In a worker of the configuration in force, or of the next one: closes what other slots serve. */
-void listeners_keep_slot(struct listeners *listeners, unsigned slot, bool is_next);
-/* In a worker that is about to accept. */
+/* In a child of the configuration in force, or of the next one: closes what others serve. */
+void listeners_keep_worker(struct listeners *listeners, unsigned slot, bool is_next);
+void listeners_keep_admin(struct listeners *listeners, bool is_next);
+/* In a process that is about to accept. */
 bool listener_listen(const struct listener *listener, struct error *error) MUST_CHECK;
 /* The signer's sockets in the run directory, each the user's alone whose processes may connect. */
 bool listeners_open_signer(const struct config *config, struct signer_sockets *out,

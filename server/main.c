@@ -7,6 +7,7 @@
 #include "check_files.h"
 #include "originca/config.h"
 #include "originca/signer.h"
+#include "process.h"
 #include "reload_command.h"
 #include "supervisor.h"
 
@@ -51,6 +52,11 @@ static int check_config(const char *path) {
     struct config *config = config_load(path, stderr, &error);
     if (config == NULL) {
         fprintf(stderr, "originca-server: %s\n", error.message);
+        return 2;
+    }
+    if (!process_check_users(config, &error)) {
+        fprintf(stderr, "originca-server: %s: %s\n", path, error.message);
+        config_free(config);
         return 2;
     }
     size_t mistakes = check_files(config, stderr, views, sizeof views);

@@ -2,7 +2,6 @@
 #include "process.h"
 
 #include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -16,19 +15,33 @@
 
 #include "originca/log.h"
 
-static bool take_user(const char *name, struct error *error) {
-    if (name == NULL || geteuid() != 0)
-        return true;
-    struct passwd *user = getpwnam(name);
-    if (user == NULL)
-        return error_set(error, ERROR_INVALID, "there is no user \"%s\"", name);
-    if (initgroups(name, user->pw_gid) != 0 || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) != 0 ||
-        setresuid(user->pw_uid, user->pw_uid, user->pw_uid) != 0)
-        return error_set(error, ERROR_INTERNAL, "cannot become user \"%s\": %m", name);
+bool process_check_users(const struct config *config, struct error *error) {
+    static const char *const settings[CONFIG_PROCESSES] = {
+        [CONFIG_WORKERS] = "user", [CONFIG_ADMIN] = "admin_user", [CONFIG_SIGNER] = "signer_user"};
+    for (size_t i = 0; i < CONFIG_PROCESSES; i++) {
+        const struct config_user *user = &config->run_as[i];
+        if (!user->is_known)
+            return error_set(error, ERROR_INVALID, "server.%s: there is no user \"%s\"", settings[i],
+                             user->name);
+        if (geteuid() != 0 && user->uid != geteuid())
+            return error_set(error, ERROR_INVALID,
+                             "server.%s: only a start as root can become user \"%s\", and this is uid %u; "
+                             "start it as root, or remove the setting",
+                             settings[i], user->name, (unsigned)geteuid());
+    }
     return true;
 }
 
-bool process_become(const char *name, const char *user, struct error *error) {
+static bool take_user(const struct config_user *user, struct error *error) {
+    if (user->name == NULL || (geteuid() == user->uid && geteuid() != 0))
+        return true;
+    if (initgroups(user->name, user->gid) != 0 || setresgid(user->gid, user->gid, user->gid) != 0 ||
+        setresuid(user->uid, user->uid, user->uid) != 0)
+        return error_set(error, ERROR_INTERNAL, "cannot become user \"%s\": %m", user->name);
+    return true;
+}
+
+bool process_become(const char *name, const struct config_user *user, struct error *error) {
     static const int to_reset[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
     sigset_t none;
     log_set_process(name);

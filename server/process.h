@@ -1,11 +1,13 @@
 /* What every process of the server does to itself: name, privileges, limits, signals. */
 #pragma once
 
-#include "originca/error.h"
+#include "originca/config.h"
 
+/* Can every process become its user? The error names the setting and what to do. */
+bool process_check_users(const struct config *config, struct error *error) MUST_CHECK;
 /* Called first in a forked child: names it, ties its life to the supervisor's, forbids core dumps and ptrace
- * (they would show secrets), takes the given user when started as root, resets signals. */
-bool process_become(const char *name, const char *user, struct error *error) MUST_CHECK;
+ * (they would show secrets), takes the given user, resets signals. */
+bool process_become(const char *name, const struct config_user *user, struct error *error) MUST_CHECK;
 /* What a child tells the supervisor, a line each on its own pipe. */
 #define PROCESS_SERVES 'r'
 #define PROCESS_WAITED 'w'   /* it accepts, and has waited long enough for what it needs */

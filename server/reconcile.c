@@ -16,6 +16,7 @@
 #include "originca/metrics.h"
 #include "originca/signer.h"
 #include "originca/store.h"
+#include "originca/worker_link.h"
 #include "originca/zones.h"
 #include "resume.h"
 
@@ -218,10 +219,11 @@ static void note_delegation_recorded(void *context, const struct error *error) {
 static void note_checked(void *context, const struct dnscheck_result *result) {
     struct zone_job *job = context;
     struct reconciler *reconciler = job->pass->reconciler;
+    struct error error = {.message = "out of memory"};
     metric_add(reconciler->zone_checks, 1);
-    if (result->zone_count != 1) {
+    if (result->zone_count != 1 || worker_link_is_unanswered(result, &error)) {
         log_event(LOG_LEVEL_WARNING, "a zone check gave no result", "zone", job->zone->name, "reason",
-                  "out of memory", NULL);
+                  error.message, NULL);
         end_job(job); /* it is due again after its lease */
     } else if (*job->zone->id != '\0') {
         record_zone(job, result);
@@ -243,7 +245,8 @@ static void start_job(struct zones_pass *pass, const struct store_zone *zone) {
     }
     *job = (struct zone_job){.pass = pass, .arena = arena, .zone = zone};
     TAILQ_INSERT_TAIL(&pass->jobs, job, entry);
-    if (dnscheck_start(pass->reconciler->worker->dnscheck, arena, &request, note_checked, job, NULL) == NULL)
+    if (worker_link_check(pass->reconciler->worker->link, arena, &request, LINK_OWN_VIEW, note_checked, job,
+                          NULL) == NULL)
         free_job(job);
 }
 

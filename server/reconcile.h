@@ -1,4 +1,4 @@
-/* The periodic work of one worker a host (slot 0): stale attempts, zones due for a check, index sweeps. */
+/* The periodic work of a host, in its admin process: stale attempts, zones due for a check, index sweeps. */
 #pragma once
 
 #include "originca/worker.h"

@@ -1,9 +1,9 @@
 /* A reload: the new configuration is tried beside the one in force, and takes over only when it serves.
  *
  * First a process of the signer's user checks the signer's new settings. Then a second generation of workers
- * starts on the same sockets. When every slot of it serves, the former workers drain, and the signer is
- * started again where its settings changed. Whatever fails before that ends the new generation and leaves all
- * as it was: nothing of the former one has been touched.
+ * and admin process starts on the same sockets. When all of it serve, the former ones drain, and the signer
+ * is started again where its settings changed. Whatever fails before that ends the new generation and leaves
+ * all as it was: nothing of the former one has been touched.
  *
  * A Redis that is away for both does not count against the new generation: where no worker in force serves
  * either, it is enough that the new ones accept. Likewise a token that the running signer cannot use. */
@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "originca/log.h"
+#include "process.h"
 #include "reload_outcome.h"
 #include "supervisor_internal.h"
 #include "worker_main.h"
@@ -150,7 +151,8 @@ static void begin(struct supervisor *supervisor) {
     reload->failure[0] = '\0';
     reload->begun_ms = clock_monotonic_ms();
     reload->next = config_load(supervisor->config->path, stderr, &error);
-    if (reload->next == NULL || !check_fixed(supervisor->config, reload->next, &error)) {
+    if (reload->next == NULL || !check_fixed(supervisor->config, reload->next, &error) ||
+        !process_check_users(reload->next, &error)) {
         give_up(supervisor, error.message);
         return;
     }
@@ -161,7 +163,7 @@ static void begin(struct supervisor *supervisor) {
         give_up(supervisor, "no process could be started to check the signer's settings");
 }
 
-static void start_workers(struct supervisor *supervisor) {
+static void start_generation(struct supervisor *supervisor) {
     struct reload *reload = &supervisor->reload;
     struct error error;
     reload->phase = RELOAD_STARTING;
@@ -177,6 +179,8 @@ static void start_workers(struct supervisor *supervisor) {
             give_up(supervisor, "a new worker could not be started");
             return;
         }
+    if (!start_next(supervisor, CHILD_ADMIN, 0))
+        give_up(supervisor, "a new admin process could not be started");
 }
 
 /* A successor says nothing of its slot before it serves, so these are the words of those in force. */
@@ -213,7 +217,8 @@ static void take_over(struct supervisor *supervisor) {
     reload->next = NULL;
     for (size_t i = 0; i < supervisor->count; i++) {
         struct child *child = &supervisor->children[i];
-        if (child->kind == CHILD_WORKER && child->state != CHILD_NONE && !child->is_next)
+        bool serves = child->kind == CHILD_WORKER || child->kind == CHILD_ADMIN;
+        if (serves && child->state != CHILD_NONE && !child->is_next)
             supervisor_drain_child(supervisor, child);
         child->is_next = false;
     }
@@ -238,7 +243,7 @@ static void judge_check(struct supervisor *supervisor) {
         return;
     if (reload->failure[0] == '\0' || (reload->is_token_away && was_token_away(supervisor))) {
         reload->failure[0] = '\0';
-        start_workers(supervisor);
+        start_generation(supervisor);
     } else {
         give_up(supervisor, reload->failure);
     }

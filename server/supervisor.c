@@ -49,27 +49,36 @@ static void catch_signals(sigset_t *while_waiting) {
         sigdelset(while_waiting, numbers[i]);
 }
 
-static bool start_workers(struct supervisor *supervisor) {
-    for (unsigned slot = 0; slot < supervisor->config->workers; slot++) {
-        struct child *child = supervisor_add_child(supervisor, CHILD_WORKER, slot);
-        if (child == NULL)
-            return false;
+static bool start_new(struct supervisor *supervisor, enum child_kind kind, unsigned slot) {
+    struct child *child = supervisor_add_child(supervisor, kind, slot);
+    if (child != NULL)
         supervisor_start_child(supervisor, child);
-    }
-    return true;
+    return child != NULL;
+}
+
+static bool start_all(struct supervisor *supervisor) {
+    if (!start_new(supervisor, CHILD_SIGNER, 0))
+        return false;
+    for (unsigned slot = 0; slot < supervisor->config->workers; slot++)
+        if (!start_new(supervisor, CHILD_WORKER, slot))
+            return false;
+    return start_new(supervisor, CHILD_ADMIN, 0);
 }
 
 /* What it said of itself last is not true any more. */
 static void retract_metrics(const struct supervisor *supervisor, const struct child *child) {
-    if (child->kind != CHILD_WORKER)
+    char who[16] = "admin";
+    if (child->kind != CHILD_WORKER && child->kind != CHILD_ADMIN)
         return;
     for (size_t i = 0; i < supervisor->count; i++) {
         const struct child *other = &supervisor->children[i];
-        if (other != child && other->kind == CHILD_WORKER && other->state != CHILD_NONE && other->is_wanted &&
+        if (other != child && other->kind == child->kind && other->state != CHILD_NONE && other->is_wanted &&
             other->slot == child->slot)
             return; /* a successor, or whom it was to succeed, speaks for the slot */
     }
-    worker_retract_metrics(supervisor->metrics, child->slot, child->is_wanted && !child->is_next);
+    if (child->kind == CHILD_WORKER)
+        snprintf(who, sizeof who, "%u", child->slot);
+    worker_retract_metrics(supervisor->metrics, who, child->is_wanted && !child->is_next);
 }
 
 void supervisor_drain_child(struct supervisor *supervisor, struct child *child) {
@@ -257,6 +266,8 @@ static bool prepare(struct supervisor *supervisor, struct error *error) {
     log_set_level(level);
     if (supervisor->config->log_file != NULL && !log_open_file(supervisor->config->log_file, error))
         return false;
+    if (!process_check_users(supervisor->config, error))
+        return false;
     process_raise_file_limit();
     supervisor->metrics = metrics_new(error);
     if (supervisor->metrics == NULL || !take_pid_file(supervisor, error))
@@ -281,11 +292,7 @@ int supervisor_run(struct config *config) {
         return 1;
     }
     log_event(LOG_LEVEL_INFO, "starting", "version", ORIGINCA_VERSION, "config", config->path, NULL);
-    struct child *signer = supervisor_add_child(&supervisor, CHILD_SIGNER, 0);
-    if (signer == NULL)
-        return 1;
-    supervisor_start_child(&supervisor, signer);
-    if (!start_workers(&supervisor))
+    if (!start_all(&supervisor))
         return 1;
     while (!supervisor.is_stopping || count_living(&supervisor, true) > 0) {
         if (supervisor.is_stopping && count_living(&supervisor, false) == 0)

@@ -13,7 +13,8 @@ enum child_state { CHILD_NONE, CHILD_RUNNING, CHILD_DRAINING, CHILD_WAITING /* f
 enum child_kind {
     CHILD_SIGNER,
     CHILD_SIGNER_CHECK, /* of a reload: tries the signer's new settings as the signer's user, and ends */
-    CHILD_WORKER
+    CHILD_WORKER,
+    CHILD_ADMIN
 };
 
 struct child {
@@ -36,7 +37,7 @@ struct child {
 enum reload_phase {
     RELOAD_NONE,
     RELOAD_CHECKING, /* the signer's new settings */
-    RELOAD_STARTING  /* the new workers, beside those in force */
+    RELOAD_STARTING  /* the new workers and admin process, beside those in force */
 };
 
 struct reload {

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <event2/event.h>
 
@@ -54,10 +55,15 @@ static const struct {
     [HEAP] = {"originca_worker_heap_bytes", "Memory that the worker has allocated"},
 };
 
-static struct metric *gauge(struct metrics *metrics, unsigned slot, unsigned which) {
+static struct metric *gauge(struct metrics *metrics, const char *who, unsigned which) {
     char name[METRIC_NAME_MAX];
-    snprintf(name, sizeof name, "%s{worker=\"%u\"}", gauges[which].family, slot);
+    snprintf(name, sizeof name, "%s{worker=\"%s\"}", gauges[which].family, who);
     return metrics_gauge(metrics, name, gauges[which].help);
+}
+
+/* The admin process serves no customer and asks no name server. */
+static bool has_gauge(const char *who, unsigned which) {
+    return strcmp(who, "admin") != 0 || (which != READY && which != DNS_CHECKS);
 }
 
 bool worker_serves(const struct metrics *metrics, unsigned slot) {
@@ -66,11 +72,15 @@ bool worker_serves(const struct metrics *metrics, unsigned slot) {
     return metrics_value(metrics, name) == 1;
 }
 
-void worker_publish_metrics(struct worker *worker, struct http_server *const *servers, size_t server_count,
-                            bool with_gauges) {
+void worker_publish_metrics(struct worker *worker, const char *who, struct http_server *const *servers,
+                            size_t server_count, bool with_gauges) {
+    static const struct dnscheck_counters no_dns;
+    static const struct perspective_counters no_views;
     const struct http_counters http = sum_of(servers, server_count);
-    const struct dnscheck_counters *dns = dnscheck_counters(worker->dnscheck);
-    const struct perspective_counters *views = perspectives_counters(worker->perspectives);
+    const struct dnscheck_counters *dns =
+        worker->dnscheck == NULL ? &no_dns : dnscheck_counters(worker->dnscheck);
+    const struct perspective_counters *views =
+        worker->perspectives == NULL ? &no_views : perspectives_counters(worker->perspectives);
     const struct store_counters *store = store_counters(worker->store);
     const struct counted counters[] = {
         {"originca_http_connections_total", "Connections accepted", http.accepted},
@@ -122,12 +132,14 @@ void worker_publish_metrics(struct worker *worker, struct http_server *const *se
                                     [READY] = worker->is_ready,
                                     [HEAP] = (int64_t)(heap.uordblks + heap.hblkhd)};
     for (unsigned i = 0; i < GAUGES; i++)
-        metric_set(gauge(worker->metrics, worker->slot, i), values[i]);
+        if (has_gauge(who, i))
+            metric_set(gauge(worker->metrics, who, i), values[i]);
 }
 
-void worker_retract_metrics(struct metrics *metrics, unsigned slot, bool is_missed) {
+void worker_retract_metrics(struct metrics *metrics, const char *who, bool is_missed) {
     for (unsigned i = 0; i < GAUGES; i++)
-        metric_hide(gauge(metrics, slot, i));
-    if (is_missed)
-        metric_set(gauge(metrics, slot, READY), 0);
+        if (has_gauge(who, i))
+            metric_hide(gauge(metrics, who, i));
+    if (is_missed && has_gauge(who, READY))
+        metric_set(gauge(metrics, who, READY), 0);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #include "originca/error.h"
 
@@ -89,6 +90,16 @@ struct config_line { /* where a setting is written */
     int line;
 };
 
+/* Which processes have a user of their own. */
+enum config_process { CONFIG_WORKERS, CONFIG_ADMIN, CONFIG_SIGNER, CONFIG_PROCESSES };
+/* Who such a process is once it runs. Without a name: who the server was started as. */
+struct config_user {
+    const char *name; /* NULL: nobody else */
+    bool is_known;    /* else there is no such user, and uid and gid are -1: nobody's */
+    uid_t uid;
+    gid_t gid;
+};
+
 struct config {
     char *path;
     struct config_line *lines;
@@ -104,12 +115,15 @@ struct config {
         *base_url; /* external origin of every URL we hand out: "https://ca.example"; never the Host header */
     char *tls_certificate_file, *tls_key_file;
     char *secret_file;   /* 32 bytes as 64 hex digits; EAB keys, nonces and TLS tickets derive from it */
-    char *run_directory; /* signer socket, pid file */
-    char *user, *admin_user, *signer_user; /* change to these when started as root; NULL keeps the user */
+    char *run_directory; /* sockets between the processes, pid file */
+    char *user, *admin_user, *signer_user;       /* NULL: as `user`, and that: whoever started the server */
+    struct config_user run_as[CONFIG_PROCESSES]; /* what these three come to */
     char *log_file, *log_level;
-    uint32_t workers;             /* 0: one a core */
-    uint32_t drain_seconds;       /* how long a stopping worker may finish its requests */
-    uint32_t ready_wait_seconds;  /* how long a start or reload waits for Redis and the signer */
+    uint32_t workers;            /* 0: one a core */
+    uint32_t drain_seconds;      /* how long a stopping worker may finish its requests */
+    uint32_t ready_wait_seconds; /* how long a start or reload waits for Redis and the signer */
+    uint32_t accept_wait_ms;     /* for Redis, before the first connection is accepted */
+    uint32_t readiness_timeout_ms, worker_answer_max_bytes; /* worker_link.h */
     uint32_t retire_idle_seconds; /* how long idle connections to a worker that a reload retired stay */
     /* http limits */
     uint32_t max_connections;             /* per worker */

@@ -2,12 +2,14 @@
  * behind the ledger (it is replayed) and nothing is signed while Redis is ahead (ledger lost: an operator
  * must confirm).
  *
- * Also the reconciler: attempts that stay in processing are asked of the signer and rolled forward, or made
- * once more; zones due for a check are checked; indexes are swept. One worker of a host (slot 0) does the
- * periodic work. */
+ * Workers only watch: each compares for itself and serves or not. The admin process keeps: it replays, and
+ * runs the reconciler: attempts that stay in processing are asked of the signer and rolled forward, or made
+ * once more; zones due for a check are checked; indexes are swept. */
 #pragma once
 
 #include "originca/worker.h"
 
-struct fence *fence_new(struct worker *worker, struct error *error);
+enum fence_role { FENCE_WATCHES, FENCE_KEEPS };
+
+struct fence *fence_new(struct worker *worker, enum fence_role role, struct error *error);
 void fence_free(struct fence *fence);

@@ -1,5 +1,5 @@
-/* What a worker process holds: one event loop and the services its handlers use. Plain data, set up once by
- * worker.c. */
+/* What a process that serves requests holds, a worker or the admin process: one event loop and the services
+ * its handlers use. Plain data, set up once by worker.c or admin_process.c. */
 #pragma once
 
 #include <event2/event.h>
@@ -13,6 +13,7 @@ struct signer_client;
 struct metrics;
 struct secrets;
 struct fence;
+struct worker_link;
 
 #define WORKER_HOST_TAG 8 /* leading characters of `instance` that stand for the host */
 
@@ -20,13 +21,16 @@ struct worker {
     struct event_base *base;
     const struct config *config;
     struct store *store;
-    struct dnscheck *dnscheck;         /* this host's own view: sweeps, probes */
+    /* Of workers; NULL in the admin process, which has no socket to the network. */
+    struct dnscheck *dnscheck;         /* this host's own view */
     struct perspectives *perspectives; /* what issuance asks */
+    struct worker_link *link;          /* of the admin process: it asks the workers for DNS checks */
     struct signer_client *signer;
-    struct signer_client *operator_signer; /* stop, allow, ledger, position: admin handlers and fence alone */
+    struct signer_client
+        *operator_signer; /* the same, of the admin process: stop, allow, ledger, rights; else NULL */
     struct metrics *metrics;
     const struct secrets *secrets;
-    unsigned slot;     /* 0 .. workers-1 */
+    unsigned slot;     /* 0 .. workers-1; nothing in the admin process */
     char instance[33]; /* random hex of this process, part of every attempt id */
     uint64_t next_attempt;
     bool is_draining;

@@ -1,23 +1,18 @@
-/* Health, readiness, statistics, metrics; stopping issuance and accepting a lost ledger. */
+/* Statistics and metrics; stopping issuance and accepting a lost ledger. */
 #include "internal.h"
 
 struct health_state {
     struct admin_call call;
     struct store_stats stats;
     struct signer_status signer;
-    bool is_signer_there, is_dns_usable, is_allowed;
-    char dns_reason[128];
+    bool is_signer_there, is_allowed;
     struct error signer_error;
     struct store_ledger_state ledger;
     char found_hash[2 * SHA256_BYTES + 1];
     struct error comparison; /* of the ledger with what Redis has applied */
 };
 
-void admin_health(struct http_request *request) {
-    http_reply(request, 200, "application/json", "{\"status\":\"ok\"}", 15);
-}
-
-/* --- readiness --- */
+/* --- the signer --- */
 
 static void note_signer(void *context, const struct error *error) {
     struct operation *operation = context;
@@ -34,50 +29,19 @@ static enum step_result ask_signer(struct operation *operation) {
     return STEP_WAIT;
 }
 
-static void note_dns(void *context, bool is_usable, const char *reason) {
-    struct operation *operation = context;
-    struct health_state *state = operation->state;
-    state->is_dns_usable = is_usable;
-    snprintf(state->dns_reason, sizeof state->dns_reason, "%s", reason);
-    operation_resume(operation);
-}
-
-static enum step_result ask_dns(struct operation *operation) {
-    dnscheck_probe(operation->worker->dnscheck, note_dns, operation);
-    return STEP_WAIT;
-}
-
-static json_t *part(bool is_ok, const char *reason) {
-    return is_ok ? json_pack("{s:b}", "ok", 1) : json_pack("{s:b, s:s}", "ok", 0, "reason", reason);
-}
-
-static enum step_result reply_readiness(struct operation *operation) {
-    struct health_state *state = operation->state;
-    const struct worker *worker = operation->worker;
-    const char *redis_reason = "";
-    bool is_redis_ready = store_is_ready(worker->store, &redis_reason);
-    bool is_signing =
-        state->is_signer_there && state->signer.is_token_usable && state->signer.is_signing_allowed;
-    const char *signer_reason = !state->is_signer_there ? state->signer_error.message : state->signer.reason;
-    bool is_ready = is_redis_ready && worker->is_ready && is_signing && state->is_dns_usable;
-    json_t *json =
-        json_pack("{s:b, s:o, s:o, s:o, s:o}", "ready", is_ready, "redis", part(is_redis_ready, redis_reason),
-                  "ledger", part(worker->is_ready, worker->not_ready_reason), "signer",
-                  part(is_signing, signer_reason), "dns", part(state->is_dns_usable, state->dns_reason));
-    http_reply_json(operation->request, is_ready ? 200 : 503, arena_own_json(operation->arena, json));
-    return STEP_REPLIED;
-}
-
-static const struct step readiness_steps[] = {
-    {"ask signer", ask_signer}, {"ask DNS", ask_dns}, {"reply", reply_readiness}};
-static const struct operation_kind readiness =
-    OPERATION_KIND("readyz", readiness_steps, struct health_state, admin_fail);
-
-void admin_readiness(struct http_request *request) {
-    operation_start(request, &readiness);
-}
-
 /* --- statistics --- */
+
+static void note_counts(void *context) {
+    operation_resume(context);
+}
+
+/* So that what was counted before the question is in the answer; who does not answer is counted later. */
+static enum step_result ask_for_counts(struct operation *operation) {
+    operation->worker->publish_metrics(operation->worker);
+    return worker_link_publish(operation->worker->link, note_counts, operation, &operation->error)
+               ? STEP_WAIT
+               : STEP_FAIL;
+}
 
 static enum step_result load_stats(struct operation *operation) {
     struct health_state *state = operation->state;
@@ -127,7 +91,6 @@ static enum step_result reply_stats(struct operation *operation) {
         (json_int_t)stats->certificates_expiring_7d, "redis_memory_bytes",
         (json_int_t)stats->redis_memory_bytes, "edge_sequence", (json_int_t)stats->edge_sequence);
     json_object_set_new(json, "signer", signer_json(state));
-    operation->worker->publish_metrics(operation->worker);
     const struct metrics *metrics = operation->worker->metrics;
     json_object_set_new(json, "dns",
                         json_pack("{s:I, s:I, s:I}", "checks",
@@ -142,6 +105,7 @@ static enum step_result reply_stats(struct operation *operation) {
 static const struct step stats_steps[] = {{"require Redis", admin_require_ready},
                                           {"load stats", load_stats},
                                           {"ask signer", ask_signer},
+                                          {"ask workers", ask_for_counts},
                                           {"reply", reply_stats}};
 static const struct operation_kind stats_kind =
     OPERATION_KIND("stats", stats_steps, struct health_state, admin_fail);
@@ -150,12 +114,19 @@ void admin_show_stats(struct http_request *request) {
     operation_start(request, &stats_kind);
 }
 
+static enum step_result reply_metrics(struct operation *operation) {
+    char *text = metrics_render(operation->worker->metrics, operation->arena);
+    http_reply(operation->request, text == NULL ? 503 : 200, "text/plain; version=0.0.4",
+               text == NULL ? "" : text, text == NULL ? 0 : strlen(text));
+    return STEP_REPLIED;
+}
+
+static const struct step metrics_steps[] = {{"ask workers", ask_for_counts}, {"reply", reply_metrics}};
+static const struct operation_kind metrics_kind =
+    OPERATION_KIND("metrics", metrics_steps, struct health_state, admin_fail);
+
 void admin_metrics(struct http_request *request) {
-    struct worker *worker = *(struct worker **)request->service_context;
-    worker->publish_metrics(worker);
-    char *text = metrics_render(worker->metrics, request->arena);
-    http_reply(request, text == NULL ? 503 : 200, "text/plain; version=0.0.4", text == NULL ? "" : text,
-               text == NULL ? 0 : strlen(text));
+    operation_start(request, &metrics_kind);
 }
 
 /* --- stop and go --- */

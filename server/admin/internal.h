@@ -15,6 +15,7 @@
 #include "originca/secrets.h"
 #include "originca/signer.h"
 #include "originca/store.h"
+#include "originca/worker_link.h"
 #include "originca/zones.h"
 
 #define LIST_DEFAULT 100

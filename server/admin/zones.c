@@ -40,13 +40,16 @@ static enum step_result find_zone(struct operation *operation) {
 static void note_checked(void *context, const struct dnscheck_result *result) {
     struct operation *operation = context;
     ((struct zone_state *)operation->state)->result = result;
-    operation_resume(operation);
+    if (worker_link_is_unanswered(result, &operation->error))
+        operation_fail(operation, NULL);
+    else
+        operation_resume(operation);
 }
 
 static enum step_result start_check(struct operation *operation, const struct dnscheck_zone *asked) {
     const struct dnscheck_request request = {.zones = asked, .zone_count = 1};
-    if (dnscheck_start(operation->worker->dnscheck, operation->arena, &request, note_checked, operation,
-                       &operation->error) == NULL)
+    if (worker_link_check(operation->worker->link, operation->arena, &request, LINK_OWN_VIEW, note_checked,
+                          operation, &operation->error) == NULL)
         return STEP_FAIL;
     return STEP_WAIT;
 }

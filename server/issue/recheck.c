@@ -5,6 +5,7 @@
 
 #include "originca/json.h"
 #include "originca/perspective.h"
+#include "originca/worker_link.h"
 #include "originca/zones.h"
 
 static void succeed(struct recheck *recheck) {
@@ -78,6 +79,10 @@ static const struct dnscheck_finding *find_worst(const struct dnscheck_result *r
 static void note_checked(void *context, const struct dnscheck_result *result) {
     struct recheck *recheck = context;
     const struct dnscheck_finding *worst = find_worst(result);
+    if (worker_link_is_unanswered(result, &recheck->error)) { /* that says nothing about anybody's DNS */
+        fail(recheck, RECHECK_FAILED, &recheck->error);
+        return;
+    }
     recheck->result = result;
     if (worst == NULL && result->verdict == DNSCHECK_OK &&
         result->name_count == recheck->order->authorization_count) {
@@ -99,6 +104,16 @@ static void note_checked(void *context, const struct dnscheck_result *result) {
         recheck->done(recheck->context, &recheck->error);
 }
 
+/* A worker asks for itself, the admin process asks a worker. */
+static bool ask_dns(struct recheck *recheck, const struct dnscheck_request *request) {
+    const struct worker *worker = recheck->worker;
+    if (worker->link != NULL)
+        return worker_link_check(worker->link, recheck->arena, request, LINK_ALL_VIEWS, note_checked, recheck,
+                                 &recheck->error) != NULL;
+    return perspectives_start(worker->perspectives, recheck->arena, request, note_checked, recheck,
+                              &recheck->error) != NULL;
+}
+
 /* CAA may name the account (RFC 8657); orders of the REST API have none. */
 static void check_dns(struct recheck *recheck) {
     const struct config *config = recheck->worker->config;
@@ -116,8 +131,7 @@ static void check_dns(struct recheck *recheck) {
         return;
     }
     request.method = is_acme && !config->external_account_required ? "dns-01" : "ca-delegation";
-    if (perspectives_start(recheck->worker->perspectives, recheck->arena, &request, note_checked, recheck,
-                           &recheck->error) == NULL) {
+    if (!ask_dns(recheck, &request)) {
         recheck->error.code = ERROR_UNAVAILABLE;
         fail(recheck, RECHECK_FAILED, &recheck->error);
     }

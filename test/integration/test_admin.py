@@ -873,7 +873,7 @@ def test_healthz_and_readyz_say_that_all_is_well(admin):
         assert admin.fetch(method, "/readyz")[0] == 200
     assert json.loads(admin.fetch("GET", "/healthz")[2]) == {"status": "ok"}
     ready = json.loads(admin.fetch("GET", "/readyz")[2])
-    assert ready == {"ready": True, **{part: {"ok": True} for part in ("redis", "ledger", "signer", "dns")}}
+    assert ready == {"ready": True, **{part: {"ok": True} for part in ("redis", "ledger", "signer", "dns", "workers")}}
 
 
 def test_stopped_signing_refuses_issuance_with_a_clear_problem_and_says_so_in_readyz(sandbox, admin, client):

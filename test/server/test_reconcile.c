@@ -6,9 +6,9 @@
 
 #include <cmocka.h>
 
-#include "originca/dnscheck.h"
 #include "originca/metrics.h"
 #include "originca/store.h"
+#include "originca/worker_link.h"
 #include "reconcile.h"
 
 #define CHECKS_MAX 4
@@ -33,7 +33,7 @@ static const struct dnscheck_finding lame = {
 static const struct dnscheck_result refused = {
     .zones = &lame, .zone_count = 1, .verdict = DNSCHECK_REFUSED, .checked_at = 1};
 
-/* Called by the linker's --wrap in place of the functions without "__wrap_" (store.h, dnscheck.h). */
+/* Called by the linker's --wrap in place of the functions without "__wrap_" (store.h, worker_link.h). */
 void __wrap_store_stale_attempts(void);
 void __wrap_store_due_zones(struct store *store, struct arena *arena, uint32_t limit, uint32_t lease_seconds,
                             struct store_zone_list *out, store_done *done, void *context);
@@ -46,9 +46,9 @@ void __wrap_store_record_delegation(struct store *store, const char *name,
                                     const struct store_delegation *delegation, store_done *done,
                                     void *context);
 void __wrap_store_sweep(void);
-struct dnscheck_job *__wrap_dnscheck_start(struct dnscheck *dnscheck, struct arena *arena,
-                                           const struct dnscheck_request *request,
-                                           dnscheck_callback *callback, void *context, struct error *error);
+struct link_check *__wrap_worker_link_check(struct worker_link *link, struct arena *arena,
+                                            const struct dnscheck_request *request, enum link_view view,
+                                            dnscheck_callback *callback, void *context, struct error *error);
 
 void __wrap_store_stale_attempts(void) {}
 
@@ -88,15 +88,15 @@ void __wrap_store_record_delegation(struct store *store, const char *name,
     done(context, NULL);
 }
 
-struct dnscheck_job *__wrap_dnscheck_start(struct dnscheck *dnscheck, struct arena *arena,
-                                           const struct dnscheck_request *request,
-                                           dnscheck_callback *callback, void *context, struct error *error) {
-    (void)dnscheck, (void)error;
+struct link_check *__wrap_worker_link_check(struct worker_link *link, struct arena *arena,
+                                            const struct dnscheck_request *request, enum link_view view,
+                                            dnscheck_callback *callback, void *context, struct error *error) {
+    (void)link, (void)view, (void)error;
     assert_int_equal(request->zone_count, 1);
     assert_true(world.check_count < CHECKS_MAX);
     struct check *check = &world.checks[world.check_count++];
     *check = (struct check){arena, callback, context};
-    return (struct dnscheck_job *)check;
+    return (struct link_check *)check;
 }
 
 static void answer(size_t index, const struct dnscheck_result *result) {
