@@ -42,6 +42,10 @@ const struct setting config_settings[] = {
     STRING("server", log_level, "info", "error, warning, info or debug"),
     NUMBER("server", workers, "0", 0, 256, "worker processes; 0: one a core"),
     NUMBER("server", drain_seconds, "30", 1, 3600, "how long a stopping worker may finish its requests"),
+    NUMBER("server", outage_wait_ms, "10000", 0, 60000,
+           "while Redis is away for no longer than this, requests wait for it"),
+    NUMBER("server", outage_max_requests, "1000", 0, 1000000,
+           "requests of a worker that wait so; others get 503"),
     NUMBER("server", ready_wait_seconds, "10", 1, 600,
            "how long a start or a reload waits until each new worker has Redis and the signer; then the "
            "start goes "
@@ -178,6 +182,8 @@ const struct setting config_settings[] = {
     NUMBER("redis", redis_command_timeout_ms, "3000", 10, 60000, "deadline of one command"),
     NUMBER("redis", redis_reconnect_min_ms, "50", 1, 60000, "first pause before connecting again"),
     NUMBER("redis", redis_reconnect_max_ms, "2000", 1, 600000, "longest pause"),
+    NUMBER("redis", redis_check_seconds, "60", 1, 86400,
+           "how often its memory and the settings that requests rest on are looked at again"),
     NUMBER("redis", redis_max_pending, "10000", 1, 10000000,
            "commands in flight a worker; more are answered 503"),
     NUMBER("redis", redis_wait_replicas, "0", 0, 16,

@@ -67,8 +67,10 @@ static void schedule(struct fence *fence, int64_t after_ms) {
 static void set_ready(struct fence *fence, bool is_ready, const char *reason) {
     struct worker *worker = fence->worker;
     bool has_changed = worker->is_ready != is_ready || strcmp(worker->not_ready_reason, reason) != 0;
-    if (worker->is_ready && !is_ready)
+    if (worker->is_ready && !is_ready) {
         fence->target = 0;
+        worker->not_ready_since_ms = clock_monotonic_ms();
+    }
     worker->is_ready = is_ready;
     snprintf(worker->not_ready_reason, sizeof worker->not_ready_reason, "%s", reason);
     if (!has_changed)

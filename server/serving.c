@@ -173,7 +173,8 @@ bool serving_set_up(struct serving *serving, const char *who, const struct confi
     serving->ready_fd = ready_fd;
     serving->started_ms = clock_monotonic_ms();
     snprintf(serving->who, sizeof serving->who, "%s", who);
-    *worker = (struct worker){.config = config, .metrics = metrics};
+    *worker =
+        (struct worker){.config = config, .metrics = metrics, .not_ready_since_ms = serving->started_ms};
     make_instance(worker);
     snprintf(worker->not_ready_reason, sizeof worker->not_ready_reason, "starting");
     worker->base = event_base_new();

@@ -166,7 +166,7 @@ static const struct {
     const char *prefix;
     bool must_reconnect;
 } refusals[] = {{"READONLY", true}, {"LOADING", true}, {"MASTERDOWN", true},  {"NOAUTH", true},
-                {"MISCONF", false}, {"OOM", false},    {"NOREPLICAS", false}, {"BUSY", false}};
+                {"MISCONF", false}, {"OOM", true},     {"NOREPLICAS", false}, {"BUSY", false}};
 
 static void read_error(struct store_call *call, const struct redisReply *reply) {
     const char *what = call->script == SCRIPT_NONE ? "command" : store_scripts[call->script].name;

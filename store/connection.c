@@ -9,6 +9,7 @@
 
 #include "link.h"
 #include "originca/log.h"
+#include "watch.h"
 
 struct store {
     struct event_base *base;
@@ -23,6 +24,7 @@ struct store {
     struct event *refused_event;
     struct store_call *refused; /* to be completed from the loop */
     struct store_call **refused_end;
+    struct watch *watch;
 };
 
 struct event_base *store_base(const struct store *store) {
@@ -110,7 +112,8 @@ struct store *store_new(struct event_base *base, const struct config *config, st
             break;
         store->link_count++;
     }
-    if (store->refused_event == NULL || store->link_count < wanted) {
+    store->watch = watch_new(store, error);
+    if (store->refused_event == NULL || store->watch == NULL || store->link_count < wanted) {
         if (error != NULL && error->code == ERROR_NONE)
             error_set(error, ERROR_INTERNAL, "out of memory");
         store_free(store);
@@ -129,7 +132,13 @@ void store_free(struct store *store) {
         complete_refused(-1, 0, store);
     if (store->refused_event != NULL)
         event_free(store->refused_event);
+    watch_free(store->watch);
     free(store);
+}
+
+void store_leave(struct store *store, const char *reason) {
+    for (size_t i = 0; i < store->link_count; i++)
+        link_leave(store->links[i], reason);
 }
 
 bool store_is_ready(const struct store *store, const char **reason) {

@@ -3,6 +3,7 @@
 #include "durability.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void read_value(const char *info, size_t length, const char *key, char *out, size_t size) {
@@ -25,6 +26,20 @@ static void read_value(const char *info, size_t length, const char *key, char *o
     }
 }
 
+static uint64_t read_number(const char *info, size_t length, const char *key) {
+    char text[24] = "";
+    read_value(info, length, key, text, sizeof text);
+    return strtoull(text, NULL, 10);
+}
+
+/* What Redis itself compares with maxmemory: without the buffers of replicas and of the append-only file. */
+static void read_memory(struct durability *facts, const char *info, size_t length) {
+    uint64_t used = read_number(info, length, "used_memory"),
+             other = read_number(info, length, "mem_not_counted_for_evict");
+    facts->max_bytes = read_number(info, length, "maxmemory");
+    facts->used_bytes = used > other ? used - other : 0;
+}
+
 void durability_read_info(struct durability *facts, const char *info, size_t length) {
     char flag[4] = "";
     read_value(info, length, "role", facts->role, sizeof facts->role);
@@ -35,6 +50,7 @@ void durability_read_info(struct durability *facts, const char *info, size_t len
     flag[0] = '\0';
     read_value(info, length, "aof_enabled", flag, sizeof flag);
     facts->has_aof = strcmp(flag, "1") == 0;
+    read_memory(facts, info, length);
     facts->knows_info = *facts->role != '\0' && *facts->policy != '\0' && *flag != '\0';
 }
 
@@ -69,6 +85,10 @@ bool durability_judge(const struct durability *facts, bool allow_unsafe, char *r
     if (facts->has_aof && *facts->last_write != '\0' && strcmp(facts->last_write, "ok") != 0)
         return error_set(error, ERROR_UNAVAILABLE,
                          "Redis could not write its append-only file: look at its disk and its log");
+    if (facts->max_bytes != 0 && facts->used_bytes >= facts->max_bytes)
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "Redis has no memory left (%llu bytes used, maxmemory %llu): raise `maxmemory`",
+                         (unsigned long long)facts->used_bytes, (unsigned long long)facts->max_bytes);
     struct error unsafe = {.code = ERROR_NONE};
     if (!is_safe(facts, &unsafe)) {
         if (!allow_unsafe) {

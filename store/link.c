@@ -14,6 +14,7 @@
 
 #include "durability.h"
 #include "originca/log.h"
+#include "watch.h"
 
 #define REPLY_ELEMENTS_MAX 65536
 #define REPLY_BYTES_MAX (64u * 1024 * 1024)
@@ -245,29 +246,10 @@ static void note_setting(void *context, const struct error *error) {
     note_setup(context, NULL);
 }
 
-static bool parse_info(struct store_call *call, struct redisReply *const *items, size_t count,
-                       struct error *error) {
-    struct link *link = call->context;
-    if (count != 1 || !reply_is_text(items[0]))
-        return error_set(error, ERROR_INTERNAL, "INFO gave no text");
-    durability_read_info(&link->facts, items[0]->str, items[0]->len);
-    return true;
-}
-
-static bool parse_appendfsync(struct store_call *call, struct redisReply *const *items, size_t count,
-                              struct error *error) {
-    struct link *link = call->context;
-    if (count != 1 || !reply_is_array(items[0], 2, error) || !reply_is_text(items[0]->element[1]))
-        return false;
-    snprintf(link->facts.appendfsync, sizeof link->facts.appendfsync, "%s", items[0]->element[1]->str);
-    link->facts.knows_appendfsync = true;
-    return true;
-}
-
 static void send_setup(struct link *link, store_parse *parse, store_done *done, const char *const *words,
                        bool is_secret) {
     link->setup_left++;
-    struct store_call *call = call_new(link->store, SCRIPT_NONE, NULL, parse, NULL, done, link);
+    struct store_call *call = call_new(link->store, SCRIPT_NONE, NULL, parse, &link->facts, done, link);
     if (call == NULL)
         return;
     call->is_secret = is_secret;
@@ -313,14 +295,30 @@ static void start_setup(struct link *link) {
     snprintf(number, sizeof number, "%u", (unsigned)config->redis_database);
     if (config->redis_database != 0)
         send_setup(link, NULL, note_setup, (const char *const[]){"SELECT", number, NULL}, false);
-    send_setup(link, parse_info, note_setup, (const char *const[]){"INFO", NULL}, false);
-    send_setup(link, parse_appendfsync, note_setting,
+    send_setup(link, watch_parse_info, note_setup, (const char *const[]){"INFO", NULL}, false);
+    send_setup(link, watch_parse_appendfsync, note_setting,
                (const char *const[]){"CONFIG", "GET", "appendfsync", NULL}, false);
     for (size_t i = 0; i < SCRIPT_COUNT && link->generation == generation; i++)
         send_setup(link, NULL, note_setup,
                    (const char *const[]){"SCRIPT", "LOAD", store_scripts[i].text, NULL}, false);
     if (link->generation == generation)
         note_setup(link, NULL);
+}
+
+/* --- leaving: answers still come --- */
+
+static void begin_leaving(struct link *link, const char *reason) {
+    if (link->state != LINK_READY)
+        return;
+    link->state = LINK_LEAVING;
+    snprintf(link->reason, sizeof link->reason, "%s", reason);
+    store_link_changed(link->store);
+}
+
+void link_leave(struct link *link, const char *reason) {
+    begin_leaving(link, reason);
+    if (link->state == LINK_LEAVING && link->first == NULL)
+        drop(link, ERROR_UNKNOWN, reason);
 }
 
 /* --- replies --- */
@@ -389,11 +387,8 @@ static void take_reply(struct link *link, redisReply *reply) {
         repeat_call(link, call);
         return;
     }
-    if (call->must_reconnect && link->state == LINK_READY) {
-        link->state = LINK_LEAVING;
-        snprintf(link->reason, sizeof link->reason, "%s", call->outcome.message);
-        store_link_changed(link->store);
-    }
+    if (call->must_reconnect)
+        begin_leaving(link, call->outcome.message);
     if (is_failure(call->outcome.code))
         store_edit_counters(link->store)->errors++;
     struct error outcome = call->outcome;

@@ -9,6 +9,9 @@ struct link;
 
 struct link *link_new(struct store *store, bool waits_for_replicas, struct error *error);
 /* Pending calls get ERROR_UNKNOWN, or ERROR_UNAVAILABLE where nothing of them was sent. */
+/* Uses this connection no more, and connects again once what was asked is answered: its set-up judges whether
+ * the server may be used. */
+void link_leave(struct link *, const char *reason);
 void link_free(struct link *link);
 bool link_is_ready(const struct link *link);
 /* Why not; "" when ready. */
@@ -26,7 +29,8 @@ struct event_base *store_base(const struct store *store);
 const struct config *store_config(const struct store *store);
 const struct store_redis_address *store_address(const struct store *store);
 struct store_counters *store_edit_counters(struct store *store);
-void store_link_changed(struct store *store); /* readiness of a link may have changed */
+void store_leave(struct store *, const char *reason); /* link_leave of all */
+void store_link_changed(struct store *store);         /* readiness of a link may have changed */
 /* Completes from the loop, later. */
 void store_complete_later(struct store *store, struct store_call *call, const struct error *error);
 void store_call_send(struct store *store, struct store_call *call);

@@ -124,6 +124,7 @@ struct config {
     uint32_t ready_wait_seconds; /* how long a start or reload waits for Redis and the signer */
     uint32_t accept_wait_ms;     /* for Redis, before the first connection is accepted */
     uint32_t readiness_timeout_ms, worker_answer_max_bytes; /* worker_link.h */
+    uint32_t outage_wait_ms, outage_max_requests;           /* operation_await_ready */
     uint32_t retire_idle_seconds; /* how long idle connections to a worker that a reload retired stay */
     /* http limits */
     uint32_t max_connections;             /* per worker */
@@ -174,6 +175,7 @@ struct config {
     uint32_t redis_database;
     uint32_t redis_connect_timeout_ms, redis_command_timeout_ms;
     uint32_t redis_reconnect_min_ms, redis_reconnect_max_ms;
+    uint32_t redis_check_seconds;                        /* 0, in tests: never */
     uint32_t redis_max_pending;                          /* commands in flight per worker before 503 */
     uint32_t redis_wait_replicas, redis_wait_timeout_ms; /* WAIT after each commit; 0 off */
     bool redis_allow_unsafe_durability;                  /* start although appendfsync is not always */

@@ -236,17 +236,12 @@ static enum step_result reply_new_account(struct operation *operation) {
 }
 
 static const struct step new_account_steps[] = {
-    {"parse", acme_parse_with_jwk},
-    {"load account", acme_load_account},
-    {"verify", acme_verify},
-    {"answer existing", answer_existing},
-    {"parse binding", parse_binding},
-    {"read contacts", read_contacts},
-    {"load binding key", load_binding_key},
-    {"verify binding", verify_binding},
-    {"take limits", take_limits},
-    {"judge limits", judge_limits},
-    {"create account", create_account},
+    {"await Redis", operation_await_ready}, {"parse", acme_parse_with_jwk},
+    {"load account", acme_load_account},    {"verify", acme_verify},
+    {"answer existing", answer_existing},   {"parse binding", parse_binding},
+    {"read contacts", read_contacts},       {"load binding key", load_binding_key},
+    {"verify binding", verify_binding},     {"take limits", take_limits},
+    {"judge limits", judge_limits},         {"create account", create_account},
     {"reply", reply_new_account},
 };
 static const struct operation_kind new_account =

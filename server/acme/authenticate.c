@@ -87,6 +87,16 @@ static void note_account(void *context, const struct error *error) {
         operation_fail(operation, NULL);
         return;
     }
+    /* Redis was lost on the way: every client sends again what was refused for its nonce, few what got a 503.
+     */
+    if (error != NULL && error->code == ERROR_UNKNOWN) {
+        log_event(LOG_LEVEL_WARNING, "it is not known whether a nonce was spent", "request",
+                  operation->request->id, "reason", error->message, NULL);
+        acme_refuse(operation, 400, "badNonce",
+                    "The nonce could not be checked; try again with the nonce of this reply");
+        operation_fail(operation, NULL);
+        return;
+    }
     acme_done(context, error);
 }
 

@@ -103,7 +103,8 @@ enum step_result acme_forget_request(struct operation *operation);
 /* POST-as-GET: the payload must be empty. */
 enum step_result acme_require_empty(struct operation *operation);
 #define ACME_AUTHENTICATE                                                                                    \
-    {"parse", acme_parse_with_kid}, {"load account", acme_load_account}, {                                   \
+    {"await Redis", operation_await_ready}, {"parse", acme_parse_with_kid},                                  \
+        {"load account", acme_load_account}, {                                                               \
         "verify", acme_verify                                                                                \
     }
 

@@ -93,7 +93,8 @@ static enum step_result reply(struct operation *operation) {
     return STEP_REPLIED;
 }
 
-static const struct step steps[] = {{"load certificate", load_certificate}, {"reply", reply}};
+static const struct step steps[] = {
+    {"await Redis", operation_await_ready}, {"load certificate", load_certificate}, {"reply", reply}};
 static const struct operation_kind renewal_info =
     OPERATION_KIND("renewalInfo", steps, struct renewal_state, acme_fail);
 

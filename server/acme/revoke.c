@@ -139,6 +139,7 @@ static enum step_result reply(struct operation *operation) {
 }
 
 static const struct step steps[] = {
+    {"await Redis", operation_await_ready},
     {"parse", acme_parse_with_either},
     {"load account", acme_load_account},
     {"verify", acme_verify},

@@ -12,6 +12,7 @@
 #include "originca/worker.h"
 
 #define METRICS_CACHED 1024
+#define READY_POLL_MS 50
 
 static int64_t now_us(void) {
     struct timespec now;
@@ -159,4 +160,49 @@ void operation_note_applied(void *context, const struct error *error) {
         log_event(LOG_LEVEL_WARNING, "the ledger holds a change that Redis did not take yet", "request",
                   operation->request->id, "operation", operation->kind->name, "reason", error->message, NULL);
     operation_resume(operation);
+}
+
+/* --- an outage of Redis --- */
+
+struct ready_wait {
+    struct operation *operation;
+    struct event *timer;
+};
+
+static bool is_worth_waiting(const struct worker *worker) {
+    return !worker->is_ready && !worker->is_draining &&
+           clock_monotonic_ms() - worker->not_ready_since_ms < (int64_t)worker->config->outage_wait_ms;
+}
+
+static void look_again(evutil_socket_t fd, short what, void *context) {
+    (void)fd;
+    (void)what;
+    struct ready_wait *wait = context;
+    struct worker *worker = wait->operation->worker;
+    const struct timeval pause = {.tv_usec = READY_POLL_MS * 1000};
+    if (is_worth_waiting(worker) && event_add(wait->timer, &pause) == 0)
+        return;
+    worker->waiting_requests--;
+    operation_resume(wait->operation);
+}
+
+static void free_timer(void *timer) {
+    event_free(timer);
+}
+
+enum step_result operation_await_ready(struct operation *operation) {
+    struct worker *worker = operation->worker;
+    const struct timeval pause = {.tv_usec = READY_POLL_MS * 1000};
+    if (!is_worth_waiting(worker) || worker->waiting_requests >= worker->config->outage_max_requests)
+        return STEP_DONE;
+    struct ready_wait *wait = arena_alloc(operation->arena, sizeof *wait);
+    if (wait == NULL)
+        return STEP_DONE;
+    wait->operation = operation;
+    wait->timer = evtimer_new(worker->base, look_again, wait);
+    if (wait->timer == NULL || !arena_defer(operation->arena, free_timer, wait->timer) ||
+        event_add(wait->timer, &pause) != 0)
+        return STEP_DONE;
+    worker->waiting_requests++;
+    return STEP_WAIT;
 }

@@ -127,8 +127,8 @@ enum step_result rest_judge_limits(struct operation *operation);
 enum step_result rest_note_failures(struct operation *operation, const struct limits_order *order,
                                     const struct dnscheck_result *result);
 #define REST_AUTHENTICATE                                                                                    \
-    {"read credentials", rest_read_credentials}, {"check credentials", rest_check_credentials},              \
-        {"take limit of the key", rest_take_key_limit}, {                                                    \
+    {"await Redis", operation_await_ready}, {"read credentials", rest_read_credentials},                     \
+        {"check credentials", rest_check_credentials}, {"take limit of the key", rest_take_key_limit}, {     \
         "judge limit of the key", rest_judge_limits                                                          \
     }
 enum step_result rest_require(struct operation *operation, enum api_key_right right);

@@ -1,0 +1,27 @@
+"""What makes Redis unfit while it runs is found without a restart, said in readyz, and forgiven when it is mended."""
+
+import pytest
+
+from test_fence import wait_not_ready
+from test_outward_texts import redis
+
+SANDBOX_OPTIONS = ("--workers", "2", "--set", "redis.redis_check_seconds=1", "--set", "server.outage_wait_ms=0")
+
+
+@pytest.mark.parametrize("setting, bad, good, words", [
+    ("appendonly", "no", "yes", ("appendonly yes",)),
+    ("appendfsync", "everysec", "always", ("appendfsync always",)),
+    ("maxmemory-policy", "allkeys-lru", "noeviction", ("noeviction",)),
+    ("maxmemory", "1", "0", ("no memory left", "maxmemory"))])
+def test_redis_that_becomes_unfit_is_not_served_until_it_is_mended(own_sandbox, setting, bad, good, words):
+    own_sandbox.wait_ready()
+    redis(own_sandbox, "CONFIG", "SET", setting, bad)
+    try:
+        wait_not_ready(own_sandbox, "redis", *words)
+        client = own_sandbox.client(is_registered=False)
+        reply = client.register(own_sandbox["EAB_KID"], own_sandbox["EAB_HMAC"])
+        assert reply.status == 503 and reply.headers["Retry-After"].isdigit(), reply.text
+    finally:
+        redis(own_sandbox, "CONFIG", "SET", setting, good)
+    own_sandbox.wait_ready()
+    own_sandbox.client().issue([own_sandbox.name()])
