@@ -425,7 +425,10 @@ char *config_read_secret(const char *path, size_t max, struct error *error) {
         error_set(error, ERROR_INVALID, "cannot read %s: %m", path);
         goto done;
     }
-    if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+    /* Two processes of different users share the master secret by a group: who is not its owner reads by
+     * that. */
+    mode_t allowed = S_IRWXU | (status.st_uid == geteuid() ? 0 : S_IRGRP);
+    if ((status.st_mode & 0777 & ~allowed) != 0)
         log_event(LOG_LEVEL_WARNING, "a secret file is readable by others; chmod it to 0600", "file", path,
                   NULL);
     text = calloc(1, max + 2);

@@ -185,7 +185,12 @@ bool serving_set_up(struct serving *serving, const char *who, const struct confi
 
 bool serving_listen(struct serving *serving, const struct listener *listener, struct http_tls *tls,
                     const struct http_service *services, size_t count, struct error *error) {
-    const struct http_limits limits = limits_of(serving->worker.config);
+    struct http_limits limits = limits_of(serving->worker.config);
+    const struct config_user *users = serving->worker.config->run_as;
+    /* Whatever the permissions of the admin socket: a worker in foreign hands is no administrator. */
+    limits.has_stranger = listener->kind == LISTENER_ADMIN && users[CONFIG_WORKERS].name != NULL &&
+                          users[CONFIG_WORKERS].uid != users[CONFIG_ADMIN].uid;
+    limits.stranger = users[CONFIG_WORKERS].uid;
     if (!listener_listen(listener, error))
         return false;
     if (serving->server_count == SERVERS_MAX)

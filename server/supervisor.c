@@ -268,6 +268,12 @@ static bool prepare(struct supervisor *supervisor, struct error *error) {
         return false;
     if (!process_check_users(supervisor->config, error))
         return false;
+    for (size_t i = 0; i < CONFIG_PROCESSES; i++)
+        if (supervisor->config->run_as[i].uid == 0) {
+            log_event(LOG_LEVEL_WARNING, "processes run as root: set server.user, admin_user and signer_user",
+                      NULL);
+            break;
+        }
     process_raise_file_limit();
     supervisor->metrics = metrics_new(error);
     if (supervisor->metrics == NULL || !take_pid_file(supervisor, error))

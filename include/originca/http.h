@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #include "originca/arena.h"
 #include "originca/text.h"
@@ -84,6 +85,9 @@ struct http_limits {
     uint32_t handshake_timeout_ms, request_timeout_ms, idle_timeout_ms,
         write_timeout_ms; /* absolute deadlines */
     uint32_t max_header_bytes, max_body_bytes, max_requests_per_connection;
+    /* Of a unix socket: connections of this user's processes are refused. */
+    bool has_stranger;
+    uid_t stranger;
     uint32_t
         max_request_memory_bytes; /* body, parsed document and all that the handler takes from the arena */
 };

@@ -43,9 +43,9 @@ class Bench:
         return time.monotonic() - began
 
     def cpu(self, box):
-        """CPU seconds of Redis, the signer and worker 0 so far."""
+        """CPU seconds of Redis, the signer and the admin process so far."""
         server = children(box.processes.pid("server"))
-        pids = [box.processes.pid("redis"), self.signer(box), next(pid for pid in server if name_of(pid) == "oca-worker-0")]
+        pids = [box.processes.pid("redis"), self.signer(box), next(pid for pid in server if name_of(pid) == "oca-admin")]
         return [sum(map(int, open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[11:13])) /
                 os.sysconf("SC_CLK_TCK") for pid in pids]
 
@@ -70,9 +70,9 @@ class Bench:
         print(f"all of it read, no checkpoint: {whole:.2f} s, {size / whole:.0f} MiB/s")
         before = self.cpu(box)
         replay = self.wait_ready(box, 7200)
-        redis, signer, worker = [now - then for now, then in zip(self.cpu(box), before)]
+        redis, signer, admin = [now - then for now, then in zip(self.cpu(box), before)]
         print(f"replayed into an empty Redis: {replay:.1f} s, {records / replay:.0f} records/s; CPU: Redis {redis:.1f} s, "
-              f"worker 0 {worker:.1f} s, signer {signer:.1f} s")
+              f"admin {admin:.1f} s, signer {signer:.1f} s")
         box.processes.stop("server", 60)
         since = self.log_size(box)
         self.start(box)

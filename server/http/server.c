@@ -122,6 +122,13 @@ static bool recover(struct http_server *server, int reason) {
     return (most != NULL && evict(room_find(most))) || refuse_one(server);
 }
 
+static bool is_stranger(const struct http_server *server, int fd) {
+    struct ucred peer = {.uid = (uid_t)-1};
+    socklen_t length = sizeof peer;
+    return server->limits.has_stranger && (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 ||
+                                           peer.uid == server->limits.stranger);
+}
+
 static void accept_some(evutil_socket_t listener, short what, void *context) {
     (void)what;
     struct http_server *server = context;
@@ -134,7 +141,7 @@ static void accept_some(evutil_socket_t listener, short what, void *context) {
                 pause_accepting(server);
             return;
         }
-        if (!make_room(server, &peer, &fd)) {
+        if (is_stranger(server, fd) || !make_room(server, &peer, &fd)) {
             server->counters.refused_over_limit++;
             close(fd);
             continue;

@@ -1,4 +1,6 @@
 /* `originca-server ca init`: what the signer needs and does not exist yet. Nothing that exists is changed. */
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -155,6 +157,34 @@ static bool init_issuer(const struct config_issuer *issuer, const struct options
     return is_ready;
 }
 
+/* The ledger is the signer's alone. What root makes would be read by nobody else. */
+static bool give_ledger(const struct config *config, struct error *error) {
+    const struct config_user *signer = &config->run_as[CONFIG_SIGNER];
+    if (geteuid() != 0 || signer->name == NULL)
+        return true;
+    DIR *directory = opendir(config->ledger_directory);
+    bool is_given = directory != NULL && fchown(dirfd(directory), signer->uid, signer->gid) == 0;
+    for (struct dirent *entry; is_given && (entry = readdir(directory)) != NULL;)
+        if (entry->d_type == DT_REG)
+            is_given =
+                fchownat(dirfd(directory), entry->d_name, signer->uid, signer->gid, AT_SYMLINK_NOFOLLOW) == 0;
+    int reason = errno;
+    if (directory != NULL)
+        closedir(directory);
+    return is_given || error_set(error, ERROR_INVALID, "cannot give %s to user %s: %s",
+                                 config->ledger_directory, signer->name, strerror(reason));
+}
+
+/* Workers read it, and the admin process as a member of their group. */
+static bool give_secret(const struct config *config, struct error *error) {
+    const struct config_user *workers = &config->run_as[CONFIG_WORKERS];
+    if (geteuid() != 0 || workers->name == NULL)
+        return true;
+    return (chown(config->secret_file, 0, workers->gid) == 0 && chmod(config->secret_file, 0640) == 0) ||
+           error_set(error, ERROR_INVALID, "cannot give %s to the group of user %s: %m", config->secret_file,
+                     workers->name);
+}
+
 static bool init_ledger(const struct config *config, struct error *error) {
     char **segments;
     if (mkdir(config->ledger_directory, 0700) == 0)
@@ -176,13 +206,13 @@ static bool init_ledger(const struct config *config, struct error *error) {
         return false;
     printf("began the ledger %s of host %s\n", ledger_id(ledger), config->host_name);
     ledger_close(ledger);
-    return true;
+    return give_ledger(config, error);
 }
 
 static bool init_secret(const struct config *config, struct error *error) {
     if (access(config->secret_file, F_OK) == 0)
         return true;
-    if (!secrets_create(config->secret_file, error))
+    if (!secrets_create(config->secret_file, error) || !give_secret(config, error))
         return false;
     printf("made the master secret %s: copy it to every host, keep a backup\n", config->secret_file);
     return true;
