@@ -20,7 +20,7 @@
 #define WATERMARK_IS_MAXIMUM (MISTAKE == 7)
 #define COMMITS_BLINDLY (MISTAKE == 8) /* does not look whose attempt the order is in */
 #define SIGNS_WHAT_HAS_ENDED (MISTAKE == 9) /* the signer does not look at the ends in its own ledger */
-#define JUDGES_BY_TODAY (MISTAKE == 10) /* the replay revokes what was signed before a right ended */
+#define JUDGES_BY_TODAY (MISTAKE == 10) /* also over an old Redis: the replay revokes what may have been given out */
 #define KEEPS_ORPHANS (MISTAKE == 11) /* one that a replay rolled forward stays its order's certificate */
 
 /* What may happen in a run. All of it in one has too many states for a test; check.py says which runs there are. */
@@ -86,6 +86,7 @@ bool has_expired;
 
 byte told_certificate, told_revoked;
 bool told_ended, told_resumed;
+byte end_record = NONE; /* that was told */
 
 #define is_serving (served == epoch || (SERVES_AFTER_RECONNECT && served != 0))
 #define can_write (may_write && !is_signing)
@@ -135,9 +136,9 @@ inline commit(whose) { /* -> is_orphan */
     fi
 }
 
-/* The replay of a record "issued": rolls forward, also where Redis has lost the claim. A right that ended later in the
- * ledger was there when it was signed: somebody may have the certificate. */
-inline roll_forward(whose, n) { /* -> is_orphan */
+/* The replay of a record "issued": rolls forward, also where Redis has lost the claim. In a Redis that nobody compared
+ * yet, an order that is claimed may have lost its commit: somebody may have the certificate. */
+inline roll_forward(whose) { /* -> is_orphan */
     is_orphan = false;
     if
     :: (now.revoked & BIT(whose)) != 0
@@ -146,7 +147,7 @@ inline roll_forward(whose, n) { /* -> is_orphan */
         :: now.order == VALID && now.certificate == whose
         :: now.order == PROCESSING && now.attempt == whose ->
             if
-            :: now.right || (now.right_at > n && !JUDGES_BY_TODAY) ->
+            :: now.right || (served != epoch && !JUDGES_BY_TODAY) ->
                 now.order = VALID;
                 now.certificate = whose
             :: else -> is_orphan = true
@@ -174,7 +175,7 @@ inline give_up(whose) {
 inline apply(n) {
     is_orphan = false;
     if
-    :: type_of[n] == ISSUED -> roll_forward(subject[n], n)
+    :: type_of[n] == ISSUED -> roll_forward(subject[n])
     :: type_of[n] == REVOKED -> now.revoked = now.revoked | BIT(subject[n])
     :: type_of[n] == ORPHANED ->
         give_up(subject[n])
@@ -195,6 +196,16 @@ inline apply(n) {
     :: else
     fi;
     mark(n)
+}
+
+/* Nobody is given what was begun after the end of the right was acknowledged. */
+inline tell(whose) {
+    told_certificate = whose;
+    d_step {
+        find(INTENT, told_certificate);
+        assert(found == NONE || end_record == NONE || found < end_record);
+        found = 0
+    }
 }
 
 /* A worker: claims, has it signed, commits, tells. Stopping anywhere is the loss of this worker. */
@@ -236,14 +247,14 @@ active proctype worker() {
             if
             :: now.order == VALID && now.certificate == mine && !is_orphan ->
                 assert(told_certificate == 0 || told_certificate == mine);
-                told_certificate = mine
+                tell(mine)
             :: else
             fi;
             mine = 0; seen = 0; found = 0; is_orphan = false
           }
        :: atomic { mine = 0; seen = 0 } /* lost */
        fi
-    :: atomic { is_serving && now.order == VALID && told_certificate == 0 -> told_certificate = now.certificate } /* a poll */
+    :: atomic { is_serving && now.order == VALID && told_certificate == 0 -> tell(now.certificate) } /* a poll */
     od
 }
 
@@ -338,6 +349,7 @@ active proctype caller() {
             :: else
             fi;
             told_ended = true;
+            end_record = number;
             forget()
           }
        :: forget()
@@ -345,6 +357,7 @@ active proctype caller() {
     :: atomic { is_serving && can_write && told_ended && !has_resumed ->
         has_resumed = true;
         told_ended = false;
+        end_record = NONE;
         number = NONE;
         if
         :: !RESUMES_IN_REDIS_ONLY ->
