@@ -213,10 +213,12 @@ static void note_records(void *context, const struct error *error) {
         end_replay(fence);
         return;
     }
-    fence->replay = (struct store_replay){.host = fence->worker->config->host_name,
-                                          .records = fence->records,
-                                          .after = fence->replayed_to,
-                                          .fresh_seconds = fence->worker->config->evidence_max_age_seconds};
+    fence->replay =
+        (struct store_replay){.host = fence->worker->config->host_name,
+                              .records = fence->records,
+                              .after = fence->replayed_to,
+                              .fresh_seconds = fence->worker->config->evidence_max_age_seconds,
+                              .may_have_lost_commits = strcmp(fence->state.verified, fence->state.run) != 0};
     store_replay(fence->worker->store, fence->batch, &fence->replay, note_replayed, fence);
 }
 

@@ -275,7 +275,10 @@ static void send_issue(struct job *job, enum store_script_id script) {
     call_add_number(call, config->certificate_retention_seconds);
     if (script == SCRIPT_APPLY_ISSUED) {
         call_add_number(call, config->evidence_retention_seconds);
-        call_add_number(call, is_fresh(record, job->batch->replay->fresh_seconds));
+        const struct store_replay *replay = job->batch->replay;
+        call_add(call, replay->may_have_lost_commits             ? "lost"
+                       : is_fresh(record, replay->fresh_seconds) ? "fresh"
+                                                                 : "stale");
     }
     issue_add(call, &certificate, get_text(record, "attempt"));
     add_marks(call, job);

@@ -499,16 +499,17 @@ void store_doubt_ledgers(struct store *, store_done *, void *);
  * nor any later one, until the host comes back. ERROR_NOT_FOUND, ERROR_CONFLICT: it is not missing. */
 void store_excuse_host(struct store *, const char *host, const char *by, bool for_good, store_done *, void *);
 /* Applies ledger records (doc/ledger.md; with their "hash") during replay, oldest first, all in one round
- * trip; idempotent. For "issued" without a commit: rolls the order forward when it is still that attempt's
- * and evidence is younger than `fresh_seconds`, or when the certificate was acknowledged before (order valid
- * with this serial, or no such order: rebuilt Redis); else a conflict: the caller revokes it through the
- * signer (the record is not marked). Rolled forward too when Redis does not know the attempt at all: it has
- * lost its tail. "void" frees the order. */
+ * trip; idempotent. For "issued" without a commit: rolls the order forward when it is still that attempt's,
+ * evidence is younger than `fresh_seconds` and its rights are there; else a conflict: the caller revokes it
+ * through the signer (the record is not marked). Where the commit may have been there and was lost (Redis
+ * does not know the attempt, or `may_have_lost_commits`), somebody may have the certificate: it is rolled
+ * forward whatever became of proof and rights. "void" lets the order wait for another attempt. */
 struct store_replay {
     const char *host;
     const json_t *records; /* an array */
     uint64_t after;        /* the record before the first */
     uint32_t fresh_seconds;
+    bool may_have_lost_commits; /* this run of Redis may be older than the ledger: nobody compared it yet */
     const json_t **conflicts; /* out, in the arena */
     size_t conflict_count;
 };

@@ -1,10 +1,11 @@
 -- Replay of a ledger record "issued".
 -- keys: as commit_certificate; blocked-keys, blocked-keys:<customer or account>
--- arguments: certificate_retention, evidence_retention, fresh (is the evidence fresh enough to roll forward?), the
+-- arguments: certificate_retention, evidence_retention, fresh, stale (is the evidence fresh enough to roll
+--   forward?) or lost (this Redis may have forgotten a commit), the
 --   certificate (lib/issue.lua), host, sequences ...
 -- result: ok | conflict (nobody may use it: the caller revokes; the record is not marked)
 -- uses: common, rights, key, issue, ledger
-local retention, evidence_retention, is_fresh = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
+local retention, evidence_retention, proof = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local issue, at = read_issue(4)
 local host, sequences = ARGV[at], {unpack(ARGV, at + 1)}
 local now, micros = now_parts()
@@ -29,12 +30,12 @@ if known[1] == 'revoked' then
   if is_claimed then release_attempt(issue.order, order, issue.attempt, math.floor(micros / 1000)) end
   return done()
 end
-if is_claimed then
+if is_claimed and proof ~= 'lost' then
   -- Claimed and never committed: the worker died. Only a fresh proof may still be used.
   local problem = issue_problem(issue, order)
-  if not is_fresh then problem = 'the proof of ownership is too old' end
+  if proof ~= 'fresh' then problem = 'the proof of ownership is too old' end
   if problem then return conflict(problem) end
-elseif order and (order.attempt == issue.attempt or order.released == issue.attempt) and order.serial ~= issue.serial then
+elseif not is_claimed and order and (order.attempt == issue.attempt or order.released == issue.attempt) and order.serial ~= issue.serial then
   return conflict('the order is ' .. order.status .. ' and this attempt was given up')
 elseif order and order.status == 'valid' and order.serial ~= issue.serial then
   return conflict('the order has another certificate')

@@ -23,9 +23,14 @@ if certificate.status ~= 'revoked' then
   redis.call('ZREM', 'certificates:void', serial)
   add_edge_event(micros, 'event', 'revoked', 'serial', serial, 'issuer', certificate.issuer or issuer,
                  'not_after', certificate.not_after or '')
-  if certificate.status == 'void' and certificate.order then
-    local order = load_hash('order:' .. certificate.order)
-    if order and order.status == 'processing' and order.attempt == certificate.attempt then
+  local order = certificate.order and load_hash('order:' .. certificate.order)
+  if order and (certificate.status == 'void' or by == 'recovery') then
+    if order.status == 'valid' and order.serial == serial then
+      -- A replay over an old Redis rolled it forward before it came to this record: nobody has it, the order is as before.
+      redis.call('HDEL', 'order:' .. certificate.order, 'serial')
+      move_order(certificate.order, order, 'processing', math.max(tonumber(order.expires), now + 3600))
+    end
+    if order.status == 'processing' and order.attempt == certificate.attempt then
       release_attempt(certificate.order, order, certificate.attempt, math.floor(micros / 1000))
     end
   end

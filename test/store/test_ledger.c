@@ -332,6 +332,51 @@ static void issue_whose_claim_is_lost_is_recorded(void **state) {
     assert_int_equal(order_status(f, s.order.id), ORDER_VALID);
 }
 
+/* An older copy of Redis: the claim is there and its commit is not. The certificate was given out, whatever
+ * has become of the proof and of the zone since. */
+static void over_a_redis_that_went_back_a_claim_may_have_been_committed(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    make_claimed(f, &s, ATTEMPT_A);
+    const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    json_t *records = json_array();
+    json_array_append(records, record_of(f, "issued", 1, ATTEMPT_A, &certificate, FRESH + 5));
+    struct store_replay replay = {
+        .host = HOST, .records = records, .fresh_seconds = FRESH, .may_have_lost_commits = true};
+    assert_ok(CALL(f, store_replay, f->arena, &replay));
+    json_decref(records);
+    assert_int_equal(replay.conflict_count, 0);
+    assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_VALID);
+    assert_int_equal(order_status(f, s.order.id), ORDER_VALID);
+    assert_int_equal(ledger_state(f).applied, 1);
+}
+
+/* The first attempt was revoked before anybody had it, the second was given out. Redis has lost all of that:
+ * the first is rolled forward, until its revocation comes, and must not cost the second. */
+static void an_orphan_that_a_replay_rolled_forward_leaves_its_order(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    fill_order(f, &s, ORDER_READY, 1);
+    assert_ok(CALL(f, store_create_order, &s.order, ""));
+    const struct store_certificate first = new_certificate(&s, SERIAL_A, SPKI_A),
+                                   second = new_certificate(&s, SERIAL_B, SPKI_A);
+    assert_ok(apply(f, record_of(f, "issued", 1, ATTEMPT_A, &first, 5)));
+    assert_ok(apply(f, revocation_by(f, 2, SERIAL_A, 5, now_seconds(), "recovery")));
+    assert_int_equal(order_status(f, s.order.id), ORDER_PROCESSING);
+    assert_int_equal(ask_number(f, "ZCARD orders-waiting"), 1);
+    assert_ok(apply(f, record_of(f, "issued", 3, ATTEMPT_B, &second, 5)));
+    assert_int_equal(order_status(f, s.order.id), ORDER_VALID);
+    assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_REVOKED);
+    assert_int_equal(certificate_status(f, SERIAL_B), CERTIFICATE_VALID);
+    assert_int_equal(ask_number(f, "ZCARD orders-waiting"), 0);
+    /* Its owner's revocation leaves the order as it is. */
+    assert_ok(apply(f, revocation_by(f, 4, SERIAL_B, 4, now_seconds(), "account:x customer:y")));
+    assert_int_equal(order_status(f, s.order.id), ORDER_VALID);
+}
+
 static void issue_whose_order_is_lost_is_recorded(void **state) {
     struct fixture *f = *state;
     struct sample s;
@@ -582,6 +627,8 @@ int main(void) {
         test_case(issue_of_a_released_attempt_is_given_up),
         test_case(second_certificate_of_an_order_is_given_up),
         test_case(issue_whose_claim_is_lost_is_recorded),
+        test_case(over_a_redis_that_went_back_a_claim_may_have_been_committed),
+        test_case(an_orphan_that_a_replay_rolled_forward_leaves_its_order),
         test_case(issue_whose_order_is_lost_is_recorded),
         test_case(void_record_leaves_the_order_to_the_reconciler),
         test_case(revocation_known_before_the_certificate_holds),
