@@ -1,8 +1,9 @@
 /* Writes a valid ledger of any size in seconds: what starts and replays are measured with (doc/ledger.md).
  *
- *     make-ledger FOLDER HOST MIB [REVOKED_PERCENT [SEGMENT_MIB]]
+ *     make-ledger FOLDER HOST MIB [REVOKED_PERCENT [SEGMENT_MIB [ZONES]]]
  *
- * Goes on where the folder has a ledger of that host already. Each certificate is an intent and an issued
+ * Goes on where the folder has a ledger of that host already. ZONES are added first, then certificates until
+ * the ledger has MIB. Each certificate is an intent and an issued
  * record as the signer writes them, with bytes of a certificate's size that are none. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,13 +12,15 @@
 #include "../server/signer/ledger.h"
 
 #define CERTIFICATE_BYTES 480
-#define ZONES 1000
+#define ZONES 1000 /* of certificates, where none are added */
+#define CUSTOMERS 1000
 #define SYNC_EVERY 2000
 
 struct maker {
     struct ledger *ledger;
     struct arena *arena;
     uint64_t bytes, certificates, revocations;
+    uint64_t zones; /* added; 0: none */
     unsigned revoked_percent;
 };
 
@@ -32,17 +35,21 @@ static void random_digits(size_t bytes, char *out) {
     hex_encode(raw, bytes, out);
 }
 
-static json_t *describe(uint64_t number, const char *serial) {
-    char attempt[64], order[33], digest[2 * SHA256_BYTES + 1], name[64], zone[33];
+static void name_zone(uint64_t number, char id[33], char name[64]) {
+    snprintf(id, 33, "%032llx", (unsigned long long)number);
+    snprintf(name, 64, "zone-%llu.test", (unsigned long long)number);
+}
+
+static json_t *describe(const struct maker *maker, uint64_t number, const char *serial) {
+    char attempt[64], order[33], digest[2 * SHA256_BYTES + 1], name[96], zone[33], zone_name[64];
     char before[TIME_TEXT_MAX], after[TIME_TEXT_MAX];
     time_t now = (time_t)(clock_wall_ms() / 1000);
     random_digits(16, order);
     order[22] = '\0';
     random_digits(SHA256_BYTES, digest);
     snprintf(attempt, sizeof attempt, "%.32s-%llu", digest, (unsigned long long)number);
-    snprintf(name, sizeof name, "host-%llu.zone-%llu.test", (unsigned long long)number,
-             (unsigned long long)number % ZONES);
-    snprintf(zone, sizeof zone, "%032llx", (unsigned long long)number % ZONES);
+    name_zone(number % (maker->zones > 0 ? maker->zones : ZONES), zone, zone_name);
+    snprintf(name, sizeof name, "host-%llu.%s", (unsigned long long)number, zone_name);
     time_format(now, before);
     time_format(now + 90 * 86400, after);
     return json_pack(
@@ -61,6 +68,16 @@ static void append(struct maker *maker, const char *type, json_t *fields) {
         fail("appending", &error);
 }
 
+static void add_zone(struct maker *maker, uint64_t number) {
+    char id[33], name[64], customer[33];
+    name_zone(number, id, name);
+    snprintf(customer, sizeof customer, "%032llx", (unsigned long long)number % CUSTOMERS);
+    json_t *fields = json_pack("{s:s, s:s, s:s, s:I, s:s}", "zone", id, "name", name, "customer", customer,
+                               "at_ms", (json_int_t)clock_wall_ms(), "by", "admin:uid=0");
+    append(maker, "zone-added", fields);
+    json_decref(fields);
+}
+
 static void revoke(struct maker *maker, const char *serial) {
     char when[TIME_TEXT_MAX];
     time_format((time_t)(clock_wall_ms() / 1000), when);
@@ -77,7 +94,7 @@ static void issue(struct maker *maker) {
     struct arena *arena = arena_new(0);
     random_digits(SERIAL_BYTES, serial);
     serial[0] = '1'; /* positive */
-    json_t *fields = describe(maker->certificates++, serial);
+    json_t *fields = describe(maker, maker->certificates++, serial);
     append(maker, "intent", fields);
     random_bytes(der, sizeof der);
     json_object_set_new(fields, "intent_seq", json_integer((json_int_t)ledger_last_sequence(maker->ledger)));
@@ -100,11 +117,18 @@ static uint64_t size_so_far(struct maker *maker, uint64_t *segment_before, uint6
     return *closed + position.offset;
 }
 
+static void write_out(struct maker *maker, const json_t *state) {
+    struct error error;
+    if (!ledger_sync(maker->ledger, &error) || !ledger_rotate_if_full(maker->ledger, state, &error))
+        fail("writing", &error);
+}
+
 int main(int argc, char **argv) {
     struct error error;
-    struct maker maker = {.revoked_percent = argc > 4 ? (unsigned)atoi(argv[4]) : 1};
+    struct maker maker = {.revoked_percent = argc > 4 ? (unsigned)atoi(argv[4]) : 1,
+                          .zones = argc > 6 ? strtoull(argv[6], NULL, 10) : 0};
     if (argc < 4) {
-        fputs("Usage: make-ledger FOLDER HOST MIB [REVOKED_PERCENT [SEGMENT_MIB]]\n", stderr);
+        fputs("Usage: make-ledger FOLDER HOST MIB [REVOKED_PERCENT [SEGMENT_MIB [ZONES]]]\n", stderr);
         return 2;
     }
     const struct ledger_options options = {.directory = argv[1],
@@ -116,11 +140,15 @@ int main(int argc, char **argv) {
     json_t *state = json_pack("{s:b}", "allowed", 1);
     if ((maker.ledger = ledger_open(&options, &error)) == NULL)
         fail("opening", &error);
+    for (uint64_t i = 0; i < maker.zones; i++) {
+        add_zone(&maker, i);
+        if (i % SYNC_EVERY == SYNC_EVERY - 1 || i + 1 == maker.zones)
+            write_out(&maker, state);
+    }
     while (size_so_far(&maker, &segment, &closed) < wanted) {
         for (int i = 0; i < SYNC_EVERY; i++)
             issue(&maker);
-        if (!ledger_sync(maker.ledger, &error) || !ledger_rotate_if_full(maker.ledger, state, &error))
-            fail("writing", &error);
+        write_out(&maker, state);
     }
     printf("%llu records, %llu certificates, %llu revocations\n",
            (unsigned long long)ledger_last_sequence(maker.ledger), (unsigned long long)maker.certificates,

@@ -60,10 +60,12 @@ class Bench:
         box.processes.stop("server", 60)
         ledger = box.directory / "ledger"
         (ledger / "checkpoint").unlink(missing_ok=True)
-        made = run_program([self.programs / "make-ledger", ledger, "sandbox", self.options.mib, self.options.revoked], 3600)
+        made = run_program([self.programs / "make-ledger", ledger, "sandbox", self.options.mib, self.options.revoked, 64,
+                            self.options.zones], 3600)
         records, revoked = int(made.split()[0]), int(made.split(", ")[-1].split()[0])
         size = sum(each.stat().st_size for each in ledger.glob("ledger-*")) / 2**20
-        print(f"{size:.0f} MiB, {records} records, {revoked} revocations, {self.options.workers} workers")
+        print(f"{size:.0f} MiB, {records} records, {revoked} revocations, {self.options.zones} zones, "
+              f"{self.options.workers} workers")
         since = self.log_size(box)
         self.start(box)
         whole = self.wait_for(box, "the ledger is read", since, 600)
@@ -79,7 +81,8 @@ class Bench:
         read = self.wait_for(box, "the ledger is read", since, 60)
         ready = read + self.wait_ready(box, 60)
         print(f"start with a checkpoint: ledger read after {read:.2f} s, ready after {ready:.2f} s")
-        print(f"resident memory of the signer: {self.memory(box):.0f} MiB")
+        checkpoint = (ledger / "checkpoint").stat().st_size / 2**20
+        print(f"resident memory of the signer: {self.memory(box):.0f} MiB; checkpoint: {checkpoint:.1f} MiB")
         verify = self.wait_for(box, "the whole ledger is verified", since, 1200)
         print(f"whole chain verified behind it after another {verify:.1f} s")
         time.sleep(10.5)  # a steady life: the supervisor restarts it at once
@@ -100,9 +103,10 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mib", type=int, default=1024, help="size of the ledger (1024)")
     parser.add_argument("--revoked", type=int, default=1, help="percent of the certificates that are revoked (1)")
+    parser.add_argument("--zones", type=int, default=0, help="zones that were added before all else (0)")
     parser.add_argument("--workers", type=int, default=6)
     parser.add_argument("--port-base", type=int, default=9700)
-    options, programs = start_benchmark(parser, {"mib": 8, "workers": 2})
+    options, programs = start_benchmark(parser, {"mib": 8, "workers": 2, "zones": 1000})
     Bench(programs, options).run()
 
 

@@ -1,0 +1,234 @@
+/* Unit tests of the zones that the signer knows: what counts of words that come in any order, that nothing is
+ * lost over the checkpoint, and that bytes which are no such memory are refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../../server/signer/rights.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int set_up(void **state) {
+    *state = zones_new();
+    return *state == NULL;
+}
+
+static int tear_down(void **state) {
+    zones_free(*state);
+    return 0;
+}
+
+static struct zone_state find(const struct zones *zones, const char *id) {
+    struct zone_state zone;
+    (void)zones_find(zones, id, &zone);
+    return zone;
+}
+
+static void a_zone_is_what_it_was_added_as(void **state) {
+    struct zones *zones = *state;
+    struct zone_state zone;
+    assert_false(zones_find(zones, "z1", &zone));
+    assert_true(zones_add(zones, "z1", "shop.test", "c1", 10));
+    assert_true(zones_find(zones, "z1", &zone));
+    assert_string_equal(zone.name, "shop.test");
+    assert_string_equal(zone.customer, "c1");
+    assert_true(zone.is_known && !zone.is_ended && !zone.is_paused && !zone.is_suspended);
+    assert_true(zones_add(zones, "z1", "other.test", "c2", 20)); /* stays what it was */
+    assert_string_equal(find(zones, "z1").name, "shop.test");
+    assert_int_equal(zones_count_living(zones), 1);
+}
+
+static void the_newest_word_counts_in_any_order(void **state) {
+    struct zones *zones = *state;
+    assert_true(zones_add(zones, "z1", "shop.test", "c1", 10));
+    assert_true(zones_set_paused(zones, "z1", false, 30));
+    assert_true(zones_set_paused(zones, "z1", true, 20)); /* came late */
+    assert_false(find(zones, "z1").is_paused);
+    assert_true(zones_set_paused(zones, "z1", true, 30)); /* the later of two in one millisecond */
+    assert_true(find(zones, "z1").is_paused);
+    assert_int_equal(find(zones, "z1").at_ms, 30);
+}
+
+static void an_end_is_final_whenever_it_comes(void **state) {
+    struct zones *zones = *state;
+    assert_true(zones_add(zones, "z1", "shop.test", "c1", 10));
+    assert_true(zones_set_paused(zones, "z1", false, 50));
+    assert_true(zones_end(zones, "z1", 20));
+    assert_true(find(zones, "z1").is_ended);
+    assert_int_equal(zones_count_living(zones), 0);
+    assert_true(zones_end(zones, "z1", 60));
+    assert_int_equal(zones_count_living(zones), 0);
+    assert_true(zones_add(zones, "z1", "shop.test", "c1", 70));
+    assert_true(find(zones, "z1").is_ended);
+}
+
+static void what_is_heard_before_a_zone_is_added_counts(void **state) {
+    struct zones *zones = *state;
+    assert_true(zones_set_paused(zones, "z1", true, 20));
+    assert_true(zones_end(zones, "z2", 20));
+    assert_false(find(zones, "z1").is_known);
+    assert_true(zones_add(zones, "z1", "shop.test", "c1", 10));
+    assert_true(zones_add(zones, "z2", "blog.test", "c1", 10));
+    assert_true(find(zones, "z1").is_known && find(zones, "z1").is_paused);
+    assert_int_equal(find(zones, "z1").at_ms, 20);
+    assert_true(find(zones, "z2").is_ended);
+    assert_int_equal(zones_count_living(zones), 1);
+}
+
+static void a_customer_is_suspended_with_all_zones(void **state) {
+    struct zones *zones = *state;
+    struct customer_state customer;
+    assert_true(zones_set_suspended(zones, "c1", true, 5));
+    assert_true(zones_add(zones, "z1", "shop.test", "c1", 10));
+    assert_true(zones_add(zones, "z2", "blog.test", "c2", 10));
+    assert_true(find(zones, "z1").is_suspended);
+    assert_false(find(zones, "z2").is_suspended);
+    assert_true(zones_set_suspended(zones, "c1", false, 4)); /* older */
+    assert_true(find(zones, "z1").is_suspended);
+    assert_true(zones_set_suspended(zones, "c1", false, 6));
+    assert_false(find(zones, "z1").is_suspended);
+    zones_find_customer(zones, "c1", &customer);
+    assert_true(!customer.is_suspended && customer.at_ms == 6);
+    zones_find_customer(zones, "c3", &customer);
+    assert_int_equal(customer.at_ms, 0);
+}
+
+#define MANY 20000
+
+static void fill(struct zones *zones) {
+    for (int i = 0; i < MANY; i++) {
+        char id[40], name[40], customer[40];
+        snprintf(id, sizeof id, "%032x", (unsigned)i);
+        snprintf(name, sizeof name, "z%d.test", i);
+        snprintf(customer, sizeof customer, "customer-%d", i % 700);
+        if (i % 11 == 0)
+            assert_true(zones_set_paused(zones, id, true, 5000)); /* heard of before: its first entry dies */
+        assert_true(zones_add(zones, id, name, customer, 1000 + i));
+        if (i % 5 == 0)
+            assert_true(zones_end(zones, id, 100000));
+    }
+    assert_true(zones_set_suspended(zones, "customer-3", true, 7));
+    zones_set_known(zones);
+}
+
+static void many_come_back_from_the_checkpoint(void **state) {
+    struct zones *zones = *state, *back = zones_new();
+    fill(zones);
+    size_t length = zones_saved_length(zones);
+    uint8_t *bytes = malloc(length);
+    assert_non_null(bytes);
+    zones_save(zones, bytes);
+    assert_true(zones_load(back, bytes, length));
+    assert_true(zones_are_known(back));
+    assert_int_equal(zones_count_living(back), MANY - MANY / 5);
+    for (int i = 0; i < MANY; i++) {
+        char id[40];
+        snprintf(id, sizeof id, "%032x", (unsigned)i);
+        struct zone_state one = find(zones, id), other = find(back, id);
+        assert_string_equal(one.name, other.name);
+        assert_string_equal(one.customer, other.customer);
+        assert_true(other.is_known && other.is_ended == (i % 5 == 0) && other.is_paused == (i % 11 == 0) &&
+                    other.is_suspended == (i % 700 == 3) && other.at_ms == one.at_ms);
+    }
+    assert_false(zones_load(back, bytes, length)); /* into one that is not empty */
+    free(bytes);
+    zones_free(back);
+}
+
+static bool loads(const uint8_t *bytes, size_t length) {
+    struct zones *zones = zones_new();
+    uint8_t *copy = malloc(length + 1); /* of that size: reading behind it is found */
+    assert_non_null(copy);
+    memcpy(copy, bytes, length);
+    bool does_load = zones_load(zones, copy, length);
+    free(copy);
+    zones_free(zones);
+    return does_load;
+}
+
+static void other_bytes_are_refused(void **state) {
+    struct zones *zones = *state;
+    assert_true(zones_add(zones, "z1", "shop.test", "c1", 10));
+    assert_true(zones_add(zones, "z2", "blog.test", "c2", 10));
+    size_t length = zones_saved_length(zones);
+    uint8_t bytes[256];
+    assert_true(length < sizeof bytes - 1);
+    zones_save(zones, bytes);
+    assert_true(loads(bytes, length));
+    for (size_t i = 0; i < length; i++)
+        assert_false(loads(bytes, i));
+    bytes[length] = 0;
+    assert_false(loads(bytes, length + 1));
+    for (size_t i = 0; i < length; i++)
+        for (unsigned bit = 0; bit < 8; bit++) { /* no crash, whatever is wrong */
+            bytes[i] = (uint8_t)(bytes[i] ^ 1u << bit);
+            (void)loads(bytes, length);
+            bytes[i] = (uint8_t)(bytes[i] ^ 1u << bit);
+        }
+    size_t first = 17 + (13 + 2 + 1 + 0 + 1) * 2; /* the first zone's entry, behind two customers */
+    bytes[first + 10] = 2;                        /* leads into the middle of a customer */
+    assert_false(loads(bytes, length));
+    zones_save(zones, bytes);
+    bytes[first] = 0; /* not added, and has a customer */
+    assert_false(loads(bytes, length));
+}
+
+static struct signer_change change_of(const char *kind) {
+    return (struct signer_change){.kind = kind, .subject = "x1", .by = "admin:0"};
+}
+
+/* Every kind has its record, which says what was asked, and no other text. */
+static void each_kind_has_its_form(void **state) {
+    (void)state;
+    struct arena *arena = arena_new(0);
+    for (size_t i = 0; i < RIGHT_KINDS; i++) {
+        const struct right_form *form = right_form((enum right_kind)i);
+        struct signer_change change = change_of(form->type);
+        enum right_kind kind;
+        struct error error;
+        json_t *details;
+        assert_true(right_kind_of(form->type, &kind));
+        assert_int_equal(kind, i);
+        if (form->subject_member == NULL)
+            change.subject = "";
+        if (kind == RIGHT_ZONE_ADDED) {
+            assert_false(right_judge(arena, &change, kind, &details, &error));
+            change.name = "shop.test";
+            change.customer = "c1";
+        }
+        if (kind == RIGHT_ACCOUNT_KEY_CHANGED) /* test_signer_attacks.py */
+            continue;
+        assert_true(right_judge(arena, &change, kind, &details, &error));
+        json_t *record = right_describe(&change, kind, details);
+        assert_non_null(record);
+        if (form->subject_member != NULL)
+            assert_string_equal(json_string_value(json_object_get(record, form->subject_member)), "x1");
+        assert_string_equal(json_string_value(json_object_get(record, "by")), "admin:0");
+        json_decref(record);
+        change.subject = form->subject_member == NULL ? "x1" : "";
+        assert_false(right_judge(arena, &change, kind, &details, &error));
+    }
+    enum right_kind kind;
+    assert_false(right_kind_of("issued", &kind));
+    arena_free(arena);
+}
+
+int main(void) {
+#define ZONES(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        ZONES(a_zone_is_what_it_was_added_as),
+        ZONES(the_newest_word_counts_in_any_order),
+        ZONES(an_end_is_final_whenever_it_comes),
+        ZONES(what_is_heard_before_a_zone_is_added_counts),
+        ZONES(a_customer_is_suspended_with_all_zones),
+        ZONES(many_come_back_from_the_checkpoint),
+        ZONES(other_bytes_are_refused),
+        cmocka_unit_test(each_kind_has_its_form),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
