@@ -13,6 +13,13 @@
 #include "originca/log.h"
 
 #define CALL_ARENA_BYTES (8u * 1024 * 1024)
+/* A batch is a short one whatever is in it: a request of a thousand names takes as long to judge as a hundred
+ * usual ones, and others wait for it. */
+#define BATCH_MAX 256
+#define BATCH_BYTES_MAX SIGNER_FRAME_MAX
+/* Of one worker's connection, also while the engine holds calls back. */
+#define UNDER_WAY_MAX 256
+#define UNDER_WAY_BYTES_MAX SIGNER_FRAME_MAX
 #define ANY_PROCESS (-1)
 #define SPARE_CONNECTIONS 16
 
@@ -24,7 +31,7 @@ struct link {
     pid_t pid;
     uint64_t heard_at;        /* when it last had a request, counted in requests of all */
     int64_t blocked_since_ms; /* it does not read its replies; 0: it does */
-    size_t calls;             /* with the engine, or held back */
+    size_t calls, call_bytes; /* with the engine, or held back */
     bool is_full;             /* nothing is read: its input buffer holds more than a frame */
 };
 
@@ -112,14 +119,16 @@ static struct engine_call *take_frame(struct link *link, size_t length) {
     call->type = wire_get_u8(&reader);
     call->fields = reader.rest;
     link->calls++;
+    link->call_bytes += call->fields.length;
     link->heard_at = ++link->links->requests;
     return call;
 }
 
 /* One request of this connection, if it has one and its turn is to be used. */
-static struct engine_call *take_turn(struct link *link, size_t held_max) {
+static struct engine_call *take_turn(struct link *link) {
     size_t length = 0;
-    bool has_enough = link->kind == SIGNER_LINK_WORKER && link->calls >= held_max;
+    bool has_enough = link->kind == SIGNER_LINK_WORKER &&
+                      (link->calls >= UNDER_WAY_MAX || link->call_bytes >= UNDER_WAY_BYTES_MAX);
     if (has_enough || is_blocked(link))
         return NULL;
     enum frame frame = look(link, &length);
@@ -141,32 +150,35 @@ static void turn_ring(struct links *links, const struct link *first) {
     TAILQ_CONCAT(&links->ring, &before, entry);
 }
 
-bool links_take(struct links *links, size_t max, size_t held_max, struct engine_call **first) {
+bool links_take(struct links *links, struct engine_call **first) {
     struct engine_call **last = first;
     struct link *next = NULL;
-    bool has_more = true;
+    size_t count = 0, bytes = 0;
+    bool has_more = true, is_full = false;
     *first = NULL;
-    while (has_more && max > 0) {
+    while (has_more && !is_full) {
         has_more = false;
-        for (struct link *link = TAILQ_FIRST(&links->ring); link != NULL && max > 0; link = next) {
+        for (struct link *link = TAILQ_FIRST(&links->ring); link != NULL && !is_full; link = next) {
             next = TAILQ_NEXT(link, entry);
-            *last = take_turn(link, held_max);
+            *last = take_turn(link);
             if (*last == NULL)
                 continue;
+            bytes += (*last)->fields.length;
             last = &(*last)->next;
-            max--;
             has_more = true;
+            is_full = ++count == BATCH_MAX || bytes >= BATCH_BYTES_MAX;
         }
     }
-    if (max == 0 && next != NULL)
+    if (is_full && next != NULL)
         turn_ring(links, next);
-    return max > 0;
+    return !is_full;
 }
 
 void links_finish(struct links *links, struct engine_call *call) {
     struct link *link = call->client;
     (void)links;
     link->calls--;
+    link->call_bytes -= call->fields.length;
     if (link->connection != NULL && call->reply != NULL)
         bufferevent_write(link->connection, call->reply, call->reply_length);
     free_if_gone(link);

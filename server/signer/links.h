@@ -19,9 +19,9 @@ void links_free(struct links *links);
 /* What comes later waits in the sockets for the next signer. */
 void links_stop_accepting(struct links *links);
 
-/* Up to `max` requests, one of each connection in turn, at most `held_max` of one connection at a time; a
- * list in `*first`, the rest by `next`. False where more is there than was taken. */
-bool links_take(struct links *links, size_t max, size_t held_max, struct engine_call **first);
+/* The requests of one batch, one of each connection in turn, a list by `next`; bounded in number and bytes,
+ * for the batch and for what one worker's connection has under way. False where more waits than was taken. */
+bool links_take(struct links *links, struct engine_call **first);
 /* Sends the reply, if its connection is still there, and frees the call. */
 void links_finish(struct links *links, struct engine_call *call);
 /* Closes what does not read its replies. */

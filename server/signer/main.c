@@ -12,9 +12,7 @@
 #include "links.h"
 #include "originca/log.h"
 
-#define BATCH_MAX 256
 #define HELD_MAX 4096
-#define HELD_OF_ONE_MAX 256 /* of one connection */
 
 struct signer_process {
     const struct config *config;
@@ -88,7 +86,7 @@ static bool run_batch(struct signer_process *process) {
     struct engine_call *calls = NULL;
     if (process->has_failed)
         return false; /* nothing more is written */
-    bool was_all = links_take(process->links, BATCH_MAX, HELD_OF_ONE_MAX, &calls);
+    bool was_all = links_take(process->links, &calls);
     calls = hold_back(process, calls);
     if (calls != NULL)
         run_calls(process, calls);

@@ -165,11 +165,13 @@ static bool judge_zones(struct arena *arena, const struct config *config, const 
     for (size_t i = 0; i < request->zone_count; i++)
         if (!judge_zone(zones, request->zones[i], request->customer, &own[i], error))
             return false;
-    for (size_t i = 0; i < request->name_count; i++) {
-        size_t k = 0;
-        while (k < request->zone_count && !name_is_below(name_base(request->names[i]), own[k].name))
-            k++;
-        if (k == request->zone_count)
+    for (size_t i = 0, k = 0; i < request->name_count; i++) { /* the next name is mostly in the same zone */
+        size_t tried = 0;
+        while (tried < request->zone_count && !name_is_below(name_base(request->names[i]), own[k].name)) {
+            k = (k + 1) % request->zone_count;
+            tried++;
+        }
+        if (tried == request->zone_count)
             return error_set(error, ERROR_REFUSED, "the name %s is on none of the request's zones",
                              request->names[i]);
     }

@@ -279,6 +279,34 @@ def test_random_fields_are_refused(worker):
             assert reply.code in (OK, INVALID, REFUSED, CONFLICT), (kind, length, reply.message)
 
 
+def test_large_requests_are_taken_few_at_a_time(box, worker):
+    """A thousand names in each: others do not wait for hundreds of them."""
+    names = [f"n{at}.large.test" for at in range(1000)]
+    large = sign_request(b"no key", names, [f"zone{at}" for at in range(1000)], "c1")
+    with SignerLink(run_directory(box)) as flooder:
+        flooder.socket.setblocking(False)
+        data, sent, until = flooder.frame(SIGN, large) * 40, 0, time.monotonic() + 4
+        while time.monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                sent += flooder.socket.send(data[sent % len(data):])
+            with contextlib.suppress(BlockingIOError):
+                flooder.socket.recv(1 << 20)
+            assert worker.ask(STATUS).code == OK
+        assert sent > 10 * len(large)
+        is_served(box)
+
+
+def test_refusals_do_not_fill_the_log(box, worker):
+    before = box.log_text().count("the signer refused a message")
+    refused = box.admin.metrics()["originca_signer_refused_total"]
+    for _ in range(2000):
+        worker.send(READ, u64(1) + u32(10))
+    for _ in range(2000):
+        assert worker.receive().code == REFUSED
+    assert box.admin.metrics()["originca_signer_refused_total"] == refused + 2000
+    assert box.log_text().count("the signer refused a message") - before < 30
+
+
 def test_a_process_has_so_many_connections(box):
     with contextlib.ExitStack() as stack:
         links = [stack.enter_context(SignerLink(run_directory(box))) for _ in range(20)]
