@@ -2,8 +2,8 @@
  *
  *     make-ledger FOLDER HOST MIB [REVOKED_PERCENT [SEGMENT_MIB [ZONES]]]
  *
- * Goes on where the folder has a ledger of that host already. ZONES are added first, then certificates until
- * the ledger has MIB. Each certificate is an intent and an issued
+ * Goes on where the folder has a ledger of that host already. ZONES are added first, then MIB of
+ * certificates. Each certificate is an intent and an issued
  * record as the signer writes them, with bytes of a certificate's size that are none. */
 #include <stdio.h>
 #include <stdlib.h>

@@ -51,13 +51,15 @@ static bool is_id(const char *id) {
            strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == length;
 }
 
-/* What people read, and logs: no control characters. */
+/* What people read, and logs: UTF-8 without control characters. */
 static bool is_plain(const char *given, size_t max) {
     size_t length = strlen(given);
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)given[i] < ' ' || given[i] == 127)
             return false;
-    return length <= max;
+    json_t *json = length > max ? NULL : json_string(given);
+    json_decref(json);
+    return json != NULL;
 }
 
 static bool judge_zone(const struct signer_change *change, struct error *error) {

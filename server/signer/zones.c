@@ -89,12 +89,19 @@ static void pool_end(struct pool *pool) {
     free(pool->index);
 }
 
+static uint64_t mix(uint64_t a) {
+    a *= 0x9e3779b97f4a7c15u;
+    return a ^ a >> 32;
+}
+
 static size_t place_of(const struct pool *pool, const char *key) {
     uint64_t mixed = pool->secret;
-    for (; *key != '\0'; key++)
-        mixed = (mixed ^ (uint8_t)*key) * 0x100000001b3u;
-    mixed = (mixed ^ mixed >> 32) * 0x9e3779b97f4a7c15u;
-    return (size_t)(mixed ^ mixed >> 32) & (pool->index_size - 1);
+    for (size_t length = strlen(key), at = 0; at < length; at += 8) {
+        uint64_t piece = 0;
+        memcpy(&piece, key + at, length - at < 8 ? length - at : 8);
+        mixed = mix(mixed ^ piece);
+    }
+    return (size_t)mix(mixed) & (pool->index_size - 1);
 }
 
 /* Of the key's entry, or the free one where it belongs. */
@@ -313,7 +320,7 @@ static bool is_text(const uint8_t *at, size_t length) {
     return memchr(at, '\0', length + 1) == at + length;
 }
 
-/* Is this an entry, whole, and how many such entries follow? 0 where one is not. */
+/* Are these whole entries, and how many? */
 static bool check_entries(const uint8_t *bytes, size_t length, size_t *count) {
     size_t at = 0;
     for (*count = 0; at < length; ++*count) {
@@ -338,27 +345,30 @@ static bool load_pool(struct pool *pool, const uint8_t *bytes, size_t length) {
     return index_all(pool);
 }
 
+/* One bit for each byte of the pool: does an entry begin there? */
+static uint8_t *map_entries(const struct pool *pool) {
+    uint8_t *map = calloc(1, pool->length / 8 + 1);
+    for (size_t at = 0; map != NULL && at < pool->length; at += length_of(pool->bytes + at))
+        map[at / 8] |= (uint8_t)(1u << at % 8);
+    return map;
+}
+
 /* A zone's customer is an entry that begins there. */
 static bool check_links(struct zones *zones) {
     const struct pool *pool = &zones->zones;
+    uint8_t *customers = map_entries(&zones->customers);
+    bool is_good = customers != NULL;
     zones->living = 0;
-    for (size_t at = 0; at < pool->length; at += length_of(pool->bytes + at)) {
+    for (size_t at = 0; is_good && at < pool->length; at += length_of(pool->bytes + at)) {
         const uint8_t *entry = pool->bytes + at;
         uint64_t link = get_number(entry + 7, 4);
-        if (link > zones->customers.length || (link == 0) != ((entry[0] & FLAG_NAMED) == 0))
-            return false;
-        if (link != 0) {
-            const struct pool *customers = &zones->customers;
-            /* In one of its texts it would read as a key that leads elsewhere, or nowhere. */
-            if (customers->length - (link - 1) < HEAD_BYTES + 2 ||
-                memchr(key_of(customers->bytes + link - 1), '\0',
-                       customers->length - (link - 1) - HEAD_BYTES) == NULL ||
-                find_entry(customers, key_of(customers->bytes + link - 1)) != customers->bytes + link - 1)
-                return false;
-        }
+        bool is_named = (entry[0] & FLAG_NAMED) != 0;
+        is_good = is_named == (link != 0) && link <= zones->customers.length &&
+                  (link == 0 || (customers[(link - 1) / 8] >> (link - 1) % 8 & 1) != 0);
         zones->living += is_living(entry);
     }
-    return true;
+    free(customers);
+    return is_good;
 }
 
 bool zones_load(struct zones *zones, const uint8_t *bytes, size_t length) {

@@ -134,6 +134,7 @@ def test_a_key_change_holds_the_public_key_and_nothing_else(worker, operator):
 MALFORMED = {
     "control character": change("account-deactivated", "a1", by="account:a1\n"),
     "long who": change("account-deactivated", "a1", by="a" * 201),
+    "who is no UTF-8": change("account-deactivated", "a1", by=b"account:\xa1"),
     "no who": change("account-deactivated", "a1", by=""),
     "long id": change("account-deactivated", "a" * 129, by="x"),
     "no id": change("account-deactivated", "", by="x"),
@@ -150,7 +151,7 @@ MALFORMED = {
 @pytest.mark.parametrize("kind", MALFORMED)
 def test_a_malformed_change_writes_nothing(worker, kind):
     sequence = last_sequence(worker)
-    reply, _ = worker.change_rights(MALFORMED[kind])
+    reply, _ = worker.change_rights(change("account-deactivated", "a1", by="account:a1"), MALFORMED[kind])
     assert reply.code == INVALID, reply.message
     assert last_sequence(worker) == sequence
 
