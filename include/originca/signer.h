@@ -71,11 +71,13 @@ struct signer_certificate {
 struct signer_revocation { /* input and result of signer_revoke */
     uint8_t serial[SERIAL_BYTES];
     const char *issuer;
-    uint32_t reason;            /* RFC 5280 5.3.1: 0,1,3,4,5,9 */
-    const char *by;             /* revocation.h */
-    time_t revoked_at;          /* out: of the first revocation when it was revoked before */
-    uint64_t sequence;          /* out */
-    uint8_t hash[SHA256_BYTES]; /* out: of that record; zeros where it is long past */
+    uint32_t reason;   /* RFC 5280 5.3.1: 0,1,3,4,5,9 */
+    const char *by;    /* revocation.h */
+    time_t revoked_at; /* out: of the first revocation when it was revoked before */
+    /* out: the record that this call wrote. 0 where an earlier one says as much or more: Redis has applied
+     * that one, or the fence brings it there; whoever marked it for it would drop what it says. */
+    uint64_t sequence;
+    uint8_t hash[SHA256_BYTES]; /* out: of that record */
     bool was_revoked_before;    /* out */
     uint32_t known_reason;      /* out: that counts from now on, this one's or the earlier one's */
 };

@@ -195,7 +195,7 @@ static enum step_result reply_revoked(struct operation *operation) {
     if (!state->was_revoked_before) {
         state->certificate.status = CERTIFICATE_REVOKED;
         state->certificate.revoked_at = state->revocation.revoked_at;
-        state->certificate.reason = state->reason;
+        state->certificate.reason = state->revocation.known_reason;
     }
     json_t *json = certificate_json(operation, &state->certificate, false);
     json_object_set_new(json, "was_revoked_before", json_boolean(state->was_revoked_before));

@@ -40,7 +40,7 @@ static void run_revoke(struct engine *engine, struct engine_call *call) {
         engine_reply_error(call, &error);
         return;
     }
-    uint8_t hash[LEDGER_HASH_BYTES] = {0}; /* of a record long applied: not told */
+    uint8_t hash[LEDGER_HASH_BYTES] = {0};
     bool was_revoked = revoked_find(engine->revoked, serial.data, &revoked);
     /* Only what says more of the key than was known makes a revocation worse than it was. */
     bool is_worse = was_revoked && revocation_rank(reason, by) > revoked.rank;
@@ -50,12 +50,10 @@ static void run_revoke(struct engine *engine, struct engine_call *call) {
         engine_reply_error(call, &error);
         return;
     }
-    if (!is_new && !ledger_find_recent_hash(engine->ledger, revoked.sequence, hash))
-        memset(hash, 0, sizeof hash);
     struct wire_writer writer;
     engine_begin_reply(call, &writer);
     wire_put_u64(&writer, (uint64_t)revoked.revoked_at);
-    wire_put_u64(&writer, revoked.sequence);
+    wire_put_u64(&writer, is_new ? revoked.sequence : 0);
     wire_put_u8(&writer, was_revoked);
     wire_put_u32(&writer, revoked.reason);
     wire_put_bytes(&writer, hash, sizeof hash);

@@ -593,16 +593,6 @@ char *ledger_read(struct ledger *ledger, struct arena *arena, uint64_t from, uin
     return text.failed ? NULL : text.data;
 }
 
-bool ledger_find_recent_hash(struct ledger *ledger, uint64_t sequence, uint8_t hash[LEDGER_HASH_BYTES]) {
-    if (sequence == ledger->at.last_sequence && sequence != 0) {
-        memcpy(hash, ledger->at.last_hash, LEDGER_HASH_BYTES);
-        return true;
-    }
-    size_t count = count_places(ledger, sequence);
-    bool is_near = count > 0 && ledger->index[count - 1].sequence + INDEX_EVERY > sequence;
-    return is_near && ledger_find_hash(ledger, sequence, hash);
-}
-
 bool ledger_find_hash(struct ledger *ledger, uint64_t sequence, uint8_t hash[LEDGER_HASH_BYTES]) {
     struct reader reader;
     struct error ignored;

@@ -78,9 +78,6 @@ char *ledger_read(struct ledger *ledger, struct arena *arena, uint64_t from, uin
                   struct error *error);
 /* The hash of a durable record; false where there is none of that sequence. */
 bool ledger_find_hash(struct ledger *ledger, uint64_t sequence, uint8_t hash[LEDGER_HASH_BYTES]) MUST_CHECK;
-/* The same, unless a file must be searched for it. */
-bool ledger_find_recent_hash(struct ledger *ledger, uint64_t sequence,
-                             uint8_t hash[LEDGER_HASH_BYTES]) MUST_CHECK;
 
 uint64_t ledger_last_sequence(const struct ledger *ledger);
 const char *ledger_id(const struct ledger *ledger);

@@ -1,11 +1,15 @@
 """keyCompromise blocks a key for everybody on proof of its possession, or by an admin; without proof for those alone who
 said it. So nobody's word harms the owner of a key that he has seen in a CSR."""
 
+from pathlib import Path
+
 import pytest
 
 from acme_kit import refused
 from acme_raw import AccountKey, make_csr, make_key
 from rest_client import leaf_of, make_csr as make_pem_csr, rest
+from signer_link import OK, REVOKE, SignerLink, text, u32
+from under_test import wait_until
 from verify import der_of, load_chain
 
 
@@ -130,3 +134,18 @@ def test_an_accounts_key_is_not_taken_away_by_a_csr_and_a_certificates_key_makes
     refusal = refused(newcomer.register(sandbox["EAB_KID"], sandbox["EAB_HMAC"]), 400, "badPublicKey")
     assert "certificate" in refusal["detail"]
     newcomer.close()
+
+
+def test_what_the_ledger_holds_of_a_key_is_not_passed_over_by_a_later_revocation(sandbox, owner, rival):
+    """A worker ended between ledger and Redis: the ledger says that the key is compromised, with proof. Redis does not know it
+    yet when somebody revokes for another reason."""
+    key = make_key("p256")
+    _, leaf = issue_for(sandbox, owner, key, sandbox["ZONE"])
+    with SignerLink(Path(sandbox["ADMIN_SOCKET"]).parent) as worker:
+        fields = text(leaf.serial_number.to_bytes(16)) + text("ecc") + u32(1) + text("certificate-key")
+        assert worker.ask(REVOKE, fields).code == OK
+    owner.revoke(der_of(leaf), 4).expect(200)
+    path = f"certificates/{leaf.serial_number}"
+    assert wait_until(lambda: sandbox.admin.get(path)["reason"] == "keyCompromise", 15, pause=0.3)
+    assert not may_use(sandbox, owner, key, sandbox["ZONE"])
+    assert not may_use(sandbox, rival, key, sandbox["ZONE_2"])
