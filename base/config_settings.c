@@ -31,6 +31,9 @@ const struct setting config_settings[] = {
     PATH("server", tls_key_file, NULL, "its private key, PEM; ECDSA is six times cheaper than RSA; required"),
     PATH("server", secret_file, "/etc/originca/secret",
          "master secret: 64 hex digits; the same on every host"),
+    PATH("server", operator_secret_file, NULL,
+         "64 hex digits that admin processes alone read, the same on every host: seals what hosts tell each "
+         "other of zones and customers; needed where several hosts share a Redis"),
     PATH("server", run_directory, "/run/originca",
          "folder of the sockets between the processes and of the pid file"),
     STRING("server", user, NULL,

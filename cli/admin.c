@@ -93,6 +93,20 @@ static int customer_show(struct cli *cli) {
                   show_customer);
 }
 
+static int customer_switch(struct cli *cli, const char *pattern) {
+    return finish(cli,
+                  client_call(&cli->client, "POST", path(cli, pattern, cli->operands[0]), NULL, &cli->error),
+                  show_customer);
+}
+
+static int customer_suspend(struct cli *cli) {
+    return customer_switch(cli, "/admin/v1/customers/%s/suspend");
+}
+
+static int customer_resume(struct cli *cli) {
+    return customer_switch(cli, "/admin/v1/customers/%s/resume");
+}
+
 /* --- zones --- */
 
 static const char *zone_path(struct cli *cli, const char *suffix) {
@@ -380,6 +394,8 @@ const struct command admin_commands[] = {
     {"customer", "add", "NAME", 1, "add a customer", customer_add},
     {"customer", "list", "", 0, "list customers", customer_list},
     {"customer", "show", "NAME", 1, "show a customer", customer_show},
+    {"customer", "suspend", "NAME", 1, "issue nothing for a customer until he is resumed", customer_suspend},
+    {"customer", "resume", "NAME", 1, "issue for a customer again", customer_resume},
     {"zone", "add", "NAME --customer C", 1, "add a zone and show the name servers to delegate it to",
      zone_add},
     {"zone", "list", "[--customer C]", 0, "list zones", zone_list},

@@ -82,6 +82,7 @@ void print_customer(const json_t *customer) {
     line("id", customer, "id");
     line("name", customer, "name");
     line("created", customer, "created_at");
+    line("suspended", customer, "suspended_at");
 }
 
 static void print_query(const json_t *query) {

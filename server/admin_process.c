@@ -5,6 +5,7 @@
 #include "originca/admin.h"
 #include "originca/fence.h"
 #include "originca/log.h"
+#include "originca/rights.h"
 #include "originca/secrets.h"
 #include "originca/signer.h"
 #include "originca/store.h"
@@ -14,6 +15,7 @@
 struct admin_process {
     struct serving serving; /* first: it holds the worker */
     struct secrets *secrets;
+    uint8_t operator_key[SECRET_BYTES];
     struct admin *admin;
     struct fence *fence;
     struct http_service services[1];
@@ -23,6 +25,11 @@ static bool set_up_services(struct admin_process *process, struct error *error) 
     struct worker *worker = &process->serving.worker;
     const struct config *config = worker->config;
     worker->secrets = process->secrets = secrets_load(config->secret_file, error);
+    if (config->operator_secret_file != NULL) {
+        if (!rights_load_key(config, process->operator_key, error))
+            return false;
+        worker->operator_key = process->operator_key;
+    }
     return process->secrets != NULL && (worker->store = store_new(worker->base, config, error)) != NULL &&
            (worker->link = worker_link_new(worker->base, config, error)) != NULL &&
            (worker->signer = worker->operator_signer = signer_client_new(

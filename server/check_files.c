@@ -72,6 +72,16 @@ static void check_master_secret(struct check *check) {
     secrets_free(secrets);
 }
 
+static void check_operator_secret(struct check *check) {
+    struct error error;
+    const char *path = check->config->operator_secret_file;
+    if (path == NULL)
+        return;
+    struct secrets *secrets = secrets_load(path, &error);
+    note(check, secrets != NULL, "server", "", "operator_secret_file", &error);
+    secrets_free(secrets);
+}
+
 static void check_redis_password(struct check *check) {
     struct error error;
     const char *path = check->config->redis_password_file;
@@ -237,6 +247,7 @@ static void check_worker(struct check *check) {
 static void check_admin(struct check *check) {
     check_log(check);
     check_master_secret(check);
+    check_operator_secret(check);
     check_rules(check);
     check_redis_password(check);
     check_issuers(check);

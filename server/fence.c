@@ -15,10 +15,12 @@
 
 #include "originca/log.h"
 #include "originca/metrics.h"
+#include "originca/rights.h"
 #include "originca/signer.h"
 #include "originca/store.h"
 #include "reconcile.h"
 #include "redis_run.h"
+#include "rights_sync.h"
 
 #define PASS_INTERVAL_MS 2000
 #define RETRY_INTERVAL_MS 300 /* while not ready */
@@ -29,8 +31,9 @@
 struct fence {
     struct worker *worker;
     bool is_keeper;
-    struct signer_client *signer;  /* a keeper's is an operator's link */
-    struct reconciler *reconciler; /* NULL where it is no keeper */
+    struct signer_client *signer;    /* a keeper's is an operator's link */
+    struct reconciler *reconciler;   /* NULL where it is no keeper */
+    struct rights_sync *rights_sync; /* likewise */
     struct event *timer;
     struct metric *behind, *replayed, *orphans, *went_back, *hosts;
     struct known_hosts known_hosts;
@@ -203,6 +206,10 @@ static void note_replayed(void *context, const struct error *error) {
     settle_conflicts(fence);
 }
 
+static void seal(void *context, const struct store_right *right, char out[STORE_SEAL_MAX]) {
+    rights_seal(context, right, out);
+}
+
 static void note_records(void *context, const struct error *error) {
     struct fence *fence = context;
     if (error != NULL) {
@@ -218,7 +225,9 @@ static void note_records(void *context, const struct error *error) {
                               .records = fence->records,
                               .after = fence->replayed_to,
                               .fresh_seconds = fence->worker->config->evidence_max_age_seconds,
-                              .may_have_lost_commits = strcmp(fence->state.verified, fence->state.run) != 0};
+                              .may_have_lost_commits = strcmp(fence->state.verified, fence->state.run) != 0,
+                              .seal = seal,
+                              .seal_context = fence->worker};
     store_replay(fence->worker->store, fence->batch, &fence->replay, note_replayed, fence);
 }
 
@@ -301,10 +310,13 @@ static void serve(struct fence *fence) {
         refuse(fence, reason);
         return;
     }
+    size_t hosts = state->host_count;
     set_ready(fence, true, "");
     end_pass(fence);
-    if (fence->is_keeper && !fence->worker->is_draining)
+    if (fence->is_keeper && !fence->worker->is_draining) {
         reconciler_run(fence->reconciler);
+        rights_sync_run(fence->rights_sync, fence->status.knows_zones, hosts);
+    }
 }
 
 static void note_doubted(void *context, const struct error *error) {
@@ -503,7 +515,9 @@ struct fence *fence_new(struct worker *worker, enum fence_role role, struct erro
                                  "Hosts whose ledgers a Redis that is started again is compared with");
     fence->timer = evtimer_new(worker->base, start_pass, fence);
     fence->reconciler = fence->is_keeper ? reconciler_new(worker, error) : NULL;
-    if (fence->timer == NULL || (fence->is_keeper && fence->reconciler == NULL)) {
+    fence->rights_sync = fence->is_keeper ? rights_sync_new(worker, error) : NULL;
+    if (fence->timer == NULL ||
+        (fence->is_keeper && (fence->reconciler == NULL || fence->rights_sync == NULL))) {
         fence_free(fence);
         return NULL;
     }
@@ -519,6 +533,7 @@ void fence_free(struct fence *fence) {
     if (fence->timer != NULL)
         event_free(fence->timer);
     reconciler_free(fence->reconciler);
+    rights_sync_free(fence->rights_sync);
     known_hosts_free(&fence->known_hosts);
     arena_free(fence->arena);
     free(fence);

@@ -14,6 +14,7 @@
 #include "originca/json.h"
 #include "originca/log.h"
 #include "originca/metrics.h"
+#include "originca/rights.h"
 #include "originca/signer.h"
 #include "originca/store.h"
 #include "originca/worker_link.h"
@@ -192,7 +193,7 @@ static void note_zone_recorded(void *context, const struct error *error) {
 }
 
 static void record_zone(struct zone_job *job, const struct dnscheck_result *result) {
-    const struct worker *worker = job->pass->reconciler->worker;
+    struct worker *worker = job->pass->reconciler->worker;
     const struct dnscheck_finding *finding = &result->zones[0];
     const char *evidence = json_to_text(job->arena, result->evidence);
     const struct store_zone_check check = {
@@ -205,7 +206,8 @@ static void record_zone(struct zone_job *job, const struct dnscheck_result *resu
         .moved_after = worker->config->zone_moved_after,
         .delegation = zones_delegation(finding),
     };
-    store_record_zone_check(worker->store, job->arena, &check, &job->after, note_zone_recorded, job);
+    rights_record_zone_check(worker, worker->operator_signer, job->arena, &check, &job->after,
+                             note_zone_recorded, job);
 }
 
 static void note_delegation_recorded(void *context, const struct error *error) {

@@ -135,7 +135,7 @@ void store_load_account(struct store *store, struct arena *arena, const char *ac
 
 void store_update_account(struct store *store, struct arena *arena, const char *account_id,
                           const char *contacts, bool agree_terms, bool deactivate, struct store_account *out,
-                          store_done *done, void *context) {
+                          const struct store_right *right, store_done *done, void *context) {
     struct store_call *call =
         call_new(store, SCRIPT_UPDATE_ACCOUNT, arena, parse_account, out, done, context);
     if (call == NULL)
@@ -145,6 +145,8 @@ void store_update_account(struct store *store, struct arena *arena, const char *
     call_add(call, contacts);
     call_add_number(call, agree_terms);
     call_add_number(call, deactivate);
+    right_add(call, right);
+    call->is_durable = deactivate;
     call_send(call);
 }
 
@@ -155,27 +157,47 @@ static bool parse_holder(struct store_call *call, struct redisReply *const *item
     return (*(const char **)call->out = reply_text(call->arena, items[0], error)) != NULL;
 }
 
-void store_change_account_key(struct store *store, struct arena *arena, const char *account_id,
-                              const char *old_thumbprint, const char *new_thumbprint, const char *new_jwk,
-                              const char **holder, store_done *done, void *context) {
-    struct store_call *call =
-        call_new(store, SCRIPT_CHANGE_ACCOUNT_KEY, arena, parse_holder, holder, done, context);
-    if (call == NULL)
-        return;
+#define KEY_CLAIM_SECONDS 30
+
+static void send_key_change(struct store_call *call, const char *account_id, const char *old_thumbprint,
+                            const char *new_thumbprint, const char *new_jwk, const char *step,
+                            const struct store_right *right) {
     char spki[2 * SHA256_BYTES + 1];
     struct error error = {.code = ERROR_NONE};
     if (!account_key_spki_sha256(new_jwk, spki, &error)) {
         call_refuse(call, error.code, error.message);
         return;
     }
-    *holder = NULL;
     call_add(call, account_id);
     call_add(call, old_thumbprint);
     call_add(call, new_thumbprint);
     call_add(call, new_jwk);
     call_add(call, spki);
-    call_add_number(call, store_config(store)->account_idle_seconds);
+    call_add_number(call, store_config(call->store)->account_idle_seconds);
+    call_add(call, step);
+    call_add_number(call, KEY_CLAIM_SECONDS);
+    right_add(call, right);
     call_send(call);
+}
+
+void store_claim_account_key(struct store *store, struct arena *arena, const char *account_id,
+                             const char *old_thumbprint, const char *new_thumbprint, const char *new_jwk,
+                             const char **holder, store_done *done, void *context) {
+    struct store_call *call =
+        call_new(store, SCRIPT_CHANGE_ACCOUNT_KEY, arena, parse_holder, holder, done, context);
+    *holder = NULL;
+    if (call != NULL)
+        send_key_change(call, account_id, old_thumbprint, new_thumbprint, new_jwk, "claim", NULL);
+}
+
+void store_change_account_key(struct store *store, const char *account_id, const char *old_thumbprint,
+                              const char *new_thumbprint, const char *new_jwk,
+                              const struct store_right *right, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_CHANGE_ACCOUNT_KEY, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    call->is_durable = true;
+    send_key_change(call, account_id, old_thumbprint, new_thumbprint, new_jwk, "act", right);
 }
 
 /* --- its orders, its names --- */

@@ -64,14 +64,15 @@ void store_load_api_key(struct store *store, struct arena *arena, const char *id
     call_send(call);
 }
 
-void store_revoke_api_key(struct store *store, const char *customer, const char *id, store_done *done,
-                          void *context) {
+void store_revoke_api_key(struct store *store, const char *customer, const char *id,
+                          const struct store_right *right, store_done *done, void *context) {
     struct store_call *call = call_new(store, SCRIPT_REVOKE_API_KEY, NULL, NULL, NULL, done, context);
     if (call == NULL)
         return;
     call->is_durable = true;
     call_add(call, id);
     call_add(call, customer);
+    right_add(call, right);
     call_send(call);
 }
 

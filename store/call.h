@@ -140,6 +140,11 @@ bool account_key_spki_sha256(const char *jwk, char out[2 * SHA256_BYTES + 1], st
 /* The arguments that scripts/lib/issue.lua reads, then host and sequences. */
 void issue_add(struct store_call *call, const struct store_certificate *certificate, const char *attempt);
 void issue_add_mark(struct store_call *call, const struct store_ledger_mark *mark);
+void issue_add_marks(struct store_call *call, const struct store_ledger_mark *mark); /* sequences alone */
+/* The arguments that scripts/lib/right.lua reads. NULL: a right of now, without a record. */
+/* Without host and marks, which follow. */
+void right_add_head(struct store_call *call, const struct store_right *right);
+void right_add(struct store_call *call, const struct store_right *right);
 
 extern const char *const store_order_statuses[],
     *const store_zone_statuses[], *const store_account_statuses[], *const store_certificate_statuses[],

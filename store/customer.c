@@ -6,6 +6,8 @@ static bool read_customer(struct arena *arena, const struct redisReply *id, cons
     static const struct store_field fields[] = {
         {"name", FIELD_TEXT, offsetof(struct store_customer, name), NULL},
         {"created", FIELD_TIME, offsetof(struct store_customer, created_at), NULL},
+        {"suspended", FIELD_TIME, offsetof(struct store_customer, suspended_at), NULL},
+        {"right_at", FIELD_INT64, offsetof(struct store_customer, right_at_ms), NULL},
     };
     struct store_customer *customer = object;
     *customer = (struct store_customer){.id = reply_text(arena, id, error)};
@@ -56,6 +58,20 @@ void store_find_customer(struct store *store, struct arena *arena, const char *i
     if (call == NULL)
         return;
     call_add(call, id_or_name);
+    call_send(call);
+}
+
+void store_set_customer_suspended(struct store *store, struct arena *arena, const char *id, bool is_suspended,
+                                  struct store_customer *out, const struct store_right *right,
+                                  store_done *done, void *context) {
+    struct store_call *call =
+        call_new(store, SCRIPT_SUSPEND_CUSTOMER, arena, parse_customer, out, done, context);
+    if (call == NULL)
+        return;
+    call->is_durable = true;
+    call_add(call, id);
+    call_add_number(call, is_suspended);
+    right_add(call, right);
     call_send(call);
 }
 

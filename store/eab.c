@@ -58,13 +58,15 @@ void store_load_eab_key(struct store *store, struct arena *arena, const char *ki
     call_load_hash(store, arena, "eab:", kid, parse_key, out, done, context);
 }
 
-void store_revoke_eab_key(struct store *store, const char *customer, const char *kid, store_done *done,
-                          void *context) {
+void store_revoke_eab_key(struct store *store, const char *customer, const char *kid,
+                          const struct store_right *right, store_done *done, void *context) {
     struct store_call *call = call_new(store, SCRIPT_REVOKE_EAB_KEY, NULL, NULL, NULL, done, context);
     if (call == NULL)
         return;
+    call->is_durable = true;
     call_add(call, kid);
     call_add(call, customer);
+    right_add(call, right);
     call_send(call);
 }
 

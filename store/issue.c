@@ -37,7 +37,12 @@ static void add_mark(struct store_call *call, uint64_t sequence, const uint8_t *
 
 void issue_add_mark(struct store_call *call, const struct store_ledger_mark *mark) {
     call_add(call, mark == NULL ? "" : mark->host);
-    for (size_t i = 0; mark != NULL && i < mark->count; i++)
+    if (mark != NULL)
+        issue_add_marks(call, mark);
+}
+
+void issue_add_marks(struct store_call *call, const struct store_ledger_mark *mark) {
+    for (size_t i = 0; i < mark->count; i++)
         add_mark(call, mark->sequences[i], mark->hashes == NULL ? NULL : mark->hashes + i * SHA256_BYTES);
 }
 

@@ -325,6 +325,81 @@ static void send_marks(struct job *job) {
     add_call(job->batch, call);
 }
 
+/* Records of rights, and the member that holds the subject of each. */
+static const struct {
+    const char *type, *subject;
+} rights[] = {{"zone-added", "zone"},
+              {"zone-ended", "zone"},
+              {"zone-paused", "zone"},
+              {"zone-resumed", "zone"},
+              {"zone-moved", "zone"},
+              {"zone-returned", "zone"},
+              {"customer-suspended", "customer"},
+              {"customer-resumed", "customer"},
+              {"api-key-ended", "key"},
+              {"eab-key-ended", "kid"},
+              {"account-deactivated", "account"},
+              {"account-key-changed", "account"}};
+
+static const char *subject_member(const char *type) {
+    for (size_t i = 0; i < sizeof rights / sizeof rights[0]; i++)
+        if (strcmp(type, rights[i].type) == 0)
+            return rights[i].subject;
+    return NULL;
+}
+
+/* The new key of an account: its canonical text, and the hash of its SubjectPublicKeyInfo. */
+static bool read_key(struct store_call *call, const json_t *record, const char **jwk,
+                     char spki[2 * SHA256_BYTES + 1], struct error *error) {
+    const json_t *key = json_object_get(record, "jwk");
+    *jwk = "";
+    *spki = '\0';
+    if (key == NULL)
+        return true;
+    *jwk = json_to_text(call->own, key);
+    return (*jwk != NULL || reply_out_of_memory(error)) && account_key_spki_sha256(*jwk, spki, error);
+}
+
+static void send_right(struct job *job) {
+    struct store *store = job->batch->store;
+    const struct config *config = store_config(store);
+    const struct store_replay *replay = job->batch->replay;
+    const json_t *record = job->record;
+    const char *type = get_text(record, "type"), *jwk;
+    char spki[2 * SHA256_BYTES + 1], seal[STORE_SEAL_MAX] = "";
+    struct error error = {.code = ERROR_NONE};
+    struct store_call *call = call_new(store, SCRIPT_APPLY_RIGHT, NULL, NULL, NULL, note_job, job);
+    if (call == NULL)
+        return;
+    if (!read_key(call, record, &jwk, spki, &error)) {
+        call_refuse(call, error.code, error.message);
+        return;
+    }
+    struct store_right right = {.kind = type,
+                                .subject = get_text(record, subject_member(type)),
+                                .name = get_text(record, *jwk != '\0' ? "thumbprint" : "name"),
+                                .customer = get_text(record, "customer"),
+                                .detail = jwk,
+                                .at_ms = json_integer_value(json_object_get(record, "at_ms")),
+                                .seal = seal};
+    if (strncmp(type, "customer-", 9) == 0)
+        right.customer = "";
+    if (replay->seal != NULL)
+        replay->seal(replay->seal_context, &right, seal);
+    call_add_number(call, config->evidence_retention_seconds);
+    call_add_number(call, config->name_server_look_seconds);
+    call_add_number(call, config->refused_retention_seconds);
+    call_add_number(call, config->account_idle_seconds);
+    call_add_number(call, strcmp(config->moved_zone_certificates, "withdraw") == 0);
+    call_add(call, spki);
+    right_add_head(call, &right);
+    call_add(call, replay->host);
+    call_add_number(call, (int64_t)job->mark_count);
+    for (size_t i = 0; i < job->mark_count; i++)
+        add_replay_mark(call, job->marked[i], job->after[i]);
+    add_call(job->batch, call);
+}
+
 static bool is_sound(const json_t *record) {
     return json_is_integer(json_object_get(record, "seq")) && sequence_of(record) >= 1 &&
            sequence_of(record) <= INT64_MAX && *get_text(record, "type") != '\0';
@@ -332,7 +407,8 @@ static bool is_sound(const json_t *record) {
 
 static bool changes_something(const json_t *record) {
     const char *type = get_text(record, "type");
-    return strcmp(type, "issued") == 0 || strcmp(type, "void") == 0 || strcmp(type, "revoked") == 0;
+    return strcmp(type, "issued") == 0 || strcmp(type, "void") == 0 || strcmp(type, "revoked") == 0 ||
+           subject_member(type) != NULL;
 }
 
 static void send_job(struct job *job) {
@@ -344,6 +420,8 @@ static void send_job(struct job *job) {
         send_issue(job, SCRIPT_APPLY_ISSUED);
     else if (strcmp(type, "void") == 0)
         send_issue(job, SCRIPT_APPLY_VOID);
+    else if (subject_member(type) != NULL)
+        send_right(job);
     else
         send_revocation(job);
 }

@@ -21,6 +21,7 @@ bool zone_read(struct arena *arena, const struct redisReply *id, const struct re
         {"resumes", FIELD_TEXT, offsetof(struct store_zone, resumes), NULL},
         {"zones_above", FIELD_WORDS, offsetof(struct store_zone, zones_above), NULL},
         {"rivals", FIELD_WORDS, offsetof(struct store_zone, rivals), NULL},
+        {"right_at", FIELD_INT64, offsetof(struct store_zone, right_at_ms), NULL},
         {"ssl", FIELD_TEXT, offsetof(struct store_zone, ssl_mode), NULL},
         {"ssl_changed", FIELD_TIME, offsetof(struct store_zone, ssl_changed_at), NULL},
     };
@@ -62,13 +63,11 @@ static void add_hold(struct store_call *call) {
     call_add_number(call, config->name_server_release_seconds);
 }
 
-void store_create_zone(struct store *store, struct arena *arena, const char *name, const char *customer,
-                       const struct store_name_server_pool *pool, const struct store_delegation *delegation,
-                       struct store_zone *out, store_done *done, void *context) {
-    struct store_call *call = call_new(store, SCRIPT_CREATE_ZONE, arena, parse_zone, out, done, context);
-    if (call == NULL)
-        return;
-    char *id = random_hex(call->own, 16);
+static void send_new_zone(struct store_call *call, const char *name, const char *customer,
+                          const struct store_name_server_pool *pool,
+                          const struct store_delegation *delegation, bool is_plan,
+                          const struct store_right *right) {
+    const char *id = right != NULL ? right->subject : random_hex(call->own, 16);
     if (id == NULL) {
         call_refuse(call, ERROR_INTERNAL, "out of memory");
         return;
@@ -78,9 +77,38 @@ void store_create_zone(struct store *store, struct arena *arena, const char *nam
     call_add(call, customer);
     add_delegation(call, delegation);
     call_add_number(call, (int64_t)pool->per_zone);
+    call_add_number(call, is_plan);
+    right_add(call, right);
     for (size_t i = 0; i < pool->count; i++)
         call_add(call, pool->names[i]);
     call_send(call);
+}
+
+void store_create_zone(struct store *store, struct arena *arena, const char *name, const char *customer,
+                       const struct store_name_server_pool *pool, const struct store_delegation *delegation,
+                       struct store_zone *out, const struct store_right *right, store_done *done,
+                       void *context) {
+    struct store_call *call = call_new(store, SCRIPT_CREATE_ZONE, arena, parse_zone, out, done, context);
+    if (call == NULL)
+        return;
+    call->is_durable = right != NULL;
+    send_new_zone(call, name, customer, pool, delegation, false, right);
+}
+
+/* Without a zone where it would be created. */
+static bool parse_plan(struct store_call *call, struct redisReply *const *items, size_t count,
+                       struct error *error) {
+    if (count >= 2 && items[1]->type == REDIS_REPLY_ARRAY && items[1]->elements == 0)
+        return true;
+    return parse_zone(call, items, count, error);
+}
+
+void store_plan_zone(struct store *store, struct arena *arena, const char *name, const char *customer,
+                     const struct store_name_server_pool *pool, const struct store_delegation *delegation,
+                     struct store_zone *out, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_CREATE_ZONE, arena, parse_plan, out, done, context);
+    if (call != NULL)
+        send_new_zone(call, name, customer, pool, delegation, true, NULL);
 }
 
 static bool parse_loaded(struct store_call *call, struct redisReply *const *items, size_t count,
@@ -193,11 +221,20 @@ static int64_t with_jitter(uint32_t seconds) {
     return (int64_t)seconds - spread / 2 + dice % (spread + 1);
 }
 
+static bool parse_recorded(struct store_call *call, struct redisReply *const *items, size_t count,
+                           struct error *error) {
+    struct store_needed_rights *needed = call->extra;
+    if (count < 3)
+        return error_set(error, ERROR_INTERNAL, "Redis does not say what a zone check needs");
+    return parse_zone(call, items, count, error) &&
+           (needed == NULL || reply_texts(call->arena, items[2], &needed->words, &needed->count, error));
+}
+
 void store_record_zone_check(struct store *store, struct arena *arena, const struct store_zone_check *check,
                              struct store_zone *out, store_done *done, void *context) {
     const struct config *config = store_config(store);
     struct store_call *call =
-        call_new(store, SCRIPT_RECORD_ZONE_CHECK, arena, parse_zone, out, done, context);
+        call_new(store, SCRIPT_RECORD_ZONE_CHECK, arena, parse_recorded, out, done, context);
     if (call == NULL)
         return;
     call_add(call, check->zone_id);
@@ -214,6 +251,11 @@ void store_record_zone_check(struct store *store, struct arena *arena, const str
     add_delegation(call, &check->delegation);
     add_hold(call);
     call_add_number(call, config->name_server_look_seconds);
+    call_add_number(call, check->needed == NULL ? -1 : (int64_t)check->right_count);
+    for (size_t i = 0; check->needed != NULL && i < check->right_count; i++)
+        right_add(call, &check->rights[i]);
+    call->is_durable = check->right_count > 0;
+    call->extra = check->needed;
     call_send(call);
 }
 
@@ -228,12 +270,15 @@ void store_set_zone_ssl(struct store *store, struct arena *arena, const char *zo
 }
 
 void store_set_zone_paused(struct store *store, struct arena *arena, const char *zone_id, bool is_paused,
-                           struct store_zone *out, store_done *done, void *context) {
+                           struct store_zone *out, const struct store_right *right, store_done *done,
+                           void *context) {
     struct store_call *call = call_new(store, SCRIPT_PAUSE_ZONE, arena, parse_zone, out, done, context);
     if (call == NULL)
         return;
+    call->is_durable = true;
     call_add(call, zone_id);
     call_add_number(call, is_paused);
+    right_add(call, right);
     call_send(call);
 }
 
@@ -242,6 +287,7 @@ struct deletion {
     struct store *store;
     struct arena *arena; /* holds this */
     const char *zone_id;
+    const struct store_right *right; /* the caller's, that waits; of the first call */
     int64_t orders_done;
     store_done *done;
     void *context;
@@ -278,10 +324,14 @@ static void delete_some(struct deletion *deletion) {
     call_add_number(call, deletion->orders_done);
     call_add_number(call, config->refused_retention_seconds);
     call_add_number(call, config->name_server_look_seconds);
+    call->is_durable = deletion->right != NULL;
+    right_add(call, deletion->right);
+    deletion->right = NULL;
     call_send(call);
 }
 
-void store_delete_zone(struct store *store, const char *zone_id, store_done *done, void *context) {
+void store_delete_zone(struct store *store, const char *zone_id, const struct store_right *right,
+                       store_done *done, void *context) {
     struct arena *arena = arena_new(0);
     struct deletion *deletion = arena == NULL ? NULL : arena_alloc(arena, sizeof *deletion);
     const char *copy = deletion == NULL ? NULL : arena_strdup(arena, zone_id);
@@ -291,8 +341,8 @@ void store_delete_zone(struct store *store, const char *zone_id, store_done *don
         done(context, &error);
         return;
     }
-    *deletion =
-        (struct deletion){.store = store, .arena = arena, .zone_id = copy, .done = done, .context = context};
+    *deletion = (struct deletion){
+        .store = store, .arena = arena, .zone_id = copy, .right = right, .done = done, .context = context};
     delete_some(deletion);
 }
 

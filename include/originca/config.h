@@ -114,8 +114,9 @@ struct config {
     char
         *base_url; /* external origin of every URL we hand out: "https://ca.example"; never the Host header */
     char *tls_certificate_file, *tls_key_file;
-    char *secret_file;   /* 32 bytes as 64 hex digits; EAB keys, nonces and TLS tickets derive from it */
-    char *run_directory; /* sockets between the processes, pid file */
+    char *secret_file; /* 32 bytes as 64 hex digits; EAB keys, nonces and TLS tickets derive from it */
+    char *operator_secret_file;                  /* seals what hosts tell each other of rights; or NULL */
+    char *run_directory;                         /* sockets between the processes, pid file */
     char *user, *admin_user, *signer_user;       /* NULL: as `user`, and that: whoever started the server */
     struct config_user run_as[CONFIG_PROCESSES]; /* what these three come to */
     char *log_file, *log_level;

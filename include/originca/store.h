@@ -43,11 +43,36 @@ void store_on_ready(struct store *store, void (*changed)(void *context, bool is_
 bool store_is_ready(const struct store *store, const char **reason);
 const struct store_counters *store_counters(const struct store *store);
 
+/* --- what of the ledger a script carries out (store/right.c, scripts/lib/ledger.lua, right.lua) --- */
+struct store_ledger_mark { /* these records are applied by it */
+    const char *host;
+    const uint64_t *sequences;
+    size_t count;
+    const uint8_t *hashes; /* SHA256_BYTES each, zeros where one is not known; NULL: none is */
+};
+/* A right that a ledger record gives or takes away (doc/ledger.md, "Rights"; signer.h, struct signer_change).
+ * Of the rights of one object the newest counts, in whatever order they come. Functions that take one do what
+ * it says, mark its record and tell the other hosts, all in one script; NULL is a right of now without a
+ * record (tests, and what no ledger knows). */
+#define STORE_SEAL_MAX 65
+struct store_right {
+    const char *kind, *subject, *name, *customer, *detail; /* NULL is "" */
+    int64_t at_ms;                                         /* when it counts as happened */
+    const char *seal;              /* for the other hosts; "" or NULL: they are not told (rights.h) */
+    struct store_ledger_mark mark; /* count 0 where the ledger knew it before */
+};
+
 /* --- customers (store/customer.c) --- */
 struct store_customer {
     const char *id, *name;
     time_t created_at;
+    time_t suspended_at; /* 0: it is not */
+    int64_t right_at_ms; /* when it was last suspended or resumed; 0: never */
 };
+/* Stops issuing for it, or lets it go on. Both may be repeated. */
+void store_set_customer_suspended(struct store *, struct arena *, const char *id, bool is_suspended,
+                                  struct store_customer *out, const struct store_right *, store_done *,
+                                  void *);
 /* ERROR_CONFLICT where the name exists. Ids are 32 hex digits, made here. */
 void store_create_customer(struct store *, struct arena *, const char *name, struct store_customer *out,
                            store_done *, void *);
@@ -73,7 +98,8 @@ void store_create_eab_key(struct store *, struct arena *, const char *customer, 
 void store_load_eab_key(struct store *, struct arena *, const char *kid, struct store_eab_key *out,
                         store_done *, void *);
 /* Marks it revoked; accounts bound with it stay. ERROR_NOT_FOUND where it is not that customer's. */
-void store_revoke_eab_key(struct store *, const char *customer, const char *kid, store_done *, void *);
+void store_revoke_eab_key(struct store *, const char *customer, const char *kid, const struct store_right *,
+                          store_done *, void *);
 struct store_eab_key_list {
     struct store_eab_key *items;
     size_t count;
@@ -100,7 +126,8 @@ void store_create_api_key(struct store *, struct arena *, const struct store_api
 void store_load_api_key(struct store *, struct arena *, const char *id, struct store_api_key *out,
                         store_done *, void *);
 /* Ends it; what was issued with it stays. ERROR_NOT_FOUND where it is not that customer's. */
-void store_revoke_api_key(struct store *, const char *customer, const char *id, store_done *, void *);
+void store_revoke_api_key(struct store *, const char *customer, const char *id, const struct store_right *,
+                          store_done *, void *);
 struct store_api_key_list {
     struct store_api_key *items;
     size_t count;
@@ -129,6 +156,7 @@ struct store_zone {
     /* The zones above, whoever has them, as dnscheck_zone wants them. Not in pages of zones. */
     const char **zones_above;
     size_t zones_above_count;
+    int64_t right_at_ms;  /* when it was last paused or resumed; 0: never */
     const char *ssl_mode; /* "off", "flexible", "full", "strict"; "" where it was never set */
     time_t ssl_changed_at;
 };
@@ -149,7 +177,11 @@ struct store_name_server_pool {
 };
 void store_create_zone(struct store *, struct arena *, const char *name, const char *customer,
                        const struct store_name_server_pool *, const struct store_delegation *,
-                       struct store_zone *out, store_done *, void *);
+                       struct store_zone *out, const struct store_right *, store_done *, void *);
+/* Would it be created? Changes nothing; `out` is filled with ERROR_CONFLICT alone. */
+void store_plan_zone(struct store *, struct arena *, const char *name, const char *customer,
+                     const struct store_name_server_pool *, const struct store_delegation *,
+                     struct store_zone *out, store_done *, void *);
 void store_load_zone(struct store *, struct arena *, const char *zone_id, struct store_zone *out,
                      store_done *, void *);
 /* What lies above a name that the customer ("": nobody) has no zone of: a zone without id, with its name and
@@ -175,6 +207,10 @@ void store_list_zones(struct store *, struct arena *, const char *customer, cons
 /* Records a check: evidence, reason, and the new status by the rule pending/moved -> active on ok; active ->
  * moved when `is_definite_no` was seen `moved_after` times in a row. Becoming active moves another customer's
  * active zone of that name to moved. `out` is the zone after it. */
+struct store_needed_rights {
+    const char **words; /* kind, zone, kind, zone ... */
+    size_t count;       /* of words */
+};
 struct store_zone_check {
     const char *zone_id;
     bool is_ok, is_definite_no;
@@ -182,11 +218,16 @@ struct store_zone_check {
     time_t checked_at;
     uint32_t moved_after;
     struct store_delegation delegation;
+    /* What moves away or comes back stands in the ledger first: where `rights` lacks what the check leads to,
+     * nothing is changed and `needed` says what to record. NULL: no ledger is asked. */
+    const struct store_right *rights;
+    size_t right_count;
+    struct store_needed_rights *needed;
 };
 void store_record_zone_check(struct store *, struct arena *, const struct store_zone_check *,
                              struct store_zone *out, store_done *, void *);
 void store_set_zone_paused(struct store *, struct arena *, const char *zone_id, bool is_paused,
-                           struct store_zone *out, store_done *, void *);
+                           struct store_zone *out, const struct store_right *, store_done *, void *);
 /* How the edge speaks to the zone's origins: one of the four modes. */
 void store_set_zone_ssl(struct store *, struct arena *, const char *zone_id, const char *mode,
                         struct store_zone *out, store_done *, void *);
@@ -201,7 +242,7 @@ struct store_zone_filter {
 void store_page_zones(struct store *, struct arena *, const struct store_zone_filter *,
                       struct store_zone_list *out, uint64_t *total, store_done *, void *);
 /* Off-boards: nothing is issued for it any more, orders of it that are not valid become invalid. */
-void store_delete_zone(struct store *, const char *zone_id, store_done *, void *);
+void store_delete_zone(struct store *, const char *zone_id, const struct store_right *, store_done *, void *);
 /* Up to `limit` zones whose check is due, leased to the caller for `lease_seconds` so that workers and hosts
  * share. */
 void store_due_zones(struct store *, struct arena *, uint32_t limit, uint32_t lease_seconds,
@@ -243,13 +284,19 @@ void store_load_account(struct store *, struct arena *, const char *account_id, 
 /* NULL members stay as they are. Deactivating also makes its pending orders and its authorizations
  * invalid/deactivated for every later step (they check the account's status in their scripts). */
 void store_update_account(struct store *, struct arena *, const char *account_id, const char *contacts,
-                          bool agree_terms, bool deactivate, struct store_account *out, store_done *, void *);
-/* Compare-and-set on the old thumbprint. ERROR_CONFLICT: the new key has an account; its id is in *holder.
- * ERROR_REFUSED: the account is not valid, has another key by now, or the new key is a certificate's or
- * blocked. */
-void store_change_account_key(struct store *, struct arena *, const char *account_id,
-                              const char *old_thumbprint, const char *new_thumbprint, const char *new_jwk,
-                              const char **holder, store_done *, void *);
+                          bool agree_terms, bool deactivate, struct store_account *out,
+                          const struct store_right *, store_done *, void *);
+/* Compare-and-set on the old thumbprint, in two steps: the claim judges and keeps others from changing the
+ * key meanwhile, for half a minute; between them comes the ledger, after which nothing is judged any more.
+ * ERROR_CONFLICT: the new key has an account; its id is in *holder. ERROR_REFUSED: the account is not valid,
+ * has another key by now, or the new key is a certificate's or blocked. ERROR_UNAVAILABLE: another change is
+ * under way. */
+void store_claim_account_key(struct store *, struct arena *, const char *account_id,
+                             const char *old_thumbprint, const char *new_thumbprint, const char *new_jwk,
+                             const char **holder, store_done *, void *);
+void store_change_account_key(struct store *, const char *account_id, const char *old_thumbprint,
+                              const char *new_thumbprint, const char *new_jwk, const struct store_right *,
+                              store_done *, void *);
 /* Newest first; `cursor` from the former page or NULL. */
 struct store_id_list {
     const char **ids;
@@ -427,12 +474,6 @@ struct store_certificate {
  * still this attempt's (or attempt_of_valid equals: repeated call) and the rights of the order still hold:
  * else ERROR_CONFLICT with the reason, and the caller revokes: the certificate is known as void meanwhile,
  * and its revocation frees the order. */
-struct store_ledger_mark {
-    const char *host;
-    const uint64_t *sequences;
-    size_t count;
-    const uint8_t *hashes; /* SHA256_BYTES each, zeros where one is not known; NULL: none is */
-};
 void store_commit_certificate(struct store *, const struct store_certificate *, const char *attempt,
                               const struct store_ledger_mark *, store_done *, void *);
 void store_load_certificate(struct store *, struct arena *, const char *serial_hex,
@@ -510,10 +551,24 @@ struct store_replay {
     uint64_t after;        /* the record before the first */
     uint32_t fresh_seconds;
     bool may_have_lost_commits; /* this run of Redis may be older than the ledger: nobody compared it yet */
+    /* Seals a right for the other hosts (rights.h); NULL: they are not told. */
+    void (*seal)(void *context, const struct store_right *right, char out[STORE_SEAL_MAX]);
+    void *seal_context;
     const json_t **conflicts; /* out, in the arena */
     size_t conflict_count;
 };
 void store_replay(struct store *, struct arena *, struct store_replay *, store_done *, void *);
+/* What other hosts, and this one, told of rights since the host looked last; in the order of the telling. */
+struct store_right_list {
+    struct store_right *items; /* with their seals, without marks */
+    size_t count;
+    const char *last; /* of the last one; "" where there is none */
+};
+void store_load_rights(struct store *, struct arena *, const char *host, uint32_t limit,
+                       struct store_right_list *out, store_done *, void *);
+/* The host's signer knows all up to `last` ("": nothing of the list), and wrote the marked records for it. */
+void store_note_rights(struct store *, const struct store_ledger_mark *mark, const char *last, store_done *,
+                       void *);
 /* One of them. ERROR_CONFLICT: see there. */
 void store_apply_ledger_record(struct store *store, const char *host, const json_t *record,
                                uint32_t fresh_seconds, store_done *, void *);

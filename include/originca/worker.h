@@ -30,6 +30,8 @@ struct worker {
         *operator_signer; /* the same, of the admin process: stop, allow, ledger, rights; else NULL */
     struct metrics *metrics;
     const struct secrets *secrets;
+    const uint8_t
+        *operator_key; /* of the admin process: SECRET_BYTES (rights.h); NULL: rights are not sealed */
     unsigned slot;     /* 0 .. workers-1; nothing in the admin process */
     char instance[33]; /* random hex of this process, part of every attempt id */
     uint64_t next_attempt;

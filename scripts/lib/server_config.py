@@ -57,6 +57,7 @@ def sections_for(box):
             "tls_certificate_file": box.directory / "tls" / "server.pem",
             "tls_key_file": box.directory / "tls" / "server-key.pem",
             "secret_file": box.directory / "secret",
+            "operator_secret_file": box.directory / "operator-secret",
             "run_directory": box.run,
             "workers": options["workers"],
             "drain_seconds": 10,

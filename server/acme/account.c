@@ -1,6 +1,7 @@
 /* Accounts (RFC 8555 7.3): creation with external binding, reading, update, deactivation, their orders. */
 #include "internal.h"
 #include "originca/limits.h"
+#include "originca/rights.h"
 #include "originca/url.h"
 
 #include <strings.h>
@@ -17,8 +18,9 @@ struct account_state {
     struct store_account account;
     struct store_id_list orders;
     const char *contacts; /* that are asked for */
-    bool has_agreed_terms, was_created;
+    bool has_agreed_terms, was_created, is_to_deactivate;
     struct limits limits;
+    struct rights rights;
 };
 
 static json_t *account_json(struct operation *operation, const struct store_account *account) {
@@ -259,29 +261,44 @@ static enum step_result require_own(struct operation *operation) {
     return STEP_DONE;
 }
 
-static enum step_result change_account(struct operation *operation) {
+static enum step_result read_change(struct operation *operation) {
     struct account_state *state = operation->state;
     const json_t *payload = state->post.payload;
     state->account = state->post.account;
     if (payload == NULL)
         return STEP_DONE;
     const json_t *status = json_object_get(payload, "status");
-    bool deactivate = json_is_string(status) && strcmp(json_string_value(status), "deactivated") == 0;
-    if (status != NULL && !deactivate &&
+    state->is_to_deactivate = json_is_string(status) && strcmp(json_string_value(status), "deactivated") == 0;
+    if (status != NULL && !state->is_to_deactivate &&
         strcmp(json_is_string(status) ? json_string_value(status) : "", "valid") != 0)
         return acme_refuse(operation, 400, "malformed", "\"status\" can only be set to \"deactivated\"");
-    const char *contacts =
-        json_object_get(payload, "contact") == NULL ? NULL : acme_read_contacts(operation, payload);
-    if (contacts == NULL && json_object_get(payload, "contact") != NULL)
+    if (json_object_get(payload, "contact") != NULL &&
+        (state->contacts = acme_read_contacts(operation, payload)) == NULL)
         return STEP_FAIL;
-    bool agrees = get_flag(payload, "termsOfServiceAgreed");
-    acme_forget_request(operation);
-    if (contacts == NULL && !agrees && !deactivate)
+    state->has_agreed_terms = get_flag(payload, "termsOfServiceAgreed");
+    return acme_forget_request(operation);
+}
+
+/* What ends a right is in the ledger before it is done. */
+static enum step_result record_end(struct operation *operation) {
+    struct account_state *state = operation->state;
+    const char *by = arena_printf(operation->arena, "account:%s", state->account.id);
+    if (!state->is_to_deactivate)
+        return STEP_DONE;
+    rights_add(&state->rights, "account-deactivated", state->account.id, by == NULL ? "account" : by);
+    rights_record(&state->rights, operation->worker, operation->worker->signer, acme_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result change_account(struct operation *operation) {
+    struct account_state *state = operation->state;
+    if (state->contacts == NULL && !state->has_agreed_terms && !state->is_to_deactivate)
         return STEP_DONE; /* RFC 8555 7.3.2: what is unknown is ignored */
-    log_event(LOG_LEVEL_INFO, deactivate ? "account deactivated" : "account updated", "request",
+    log_event(LOG_LEVEL_INFO, state->is_to_deactivate ? "account deactivated" : "account updated", "request",
               operation->request->id, "account", state->account.id, NULL);
-    store_update_account(operation->worker->store, operation->arena, state->account.id, contacts, agrees,
-                         deactivate, &state->account, acme_done, operation);
+    store_update_account(operation->worker->store, operation->arena, state->account.id, state->contacts,
+                         state->has_agreed_terms, state->is_to_deactivate, &state->account,
+                         state->rights.count == 0 ? NULL : state->rights.given, acme_done, operation);
     return STEP_WAIT;
 }
 
@@ -290,10 +307,9 @@ static enum step_result reply_changed(struct operation *operation) {
     return reply_account(operation, 200, &state->account);
 }
 
-static const struct step account_steps[] = {ACME_AUTHENTICATE,
-                                            {"require own", require_own},
-                                            {"change account", change_account},
-                                            {"reply", reply_changed}};
+static const struct step account_steps[] = {
+    ACME_AUTHENTICATE,          {"require own", require_own},       {"read change", read_change},
+    {"record end", record_end}, {"change account", change_account}, {"reply", reply_changed}};
 static const struct operation_kind account =
     OPERATION_KIND("account", account_steps, struct account_state, acme_fail);
 

@@ -2,12 +2,15 @@
 #include "internal.h"
 #include "originca/url.h"
 
+#include "originca/rights.h"
+
 struct key_change_state {
     struct acme_post post;
     struct jws inner;
     struct jwk new_key;
     const char *holder;
     struct store_account account;
+    struct rights rights;
 };
 
 static enum step_result check_inner(struct operation *operation) {
@@ -57,7 +60,7 @@ static enum step_result check_request(struct operation *operation) {
     return STEP_DONE;
 }
 
-static void note_changed(void *context, const struct error *error) {
+static void note_claimed(void *context, const struct error *error) {
     struct operation *operation = context;
     struct key_change_state *state = operation->state;
     if (error != NULL && error->code == ERROR_CONFLICT) {
@@ -73,11 +76,31 @@ static void note_changed(void *context, const struct error *error) {
     }
 }
 
+/* Whether the account may have the key is settled before the ledger says that it has it. */
+static enum step_result claim_key(struct operation *operation) {
+    struct key_change_state *state = operation->state;
+    store_claim_account_key(operation->worker->store, operation->arena, state->post.account.id,
+                            state->post.account.thumbprint, state->new_key.thumbprint,
+                            state->new_key.canonical, &state->holder, note_claimed, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result record_key(struct operation *operation) {
+    struct key_change_state *state = operation->state;
+    const char *by = arena_printf(operation->arena, "account:%s", state->post.account.id);
+    struct signer_change *change = rights_add(&state->rights, "account-key-changed", state->post.account.id,
+                                              by == NULL ? "account" : by);
+    change->name = state->new_key.thumbprint;
+    change->detail = state->new_key.canonical;
+    rights_record(&state->rights, operation->worker, operation->worker->signer, acme_done, operation);
+    return STEP_WAIT;
+}
+
 static enum step_result change_key(struct operation *operation) {
     struct key_change_state *state = operation->state;
-    store_change_account_key(operation->worker->store, operation->arena, state->post.account.id,
-                             state->post.account.thumbprint, state->new_key.thumbprint,
-                             state->new_key.canonical, &state->holder, note_changed, operation);
+    store_change_account_key(operation->worker->store, state->post.account.id, state->post.account.thumbprint,
+                             state->new_key.thumbprint, state->new_key.canonical, state->rights.given,
+                             note_claimed, operation);
     return STEP_WAIT;
 }
 
@@ -97,6 +120,8 @@ static const struct step steps[] = {ACME_AUTHENTICATE,
                                     {"check inner JWS", check_inner},
                                     {"check request", check_request},
                                     {"forget the request", acme_forget_request},
+                                    {"claim key", claim_key},
+                                    {"record key", record_key},
                                     {"change key", change_key},
                                     {"reply", reply}};
 static const struct operation_kind key_change =

@@ -16,6 +16,7 @@ struct api_keys_state {
     struct store_zone *zones;
     size_t next_zone;
     struct store_api_key_list list;
+    struct rights rights;
 };
 
 static json_t *words_json(const char *words) {
@@ -197,10 +198,29 @@ void admin_list_api_keys(struct http_request *request) {
     operation_start(request, &list_api_keys);
 }
 
+static enum step_result load_key(struct operation *operation) {
+    struct api_keys_state *state = operation->state;
+    store_load_api_key(operation->worker->store, operation->arena, operation->request->params[1], &state->key,
+                       admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result record_end(struct operation *operation) {
+    struct api_keys_state *state = operation->state;
+    if (strcmp(state->key.customer, state->call.customer.id) != 0)
+        return admin_refuse(operation, ERROR_NOT_FOUND, "the customer has no API key of this id");
+    if (state->key.revoked_at != 0)
+        return STEP_DONE;
+    rights_add(&state->rights, "api-key-ended", state->key.id, admin_by(operation));
+    return admin_record_rights(operation, &state->rights);
+}
+
 static enum step_result end_key(struct operation *operation) {
     struct api_keys_state *state = operation->state;
-    store_revoke_api_key(operation->worker->store, state->call.customer.id, operation->request->params[1],
-                         admin_done, operation);
+    if (state->rights.count == 0) /* it has ended already */
+        return STEP_DONE;
+    store_revoke_api_key(operation->worker->store, state->call.customer.id, state->key.id,
+                         state->rights.given, admin_done, operation);
     return STEP_WAIT;
 }
 
@@ -211,6 +231,8 @@ static enum step_result reply_ended(struct operation *operation) {
 
 static const struct step delete_steps[] = {{"require Redis", admin_require_ready},
                                            {"find customer", admin_find_path_customer},
+                                           {"load key", load_key},
+                                           {"record end", record_end},
                                            {"end key", end_key},
                                            {"reply", reply_ended}};
 static const struct operation_kind delete_api_key =

@@ -14,11 +14,13 @@ struct customer_state {
     struct jwk jwk;
     struct store_account account;
     bool was_created;
+    struct rights rights;
 };
 
 static json_t *customer_json(const struct store_customer *customer) {
     json_t *json = json_pack("{s:s, s:s}", "id", customer->id, "name", customer->name);
     admin_set_time(json, "created_at", customer->created_at);
+    admin_set_time(json, "suspended_at", customer->suspended_at);
     return json;
 }
 
@@ -105,6 +107,46 @@ void admin_show_customer(struct http_request *request) {
     operation_start(request, &show_customer);
 }
 
+/* --- the stop switch --- */
+
+static bool is_to_suspend(const struct operation *operation) {
+    return operation->request->route->data != NULL;
+}
+
+static enum step_result record_suspension(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    const struct store_customer *customer = &state->call.customer;
+    if ((customer->suspended_at != 0) == is_to_suspend(operation))
+        return STEP_DONE;
+    struct signer_change *change =
+        rights_add(&state->rights, is_to_suspend(operation) ? "customer-suspended" : "customer-resumed",
+                   customer->id, admin_by(operation));
+    rights_set_after(change, customer->right_at_ms);
+    return admin_record_rights(operation, &state->rights);
+}
+
+static enum step_result suspend(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    if (state->rights.count == 0) /* it is so already */
+        return STEP_DONE;
+    store_set_customer_suspended(operation->worker->store, operation->arena, state->call.customer.id,
+                                 is_to_suspend(operation), &state->call.customer, state->rights.given,
+                                 admin_done, operation);
+    return STEP_WAIT;
+}
+
+static const struct step suspend_steps[] = {{"require Redis", admin_require_ready},
+                                            {"find customer", admin_find_path_customer},
+                                            {"record suspension", record_suspension},
+                                            {"suspend", suspend},
+                                            {"reply", reply_shown}};
+static const struct operation_kind suspend_customer =
+    OPERATION_KIND("suspend customer", suspend_steps, struct customer_state, admin_fail);
+
+void admin_suspend_customer(struct http_request *request) {
+    operation_start(request, &suspend_customer);
+}
+
 /* --- EAB keys: the HMAC key derives from the master secret and the key id, so it is stored nowhere --- */
 
 static enum step_result create_key(struct operation *operation) {
@@ -169,10 +211,29 @@ void admin_list_eab_keys(struct http_request *request) {
     operation_start(request, &list_eab_keys);
 }
 
+static enum step_result load_key(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    store_load_eab_key(operation->worker->store, operation->arena, operation->request->params[1], &state->key,
+                       admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result record_end(struct operation *operation) {
+    struct customer_state *state = operation->state;
+    if (strcmp(state->key.customer, state->call.customer.id) != 0)
+        return admin_refuse(operation, ERROR_NOT_FOUND, "the customer has no binding key of this id");
+    if (state->key.is_revoked)
+        return STEP_DONE;
+    rights_add(&state->rights, "eab-key-ended", state->key.kid, admin_by(operation));
+    return admin_record_rights(operation, &state->rights);
+}
+
 static enum step_result delete_key(struct operation *operation) {
     struct customer_state *state = operation->state;
-    store_revoke_eab_key(operation->worker->store, state->call.customer.id, operation->request->params[1],
-                         admin_done, operation);
+    if (state->rights.count == 0) /* it has ended already */
+        return STEP_DONE;
+    store_revoke_eab_key(operation->worker->store, state->call.customer.id, state->key.kid,
+                         state->rights.given, admin_done, operation);
     return STEP_WAIT;
 }
 
@@ -183,6 +244,8 @@ static enum step_result reply_deleted(struct operation *operation) {
 
 static const struct step delete_key_steps[] = {{"require Redis", admin_require_ready},
                                                {"find customer", admin_find_path_customer},
+                                               {"load key", load_key},
+                                               {"record end", record_end},
                                                {"delete key", delete_key},
                                                {"reply", reply_deleted}};
 static const struct operation_kind delete_eab_key =

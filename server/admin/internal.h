@@ -12,6 +12,7 @@
 #include "originca/log.h"
 #include "originca/metrics.h"
 #include "originca/operation.h"
+#include "originca/rights.h"
 #include "originca/secrets.h"
 #include "originca/signer.h"
 #include "originca/store.h"
@@ -48,6 +49,10 @@ bool admin_read_limit(struct operation *operation, uint32_t *limit) MUST_CHECK;
 /* A zone's id or name as the store spells it: names are compared without regard to case (RFC 4343), ids are
  * lower-case hex. NULL without memory. */
 const char *admin_zone_key(struct operation *operation, const char *name_or_id);
+/* Who asks, for a ledger record. */
+const char *admin_by(struct operation *operation);
+/* Writes the rights to the ledger; waits. */
+enum step_result admin_record_rights(struct operation *operation, struct rights *rights);
 void admin_set_time(json_t *json, const char *name, time_t when); /* left out where 0 */
 void admin_set_document(json_t *json, const char *name,
                         const char *text); /* JSON text; left out where empty */
@@ -57,6 +62,7 @@ json_t *admin_strings(const char *const *strings, size_t count);
 void admin_create_customer(struct http_request *request);
 void admin_list_customers(struct http_request *request);
 void admin_show_customer(struct http_request *request);
+void admin_suspend_customer(struct http_request *request);
 void admin_create_eab_key(struct http_request *request);
 void admin_list_eab_keys(struct http_request *request);
 void admin_delete_eab_key(struct http_request *request);

@@ -7,6 +7,8 @@ static const struct http_route routes[] = {
     {HTTP_METHOD_POST, "/admin/v1/customers", admin_create_customer, NULL},
     {HTTP_METHOD_GET, "/admin/v1/customers", admin_list_customers, NULL},
     {HTTP_METHOD_GET, "/admin/v1/customers/:id", admin_show_customer, NULL},
+    {HTTP_METHOD_POST, "/admin/v1/customers/:id/suspend", admin_suspend_customer, (const void *)"suspend"},
+    {HTTP_METHOD_POST, "/admin/v1/customers/:id/resume", admin_suspend_customer, NULL},
     {HTTP_METHOD_POST, "/admin/v1/customers/:id/eab-keys", admin_create_eab_key, NULL},
     {HTTP_METHOD_GET, "/admin/v1/customers/:id/eab-keys", admin_list_eab_keys, NULL},
     {HTTP_METHOD_DELETE, "/admin/v1/customers/:id/eab-keys/:kid", admin_delete_eab_key, NULL},
@@ -158,6 +160,16 @@ const char *admin_zone_key(struct operation *operation, const char *name_or_id) 
         if (*c >= 'A' && *c <= 'Z')
             *c = (char)(*c + 'a' - 'A');
     return key;
+}
+
+const char *admin_by(struct operation *operation) {
+    const char *by = arena_printf(operation->arena, "admin:%.180s", operation->request->peer_text);
+    return by == NULL ? "admin" : by;
+}
+
+enum step_result admin_record_rights(struct operation *operation, struct rights *rights) {
+    rights_record(rights, operation->worker, operation->worker->operator_signer, admin_done, operation);
+    return STEP_WAIT;
 }
 
 void admin_set_time(json_t *json, const char *name, time_t when) {

@@ -3,11 +3,17 @@
 
 #include "originca/names.h"
 
+#define ZONE_ID_BYTES 16
+
 struct zone_state {
     struct admin_call call;
     struct store_zone zone, after;
     struct store_zone_list list;
     const struct dnscheck_result *result;
+    struct store_name_server_pool pool; /* for a new zone */
+    struct store_delegation delegation;
+    struct rights rights;
+    struct error problem;          /* why Redis did not take what the ledger says */
     char name[NAME_MAX_BYTES + 1]; /* of a new zone, canonical */
 };
 
@@ -98,17 +104,61 @@ static enum step_result look_at_delegation(struct operation *operation) {
     return check_dns(operation);
 }
 
-static enum step_result create_zone(struct operation *operation) {
+/* What Redis would refuse is asked before the ledger says that there is a zone. */
+static enum step_result plan_zone(struct operation *operation) {
     struct zone_state *state = operation->state;
-    struct store_name_server_pool pool;
     if (state->result->zone_count != 1)
         return admin_refuse(operation, ERROR_INTERNAL, "the look at the delegation gave no result");
-    const struct store_delegation delegation = zones_delegation(&state->result->zones[0]);
+    state->delegation = zones_delegation(&state->result->zones[0]);
     if (!zones_order_name_servers(operation->arena, operation->worker->config, operation->worker->secrets,
-                                  state->name, state->call.customer.id, &pool, &operation->error))
+                                  state->name, state->call.customer.id, &state->pool, &operation->error))
         return STEP_FAIL;
-    store_create_zone(operation->worker->store, operation->arena, state->name, state->call.customer.id, &pool,
-                      &delegation, &state->zone, admin_done, operation);
+    store_plan_zone(operation->worker->store, operation->arena, state->name, state->call.customer.id,
+                    &state->pool, &state->delegation, &state->zone, admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result record_zone(struct operation *operation) {
+    struct zone_state *state = operation->state;
+    const char *id = random_hex(operation->arena, ZONE_ID_BYTES);
+    struct signer_change *change = rights_add(&state->rights, "zone-added", id, admin_by(operation));
+    if (id == NULL || change == NULL)
+        return admin_refuse(operation, ERROR_INTERNAL, "out of memory");
+    change->name = state->name;
+    change->customer = state->call.customer.id;
+    return admin_record_rights(operation, &state->rights);
+}
+
+static void note_taken_back(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct zone_state *state = operation->state;
+    if (error != NULL)
+        log_event(LOG_LEVEL_WARNING, "the ledger keeps a zone that was not made", "zone", state->name,
+                  "reason", error->message, NULL);
+    operation_fail(operation, &state->problem);
+}
+
+/* Refused after all: somebody else was quicker since it was planned. The ledger's zone ends at once. */
+static void note_created(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct zone_state *state = operation->state;
+    if (error == NULL || error->code == ERROR_UNKNOWN || error->code == ERROR_UNAVAILABLE) {
+        admin_done(context, error);
+        return;
+    }
+    const char *id = state->rights.changes[0].subject;
+    state->problem = *error;
+    rights_clear(&state->rights);
+    rights_add(&state->rights, "zone-ended", id, admin_by(operation));
+    rights_record(&state->rights, operation->worker, operation->worker->operator_signer, note_taken_back,
+                  operation);
+}
+
+static enum step_result create_zone(struct operation *operation) {
+    struct zone_state *state = operation->state;
+    store_create_zone(operation->worker->store, operation->arena, state->name, state->call.customer.id,
+                      &state->pool, &state->delegation, &state->zone, state->rights.given, note_created,
+                      operation);
     return STEP_WAIT;
 }
 
@@ -148,8 +198,8 @@ static enum step_result record_check(struct operation *operation) {
         .moved_after = operation->worker->config->zone_moved_after,
         .delegation = zones_delegation(finding),
     };
-    store_record_zone_check(operation->worker->store, operation->arena, &check, &state->after, admin_done,
-                            operation);
+    rights_record_zone_check(operation->worker, operation->worker->operator_signer, operation->arena, &check,
+                             &state->after, admin_done, operation);
     return STEP_WAIT;
 }
 
@@ -180,6 +230,8 @@ static const struct step create_steps[] = {{"read body", admin_read_body},
                                            {"require absence", require_absence},
                                            {"find zones above", find_above},
                                            {"look at delegation", look_at_delegation},
+                                           {"plan zone", plan_zone},
+                                           {"record zone", record_zone},
                                            {"create zone", create_zone},
                                            {"check DNS", check_new},
                                            {"record check", record_check},
@@ -249,15 +301,35 @@ void admin_list_zones(struct http_request *request) {
     operation_start(request, &list);
 }
 
+static bool is_to_pause(const struct operation *operation) {
+    return operation->request->route->data != NULL;
+}
+
+static enum step_result record_pause(struct operation *operation) {
+    struct zone_state *state = operation->state;
+    if (state->zone.status == ZONE_DELETED || (state->zone.status == ZONE_PAUSED) == is_to_pause(operation))
+        return STEP_DONE;
+    struct signer_change *change =
+        rights_add(&state->rights, is_to_pause(operation) ? "zone-paused" : "zone-resumed", state->zone.id,
+                   admin_by(operation));
+    rights_set_after(change, state->zone.right_at_ms);
+    return admin_record_rights(operation, &state->rights);
+}
+
 static enum step_result pause_zone(struct operation *operation) {
     struct zone_state *state = operation->state;
-    store_set_zone_paused(operation->worker->store, operation->arena, state->zone.id,
-                          operation->request->route->data != NULL, &state->zone, admin_done, operation);
+    if (state->zone.status == ZONE_DELETED)
+        return admin_refuse(operation, ERROR_NOT_FOUND, "no such zone");
+    if (state->rights.count == 0) /* it is so already */
+        return STEP_DONE;
+    store_set_zone_paused(operation->worker->store, operation->arena, state->zone.id, is_to_pause(operation),
+                          &state->zone, state->rights.given, admin_done, operation);
     return STEP_WAIT;
 }
 
 static const struct step pause_steps[] = {{"find customer", admin_find_query_customer},
                                           {"find zone", find_zone},
+                                          {"record pause", record_pause},
                                           {"pause zone", pause_zone},
                                           {"reply", reply_zone}};
 static const struct operation_kind pause_kind =
@@ -267,9 +339,18 @@ void admin_pause_zone(struct http_request *request) {
     operation_start(request, &pause_kind);
 }
 
+static enum step_result record_end(struct operation *operation) {
+    struct zone_state *state = operation->state;
+    if (state->zone.status == ZONE_DELETED)
+        return STEP_DONE;
+    rights_add(&state->rights, "zone-ended", state->zone.id, admin_by(operation));
+    return admin_record_rights(operation, &state->rights);
+}
+
 static enum step_result delete_zone(struct operation *operation) {
     struct zone_state *state = operation->state;
-    store_delete_zone(operation->worker->store, state->zone.id, admin_done, operation);
+    store_delete_zone(operation->worker->store, state->zone.id,
+                      state->rights.count == 0 ? NULL : state->rights.given, admin_done, operation);
     return STEP_WAIT;
 }
 
@@ -282,6 +363,7 @@ static enum step_result reply_deleted(struct operation *operation) {
 
 static const struct step delete_steps[] = {{"find customer", admin_find_query_customer},
                                            {"find zone", find_zone},
+                                           {"record end", record_end},
                                            {"delete zone", delete_zone},
                                            {"reply", reply_deleted}};
 static const struct operation_kind delete_kind =

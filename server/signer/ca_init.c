@@ -175,14 +175,14 @@ static bool give_ledger(const struct config *config, struct error *error) {
                                  config->ledger_directory, signer->name, strerror(reason));
 }
 
-/* Workers read it, and the admin process as a member of their group. */
-static bool give_secret(const struct config *config, struct error *error) {
-    const struct config_user *workers = &config->run_as[CONFIG_WORKERS];
-    if (geteuid() != 0 || workers->name == NULL)
+/* The user of a process reads it, as a member of its group. */
+static bool give_secret(const struct config *config, const char *path, enum config_process process,
+                        struct error *error) {
+    const struct config_user *user = &config->run_as[process];
+    if (geteuid() != 0 || user->name == NULL)
         return true;
-    return (chown(config->secret_file, 0, workers->gid) == 0 && chmod(config->secret_file, 0640) == 0) ||
-           error_set(error, ERROR_INVALID, "cannot give %s to the group of user %s: %m", config->secret_file,
-                     workers->name);
+    return (chown(path, 0, user->gid) == 0 && chmod(path, 0640) == 0) ||
+           error_set(error, ERROR_INVALID, "cannot give %s to the group of user %s: %m", path, user->name);
 }
 
 static bool init_ledger(const struct config *config, struct error *error) {
@@ -209,13 +209,20 @@ static bool init_ledger(const struct config *config, struct error *error) {
     return give_ledger(config, error);
 }
 
-static bool init_secret(const struct config *config, struct error *error) {
-    if (access(config->secret_file, F_OK) == 0)
+static bool init_secret(const struct config *config, const char *path, const char *what,
+                        enum config_process process, struct error *error) {
+    if (path == NULL || access(path, F_OK) == 0)
         return true;
-    if (!secrets_create(config->secret_file, error) || !give_secret(config, error))
+    if (!secrets_create(path, error) || !give_secret(config, path, process, error))
         return false;
-    printf("made the master secret %s: copy it to every host, keep a backup\n", config->secret_file);
+    printf("made the %s secret %s: copy it to every host, keep a backup\n", what, path);
     return true;
+}
+
+/* The admin process reads the master secret too, as a member of the workers' group; nobody else the other. */
+static bool init_secrets(const struct config *config, struct error *error) {
+    return init_secret(config, config->secret_file, "master", CONFIG_WORKERS, error) &&
+           init_secret(config, config->operator_secret_file, "operator", CONFIG_ADMIN, error);
 }
 
 static bool parse_options(int argc, char **argv, struct options *options) {
@@ -248,7 +255,7 @@ int signer_ca_init(const struct config *config, int argc, char **argv) {
               stderr);
         return 2;
     }
-    bool is_done = init_secret(config, &error) && token_open(config, &error);
+    bool is_done = init_secrets(config, &error) && token_open(config, &error);
     for (size_t i = 0; is_done && i < config->issuer_count; i++)
         is_done = init_issuer(&config->issuers[i], &options, &error);
     is_done = is_done && init_ledger(config, &error);

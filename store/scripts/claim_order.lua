@@ -1,6 +1,6 @@
 -- ready -> processing for one attempt: exactly one winner. Also of an order in processing that waits for another attempt: only
 -- for the CSR that it was first claimed with.
--- keys: order:<id>, attempts, account:<id>, api-key:<id>, zone:<id>, zone-name:<suffix>, account-spki:<spki>,
+-- keys: order:<id>, attempts, account:<id>, customer:<id>, api-key:<id>, zone:<id>, zone-name:<suffix>, account-spki:<spki>,
 --   blocked-keys, blocked-keys:<customer or account>, orders:<status>, orders-waiting
 -- arguments: order, attempt, claimed at (ms), csr_sha256, spki_sha256, the CSR (DER)
 -- result: ok, id, fields | conflict, message, id, fields | refused, message, id, fields | notfound

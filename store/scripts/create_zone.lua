@@ -2,12 +2,13 @@
 -- customer left behind (lib/delegation.lua), would prove at once; a former holder gets what he had. Where it can be, it shares
 -- no server with another customer's zone above, whose servers could not show its delegation, nor with one of this name; where
 -- many have added it, it shares rather with those who never showed that it is theirs.
+-- A plan judges and changes nothing.
 -- keys: customer:<id>, zone:<id>, zone-name:<name or what is above>, name-sets:<name>, zones, zones:pending,
---   customer-zones:<customer>, zones-due
+--   customer-zones:<customer>, zones-due, ledger-rights, ledger:<host>
 -- arguments: id, name, customer, whether the delegation was looked at, the servers that it names (blanks between), number of
---   servers in a set, then the pool in the order of preference
--- result: ok, id, fields | conflict, message, id, fields (of the one that exists) | notfound | limit
--- uses: common, zone, delegation, assignment
+--   servers in a set, whether it is a plan, the right (lib/right.lua), then the pool in the order of preference
+-- result: ok, id, fields (of a plan none) | conflict, message, id, fields (of the one that exists) | notfound | limit
+-- uses: common, zone, delegation, assignment, right
 local function find_least_shared(pool, name, customer, count, within, around)
   local above = names_above(name)
   local of_anybody = add_foreign_servers(add_foreign_servers({}, above, customer), {name}, customer)
@@ -21,10 +22,16 @@ end
 
 local id, name, customer = ARGV[1], ARGV[2], ARGV[3]
 local was_looked_at, delegation, count = ARGV[4] == '1', words(ARGV[5]), tonumber(ARGV[6])
-local pool = {unpack(ARGV, 7)}
+local is_plan = ARGV[7] == '1'
+local _, pool_at = take_right(8)
+local pool = {unpack(ARGV, pool_at)}
 local now, micros = now_parts()
 local existing = redis.call('HGET', 'zone-name:' .. name, customer)
-if existing then
+if existing == id then -- repeated after an unknown outcome
+  local map, flat = load_hash('zone:' .. id)
+  add_rivals(flat, name, customer, map.status, map.servers, map.blind)
+  return {'ok', id, add_zones_above(flat, name, customer)}
+elseif existing then
   local _, flat = load_hash('zone:' .. existing)
   return {'conflict', 'the customer has this zone already', existing, flat}
 end
@@ -44,6 +51,7 @@ if not servers then
           'of %d (dns.name_server_pool)', #pool, count, name, #taken.within,
           pool_needed(pool, count, taken.within, taken.around))}
 end
+if is_plan then return {'ok', id, {}} end
 redis.call('HSET', 'zone:' .. id, 'name', name, 'customer', customer, 'status', 'pending', 'servers',
            table.concat(servers, ' '), 'created', now)
 if is_blind then redis.call('HSET', 'zone:' .. id, 'blind', 1) end

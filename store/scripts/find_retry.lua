@@ -1,5 +1,5 @@
 -- The order that an earlier request of this hash made, as long as it stands for the request.
--- keys: retry:<hash>, order:<id>, certificate:<serial>, account:<id>, api-key:<id>, zone:<id>, zone-name:<suffix>
+-- keys: retry:<hash>, order:<id>, certificate:<serial>, account:<id>, customer:<id>, api-key:<id>, zone:<id>, zone-name:<suffix>
 -- arguments: hash
 -- result: ok, id, fields | notfound
 -- uses: common, retry

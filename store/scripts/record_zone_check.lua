@@ -4,19 +4,53 @@
 -- keys: zone:<id>, zone-name:<name>, name-sets:<name>, zones:<status>, zones-due, edge-events, edge-sequence
 -- arguments: id, is_ok, is_definite_no, reason, evidence, checked_at, moved_after, seconds to the next check of a pending
 --   zone, of another zone, whether certificates of a moved zone leave the edges, periodic checks a second,
---   whether the parent told the delegation, the servers that it names (blanks between), hold, release, seconds between looks
--- result: ok, id, fields | notfound
--- uses: common, zone, edge, delegation, proof
+--   whether the parent told the delegation, the servers that it names (blanks between), hold, release, seconds between looks,
+--   number of rights or -1 (nothing needs a record), the rights (lib/right.lua) ...
+-- result: ok, id, fields, {} | ok, id, fields, {kind, zone ...} (nothing was changed: these rights are to be recorded first) |
+--   notfound
+-- uses: common, zone, edge, delegation, proof, delegated
 local id, is_ok, is_no, reason, evidence = ARGV[1], ARGV[2] == '1', ARGV[3] == '1', ARGV[4], ARGV[5]
 local checked = tonumber(ARGV[6])
+local rights, at = {}, 18
+local right_count = tonumber(ARGV[17])
+for _ = 1, right_count do
+  local right
+  right, at = take_right(at)
+  rights[right.kind .. ' ' .. right.subject] = right
+end
 local key = 'zone:' .. id
 local zone, flat = load_hash(key)
 if not zone or zone.status == 'deleted' then return {'notfound', 'no such zone'} end
 local last = tonumber(zone.checked or '0')
 if checked < last or (checked == last and zone.evidence == evidence and zone.reason == reason) then
-  return {'ok', id, flat} -- an older check, or this one repeated
+  return {'ok', id, flat, {}} -- an older check, or this one repeated
 end
 local now, micros = now_parts()
+local negatives = is_ok and 0 or tonumber(zone.negatives or '0') + (is_no and 1 or 0)
+local status = zone.status
+local other = is_ok and redis.call('HGET', 'zone-name:' .. zone.name, 'active')
+local of_other = redis.call('HMGET', 'zone:' .. (other or ''), 'checked', 'negatives')
+-- A check that was under way while another customer's newer one held has lost: DNS has changed since.
+local is_stale = other and tonumber(of_other[1] or '0') > checked and (of_other[2] or '0') == '0'
+local becomes_active = is_ok and not is_stale and (status == 'pending' or status == 'moved')
+local moves_away = status == 'active' and is_no and negatives >= tonumber(ARGV[7])
+
+-- What takes a right, or gives one back, stands in the ledger before it happens.
+local needed = {}
+local function need(kind, zone_id)
+  local right = rights[kind .. ' ' .. zone_id]
+  if right then
+    redis.call('HSET', 'zone:' .. zone_id, 'delegated_at', moment(right.at))
+  elseif right_count >= 0 then
+    needed[#needed + 1] = kind
+    needed[#needed + 1] = zone_id
+  end
+end
+if becomes_active and other and other ~= id then need('zone-moved', other) end
+if becomes_active and status == 'moved' then need('zone-returned', id) end
+if moves_away then need('zone-moved', id) end
+if #needed > 0 then return {'ok', id, flat, needed} end
+
 if ARGV[12] == '1' then
   local delegation = words(ARGV[13])
   if zone.blind and (#delegation == 0 or not is_within(delegation, words(zone.servers))) then
@@ -25,20 +59,12 @@ if ARGV[12] == '1' then
   end
   note_delegation(zone.name, delegation, now, tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16]))
 end
-local negatives = is_ok and 0 or tonumber(zone.negatives or '0') + (is_no and 1 or 0)
 redis.call('HSET', key, 'checked', ARGV[6], 'reason', reason, 'evidence', evidence, 'negatives', negatives)
-local status = zone.status
-local other = is_ok and redis.call('HGET', 'zone-name:' .. zone.name, 'active')
-local of_other = redis.call('HMGET', 'zone:' .. (other or ''), 'checked', 'negatives')
--- A check that was under way while another customer's newer one held has lost: DNS has changed since.
-local is_stale = other and tonumber(of_other[1] or '0') > checked and (of_other[2] or '0') == '0'
-if is_ok and not is_stale and (status == 'pending' or status == 'moved') then
+if becomes_active then
   activate_zone(id, zone, now, micros, ARGV[10] == '1')
   status = 'active'
-elseif status == 'active' and is_no and negatives >= tonumber(ARGV[7]) then
-  redis.call('HDEL', 'zone-name:' .. zone.name, 'active')
-  move_zone(id, 'active', 'moved', micros)
-  if ARGV[10] == '1' then add_edge_event(micros, 'event', 'zone-withdrawn', 'zone', id, 'name', zone.name) end
+elseif moves_away then
+  withdraw_zone(id, zone, micros, ARGV[10] == '1')
   status = 'moved'
 end
 if status ~= 'paused' then
@@ -53,4 +79,4 @@ if status ~= 'paused' then
   redis.call('ZADD', 'zones-due', now + pause, id)
 end
 zone, flat = load_hash(key)
-return {'ok', id, flat}
+return {'ok', id, flat, {}}

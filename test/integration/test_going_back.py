@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from acme_raw import compact, make_jws
-from admin_api import AdminClient
+from acme_kit import change_key
+from acme_raw import AccountKey, compact, make_csr, make_jws, make_key
+from admin_api import AdminClient, AdminError
 from processes import Processes
 from rest_client import RestClient, service_key
 from test_two_hosts import write_second_configuration
-from under_test import SANITIZER_MARKS, run, start_time, wait_end, wait_until
+from under_test import SANITIZER_MARKS, run, wait_until
+from verify import der_of, load_chain
 
-SANDBOX_OPTIONS = ("--workers", "1", "--set", "server.retire_idle_seconds=0", "--set", "dns.dns_share_ms=0")
+SANDBOX_OPTIONS = ("--workers", "1", "--set", "server.retire_idle_seconds=0", "--set", "dns.dns_share_ms=0",
+                   "--set", "dns.dns_referral_max_ttl=0", "--set", "dns.zone_moved_after=1")
 RECOVERY = 60
 
 
@@ -232,3 +235,260 @@ def test_a_copy_that_never_heard_of_a_host_waits_for_it_all_the_same(box, copy_b
     assert "originca admin ledger accept-empty" in reason
     second.admin.post("ledger/accept-empty")
     box.wait_ready(RECOVERY)
+
+
+# Rights
+
+
+def rest_of(box, key, base_url=None):
+    return RestClient(f"{base_url}/client/v4" if base_url else box["API_URL"], box["CA_BUNDLE"], service_key(key))
+
+
+class Onboarded:
+    """A customer with an account, a zone that is active, and keys to take away."""
+
+    def __init__(self, box):
+        self.box, customer = box, box.new_customer()
+        self.id, self.zone, self.client = customer.id, customer.zone, customer.client
+        self.api_key = self.post("api-keys", {"kind": "service-key"})
+        self.eab = self.post("eab-keys")
+
+    def post(self, what, body=None):
+        return self.box.admin.post(f"customers/{self.id}/{what}", body)
+
+    def order(self, client=None):
+        return (client or self.client).new_order([self.box.name(self.zone)])
+
+    def rest(self):
+        return rest_of(self.box, self.api_key["key"]).create([self.box.name(self.zone)])
+
+    def bind(self):
+        return self.box.client(is_registered=False).register(self.eab["kid"], self.eab["hmac"])
+
+
+def end_api_key(c):
+    c.box.admin.delete(f"customers/{c.id}/api-keys/{c.api_key['id']}")
+    return lambda: c.rest().expect_error(400, 10000)
+
+
+def end_eab_key(c):
+    c.box.admin.delete(f"customers/{c.id}/eab-keys/{c.eab['kid']}")
+
+    def check():
+        reply = c.bind()
+        assert reply.status == 403, reply.text
+
+    return check
+
+
+def deactivate_account(c):
+    c.client.post(c.client.kid, {"status": "deactivated"}).expect(200)
+
+    def check():
+        c.client.close()
+        reply = c.order()
+        assert reply.status == 401 and "deactivated" in reply.text, reply.text
+
+    return check
+
+
+def change_account_key(c):
+    former, fresh = c.client.key, AccountKey()
+    change_key(c.client, fresh).expect(200)
+
+    def check():
+        c.client.close()
+        c.client.key = former
+        reply = c.order()
+        assert reply.status in (400, 401, 403), reply.text
+        c.client.key = fresh
+        c.order().expect(201)
+
+    return check
+
+
+def pause_zone(c):
+    c.box.admin.post(f"zones/{c.zone}/pause")
+
+    def check():
+        assert c.box.admin.get(f"zones/{c.zone}")["status"] == "paused"
+        assert c.order().status == 403
+
+    return check
+
+
+def resume_zone(c):
+    """It was paused when the copy was made."""
+    c.box.admin.post(f"zones/{c.zone}/resume")
+
+    def check():
+        assert c.box.admin.get(f"zones/{c.zone}")["status"] == "active"
+        c.order().expect(201)
+
+    return check
+
+
+def delete_zone(c):
+    c.box.admin.delete(f"zones/{c.zone}")
+
+    def check():
+        assert c.order().status == 403
+        assert c.zone not in [zone["name"] for zone in c.box.listing("zones")]
+
+    return check
+
+
+def move_zone(c):
+    c.box.dns("undelegate", c.zone)
+    c.box.check_zone(c.zone, "moved")
+    return lambda: c.box.check_zone(c.zone, "moved")
+
+
+def suspend_customer(c):
+    assert c.post("suspend")["suspended_at"]
+
+    def check():
+        reply = c.order()
+        assert reply.status == 403 and "issuing is stopped for this customer" in reply.text, reply.text
+        assert "issuing is stopped for this customer" in c.rest().body.decode()
+
+    return check
+
+
+def resume_customer(c):
+    """It was suspended when the copy was made."""
+    assert "suspended_at" not in c.post("resume")
+    return lambda: c.order().expect(201)
+
+
+CHANGES = [end_api_key, end_eab_key, deactivate_account, change_account_key, pause_zone, resume_zone, delete_zone, move_zone,
+           suspend_customer, resume_customer]
+BEFORE = {resume_zone: lambda c: c.box.admin.post(f"zones/{c.zone}/pause"), resume_customer: lambda c: c.post("suspend")}
+RECORDS = ["api-key-ended", "eab-key-ended", "account-deactivated", "account-key-changed", "zone-paused", "zone-resumed",
+           "zone-ended", "zone-moved", "customer-suspended", "customer-resumed"]
+
+
+def test_what_ended_stays_ended_and_what_was_given_back_stays_given_in_a_redis_of_before(box, copy_now):
+    customers = {change: Onboarded(box) for change in CHANGES}
+    for change, prepare in BEFORE.items():
+        prepare(customers[change])
+    copy = copy_now()
+    checks = {change: change(customers[change]) for change in CHANGES}
+    for check in checks.values():
+        check()
+    for kind in RECORDS:
+        assert box.ledger(kind), kind
+    copy.put_back()
+    box.wait_ready(RECOVERY)
+    for customer in customers.values():
+        customer.client.close()
+    for check in checks.values():
+        check()
+    box.server_tool("ledger", "verify")
+    # and a second time, with nothing new to replay
+    copy.put_back()
+    box.wait_ready(RECOVERY)
+    for customer in customers.values():
+        customer.client.close()
+    for check in checks.values():
+        check()
+
+
+def test_a_right_that_ended_at_another_host_stays_ended(box, second, copy_now):
+    key = box.admin.post(f"customers/{box['CUSTOMER']}/api-keys", {"kind": "service-key"})
+    assert rest_of(box, key["key"]).create([box.name()]).status == 200
+    copy = copy_now()
+    second.admin.delete(f"customers/{box['CUSTOMER']}/api-keys/{key['id']}")
+    rest_of(box, key["key"]).create([box.name()]).expect_error(400, 10000)
+    second.stop()
+    copy.put_back()
+    wait_refused(box.admin, "the ledger of second")
+    assert rest_of(box, key["key"]).create([box.name()]).status == 503
+    second.start()
+    box.wait_ready(RECOVERY)
+    rest_of(box, key["key"]).create([box.name()]).expect_error(400, 10000)
+
+
+@pytest.mark.parametrize("change", [end_api_key, pause_zone, delete_zone, suspend_customer])
+def test_a_change_that_redis_did_not_take_is_carried_out_by_the_replay(box, change):
+    """As a crash between ledger and Redis leaves it; who asks again gets the same result."""
+    customer = Onboarded(box)
+    redis(box, "CONFIG", "SET", "min-replicas-to-write", "1")
+    try:
+        with pytest.raises(AdminError) as refused:
+            change(customer)
+        assert refused.value.status == 503
+    finally:
+        redis(box, "CONFIG", "SET", "min-replicas-to-write", "0")
+    last = len(box.ledger(RECORDS[CHANGES.index(change)]))
+    sequence = box.admin.get("stats")["signer"]["last_sequence"]
+    assert wait_until(lambda: int(redis(box, "HGET", "ledger:sandbox", "applied")) >= sequence, RECOVERY)
+    box.wait_ready(RECOVERY)
+    customer.client.close()
+    if change is not delete_zone:  # there is no such zone any more
+        change(customer)()
+    else:
+        assert customer.order().status == 403
+    assert len(box.ledger(RECORDS[CHANGES.index(change)])) == last  # asking again writes nothing
+
+
+def test_a_suspended_customer_gets_nothing_and_keeps_what_he_has(box):
+    customer, other = Onboarded(box), Onboarded(box)
+    name = box.name(customer.zone)
+    _, chain, _ = customer.client.issue([name])
+    ready = customer.order().expect(201).json
+    serial = customer.rest().result["id"]
+    box.admin_command("customer", "suspend", customer.id)
+    csr = make_csr(make_key("p256"), [ready["identifiers"][0]["value"]])
+    reply = customer.client.finalize(ready, csr)
+    assert reply.status == 403 and "issuing is stopped for this customer" in reply.text, reply.text
+    suspend_customer(customer)()
+    rest = rest_of(box, customer.api_key["key"])
+    assert rest.call("GET", f"/certificates/{serial}").status == 200
+    assert rest.call("DELETE", f"/certificates/{serial}").status == 200
+    customer.client.revoke(der_of(load_chain(chain)[0]), 4).expect(200)
+    other.client.issue([box.name(other.zone)])
+    box.admin_command("customer", "resume", customer.id)
+    assert customer.client.finalize(ready, csr).expect(200).json["status"] == "valid"
+    assert customer.rest().status == 200
+
+
+# What hosts tell each other
+
+
+def ledger_of(second, kind):
+    program = [second.program, "-c", second.folder / "originca.conf", "ledger", "show", "--type", kind, "--json"]
+    return [json.loads(line) for line in run(program, second.token).stdout.splitlines()]
+
+
+def test_the_signers_of_all_hosts_know_the_zones_of_each(box, second):
+    assert box.ledger("zones-known") and ledger_of(second, "zones-known")
+    assert box["ZONE_ID"] in [record["zone"] for record in ledger_of(second, "zone-added")]  # taken over when it joined
+    customer = Onboarded(box)
+    zone = box.admin.get(f"zones/{customer.zone}")["id"]
+
+    def told(kind, subject):
+        return [record for record in ledger_of(second, kind) if subject in (record.get("zone"), record.get("customer"))]
+
+    assert wait_until(lambda: told("zone-added", zone), RECOVERY)
+    pause_zone(customer)
+    assert wait_until(lambda: told("zone-paused", zone), RECOVERY)
+    resume_zone(customer)
+    assert wait_until(lambda: told("zone-resumed", zone), RECOVERY)
+    suspend_customer(customer)
+    assert wait_until(lambda: told("customer-suspended", customer.id), RECOVERY)
+    resume_customer(customer)
+    delete_zone(customer)
+    [ended] = wait_until(lambda: told("zone-ended", zone), RECOVERY)
+    [own] = [record for record in box.ledger("zone-ended") if record["zone"] == zone]
+    assert ended["at_ms"] == own["at_ms"] and ended["by"] == "other-host"
+    assert wait_until(lambda: redis(box, "XLEN", "ledger-rights") in ("0", "1"), RECOVERY)  # what all know is told no longer
+
+
+def test_what_redis_says_of_zones_without_a_seal_is_passed_over(box, second):
+    forged = "f" * 32
+    before = second.admin.metrics()["originca_rights_unsealed_total"]
+    redis(box, "XADD", "ledger-rights", "*", "kind", "zone-added", "subject", forged, "name", "forged.test", "customer",
+          box["CUSTOMER"], "at", "1", "seal", "0" * 64)
+    assert wait_until(lambda: second.admin.metrics()["originca_rights_unsealed_total"] > before, RECOVERY)
+    assert forged not in [record["zone"] for record in ledger_of(second, "zone-added")]

@@ -13,7 +13,7 @@ time_t now_seconds(void) {
 }
 
 void make_zone(struct fixture *f, const char *name, const char *customer, struct store_zone *zone) {
-    assert_ok(CALL(f, store_create_zone, f->arena, name, customer, &pool, &not_delegated, zone));
+    assert_ok(CALL(f, store_create_zone, f->arena, name, customer, &pool, &not_delegated, zone, NULL));
 }
 
 void activate_zone(struct fixture *f, struct store_zone *zone) {
@@ -120,4 +120,13 @@ void issue(struct fixture *f, struct sample *sample, const char *serial, const c
     make_claimed(f, sample, attempt);
     const struct store_certificate certificate = new_certificate(sample, serial, spki);
     assert_ok(CALL(f, store_commit_certificate, &certificate, attempt, NULL));
+}
+
+enum error_code change_key(struct fixture *f, const char *account, const char *old_thumbprint,
+                           const struct store_account *fresh, const char **holder) {
+    enum error_code code = CALL(f, store_claim_account_key, f->arena, account, old_thumbprint,
+                                fresh->thumbprint, fresh->jwk, holder);
+    return code != ERROR_NONE ? code
+                              : CALL(f, store_change_account_key, account, old_thumbprint, fresh->thumbprint,
+                                     fresh->jwk, NULL);
 }

@@ -38,3 +38,7 @@ struct store_certificate new_certificate(const struct sample *sample, const char
 /* Ready, claimed, committed. */
 void issue(struct fixture *f, struct sample *sample, const char *serial, const char *attempt,
            const char *spki);
+
+/* Claims the change of an account's key and carries it out, as the server does around the ledger. */
+enum error_code change_key(struct fixture *f, const char *account, const char *old_thumbprint,
+                           const struct store_account *fresh, const char **holder);

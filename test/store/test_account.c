@@ -116,7 +116,7 @@ static void revoked_binding_makes_no_account(void **state) {
     new.eab_kid = key.kid;
     assert_ok(CALL(f, store_create_account, f->arena, &new, &out, &was_created));
     assert_string_equal(out.eab_kid, key.kid);
-    assert_ok(CALL(f, store_revoke_eab_key, s.customer.id, key.kid));
+    assert_ok(CALL(f, store_revoke_eab_key, s.customer.id, key.kid, NULL));
     assert_ok(CALL(f, store_load_account, f->arena, out.id, &out)); /* accounts bound with it stay */
     new = new_account(f, s.customer.id);
     new.eab_kid = key.kid;
@@ -149,9 +149,7 @@ static void certificate_key_is_refused_as_account_key_and_the_other_way_round(vo
     ask_number(f, "DEL account-spki:%s account-key:%s account:%s", spki, fresh.thumbprint, out.id);
     issue(f, &s, SERIAL_A, ATTEMPT_A, spki);
     assert_code(CALL(f, store_create_account, f->arena, &fresh, &out, &was_created), ERROR_REFUSED);
-    assert_code(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint,
-                     fresh.thumbprint, fresh.jwk, &holder),
-                ERROR_REFUSED);
+    assert_code(change_key(f, s.account.id, s.account.thumbprint, &fresh, &holder), ERROR_REFUSED);
 }
 
 static void update_and_deactivation(void **state) {
@@ -159,18 +157,19 @@ static void update_and_deactivation(void **state) {
     struct sample s;
     struct store_account out;
     make_sample(f, &s, "a", "shop.test");
-    assert_ok(CALL(f, store_update_account, f->arena, s.account.id, "[]", false, false, &out));
+    assert_ok(CALL(f, store_update_account, f->arena, s.account.id, "[]", false, false, &out, NULL));
     assert_string_equal(out.contacts, "[]");
-    assert_ok(CALL(f, store_update_account, f->arena, s.account.id, NULL, true, false, &out));
+    assert_ok(CALL(f, store_update_account, f->arena, s.account.id, NULL, true, false, &out, NULL));
     assert_string_equal(out.contacts, "[]");
-    assert_ok(CALL(f, store_update_account, f->arena, s.account.id, NULL, false, true, &out));
+    assert_ok(CALL(f, store_update_account, f->arena, s.account.id, NULL, false, true, &out, NULL));
     assert_int_equal(out.status, ACCOUNT_DEACTIVATED);
-    assert_ok(CALL(f, store_update_account, f->arena, s.account.id, NULL, false, true, &out));
-    assert_code(
-        CALL(f, store_update_account, f->arena, s.account.id, "[\"mailto:x@y.test\"]", false, false, &out),
-        ERROR_CONFLICT);
+    assert_ok(CALL(f, store_update_account, f->arena, s.account.id, NULL, false, true, &out, NULL));
+    assert_code(CALL(f, store_update_account, f->arena, s.account.id, "[\"mailto:x@y.test\"]", false, false,
+                     &out, NULL),
+                ERROR_CONFLICT);
     assert_int_equal(out.status, ACCOUNT_DEACTIVATED);
-    assert_code(CALL(f, store_update_account, f->arena, "nobody", NULL, false, true, &out), ERROR_NOT_FOUND);
+    assert_code(CALL(f, store_update_account, f->arena, "nobody", NULL, false, true, &out, NULL),
+                ERROR_NOT_FOUND);
 }
 
 static void deactivated_account_can_do_nothing_more(void **state) {
@@ -188,7 +187,7 @@ static void deactivated_account_can_do_nothing_more(void **state) {
     const char *ready = s.order.id;
     make_claimed(f, &s, ATTEMPT_A);
     const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
-    assert_ok(CALL(f, store_update_account, f->arena, s.account.id, NULL, false, true, &out));
+    assert_ok(CALL(f, store_update_account, f->arena, s.account.id, NULL, false, true, &out, NULL));
     const struct store_authorization_change change = {.order_id = pending,
                                                       .status = AUTHORIZATION_VALID,
                                                       .checked_at = now_seconds(),
@@ -201,9 +200,7 @@ static void deactivated_account_can_do_nothing_more(void **state) {
     fill_order(f, &s, ORDER_READY, 1);
     assert_code(CALL(f, store_create_order, &s.order, ""), ERROR_REFUSED);
     struct store_account other = new_account(f, "");
-    assert_code(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint,
-                     other.thumbprint, other.jwk, &holder),
-                ERROR_REFUSED);
+    assert_code(change_key(f, s.account.id, s.account.thumbprint, &other, &holder), ERROR_REFUSED);
 }
 
 static void key_change_is_compare_and_set(void **state) {
@@ -216,16 +213,12 @@ static void key_change_is_compare_and_set(void **state) {
     make_sample(f, &other, "b", "other.test");
     ask_text(f, "ZADD ledger-hosts 1 host");
     const char *old_spki = spki_of(f, s.account.id);
-    assert_code(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint,
-                     other.account.thumbprint, other.account.jwk, &holder),
-                ERROR_CONFLICT);
+    assert_code(change_key(f, s.account.id, s.account.thumbprint, &other.account, &holder), ERROR_CONFLICT);
     assert_string_equal(holder, other.account.id);
-    assert_ok(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint,
-                   fresh.thumbprint, fresh.jwk, &holder));
-    assert_ok(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint,
-                   fresh.thumbprint, fresh.jwk, &holder)); /* repeated after an unknown outcome */
-    assert_code(CALL(f, store_change_account_key, f->arena, s.account.id, s.account.thumbprint,
-                     fresher.thumbprint, fresher.jwk, &holder),
+    assert_ok(change_key(f, s.account.id, s.account.thumbprint, &fresh, &holder));
+    assert_ok(change_key(f, s.account.id, s.account.thumbprint, &fresh,
+                         &holder)); /* repeated after an unknown outcome */
+    assert_code(change_key(f, s.account.id, s.account.thumbprint, &fresher, &holder),
                 ERROR_REFUSED); /* a second roll-over that began with the old key */
     assert_ok(CALL(f, store_authenticate, f->arena, &nonce, NULL, s.account.thumbprint, &out));
     assert_null(out.id); /* the old key is dead at once */

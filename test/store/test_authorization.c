@@ -98,7 +98,7 @@ static void refused_transitions_change_nothing(void **state) {
     assert_int_equal(out.status, ORDER_INVALID);
     assert_int_equal(out.authorizations[0].status, AUTHORIZATION_EXPIRED);
     const char *paused = make_order(f, &s, ORDER_PENDING, 1);
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, NULL));
     assert_code(change(f, paused, 0, AUTHORIZATION_VALID, &out), ERROR_REFUSED);
     assert_ok(CALL(f, store_load_order, f->arena, paused, &out));
     assert_int_equal(out.authorizations[0].status, AUTHORIZATION_PENDING);

@@ -68,7 +68,7 @@ static void commit_for_a_paused_zone_is_refused(void **state) {
     struct store_order order;
     make_sample(f, &s, "a", "shop.test");
     make_claimed(f, &s, ATTEMPT_A);
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, NULL));
     check_orphan(f, &s, ATTEMPT_A);
     /* Its revocation leaves the order to another attempt; the late one cannot end it any more. */
     assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &order));
@@ -84,7 +84,7 @@ static void commit_for_a_deleted_zone_is_refused(void **state) {
     struct sample s;
     make_sample(f, &s, "a", "shop.test");
     make_claimed(f, &s, ATTEMPT_A);
-    assert_ok(CALL(f, store_delete_zone, s.zone.id));
+    assert_ok(CALL(f, store_delete_zone, s.zone.id, NULL));
     check_orphan(f, &s, ATTEMPT_A);
 }
 

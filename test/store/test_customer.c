@@ -67,9 +67,9 @@ static void eab_key_lives_until_it_is_revoked(void **state) {
     assert_ok(CALL(f, store_load_eab_key, f->arena, key.kid, &found));
     assert_string_equal(found.customer, customer.id);
     assert_false(found.is_revoked);
-    assert_code(CALL(f, store_revoke_eab_key, other.id, key.kid), ERROR_NOT_FOUND);
-    assert_ok(CALL(f, store_revoke_eab_key, customer.id, key.kid));
-    assert_ok(CALL(f, store_revoke_eab_key, customer.id, key.kid));
+    assert_code(CALL(f, store_revoke_eab_key, other.id, key.kid, NULL), ERROR_NOT_FOUND);
+    assert_ok(CALL(f, store_revoke_eab_key, customer.id, key.kid, NULL));
+    assert_ok(CALL(f, store_revoke_eab_key, customer.id, key.kid, NULL));
     assert_ok(CALL(f, store_load_eab_key, f->arena, key.kid, &found));
     assert_true(found.is_revoked);
     assert_ok(CALL(f, store_list_eab_keys, f->arena, customer.id, &list));
@@ -107,9 +107,9 @@ static void api_key_ends_once_and_for_its_own_customer_only(void **state) {
     assert_int_equal(found.zone_count, 1);
     assert_string_equal(found.zones[0], zones[0]);
     assert_int_equal(found.revoked_at, 0);
-    assert_code(CALL(f, store_revoke_api_key, other.id, key.id), ERROR_NOT_FOUND);
-    assert_ok(CALL(f, store_revoke_api_key, customer.id, key.id));
-    assert_ok(CALL(f, store_revoke_api_key, customer.id, key.id));
+    assert_code(CALL(f, store_revoke_api_key, other.id, key.id, NULL), ERROR_NOT_FOUND);
+    assert_ok(CALL(f, store_revoke_api_key, customer.id, key.id, NULL));
+    assert_ok(CALL(f, store_revoke_api_key, customer.id, key.id, NULL));
     assert_ok(CALL(f, store_load_api_key, f->arena, key.id, &found));
     assert_string_equal(found.hash, "");
     assert_true(found.revoked_at >= now_seconds() - 5);

@@ -265,7 +265,7 @@ static void check_given_up(struct fixture *f, struct sample *s, const json_t *re
     const struct store_ledger_mark mark = {HOST, sequences, 3};
     for (int i = 0; i < 2; i++) {
         assert_code(apply(f, record), ERROR_CONFLICT); /* for good, even if the reason goes away */
-        assert_ok(CALL(f, store_set_zone_paused, f->arena, s->zone.id, false, &s->zone));
+        assert_ok(CALL(f, store_set_zone_paused, f->arena, s->zone.id, false, &s->zone, NULL));
         assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_VOID);
         assert_int_equal(ledger_state(f).applied, 0);
         assert_int_equal(ask_number(f, "XLEN edge-events"), 0);
@@ -294,7 +294,7 @@ static void issue_for_a_paused_zone_is_given_up(void **state) {
     make_sample(f, &s, "a", "shop.test");
     make_claimed(f, &s, ATTEMPT_A);
     const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, NULL));
     check_given_up(f, &s, record_of(f, "issued", 2, ATTEMPT_A, &certificate, 5));
 }
 
@@ -340,7 +340,7 @@ static void over_a_redis_that_went_back_a_claim_may_have_been_committed(void **s
     make_sample(f, &s, "a", "shop.test");
     make_claimed(f, &s, ATTEMPT_A);
     const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, NULL));
     json_t *records = json_array();
     json_array_append(records, record_of(f, "issued", 1, ATTEMPT_A, &certificate, FRESH + 5));
     struct store_replay replay = {

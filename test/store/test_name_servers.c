@@ -27,7 +27,7 @@ static struct store_zone add(struct fixture *f, const char *customer, struct sto
                              struct store_delegation delegation) {
     struct store_zone zone;
     const char *id = customer_of(f, customer);
-    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", id, &pool, &delegation, &zone));
+    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", id, &pool, &delegation, &zone, NULL));
     return zone;
 }
 
@@ -36,7 +36,7 @@ static struct store_zone add_below(struct fixture *f, const char *customer) {
     const struct store_delegation none = {.is_known = true};
     struct store_zone zone;
     const char *id = customer_of(f, customer);
-    assert_ok(CALL(f, store_create_zone, f->arena, "www.shop.test", id, &pool, &none, &zone));
+    assert_ok(CALL(f, store_create_zone, f->arena, "www.shop.test", id, &pool, &none, &zone, NULL));
     return zone;
 }
 
@@ -44,7 +44,7 @@ static void refuse(struct fixture *f, const char *customer, struct store_name_se
                    struct store_delegation delegation, const char *text) {
     struct store_zone zone;
     const char *id = customer_of(f, customer);
-    assert_code(CALL(f, store_create_zone, f->arena, "shop.test", id, &pool, &delegation, &zone),
+    assert_code(CALL(f, store_create_zone, f->arena, "shop.test", id, &pool, &delegation, &zone, NULL),
                 ERROR_LIMIT);
     if (strstr(f->error.message, text) == NULL)
         fail_msg("not \"%s\": %s", text, f->error.message);
@@ -65,7 +65,7 @@ static void check(struct fixture *f, struct store_zone *zone, bool is_ok,
 }
 
 static void drop(struct fixture *f, const struct store_zone *zone) {
-    assert_ok(CALL(f, store_delete_zone, zone->id));
+    assert_ok(CALL(f, store_delete_zone, zone->id, NULL));
 }
 
 static void look(struct fixture *f, struct store_delegation delegation) {

@@ -80,10 +80,10 @@ static void creation_checks_account_and_zones(void **state) {
     s.order.account = "nobody";
     assert_code(CALL(f, store_create_order, &s.order, ""), ERROR_REFUSED);
     s.order.account = s.account.id;
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, NULL));
     assert_code(CALL(f, store_create_order, &s.order, ""), ERROR_REFUSED);
     assert_int_equal(ask_number(f, "ZCARD orders"), 0);
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, false, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, false, &s.zone, NULL));
     s.order.account = ""; /* REST */
     assert_ok(CALL(f, store_create_order, &s.order, ""));
 }
@@ -168,7 +168,7 @@ static void claim_checks_everything_again(void **state) {
     ask_number(f, "SADD blocked-keys " SPKI_A);
     assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out),
                 ERROR_REFUSED);
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, NULL));
     assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_B, CSR, &out),
                 ERROR_REFUSED);
     assert_int_equal(out.status, ORDER_READY);

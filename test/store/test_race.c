@@ -125,9 +125,9 @@ static void two_roll_overs_to_one_key_have_one_winner(void **state) {
     const struct store_account wanted = new_account(f, "");
     struct sample *const samples[] = {&a, &b};
     for (size_t i = 0; i < 2; i++)
-        store_change_account_key(race.stores[i], f->arena, samples[i]->account.id,
-                                 samples[i]->account.thumbprint, wanted.thumbprint, wanted.jwk, &holders[i],
-                                 note_finish, next_racer(&race, i));
+        store_claim_account_key(race.stores[i], f->arena, samples[i]->account.id,
+                                samples[i]->account.thumbprint, wanted.thumbprint, wanted.jwk, &holders[i],
+                                note_finish, next_racer(&race, i));
     run_until(f, &race.is_over);
     assert_int_equal(race.won, 1);
     size_t loser = race.racers[0].code == ERROR_NONE ? 1 : 0;
@@ -165,12 +165,12 @@ static void one_set_of_name_servers_goes_to_one(void **state) {
     struct store_zone zones[CONNECTIONS];
     open_race(f, &race);
     make_sample(f, &left, "left", "shop.test");
-    assert_ok(CALL(f, store_delete_zone, left.zone.id)); /* active: it may still be delegated */
+    assert_ok(CALL(f, store_delete_zone, left.zone.id, NULL)); /* active: it may still be delegated */
     for (size_t i = 0; i < CONNECTIONS; i++)
         assert_ok(CALL(f, store_create_customer, f->arena, arena_printf(f->arena, "c%zu", i), &customers[i]));
     for (size_t i = 0; i < CONNECTIONS; i++)
         store_create_zone(race.stores[i], f->arena, "shop.test", customers[i].id, &pool, &not_delegated,
-                          &zones[i], note_finish, next_racer(&race, i));
+                          &zones[i], NULL, note_finish, next_racer(&race, i));
     run_until(f, &race.is_over);
     assert_int_equal(race.won, CONNECTIONS);
     for (size_t i = 0; i < CONNECTIONS; i++)

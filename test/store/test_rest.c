@@ -136,7 +136,7 @@ static void zones_are_paged_by_name_status_and_permission(void **state) {
     assert_ok(CALL(f, store_page_zones, f->arena, &filter, &list, &total));
     assert_int_equal(total, 1);
     /* A paused zone counts by what it was. */
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, NULL));
     assert_string_equal(s.zone.resumes, "active");
     assert_ok(CALL(f, store_page_zones, f->arena, &filter, &list, &total));
     assert_int_equal(total, 1);
@@ -149,7 +149,7 @@ static void zones_are_paged_by_name_status_and_permission(void **state) {
     assert_ok(CALL(f, store_page_zones, f->arena, &filter, &list, &total));
     assert_int_equal(total, 2);
     assert_string_equal(list.items[0].id, zones[3].id);
-    assert_ok(CALL(f, store_delete_zone, zones[3].id));
+    assert_ok(CALL(f, store_delete_zone, zones[3].id, NULL));
     assert_ok(CALL(f, store_page_zones, f->arena, &filter, &list, &total));
     assert_int_equal(total, 1);
 }
@@ -167,7 +167,7 @@ static void ssl_mode_stays_as_it_was_set(void **state) {
     ask_number(f, "HSET zone:%s ssl_changed 5", s.zone.id);
     assert_ok(CALL(f, store_set_zone_ssl, f->arena, s.zone.id, "strict", &zone));
     assert_int_equal(zone.ssl_changed_at, 5);
-    assert_ok(CALL(f, store_delete_zone, s.zone.id));
+    assert_ok(CALL(f, store_delete_zone, s.zone.id, NULL));
     assert_code(CALL(f, store_set_zone_ssl, f->arena, s.zone.id, "off", &zone), ERROR_NOT_FOUND);
 }
 

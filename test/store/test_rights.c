@@ -178,17 +178,17 @@ static void held_names_rest_on_the_zone_they_were_proven_in(void **state) {
     struct store_account out;
     make_sample(f, &s, "a", "shop.test");
     assert_ok(create(f, &s, 2));
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, NULL));
     assert_false(holds(f, &s, "host1.shop.test"));
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, false, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, false, &s.zone, NULL));
     assert_true(holds(f, &s, "host1.shop.test"));
     give_away(f, "shop.test", &other);
-    assert_ok(CALL(f, store_delete_zone, other.id)); /* nobody has it now, we neither */
+    assert_ok(CALL(f, store_delete_zone, other.id, NULL)); /* nobody has it now, we neither */
     assert_false(holds(f, &s, "host1.shop.test"));
     ask_number(f, "HSET zone:%s checked 1", s.zone.id);
     activate_zone(f, &s.zone);
     assert_true(holds(f, &s, "host1.shop.test"));
-    assert_ok(CALL(f, store_delete_zone, s.zone.id));
+    assert_ok(CALL(f, store_delete_zone, s.zone.id, NULL));
     assert_false(holds(f, &s, "host1.shop.test"));
     make_zone(f, "shop.test", s.customer.id, &again);
     ask_number(f, "HSET zone:%s checked 1", again.id);
@@ -197,7 +197,7 @@ static void held_names_rest_on_the_zone_they_were_proven_in(void **state) {
     s.zone = again;
     assert_ok(create(f, &s, 2));
     assert_true(holds(f, &s, "host1.shop.test"));
-    assert_ok(CALL(f, store_update_account, f->arena, s.account.id, NULL, false, true, &out));
+    assert_ok(CALL(f, store_update_account, f->arena, s.account.id, NULL, false, true, &out, NULL));
     assert_false(holds(f, &s, "host1.shop.test"));
 }
 
@@ -246,7 +246,7 @@ static void order_of_a_retry_stands_only_while_the_names_are_the_askers(void **s
     assert_code(CALL(f, store_find_retry, f->arena, HASH, &found), ERROR_NOT_FOUND);
     fill_order(f, &again, ORDER_READY, 1);
     assert_code(CALL(f, store_create_order_once, f->arena, &again.order, "{}", HASH, 60, &id), ERROR_REFUSED);
-    assert_ok(CALL(f, store_delete_zone, other.id));
+    assert_ok(CALL(f, store_delete_zone, other.id, NULL));
     assert_ok(CALL(f, store_find_retry, f->arena, HASH, &found));
 }
 
@@ -274,7 +274,7 @@ static void order_ends_with_the_key_that_made_it(void **state) {
     assert_ok(CALL(f, store_create_order, &s.order, "{}"));
     assert_ok(claim(f, &s));
     const char *claimed = s.order.id;
-    assert_ok(CALL(f, store_revoke_api_key, s.customer.id, key.id));
+    assert_ok(CALL(f, store_revoke_api_key, s.customer.id, key.id, NULL));
     assert_code(commit(f, &s), ERROR_CONFLICT);
     s.order.id = ready;
     assert_code(claim(f, &s), ERROR_REFUSED);
@@ -313,7 +313,7 @@ static void deleted_zone_stays_readable_while_it_has_certificates(void **state) 
     uint64_t removed;
     make_sample(f, &s, "a", "shop.test");
     issue(f, &s, SERIAL_A, ATTEMPT_A, SPKI_A);
-    assert_ok(CALL(f, store_delete_zone, s.zone.id));
+    assert_ok(CALL(f, store_delete_zone, s.zone.id, NULL));
     ask_number(f, "ZADD zones:deleted 1 %s", s.zone.id);
     assert_ok(CALL(f, store_sweep, 10, &removed));
     assert_int_equal(removed, 0);

@@ -26,21 +26,27 @@ static void customers_sharing_a_name_get_different_servers(void **state) {
     assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
     assert_ok(CALL(f, store_create_customer, f->arena, "c", &c));
     assert_ok(CALL(f, store_create_customer, f->arena, "d", &d));
-    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", a.id, &three_sets, &not_delegated, &za));
-    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", b.id, &three_sets, &not_delegated, &zb));
+    assert_ok(
+        CALL(f, store_create_zone, f->arena, "shop.test", a.id, &three_sets, &not_delegated, &za, NULL));
+    assert_ok(
+        CALL(f, store_create_zone, f->arena, "shop.test", b.id, &three_sets, &not_delegated, &zb, NULL));
     assert_int_equal(za.name_server_count, 2);
     assert_string_equal(za.name_servers[1], "ns2.p.test");
     assert_string_equal(zb.name_servers[1], "ns3.p.test");
     assert_int_equal(za.status, ZONE_PENDING);
-    assert_code(CALL(f, store_create_zone, f->arena, "shop.test", a.id, &three_sets, &not_delegated, &again),
-                ERROR_CONFLICT);
+    assert_code(
+        CALL(f, store_create_zone, f->arena, "shop.test", a.id, &three_sets, &not_delegated, &again, NULL),
+        ERROR_CONFLICT);
     assert_string_equal(again.id, za.id);
-    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", c.id, &three_sets, &not_delegated, &zc));
-    assert_code(CALL(f, store_create_zone, f->arena, "shop.test", d.id, &three_sets, &not_delegated, &again),
-                ERROR_LIMIT);
+    assert_ok(
+        CALL(f, store_create_zone, f->arena, "shop.test", c.id, &three_sets, &not_delegated, &zc, NULL));
+    assert_code(
+        CALL(f, store_create_zone, f->arena, "shop.test", d.id, &three_sets, &not_delegated, &again, NULL),
+        ERROR_LIMIT);
     assert_non_null(strstr(f->error.message, "needs a pool of 4"));
-    assert_code(CALL(f, store_create_zone, f->arena, "x.test", "nobody", &three_sets, &not_delegated, &again),
-                ERROR_NOT_FOUND);
+    assert_code(
+        CALL(f, store_create_zone, f->arena, "x.test", "nobody", &three_sets, &not_delegated, &again, NULL),
+        ERROR_NOT_FOUND);
 }
 
 static void zone_below_another_customers_shares_no_server_with_it_where_that_can_be(void **state) {
@@ -51,16 +57,20 @@ static void zone_below_another_customers_shares_no_server_with_it_where_that_can
     struct store_zone above, below;
     assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
     assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
-    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", a.id, &three_sets, &not_delegated, &above));
-    assert_ok(CALL(f, store_create_zone, f->arena, "one.shop.test", b.id, &sets, &not_delegated, &below));
+    assert_ok(
+        CALL(f, store_create_zone, f->arena, "shop.test", a.id, &three_sets, &not_delegated, &above, NULL));
+    assert_ok(
+        CALL(f, store_create_zone, f->arena, "one.shop.test", b.id, &sets, &not_delegated, &below, NULL));
     assert_string_equal(below.name_servers[0], "ns3.p.test"); /* although nobody has proven the one above */
     record(f, &above, true, false, now_seconds());
-    assert_ok(CALL(f, store_create_zone, f->arena, "two.shop.test", b.id, &sets, &not_delegated, &below));
-    assert_string_equal(below.name_servers[0], "ns3.p.test");
-    assert_ok(CALL(f, store_create_zone, f->arena, "three.shop.test", a.id, &sets, &not_delegated, &below));
-    assert_string_equal(below.name_servers[0], "ns1.p.test");
     assert_ok(
-        CALL(f, store_create_zone, f->arena, "four.shop.test", b.id, &shared_sets, &not_delegated, &below));
+        CALL(f, store_create_zone, f->arena, "two.shop.test", b.id, &sets, &not_delegated, &below, NULL));
+    assert_string_equal(below.name_servers[0], "ns3.p.test");
+    assert_ok(
+        CALL(f, store_create_zone, f->arena, "three.shop.test", a.id, &sets, &not_delegated, &below, NULL));
+    assert_string_equal(below.name_servers[0], "ns1.p.test");
+    assert_ok(CALL(f, store_create_zone, f->arena, "four.shop.test", b.id, &shared_sets, &not_delegated,
+                   &below, NULL));
     assert_string_equal(below.name_servers[0], "ns1.p.test"); /* there is no other */
 }
 
@@ -159,23 +169,23 @@ static void pausing_keeps_the_former_status(void **state) {
     struct store_zone zb, zones[1];
     static const char *const names[] = {"www.shop.test"};
     make_sample(f, &s, "a", "shop.test");
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, NULL));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, NULL));
     assert_int_equal(s.zone.status, ZONE_PAUSED);
     assert_ok(CALL(f, store_zones_of_names, f->arena, NULL, names, 1, zones));
     assert_null(zones[0].id);
     record(f, &s.zone, true, false, now_seconds() + 1);
     assert_int_equal(s.zone.status, ZONE_PAUSED);
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, false, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, false, &s.zone, NULL));
     assert_int_equal(s.zone.status, ZONE_ACTIVE);
     assert_ok(CALL(f, store_zones_of_names, f->arena, NULL, names, 1, zones));
     assert_string_equal(zones[0].id, s.zone.id);
     /* Whoever became active meanwhile keeps the name. */
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, NULL));
     assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
     make_zone(f, "shop.test", b.id, &zb);
     activate_zone(f, &zb);
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, false, &s.zone));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, false, &s.zone, NULL));
     assert_int_equal(s.zone.status, ZONE_MOVED);
 }
 
@@ -217,8 +227,8 @@ static void deleted_zone_is_gone_and_its_open_orders_are_invalid(void **state) {
         if (i == 500)
             ready = s.order.id;
     }
-    assert_ok(CALL(f, store_delete_zone, s.zone.id));
-    assert_ok(CALL(f, store_delete_zone, s.zone.id));
+    assert_ok(CALL(f, store_delete_zone, s.zone.id, NULL));
+    assert_ok(CALL(f, store_delete_zone, s.zone.id, NULL));
     assert_int_equal(ask_number(f, "ZCARD orders:invalid"), 501);
     assert_ok(CALL(f, store_load_order, f->arena, valid, &order));
     assert_int_equal(order.status, ORDER_VALID);
@@ -232,7 +242,7 @@ static void deleted_zone_is_gone_and_its_open_orders_are_invalid(void **state) {
     assert_code(CALL(f, store_create_order, &s.order, ""), ERROR_REFUSED);
     make_zone(f, "shop.test", s.customer.id, &again);
     assert_string_not_equal(again.id, s.zone.id);
-    assert_code(CALL(f, store_delete_zone, "nothing"), ERROR_NOT_FOUND);
+    assert_code(CALL(f, store_delete_zone, "nothing", NULL), ERROR_NOT_FOUND);
     const struct store_zone_check check = {
         .zone_id = s.zone.id, .is_ok = true, .reason = "", .evidence = "", .moved_after = 3};
     assert_code(CALL(f, store_record_zone_check, f->arena, &check, &found), ERROR_NOT_FOUND);
@@ -310,10 +320,10 @@ static void all_zones_above_come_with_a_zone_and_the_servers_of_the_customers_ow
     const char *both = arena_printf(f->arena, "%s%s", as_own(f, &between), closest_last);
     record(f, &between, true, false, now_seconds());
     assert_string_equal(zones_above(f, &below), both);
-    assert_ok(CALL(f, store_set_zone_paused, f->arena, between.id, true, &between));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, between.id, true, &between, NULL));
     assert_string_equal(zones_above(f, &below), both);
     assert_string_equal(zones_above(f, &above), "");
-    assert_ok(CALL(f, store_delete_zone, above.id));
+    assert_ok(CALL(f, store_delete_zone, above.id, NULL));
     const char *left = arena_printf(f->arena, "%sshop.test=|%s,%s|ns9.provider.test ", as_own(f, &between),
                                     above.name_servers[0], above.name_servers[1]);
     assert_string_equal(zones_above(f, &below), left);
@@ -335,7 +345,7 @@ static void a_zone_above_that_is_not_active_is_nobodys_where_others_have_its_ser
     record(f, &above, true, false, now_seconds() + 1); /* it is his now */
     const char *others = arena_printf(f->arena, "!%s", above.name_servers[0]);
     assert_string_equal(zones_above(f, &below), and_others(f, as_own(f, &above), others));
-    assert_ok(CALL(f, store_delete_zone, foreign.id));
+    assert_ok(CALL(f, store_delete_zone, foreign.id, NULL));
     ask_number(f, "HSET zone:%s status pending", above.id);
     ask_number(f, "HSET zone:%s blind 1", above.id); /* DNS was away when it was assigned */
     const char *anybodys =

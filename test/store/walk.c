@@ -40,13 +40,13 @@ static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struc
     TRY(store_create_eab_key, f->arena, s->customer.id, &key);
     TRY(store_load_eab_key, f->arena, key.kid, &loaded);
     TRY(store_list_eab_keys, f->arena, s->customer.id, &keys);
-    TRY(store_revoke_eab_key, s->customer.id, key.kid);
+    TRY(store_revoke_eab_key, s->customer.id, key.kid, NULL);
     new_key.customer = s->customer.id;
     TRY(store_create_api_key, f->arena, &new_key, &created);
     TRY(store_load_api_key, f->arena, api_key.id, &new_key);
     TRY(store_list_api_keys, f->arena, s->customer.id, &api_keys);
-    TRY(store_revoke_api_key, s->customer.id, api_key.id);
-    TRY(store_create_zone, f->arena, "shop.test", s->customer.id, &pool, &not_delegated, &s->zone);
+    TRY(store_revoke_api_key, s->customer.id, api_key.id, NULL);
+    TRY(store_create_zone, f->arena, "shop.test", s->customer.id, &pool, &not_delegated, &s->zone, NULL);
     TRY(store_due_zones, f->arena, 10, 60, &zones);
     const struct store_zone_check check = {.zone_id = s->zone.id,
                                            .is_ok = true,
@@ -64,8 +64,8 @@ static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struc
     uint64_t total;
     TRY(store_page_zones, f->arena, &page, &zones, &total);
     TRY(store_set_zone_ssl, f->arena, s->zone.id, "full", &s->zone);
-    TRY(store_set_zone_paused, f->arena, s->zone.id, true, &s->zone);
-    TRY(store_set_zone_paused, f->arena, s->zone.id, false, &s->zone);
+    TRY(store_set_zone_paused, f->arena, s->zone.id, true, &s->zone, NULL);
+    TRY(store_set_zone_paused, f->arena, s->zone.id, false, &s->zone, NULL);
     if (s->zone.id == NULL || s->zone.name == NULL)
         s->zone = (struct store_zone){.id = "z", .name = "shop.test"};
     if (s->customer.id == NULL)
@@ -86,8 +86,9 @@ static void walk_accounts(struct fixture *f, bool must_succeed, struct sample *s
     TRY(store_authenticate, f->arena, &nonce, id, NULL, &s->account);
     s->account.id = id;
     TRY(store_load_account, f->arena, id, &s->account);
-    TRY(store_update_account, f->arena, id, "[]", true, false, &s->account);
-    TRY(store_change_account_key, f->arena, id, first.thumbprint, second.thumbprint, second.jwk, &holder);
+    TRY(store_update_account, f->arena, id, "[]", true, false, &s->account, NULL);
+    TRY(store_claim_account_key, f->arena, id, first.thumbprint, second.thumbprint, second.jwk, &holder);
+    TRY(store_change_account_key, id, first.thumbprint, second.thumbprint, second.jwk, NULL);
     s->account.id = id;
 }
 
@@ -166,6 +167,18 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_replay, f->arena, &replay);
     TRY(store_load_ledger_state, f->arena, "host", &fence);
     TRY(store_adopt_ledger_hash, "host", "id", 1, SPKI_A);
+    struct store_right_list told;
+    const struct store_right right = {
+        .kind = "zone-paused", .subject = s->zone.id, .at_ms = clock_wall_ms(), .seal = "seal", .mark = mark};
+    TRY(store_set_zone_paused, f->arena, s->zone.id, true, &s->zone, &right);
+    TRY(store_load_rights, f->arena, "host", 10, &told);
+    TRY(store_note_rights, &mark, told.last == NULL ? "" : told.last);
+    static const char *const ended[] = {
+        "{\"seq\":6,\"type\":\"zone-paused\",\"zone\":\"z\",\"at_ms\":1}",
+        "{\"seq\":7,\"type\":\"customer-suspended\",\"customer\":\"c\",\"at_ms\":1}",
+        "{\"seq\":8,\"type\":\"account-deactivated\",\"account\":\"a\",\"at_ms\":1}"};
+    for (size_t i = 0; i < sizeof ended / sizeof ended[0]; i++)
+        TRY(store_apply_ledger_record, "host", json_parse(f->arena, ended[i], strlen(ended[i]), &error), 60);
     static const char *const hosts[] = {"other"};
     TRY(store_verify_ledger, "host", fence.run == NULL ? "" : fence.run, hosts, 1);
     TRY(store_excuse_host, "other", "admin", true);
@@ -186,7 +199,7 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_take_limits, limits, 2, SERIAL_A, 1000, &outcome);
     TRY(store_note_failures, &failures);
     TRY(store_load_stats, f->arena, &stats);
-    TRY(store_delete_zone, s->zone.id);
+    TRY(store_delete_zone, s->zone.id, NULL);
     struct store_zone_list names;
     struct store_zone above;
     TRY(store_zones_above, f->arena, "www.shop.test", s->zone.customer, &above);

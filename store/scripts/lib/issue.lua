@@ -22,7 +22,7 @@ end
 local function issue_problem(issue, order)
   local names = {}
   for name in string.gmatch(issue.names, '%S+') do names[#names + 1] = name end
-  return account_problem(issue.account, issue.customer) or
+  return account_problem(issue.account, issue.customer) or customer_problem(issue.customer) or
     api_key_problem(order and order.key or '', issue.zones) or names_problem(names, issue.zones, issue.customer)
 end
 

@@ -65,6 +65,14 @@ local function names_problem(names, zones, customer, must_be_active)
   return nil
 end
 
+-- nil, or why nothing may be issued for the customer now ('' for an account without one).
+local function customer_problem(id)
+  if id ~= '' and redis.call('HGET', 'customer:' .. id, 'suspended') then
+    return 'issuing is stopped for this customer; ask your provider'
+  end
+  return nil
+end
+
 local function names_of_order(order)
   local names = {}
   for i = 0, tonumber(order.count) - 1 do names[i + 1] = string.match(order[tostring(i)], '^%S+') end
@@ -74,6 +82,6 @@ end
 -- nil, or why nothing may be issued for the order now.
 local function order_problem(order)
   local customer, zones = order.customer or '', order.zones or ''
-  return account_problem(order.account or '', customer) or api_key_problem(order.key or '', zones) or
-    names_problem(names_of_order(order), zones, customer)
+  return account_problem(order.account or '', customer) or customer_problem(customer) or
+    api_key_problem(order.key or '', zones) or names_problem(names_of_order(order), zones, customer)
 end
