@@ -68,10 +68,11 @@ void room_enter(struct http_connection *connection, enum room room) {
     }
 }
 
-/* A request that is on its way and not read yet is in work as far as its client can tell. */
+/* A request that is on its way and not read yet is in work as far as its client can tell: the first one of a
+ * connection too. */
 static bool has_unread(const struct http_connection *connection) {
     int unread = 0;
-    return connection->room == ROOM_IDLE && ioctl(connection->fd, FIONREAD, &unread) == 0 && unread > 0;
+    return ioctl(connection->fd, FIONREAD, &unread) == 0 && unread > 0;
 }
 
 struct http_connection *room_find(struct http_server *server) {
@@ -79,11 +80,9 @@ struct http_connection *room_find(struct http_server *server) {
     struct address_count *crowd = TAILQ_FIRST(&table->crowds[table->highest]);
     if (crowd != NULL && crowd->unfinished_count >= server->limits.crowd_connections)
         return TAILQ_FIRST(&crowd->unfinished);
-    struct http_connection *first = TAILQ_FIRST(&server->waiting), *found = first;
+    struct http_connection *found = TAILQ_FIRST(&server->waiting);
     for (unsigned i = 0; found != NULL && i < LOOKED_AT_MAX && has_unread(found); i++)
         found = TAILQ_NEXT(found, room_entry);
-    if (found == NULL)
-        found = first;
     return found != NULL ? found : TAILQ_FIRST(&server->stalled);
 }
 
