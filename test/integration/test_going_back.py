@@ -155,6 +155,8 @@ def shared_second(own_sandbox, copy_before_second):
     second = Second(own_sandbox)
     second.start()
     yield second
+    if second.processes.pid("server") is not None:
+        second.stop()
     shutil.rmtree(second.folder)
 
 
@@ -166,14 +168,6 @@ def second(box, shared_second):
     if shared_second.processes.pid("server") is None:
         shared_second.start()
     assert wait_until(lambda: shared_second.admin.readiness()[0], RECOVERY)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_second_is_left(own_sandbox, request):
-    """The sandbox ends without the second host."""
-    yield
-    if "shared_second" in request.fixturenames:
-        request.getfixturevalue("shared_second").stop()
 
 
 def hosts_of(box):
