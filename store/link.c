@@ -45,6 +45,7 @@ struct link {
     unsigned failures, generation;
     struct durability facts;
     unsigned setup_left;
+    bool has_sent_scripts;
     struct error setup_error;
 };
 
@@ -210,7 +211,8 @@ static void drop(struct link *link, enum error_code code, const char *reason) {
     end_calls(link, list, written, code == ERROR_INTERNAL ? ERROR_UNKNOWN : code);
 }
 
-/* --- set-up: everything in one go, judged when the last answer is there --- */
+/* --- set-up: what says who we are and who it is, in one go; then the scripts. Redis hangs up on a stranger
+ * who sends as much as a script, and the reason would be lost. --- */
 
 static void finish_setup(struct link *link) {
     char remark[ERROR_MESSAGE_MAX] = "";
@@ -231,13 +233,19 @@ static void finish_setup(struct link *link) {
     store_link_changed(link->store);
 }
 
+static void load_scripts(struct link *link);
+
 static void note_setup(void *context, const struct error *error) {
     struct link *link = context;
     if (link->state != LINK_SETTING_UP)
         return;
     if (error != NULL && link->setup_error.code == ERROR_NONE)
         link->setup_error = *error;
-    if (--link->setup_left == 0)
+    if (--link->setup_left > 0)
+        return;
+    if (link->setup_error.code == ERROR_NONE && !link->has_sent_scripts)
+        load_scripts(link);
+    else
         finish_setup(link);
 }
 
@@ -279,6 +287,17 @@ static bool send_auth(struct link *link, struct error *error) {
     return true;
 }
 
+static void load_scripts(struct link *link) {
+    unsigned generation = link->generation;
+    link->has_sent_scripts = true;
+    link->setup_left = 1; /* ours, until all are sent */
+    for (size_t i = 0; i < SCRIPT_COUNT && link->generation == generation; i++)
+        send_setup(link, NULL, note_setup,
+                   (const char *const[]){"SCRIPT", "LOAD", store_scripts[i].text, NULL}, false);
+    if (link->generation == generation)
+        note_setup(link, NULL);
+}
+
 static void start_setup(struct link *link) {
     const struct config *config = store_config(link->store);
     unsigned generation = link->generation;
@@ -287,6 +306,7 @@ static void start_setup(struct link *link) {
     link->state = LINK_SETTING_UP;
     link->setup_left = 1; /* ours, until all are sent */
     link->setup_error.code = ERROR_NONE;
+    link->has_sent_scripts = false;
     link->facts = (struct durability){.role = ""};
     if (!send_auth(link, &error)) {
         drop(link, ERROR_UNKNOWN, error.message);
@@ -298,9 +318,6 @@ static void start_setup(struct link *link) {
     send_setup(link, watch_parse_info, note_setup, (const char *const[]){"INFO", NULL}, false);
     send_setup(link, watch_parse_appendfsync, note_setting,
                (const char *const[]){"CONFIG", "GET", "appendfsync", NULL}, false);
-    for (size_t i = 0; i < SCRIPT_COUNT && link->generation == generation; i++)
-        send_setup(link, NULL, note_setup,
-                   (const char *const[]){"SCRIPT", "LOAD", store_scripts[i].text, NULL}, false);
     if (link->generation == generation)
         note_setup(link, NULL);
 }
