@@ -131,7 +131,7 @@ static void walk_orders(struct fixture *f, bool must_succeed, struct sample *s) 
 static void walk_certificates(struct fixture *f, bool must_succeed, struct sample *s) {
     struct store_certificate certificate = new_certificate(s, SERIAL_A, SPKI_A);
     struct store_certificate_list list;
-    struct store_ledger_state fence;
+    struct store_ledger_state fence = {.run = NULL};
     struct store_stats stats;
     struct error error;
     bool is_blocked, is_account_key;
@@ -167,7 +167,7 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_replay, f->arena, &replay);
     TRY(store_load_ledger_state, f->arena, "host", &fence);
     TRY(store_adopt_ledger_hash, "host", "id", 1, SPKI_A);
-    struct store_right_list told;
+    struct store_right_list told = {.last = NULL};
     const struct store_right right = {
         .kind = "zone-paused", .subject = s->zone.id, .at_ms = clock_wall_ms(), .seal = "seal", .mark = mark};
     TRY(store_set_zone_paused, f->arena, s->zone.id, true, &s->zone, &right);
