@@ -144,7 +144,7 @@ class Runner:
                 "--basetemp", base, "--junitxml", report, *files], 3000, environment)
             self._read_report(report, status, text)
             # Fixtures end their sandboxes; this is for a run that was killed.
-            for state in base.glob("**/sandbox.json"):
+            for state in [*base.glob("*/sandbox.json"), *base.glob("*/*/sandbox.json")]:
                 self.run("end a sandbox that was left", [ROOT / "scripts/sandbox", "down", "--dir", state.parent], 120)
 
     def _read_report(self, report, status, text):
