@@ -62,7 +62,7 @@ struct issue {
     const char **zones; /* distinct */
     size_t zone_count;
     unsigned commit_tries;
-    bool is_blocked_key, is_account_key;
+    bool is_blocked_key, is_account_key, is_redis_in_doubt;
 };
 
 /* Sets issuer, not_before and validity_seconds by what the order asks for; `issue->order` is all it needs

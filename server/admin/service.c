@@ -101,6 +101,10 @@ enum step_result admin_require_ready(struct operation *operation) {
     return STEP_DONE;
 }
 
+bool admin_may_trust_redis(const struct operation *operation) {
+    return operation->worker->is_ready;
+}
+
 enum step_result admin_read_body(struct operation *operation) {
     struct admin_call *call = operation->state;
     struct bytes body = operation->request->body;

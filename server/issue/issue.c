@@ -176,6 +176,11 @@ static void commit(struct issue *issue);
 static void note_orphan_recorded(void *context, const struct error *error) {
     struct issue *issue = context;
     (void)error; /* the ledger has it: the fence brings it into Redis */
+    if (issue->is_redis_in_doubt) {
+        error_set(&issue->error, ERROR_UNAVAILABLE, "Redis is compared with the ledger; try again");
+        fail(issue, ISSUE_FAILED, &issue->error);
+        return;
+    }
     error_set(&issue->error, ERROR_REFUSED,
               "The account or the zone changed while the certificate was made; it was revoked at once");
     fail(issue, ISSUE_WITHDRAWN, &issue->error);
@@ -203,6 +208,8 @@ static void note_committed(void *context, const struct error *error) {
     } else if (error->code == ERROR_CONFLICT) {
         log_event(LOG_LEVEL_WARNING, "revoking a certificate that could not be committed", "order",
                   issue->order->id, "serial", issue->certificate.serial, "reason", error->message, NULL);
+        /* A Redis that went back refuses for want of what it forgot: nothing has changed for the client. */
+        issue->is_redis_in_doubt = !issue->worker->is_ready;
         issue->revocation = (struct signer_revocation){
             .issuer = issue->issuer, .reason = SUPERSEDED_AT_ONCE, .by = "recovery"};
         memcpy(issue->revocation.serial, issue->signed_certificate.serial, SERIAL_BYTES);

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ from acme_kit import change_key
 from acme_raw import AccountKey, compact, make_csr, make_jws, make_key
 from admin_api import AdminClient, AdminError
 from processes import Processes
-from rest_client import RestClient, service_key
+from rest_client import RestClient, make_csr as make_pem_csr, service_key
 from test_two_hosts import write_second_configuration
-from under_test import SANITIZER_MARKS, run, wait_until
+from under_test import SANITIZER_MARKS, run, stopped, wait_until
 from verify import der_of, load_chain
 
 SANDBOX_OPTIONS = ("--workers", "1", "--set", "server.retire_idle_seconds=0", "--set", "dns.dns_share_ms=0",
@@ -401,6 +402,39 @@ def test_a_right_that_ended_at_another_host_stays_ended(box, second, copy_now):
     second.start()
     box.wait_ready(RECOVERY)
     rest_of(box, key["key"]).create([box.name()]).expect_error(400, 10000)
+
+
+@pytest.mark.parametrize("take, give", [(suspend_customer, resume_customer), (pause_zone, resume_zone)])
+def test_what_is_given_back_while_redis_lacks_that_it_was_taken_is_not_so_already(box, copy_now, take, give):
+    """Only a record says that it is the newer word; without one the replay would take it again."""
+    customer = Onboarded(box)
+    copy = copy_now()
+    take(customer)
+    with stopped(box.signer()):  # nobody can compare that Redis meanwhile
+        copy.put_back()
+        assert wait_until(lambda: box.admin.fetch("GET", f"/admin/v1/customers/{customer.id}")[0] == 200, RECOVERY)
+        with pytest.raises(AdminError) as refused:
+            give(customer)
+        assert refused.value.status == 503
+    box.wait_ready(RECOVERY)
+    check = give(customer)
+    customer.client.close()
+    check()
+
+
+def test_a_create_that_a_redis_of_before_forgot_is_told_to_come_again(box, copy_now):
+    customer, csr, replies = Onboarded(box), make_pem_csr(), []
+    rest, name = rest_of(box, customer.api_key["key"]), box.name(customer.zone)
+    copy = copy_now()
+    with stopped(box.signer()):
+        sender = threading.Thread(target=lambda: replies.append(rest.create([name], csr)))
+        sender.start()
+        assert wait_until(lambda: box.listing(f"orders?status=processing&zone={customer.zone}"), 20)
+        copy.put_back()
+    sender.join(60)
+    assert replies[0].status == 503, replies[0].body
+    box.wait_ready(RECOVERY)
+    assert wait_until(lambda: rest.create([name], csr).status == 200, RECOVERY)
 
 
 @pytest.mark.parametrize("change", [end_api_key, pause_zone, delete_zone, suspend_customer])
