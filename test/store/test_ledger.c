@@ -353,6 +353,26 @@ static void over_a_redis_that_went_back_a_claim_may_have_been_committed(void **s
     assert_int_equal(ledger_state(f).applied, 1);
 }
 
+/* The same where another host's ledger, which says that the zone was deleted since, was replayed first. */
+static void over_a_redis_that_went_back_an_order_may_have_ended_after_its_commit(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    make_claimed(f, &s, ATTEMPT_A);
+    const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
+    assert_ok(CALL(f, store_delete_zone, s.zone.id, NULL));
+    assert_int_equal(order_status(f, s.order.id), ORDER_INVALID);
+    json_t *records = json_array();
+    json_array_append(records, record_of(f, "issued", 1, ATTEMPT_A, &certificate, FRESH + 5));
+    struct store_replay replay = {
+        .host = HOST, .records = records, .fresh_seconds = FRESH, .may_have_lost_commits = true};
+    assert_ok(CALL(f, store_replay, f->arena, &replay));
+    json_decref(records);
+    assert_int_equal(replay.conflict_count, 0);
+    assert_int_equal(certificate_status(f, SERIAL_A), CERTIFICATE_VALID);
+    assert_int_equal(order_status(f, s.order.id), ORDER_VALID);
+}
+
 /* The first attempt was revoked before anybody had it, the second was given out. Redis has lost all of that:
  * the first is rolled forward, until its revocation comes, and must not cost the second. */
 static void an_orphan_that_a_replay_rolled_forward_leaves_its_order(void **state) {
@@ -628,6 +648,7 @@ int main(void) {
         test_case(second_certificate_of_an_order_is_given_up),
         test_case(issue_whose_claim_is_lost_is_recorded),
         test_case(over_a_redis_that_went_back_a_claim_may_have_been_committed),
+        test_case(over_a_redis_that_went_back_an_order_may_have_ended_after_its_commit),
         test_case(an_orphan_that_a_replay_rolled_forward_leaves_its_order),
         test_case(issue_whose_order_is_lost_is_recorded),
         test_case(void_record_leaves_the_order_to_the_reconciler),
