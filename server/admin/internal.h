@@ -45,8 +45,8 @@ enum step_result admin_find_path_customer(struct operation *operation);
 /* ?customer=, by id or name; without it the customer stays empty. */
 enum step_result admin_find_query_customer(struct operation *operation);
 enum step_result admin_require_ready(struct operation *operation);
-/* False while the fence is shut: Redis may lack what the ledgers hold, so that something is so already there
- * says nothing. What is asked is recorded then, as the newest word. */
+/* False while the fence is shut: Redis may lack what the ledgers hold, so that something is so already there,
+ * or is not there, says nothing. What is asked is recorded then, as the newest word. */
 bool admin_may_trust_redis(const struct operation *operation);
 bool admin_read_limit(struct operation *operation, uint32_t *limit) MUST_CHECK;
 /* A zone's id or name as the store spells it: names are compared without regard to case (RFC 4343), ids are

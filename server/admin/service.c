@@ -68,11 +68,21 @@ void admin_fail(struct operation *operation) {
     send_error(operation->request, status, error_code_name(operation->error.code), operation->error.message);
 }
 
+/* What Redis lacks may be what it forgot: an operator must not take that for the truth. */
+static void fail_as_not_compared(struct operation *operation, const struct error *error) {
+    error_set(&operation->error, ERROR_UNAVAILABLE, "%.120s in Redis, which may lack it (%.200s); try again",
+              error->message, operation->worker->not_ready_reason);
+    operation_fail(operation, &operation->error);
+}
+
 void admin_done(void *context, const struct error *error) {
-    if (error != NULL)
-        operation_fail(context, error);
+    struct operation *operation = context;
+    if (error == NULL)
+        operation_resume(operation);
+    else if (error->code == ERROR_NOT_FOUND && !admin_may_trust_redis(operation))
+        fail_as_not_compared(operation, error);
     else
-        operation_resume(context);
+        operation_fail(operation, error);
 }
 
 enum step_result admin_refuse(struct operation *operation, enum error_code code, const char *format, ...) {

@@ -422,6 +422,20 @@ def test_what_is_given_back_while_redis_lacks_that_it_was_taken_is_not_so_alread
     check()
 
 
+def test_a_certificate_that_a_redis_of_before_forgot_is_not_unknown_to_operators(box, copy_now):
+    copy = copy_now()
+    _, chain, _ = box.client().issue([box.name()])
+    path = f"certificates/{load_chain(chain)[0].serial_number}/revoke"
+    with stopped(box.signer()):  # nobody can compare that Redis meanwhile
+        copy.put_back()
+        assert wait_until(lambda: box.admin.fetch("GET", "/admin/v1/customers")[0] == 200, RECOVERY)
+        with pytest.raises(AdminError) as refused:
+            box.admin.post(path, {"reason": "superseded"})
+        assert refused.value.status == 503 and "may lack it" in str(refused.value)
+    box.wait_ready(RECOVERY)
+    assert box.admin.post(path, {"reason": "superseded"})["status"] == "revoked"
+
+
 def test_a_create_that_a_redis_of_before_forgot_is_told_to_come_again(box, copy_now):
     customer, csr, replies = Onboarded(box), make_pem_csr(), []
     rest, name = rest_of(box, customer.api_key["key"]), box.name(customer.zone)
