@@ -175,14 +175,17 @@ static bool give_ledger(const struct config *config, struct error *error) {
                                  config->ledger_directory, signer->name, strerror(reason));
 }
 
-/* The user of a process reads it, as a member of its group. */
+/* The master secret is for workers and admin process, by the group they share; the operator secret for the
+ * admin process alone, whatever groups there are. */
 static bool give_secret(const struct config *config, const char *path, enum config_process process,
                         struct error *error) {
     const struct config_user *user = &config->run_as[process];
+    bool is_shared = process == CONFIG_WORKERS;
     if (geteuid() != 0 || user->name == NULL)
         return true;
-    return (chown(path, 0, user->gid) == 0 && chmod(path, 0640) == 0) ||
-           error_set(error, ERROR_INVALID, "cannot give %s to the group of user %s: %m", path, user->name);
+    return (chown(path, is_shared ? 0 : user->uid, user->gid) == 0 &&
+            chmod(path, is_shared ? 0640 : 0400) == 0) ||
+           error_set(error, ERROR_INVALID, "cannot give %s to user %s: %m", path, user->name);
 }
 
 static bool init_ledger(const struct config *config, struct error *error) {
@@ -219,7 +222,6 @@ static bool init_secret(const struct config *config, const char *path, const cha
     return true;
 }
 
-/* The admin process reads the master secret too, as a member of the workers' group; nobody else the other. */
 static bool init_secrets(const struct config *config, struct error *error) {
     return init_secret(config, config->secret_file, "master", CONFIG_WORKERS, error) &&
            init_secret(config, config->operator_secret_file, "operator", CONFIG_ADMIN, error);

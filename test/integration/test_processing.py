@@ -38,6 +38,15 @@ class Waiting:
             self.sandbox.kill(signer)
         return self
 
+    def finalize_without_signing(self, during):
+        """While an operator has stopped signing: what ends a right needs the signer's ledger."""
+        self.sandbox.admin.post("signing", {"allowed": False})
+        try:
+            assert self.client.finalize(self.order, self.csr).expect(200).json["status"] == "processing"
+            during()
+        finally:
+            self.sandbox.admin.post("signing", {"allowed": True})
+
     def poll(self, *expected):
         """Until it has one of these states; on the way it is in processing and in nothing else."""
         deadline, seen = time.monotonic() + SETTLED, []
@@ -100,7 +109,7 @@ def test_order_waits_while_name_servers_are_silent(own_sandbox, waiting):
 
 
 def test_order_of_a_paused_zone_waits_until_it_is_resumed(own_sandbox, waiting):
-    waiting.finalize(lambda: own_sandbox.admin.post(f"zones/{waiting.zone}/pause"))
+    waiting.finalize_without_signing(lambda: own_sandbox.admin.post(f"zones/{waiting.zone}/pause"))
     assert wait_until(lambda: f"{waiting.zone} is paused" in own_sandbox.log_text(), SETTLED)
     waiting.poll("processing")
     own_sandbox.admin.post(f"zones/{waiting.zone}/resume")
@@ -108,7 +117,7 @@ def test_order_of_a_paused_zone_waits_until_it_is_resumed(own_sandbox, waiting):
 
 
 def test_order_of_a_deleted_zone_ends_with_the_reason(own_sandbox, waiting):
-    waiting.finalize(lambda: own_sandbox.admin.delete(f"zones/{waiting.zone}"))
+    waiting.finalize_without_signing(lambda: own_sandbox.admin.delete(f"zones/{waiting.zone}"))
     problem = waiting.poll("invalid")["error"]
     assert problem["type"].endswith(":rejectedIdentifier") and "removed" in problem["detail"]
 
@@ -120,7 +129,7 @@ def test_order_of_a_zone_that_is_delegated_elsewhere_ends_with_the_reason(own_sa
 
 def test_order_of_a_deactivated_account_ends_with_the_reason(own_sandbox, waiting):
     account = waiting.client.kid.rpartition("/")[2]
-    waiting.finalize(lambda: waiting.client.post(waiting.client.kid, {"status": "deactivated"}).expect(200))
+    waiting.finalize_without_signing(lambda: waiting.client.post(waiting.client.kid, {"status": "deactivated"}).expect(200))
     assert wait_until(lambda: own_sandbox.admin.get(f"orders/{waiting.id}")["status"] == "invalid", SETTLED)
     assert own_sandbox.admin.get(f"orders/{waiting.id}")["account"] == account
     assert waiting.certificates() == []

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import re
 import secrets
-import threading
 import time
 
 import pytest
@@ -15,14 +14,15 @@ import pytest
 from acme_kit import change_key
 from acme_raw import AccountKey, b64, certificate_id, make_csr, make_key
 from rest_client import RestClient, make_csr as make_pem_csr, service_key
-from under_test import ROOT, stopped, wait_until
+from under_test import ROOT, wait_until
 from verify import der_of, load_chain
 
 from box import Sandbox
 
 SANDBOX_OPTIONS = ("--no-eab", "--set", "acme.recheck_after_seconds=600", "--set", "signer.evidence_max_age_seconds=600",
-                   "--set", "signer.claim_timeout_seconds=120", "--set", "signer.signer_timeout_ms=60000",
+                   "--set", "acme.resume_first_seconds=1", "--set", "acme.resume_longest_seconds=2",
                    "--set", "dns.zone_moved_after=1", "--set", "dns.dns_share_ms=0", "--set", "dns.dns_referral_max_ttl=0")
+SETTLED = 15  # an order that waits for longer waits for its right
 # An order's check makes its zone active: where the zone's state is the end, each of these has a zone to itself.
 WITH_A_CHECK = ("order by ACME", "order with `replaces`", "create by REST", "create by a key limited to the zone")
 REPLACING = ("order with `replaces`", "be given such an order again")
@@ -145,23 +145,19 @@ class World:
 
     @contextlib.contextmanager
     def two_in_processing(self):
-        """Claimed, not signed: the signer stands still until the end has come."""
-        self.late = {}
-        twin = self.main.twin()
-        twin.nonce = twin.take_nonce()
+        """Claimed, not signed: signing is stopped until the end has come. (A signer that is away would keep the end itself
+        away: it is a record of its ledger first.)"""
         csr = make_csr(make_key("p256"), [f"processing.{self.zone}"])
-        threads = [
-            threading.Thread(target=lambda: self.late.update(acme=twin.finalize(self.processing, csr))),
-            threading.Thread(target=lambda: self.late.update(rest=self.rest().create([f"rest-late.{self.zone}"])))]
-        with stopped(self.sandbox.signer()):
-            for thread in threads:
-                thread.start()
-            assert wait_until(lambda: len(self.sandbox.listing(f"orders?status=processing&zone={self.zone}"
-                                                               f"&customer={self.customer}")) == 2, 30)
+        self.admin.post("signing", {"allowed": False})
+        try:
+            assert self.main.finalize(self.processing, csr).expect(200).json["status"] == "processing"
+            assert self.rest().create([f"rest-late.{self.zone}"]).status == 503
+            waiting = self.sandbox.listing(f"orders?status=processing&zone={self.zone}&customer={self.customer}")
+            self.late = {each["identifiers"][0]["value"].partition(".")[0]: each["id"] for each in waiting}
+            assert set(self.late) == {"processing", "rest-late"}, waiting
             yield
-        for thread in threads:
-            thread.join(60)
-        twin.close()
+        finally:
+            self.admin.post("signing", {"allowed": True})
 
     def come_to_an_end(self):
         with self.two_in_processing():
@@ -246,10 +242,14 @@ class World:
         found = self.sandbox.listing(f"certificates?customer={self.customer}")
         return {each["status"] for each in found if each["names"] == [f"{label}.{self.zone}"]}
 
-    def was_made(self, kind, label):
-        """The reply of an issuance that was in processing, and nothing valid left where it was refused."""
-        is_made = (self.by_acme if kind == "acme" else self.by_rest)(self.late[kind])
-        assert is_made == (self.status_of(label) == {"valid"}), (self.late[kind].status, self.status_of(label))
+    def was_made(self, label):
+        """What became of an issuance that was in processing; nothing valid is left where it was refused."""
+        def settled():
+            status = self.admin.get(f"orders/{self.late[label]}")["status"]
+            return status if status != "processing" else None
+
+        is_made = wait_until(settled, SETTLED, pause=0.5) == "valid"
+        assert is_made == (self.status_of(label) == {"valid"}), self.status_of(label)
         return is_made
 
     def ordered(self):
@@ -266,15 +266,6 @@ class World:
         if reply.status == 200:
             assert reply.result["id"] == self.created[0]["id"]
         return self.by_rest(reply)
-
-    def get_late(self, kind, label):
-        if not hasattr(self, "has_resumed"):
-            return self.was_made(kind, label)
-        if kind == "acme":
-            # An order never goes back to ready: the server finishes it by itself.
-            order = self.processing["finalize"].replace("/finalize/", "/order/")
-            return wait_until(lambda: self.main.post(order).json.get("status") == "valid", 90, pause=0.5)
-        return self.by_rest(self.rest().create([f"{label}.{self.zone}"]))
 
     def listed(self):
         zone = self.zone_id
@@ -321,8 +312,8 @@ class World:
                 lambda: self.by_acme(self.lonely.revoke(der_of(self.targets["lonely"]))),
             "revoke by authorization": lambda: self.by_acme(self.main.revoke(der_of(self.targets["held"]))),
             "finalize a ready order": lambda: self.finalize(self.main, self.ready, f"ready.{self.zone}"),
-            "get the certificate of an order in processing": lambda: self.get_late("acme", "processing"),
-            "get the certificate of a create in processing": lambda: self.get_late("rest", "rest-late"),
+            "get the certificate of an order in processing": lambda: self.was_made("processing"),
+            "get the certificate of a create in processing": lambda: self.was_made("rest-late"),
             "be given a create again": self.created_again,
             "be given such an order again": self.given_again,
             "register an account by EAB": self.registers,
@@ -360,7 +351,6 @@ class World:
             self.pause("resume")
         elif self.end == "zone moved":
             self.check(self.zone, "active")
-        self.has_resumed = True
 
     def close(self):
         for client in self.accounts:

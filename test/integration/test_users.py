@@ -51,6 +51,7 @@ def share(box):
     give_tree(box.directory / "ledger", SIGNER)
     give_tree(box.directory / "tokens", SIGNER)
     give(box.directory / "pin", SIGNER, 0o400)
+    give(box.directory / "operator-secret", ADMIN, 0o400)
     os.chown(box.directory / "secret", 0, shared)
     (box.directory / "secret").chmod(0o640)
     for file in ("tls/server.pem", "tls/ca.pem", "softhsm2.conf", "root.hints", "issuer-ecc.pem", "issuer-rsa.pem"):
@@ -145,6 +146,7 @@ def test_pin_and_ledger_are_read_by_the_signers_user_alone(box):
 def test_the_master_secret_is_not_for_the_signer_and_the_tls_key_for_workers_alone(box):
     assert can_read(WORKERS, box.directory / "secret") and can_read(ADMIN, box.directory / "secret")
     assert not can_read(SIGNER, box.directory / "secret")
+    assert can_read(ADMIN, box.directory / "operator-secret") and not can_read(WORKERS, box.directory / "operator-secret")
     assert can_read(WORKERS, box.directory / "tls" / "server-key.pem")
     assert not can_read(ADMIN, box.directory / "tls" / "server-key.pem")
     assert "readable by others" not in box.log_text().rpartition("event=starting")[2]
@@ -211,7 +213,8 @@ def test_a_user_that_cannot_be_taken_is_an_error(box, tmp_path, setting):
 def test_ca_init_gives_what_it_makes_to_who_reads_it(box, tmp_path):
     text = Path(box["CONFIG"]).read_text()
     text = re.sub(r'ledger_directory = "[^"]*"', f'ledger_directory = "{tmp_path}/ledger"', text)
-    text = re.sub(r'secret_file = "[^"]*"', f'secret_file = "{tmp_path}/secret"', text)
+    text = re.sub(r'\bsecret_file = "[^"]*"', f'secret_file = "{tmp_path}/secret"', text)
+    text = re.sub(r'\boperator_secret_file = "[^"]*"', f'operator_secret_file = "{tmp_path}/operator-secret"', text)
     path = box.directory / "init.conf"
     path.write_text(text)
     program = Path(os.environ["ORIGINCA_BUILD"]) / "server" / "originca-server"
@@ -222,3 +225,5 @@ def test_ca_init_gives_what_it_makes_to_who_reads_it(box, tmp_path):
     assert all(each.stat().st_mode & 0o077 == 0 for each in made)
     secret = (tmp_path / "secret").stat()
     assert (secret.st_uid, secret.st_gid, secret.st_mode & 0o777) == (0, shared, 0o640)
+    assert (tmp_path / "operator-secret").stat().st_uid == pwd.getpwnam(ADMIN).pw_uid
+    assert (tmp_path / "operator-secret").stat().st_mode & 0o077 == 0
