@@ -23,8 +23,10 @@ SANDBOX_OPTIONS = ("--no-eab", "--set", "acme.recheck_after_seconds=600", "--set
                    "--set", "acme.resume_first_seconds=1", "--set", "acme.resume_longest_seconds=2",
                    "--set", "dns.zone_moved_after=1", "--set", "dns.dns_share_ms=0", "--set", "dns.dns_referral_max_ttl=0")
 SETTLED = 15  # an order that waits for longer waits for its right
+IN_PROCESSING = "what is in processing"
 # An order's check makes its zone active: where the zone's state is the end, each of these has a zone to itself.
-WITH_A_CHECK = ("order by ACME", "order with `replaces`", "create by REST", "create by a key limited to the zone")
+WITH_A_CHECK = ("order by ACME", "order with `replaces`", "create by REST", "create by a key limited to the zone",
+                IN_PROCESSING)
 REPLACING = ("order with `replaces`", "be given such an order again")
 
 
@@ -125,7 +127,7 @@ class World:
 
     def lay_out(self):
         self.ready = self.main.new_order([f"ready.{self.zone}"]).expect(201).json
-        self.processing = self.main.new_order([f"processing.{self.zone}"]).expect(201).json
+        self.processing = self.main.new_order([f"processing.{self.zone_of(IN_PROCESSING)}"]).expect(201).json
         self.main.new_order([f"held.{self.zone}"]).expect(201)
         self.own = {label: self.issue(self.main, f"own-{label}") for label in ("account", "key", "kept")}
         self.replaced = {right: self.issue(self.main, f"old-{at}", right)[1]
@@ -147,13 +149,13 @@ class World:
     def two_in_processing(self):
         """Claimed, not signed: signing is stopped until the end has come. (A signer that is away would keep the end itself
         away: it is a record of its ledger first.)"""
-        csr = make_csr(make_key("p256"), [f"processing.{self.zone}"])
+        csr = make_csr(make_key("p256"), [f"processing.{self.zone_of(IN_PROCESSING)}"])
         self.admin.post("signing", {"allowed": False})
         try:
             assert self.main.finalize(self.processing, csr).expect(200).json["status"] == "processing"
-            assert self.rest().create([f"rest-late.{self.zone}"]).status == 503
-            waiting = self.sandbox.listing(f"orders?status=processing&zone={self.zone}&customer={self.customer}")
-            self.late = {each["identifiers"][0]["value"].partition(".")[0]: each["id"] for each in waiting}
+            assert self.rest().create([f"rest-late.{self.zone_of(IN_PROCESSING)}"]).status == 503
+            waiting = self.sandbox.listing(f"orders?status=processing&customer={self.customer}")
+            self.late = {each["identifiers"][0].partition(".")[0]: each["id"] for each in waiting}
             assert set(self.late) == {"processing", "rest-late"}, waiting
             yield
         finally:
@@ -237,10 +239,10 @@ class World:
         reply = client.finalize(order, make_csr(make_key("p256"), [name]))
         return self.by_acme(reply) and reply.json["status"] == "valid"
 
-    def status_of(self, label):
-        """Of the certificates for a name, by the admin API."""
+    def status_of(self, name):
+        """Of the certificates for it, by the admin API."""
         found = self.sandbox.listing(f"certificates?customer={self.customer}")
-        return {each["status"] for each in found if each["names"] == [f"{label}.{self.zone}"]}
+        return {each["status"] for each in found if each["names"] == [name]}
 
     def was_made(self, label):
         """What became of an issuance that was in processing; nothing valid is left where it was refused."""
@@ -249,7 +251,8 @@ class World:
             return status if status != "processing" else None
 
         is_made = wait_until(settled, SETTLED, pause=0.5) == "valid"
-        assert is_made == (self.status_of(label) == {"valid"}), self.status_of(label)
+        found = self.status_of(f"{label}.{self.zone_of(IN_PROCESSING)}")
+        assert is_made == (found == {"valid"}), found
         return is_made
 
     def ordered(self):
