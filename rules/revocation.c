@@ -1,7 +1,51 @@
-/* How much a revocation says of the certificate's key. */
+/* Why a certificate is revoked, and how much that says of its key. */
 #include "originca/revocation.h"
 
 #include <string.h>
+
+static const struct {
+    const char *name;
+    enum revocation_reason number;
+} reasons[] = {{"unspecified", REASON_UNSPECIFIED},
+               {"keyCompromise", REASON_KEY_COMPROMISE},
+               {"affiliationChanged", REASON_AFFILIATION_CHANGED},
+               {"superseded", REASON_SUPERSEDED},
+               {"cessationOfOperation", REASON_CESSATION_OF_OPERATION},
+               {"privilegeWithdrawn", REASON_PRIVILEGE_WITHDRAWN}};
+#define REASONS (sizeof reasons / sizeof reasons[0])
+
+bool revocation_reason_is_known(int64_t reason) {
+    for (size_t i = 0; i < REASONS; i++)
+        if ((int64_t)reasons[i].number == reason)
+            return true;
+    return false;
+}
+
+const char *revocation_reason_name(uint32_t reason) {
+    for (size_t i = 0; i < REASONS; i++)
+        if (reasons[i].number == reason)
+            return reasons[i].name;
+    return reasons[0].name;
+}
+
+bool revocation_reason_parse(const char *name, uint32_t *reason) {
+    for (size_t i = 0; i < REASONS; i++)
+        if (strcmp(reasons[i].name, name) == 0) {
+            *reason = reasons[i].number;
+            return true;
+        }
+    return false;
+}
+
+bool revocation_reason_read(const json_t *value, uint32_t *reason) {
+    *reason = REASON_UNSPECIFIED;
+    if (value == NULL)
+        return true;
+    if (json_is_string(value))
+        return revocation_reason_parse(json_string_value(value), reason);
+    *reason = (uint32_t)json_integer_value(value);
+    return json_is_integer(value) && revocation_reason_is_known(json_integer_value(value));
+}
 
 enum revocation_rank revocation_rank(uint32_t reason, const char *by) {
     if (reason != REASON_KEY_COMPROMISE)

@@ -15,6 +15,7 @@
 
 #include "originca/log.h"
 #include "originca/metrics.h"
+#include "originca/revoke.h"
 #include "originca/rights.h"
 #include "originca/signer.h"
 #include "originca/store.h"
@@ -56,10 +57,10 @@ struct fence {
     json_t *records;
     struct store_replay replay;
     uint64_t replayed_to;
-    struct signer_revocation revocation;
-    uint64_t marked[2];
-    uint8_t marked_hashes[2][SHA256_BYTES];
-    struct store_ledger_mark mark;
+    struct store_certificate orphan;
+    struct revoke revoke;
+    uint64_t marked; /* the orphan's record */
+    uint8_t marked_hash[SHA256_BYTES];
 };
 
 static void schedule(struct fence *fence, int64_t after_ms) {
@@ -112,53 +113,40 @@ static const json_t *current_conflict(const struct fence *fence) {
     return fence->replay.conflicts[fence->replay.conflict_count - 1];
 }
 
-static void note_revocation_recorded(void *context, const struct error *error) {
-    struct fence *fence = context;
-    if (error != NULL) {
-        fail_pass(fence, "cannot record the revocation of an orphan", error);
-        return;
-    }
-    fence->replay.conflict_count--;
-    settle_conflicts(fence);
-}
-
 static void note_orphan_revoked(void *context, const struct error *error) {
     struct fence *fence = context;
-    char serial[SERIAL_HEX_MAX];
-    if (error != NULL) {
-        fail_pass(fence, "cannot revoke an orphan", error);
+    const struct error unrecorded = {ERROR_UNAVAILABLE, "Redis does not take it"};
+    if (error != NULL || !fence->revoke.is_in_store) {
+        fail_pass(fence, "cannot revoke an orphan", error != NULL ? error : &unrecorded);
         return;
     }
-    const json_t *record = current_conflict(fence);
-    const char *hash = json_string_value(json_object_get(record, "hash"));
-    hex_encode(fence->revocation.serial, SERIAL_BYTES, serial);
-    fence->marked[0] = fence->revocation.sequence;
-    memcpy(fence->marked_hashes[0], fence->revocation.hash, SHA256_BYTES);
-    fence->marked[1] = (uint64_t)json_integer_value(json_object_get(record, "seq"));
-    if (hash == NULL || !hex_decode(hash, fence->marked_hashes[1], SHA256_BYTES))
-        memset(fence->marked_hashes[1], 0, SHA256_BYTES);
-    fence->mark = (struct store_ledger_mark){fence->worker->config->host_name, fence->marked, 2,
-                                             fence->marked_hashes[0]};
     metric_add(fence->orphans, 1);
-    store_revoke_certificate(fence->worker->store, serial, fence->revocation.revoked_at,
-                             fence->revocation.reason, "recovery", &fence->mark, note_revocation_recorded,
-                             fence);
+    fence->replay.conflict_count--;
+    settle_conflicts(fence);
 }
 
 /* A signed certificate that must not be used: its order, account or zone is gone. Nobody outside ever had it.
  */
 static void revoke_orphan(struct fence *fence, const json_t *record) {
-    const char *serial = json_string_value(json_object_get(record, "serial"));
-    const char *issuer = json_string_value(json_object_get(record, "issuer"));
-    fence->revocation = (struct signer_revocation){.issuer = issuer, .reason = 5, .by = "recovery"};
-    if (serial == NULL || issuer == NULL || !hex_decode(serial, fence->revocation.serial, SERIAL_BYTES)) {
-        const struct error broken = {ERROR_INTERNAL, "an issued record holds no serial"};
+    const struct error broken = {ERROR_INTERNAL, "an issued record cannot be read back"};
+    const char *hash = json_string_value(json_object_get(record, "hash"));
+    if (!store_read_issued(fence->batch, record, &fence->orphan)) {
         fail_pass(fence, "replay", &broken);
         return;
     }
+    fence->marked = (uint64_t)json_integer_value(json_object_get(record, "seq"));
+    if (hash == NULL || !hex_decode(hash, fence->marked_hash, SHA256_BYTES))
+        memset(fence->marked_hash, 0, SHA256_BYTES);
     log_event(LOG_LEVEL_WARNING, "revoking a certificate that was signed and never given out", "serial",
-              serial, NULL);
-    signer_revoke(fence->signer, &fence->revocation, note_orphan_revoked, fence);
+              fence->orphan.serial, NULL);
+    fence->revoke = (struct revoke){.worker = fence->worker,
+                                    .certificate = &fence->orphan,
+                                    .reason = REASON_CESSATION_OF_OPERATION,
+                                    .by = "recovery",
+                                    .sequences = &fence->marked,
+                                    .hashes = fence->marked_hash,
+                                    .sequence_count = 1};
+    revoke_start(&fence->revoke, note_orphan_revoked, fence);
 }
 
 static void tell_progress(struct fence *fence) {

@@ -169,6 +169,11 @@ static bool read_certificate(struct arena *arena, const json_t *record, struct s
            get_time(record, "time", &out->issued_at, error);
 }
 
+bool store_read_issued(struct arena *arena, const json_t *record, struct store_certificate *out) {
+    struct error ignored;
+    return read_certificate(arena, record, out, &ignored) && out->der.length > 0 && *out->issuer != '\0';
+}
+
 /* The oldest proof decides; no proof is not fresh. */
 static bool is_fresh(const json_t *record, uint32_t fresh_seconds) {
     const json_t *evidence = json_object_get(record, "evidence");

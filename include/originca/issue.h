@@ -9,6 +9,7 @@
  * or the reconciler makes another attempt. */
 #pragma once
 
+#include "originca/revoke.h"
 #include "originca/signer.h"
 #include "originca/store.h"
 #include "originca/worker.h"
@@ -54,10 +55,10 @@ struct issue {
     int64_t claimed_at_ms;
     struct signer_certificate signed_certificate;
     struct error error;
-    struct signer_revocation revocation;
+    struct revoke revoke;
     struct store_ledger_mark mark;
-    uint64_t sequences[3];
-    uint8_t hashes[3][SHA256_BYTES]; /* of these records */
+    uint64_t sequences[2];
+    uint8_t hashes[2][SHA256_BYTES]; /* of these records */
     uint8_t evidence_sha256[SHA256_BYTES];
     const char **zones; /* distinct */
     size_t zone_count;

@@ -61,9 +61,6 @@ void operation_fail(struct operation *operation, const struct error *error);
  * sentence by its code, with the request id to ask the operator with. The text itself is for the log, which
  * has the same id. */
 const char *operation_outward_text(struct operation *operation, enum error_code code);
-/* A store_done for what the ledger holds already: it has happened, whatever Redis says (the fence brings it
- * there), so the operation goes on. */
-void operation_note_applied(void *operation, const struct error *error);
 /* A first step: while Redis is away for no longer than outage_wait_ms, the request waits for it; clients that
  * ask once and give up at a 503 get through a short outage. Done in any case: the step that needs Redis says
  * 503 where it did not come back. */

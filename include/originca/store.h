@@ -558,6 +558,8 @@ struct store_replay {
     size_t conflict_count;
 };
 void store_replay(struct store *, struct arena *, struct store_replay *, store_done *, void *);
+/* The certificate of a record "issued"; what it points to belongs to the arena and the record. */
+bool store_read_issued(struct arena *, const json_t *record, struct store_certificate *out) MUST_CHECK;
 /* What other hosts, and this one, told of rights since the host looked last; in the order of the telling. */
 struct store_right_list {
     struct store_right *items; /* with their seals, without marks */

@@ -1,8 +1,8 @@
 /* Revocation (RFC 8555 7.6): by the account that ordered, by an account that holds all names now (looked up
  * immediately before the ledger is written), or by the certificate's own key. The ledger comes first: once it
  * has the record, nothing undoes the revocation. */
+#include "originca/revoke.h"
 #include "internal.h"
-#include "originca/revocation.h"
 
 #include <gnutls/x509.h>
 
@@ -13,8 +13,7 @@ struct revoke_state {
     uint32_t reason;
     struct store_certificate certificate;
     bool is_by_key, holds_names; /* by_key: signed by the certificate's key, not by an account */
-    struct signer_revocation revocation;
-    struct store_ledger_mark mark;
+    struct revoke revoke;
     char by[128];
 };
 
@@ -49,7 +48,7 @@ static enum step_result read_request(struct operation *operation) {
         return acme_refuse(operation, 400, "badRevocationReason",
                            "\"reason\" must be a number (RFC 5280 5.3.1)");
     json_int_t number = reason == NULL ? 0 : json_integer_value(reason);
-    if (number != 0 && number != 1 && number != 3 && number != 4 && number != 5 && number != 9)
+    if (!revocation_reason_is_known(number))
         return acme_refuse(operation, 400, "badRevocationReason",
                            "The reason must be 0 (unspecified), 1 (keyCompromise), 3 (affiliationChanged), 4 "
                            "(superseded), 5 "
@@ -102,7 +101,7 @@ static enum step_result authorize(struct operation *operation) {
     return STEP_WAIT;
 }
 
-static enum step_result record_in_ledger(struct operation *operation) {
+static enum step_result revoke_certificate(struct operation *operation) {
     struct revoke_state *state = operation->state;
     if (!state->holds_names)
         return acme_refuse(operation, 403, "unauthorized",
@@ -113,27 +112,16 @@ static enum step_result record_in_ledger(struct operation *operation) {
                     revocation_rank(state->certificate.reason, state->certificate.by);
     if (state->certificate.status == CERTIFICATE_REVOKED && !is_worse)
         return acme_refuse(operation, 400, "alreadyRevoked", "The certificate is revoked already");
-    state->revocation = (struct signer_revocation){
-        .issuer = state->certificate.issuer, .reason = state->reason, .by = state->by};
-    if (!hex_decode(state->serial, state->revocation.serial, SERIAL_BYTES))
-        return acme_refuse(operation, 500, "serverInternal", "a serial cannot be read back");
-    signer_revoke(operation->worker->signer, &state->revocation, acme_done, operation);
-    return STEP_WAIT;
-}
-
-static enum step_result record_in_store(struct operation *operation) {
-    struct revoke_state *state = operation->state;
-    state->mark = (struct store_ledger_mark){operation->worker->config->host_name,
-                                             &state->revocation.sequence, 1, state->revocation.hash};
-    store_revoke_certificate(operation->worker->store, state->serial, state->revocation.revoked_at,
-                             state->reason, state->by, &state->mark, operation_note_applied, operation);
+    state->revoke = (struct revoke){.worker = operation->worker,
+                                    .request_id = operation->request->id,
+                                    .certificate = &state->certificate,
+                                    .reason = state->reason,
+                                    .by = state->by};
+    revoke_start(&state->revoke, acme_done, operation);
     return STEP_WAIT;
 }
 
 static enum step_result reply(struct operation *operation) {
-    struct revoke_state *state = operation->state;
-    log_event(LOG_LEVEL_INFO, "certificate revoked", "request", operation->request->id, "serial",
-              state->serial, "by", state->by, NULL);
     acme_reply(operation, 200, NULL, "", 0);
     return STEP_REPLIED;
 }
@@ -146,13 +134,12 @@ static const struct step steps[] = {
     {"read request", read_request},
     {"load certificate", load_certificate},
     {"authorize", authorize},
-    {"ledger", record_in_ledger},
-    {"record", record_in_store},
+    {"revoke", revoke_certificate},
     {"reply", reply},
 };
-static const struct operation_kind revoke =
+static const struct operation_kind revoke_kind =
     OPERATION_KIND("revokeCert", steps, struct revoke_state, acme_fail);
 
 void acme_revoke(struct http_request *request) {
-    operation_start(request, &revoke);
+    operation_start(request, &revoke_kind);
 }

@@ -1,6 +1,6 @@
 /* Certificates: search, one with its PEM, revocation (ledger first, as everywhere). */
 #include "internal.h"
-#include "originca/revocation.h"
+#include "originca/revoke.h"
 
 struct certificates_state {
     struct admin_call call;
@@ -10,23 +10,8 @@ struct certificates_state {
     char serial[SERIAL_HEX_MAX];
     uint32_t reason;
     bool was_revoked_before;
-    struct signer_revocation revocation;
-    struct store_ledger_mark mark;
+    struct revoke revoke;
 };
-
-static const struct {
-    const char *name;
-    uint32_t number;
-} reasons[] = {{"unspecified", 0}, {"keyCompromise", 1},        {"affiliationChanged", 3},
-               {"superseded", 4},  {"cessationOfOperation", 5}, {"privilegeWithdrawn", 9}};
-#define REASONS (sizeof reasons / sizeof reasons[0])
-
-static const char *reason_name(uint32_t number) {
-    for (size_t i = 0; i < REASONS; i++)
-        if (reasons[i].number == number)
-            return reasons[i].name;
-    return "unspecified";
-}
 
 static json_t *certificate_json(struct operation *operation, const struct store_certificate *certificate,
                                 bool with_pem) {
@@ -50,7 +35,7 @@ static json_t *certificate_json(struct operation *operation, const struct store_
     admin_set_time(json, "issued_at", certificate->issued_at);
     if (status == CERTIFICATE_REVOKED || certificate->revoked_at != 0) {
         admin_set_time(json, "revoked_at", certificate->revoked_at);
-        json_object_set_new(json, "reason", json_string(reason_name(certificate->reason)));
+        json_object_set_new(json, "reason", json_string(revocation_reason_name(certificate->reason)));
     }
     if (certificate->replaced_by != NULL && *certificate->replaced_by != '\0')
         json_object_set_new(json, "replaced_by", json_string(certificate->replaced_by));
@@ -143,50 +128,29 @@ void admin_list_certificates(struct http_request *request) {
 
 static enum step_result read_reason(struct operation *operation) {
     struct certificates_state *state = operation->state;
-    const json_t *reason = json_object_get(state->call.body, "reason");
-    for (size_t i = 0; i < REASONS; i++) {
-        bool is_it =
-            reason == NULL
-                ? reasons[i].number == 0
-                : (json_is_integer(reason) && json_integer_value(reason) == (json_int_t)reasons[i].number) ||
-                      (json_is_string(reason) && strcmp(json_string_value(reason), reasons[i].name) == 0);
-        if (is_it) {
-            state->reason = reasons[i].number;
-            return operation_forget_request(operation);
-        }
-    }
-    return admin_refuse(operation, ERROR_INVALID,
-                        "reason must be unspecified, keyCompromise, affiliationChanged, superseded, "
-                        "cessationOfOperation or privilegeWithdrawn");
+    if (!revocation_reason_read(json_object_get(state->call.body, "reason"), &state->reason))
+        return admin_refuse(operation, ERROR_INVALID, "reason must be " REVOCATION_REASON_NAMES);
+    return operation_forget_request(operation);
 }
 
-static enum step_result record_in_ledger(struct operation *operation) {
+static enum step_result revoke_certificate(struct operation *operation) {
     struct certificates_state *state = operation->state;
     const char *by = arena_printf(operation->arena, "admin:%s", operation->request->peer_text);
     bool is_worse = state->certificate.status == CERTIFICATE_REVOKED &&
                     revocation_rank(state->reason, "admin") >
                         revocation_rank(state->certificate.reason, state->certificate.by);
-    if (state->certificate.status != CERTIFICATE_VALID && !is_worse) {
+    bool is_trusted =
+        state->certificate.status == CERTIFICATE_VALID || state->certificate.status == CERTIFICATE_EXPIRED;
+    if (!is_trusted && !is_worse) {
         state->was_revoked_before = true;
         return STEP_DONE;
     }
-    state->revocation = (struct signer_revocation){
-        .issuer = state->certificate.issuer, .reason = state->reason, .by = by == NULL ? "admin" : by};
-    if (!hex_decode(state->serial, state->revocation.serial, SERIAL_BYTES))
-        return admin_refuse(operation, ERROR_INTERNAL, "a serial cannot be read back");
-    signer_revoke(operation->worker->operator_signer, &state->revocation, admin_done, operation);
-    return STEP_WAIT;
-}
-
-static enum step_result record_in_store(struct operation *operation) {
-    struct certificates_state *state = operation->state;
-    if (state->was_revoked_before)
-        return STEP_DONE;
-    state->mark = (struct store_ledger_mark){operation->worker->config->host_name,
-                                             &state->revocation.sequence, 1, state->revocation.hash};
-    store_revoke_certificate(operation->worker->store, state->serial, state->revocation.revoked_at,
-                             state->reason, state->revocation.by, &state->mark, operation_note_applied,
-                             operation);
+    state->revoke = (struct revoke){.worker = operation->worker,
+                                    .request_id = operation->request->id,
+                                    .certificate = &state->certificate,
+                                    .reason = state->reason,
+                                    .by = by == NULL ? "admin" : by};
+    revoke_start(&state->revoke, admin_done, operation);
     return STEP_WAIT;
 }
 
@@ -194,8 +158,8 @@ static enum step_result reply_revoked(struct operation *operation) {
     struct certificates_state *state = operation->state;
     if (!state->was_revoked_before) {
         state->certificate.status = CERTIFICATE_REVOKED;
-        state->certificate.revoked_at = state->revocation.revoked_at;
-        state->certificate.reason = state->revocation.known_reason;
+        state->certificate.revoked_at = state->revoke.revoked_at;
+        state->certificate.reason = state->revoke.known_reason;
     }
     json_t *json = certificate_json(operation, &state->certificate, false);
     json_object_set_new(json, "was_revoked_before", json_boolean(state->was_revoked_before));
@@ -203,12 +167,14 @@ static enum step_result reply_revoked(struct operation *operation) {
     return STEP_REPLIED;
 }
 
-static const struct step revoke_steps[] = {
-    {"read body", admin_read_body}, {"read reason", read_reason}, {"load", load},
-    {"ledger", record_in_ledger},   {"record", record_in_store},  {"reply", reply_revoked}};
-static const struct operation_kind revoke =
+static const struct step revoke_steps[] = {{"read body", admin_read_body},
+                                           {"read reason", read_reason},
+                                           {"load", load},
+                                           {"revoke", revoke_certificate},
+                                           {"reply", reply_revoked}};
+static const struct operation_kind revoke_kind =
     OPERATION_KIND("revoke certificate", revoke_steps, struct certificates_state, admin_fail);
 
 void admin_revoke_certificate(struct http_request *request) {
-    operation_start(request, &revoke);
+    operation_start(request, &revoke_kind);
 }

@@ -154,14 +154,6 @@ const char *operation_outward_text(struct operation *operation, enum error_code 
     return text == NULL ? sentence : text;
 }
 
-void operation_note_applied(void *context, const struct error *error) {
-    struct operation *operation = context;
-    if (error != NULL)
-        log_event(LOG_LEVEL_WARNING, "the ledger holds a change that Redis did not take yet", "request",
-                  operation->request->id, "operation", operation->kind->name, "reason", error->message, NULL);
-    operation_resume(operation);
-}
-
 /* --- an outage of Redis --- */
 
 struct ready_wait {

@@ -7,8 +7,6 @@
 
 #include "originca/log.h"
 
-#define SUPERSEDED_AT_ONCE 5 /* cessationOfOperation: nobody ever had it */
-
 static void begin(struct issue *issue, issue_done *done, void *context) {
     issue->done = done;
     issue->context = context;
@@ -173,9 +171,9 @@ void issue_sign(struct issue *issue, issue_done *done, void *context) {
 
 static void commit(struct issue *issue);
 
-static void note_orphan_recorded(void *context, const struct error *error) {
+static void note_orphan_revoked(void *context, const struct error *error) {
     struct issue *issue = context;
-    (void)error; /* the ledger has it: the fence brings it into Redis */
+    (void)error; /* the ledger has the certificate, and its replay revokes it then */
     if (issue->is_redis_in_doubt) {
         error_set(&issue->error, ERROR_UNAVAILABLE, "Redis is compared with the ledger; try again");
         fail(issue, ISSUE_FAILED, &issue->error);
@@ -186,17 +184,16 @@ static void note_orphan_recorded(void *context, const struct error *error) {
     fail(issue, ISSUE_WITHDRAWN, &issue->error);
 }
 
-static void note_orphan_revoked(void *context, const struct error *error) {
-    struct issue *issue = context;
-    if (error != NULL) {
-        note_orphan_recorded(issue, error);
-        return;
-    }
-    issue->sequences[2] = issue->revocation.sequence;
-    memcpy(issue->hashes[2], issue->revocation.hash, SHA256_BYTES);
-    issue->mark.count = 3;
-    store_revoke_certificate(issue->worker->store, issue->certificate.serial, issue->revocation.revoked_at,
-                             issue->revocation.reason, "recovery", &issue->mark, note_orphan_recorded, issue);
+/* Nobody ever had it. */
+static void revoke_orphan(struct issue *issue) {
+    issue->revoke = (struct revoke){.worker = issue->worker,
+                                    .certificate = &issue->certificate,
+                                    .reason = REASON_CESSATION_OF_OPERATION,
+                                    .by = "recovery",
+                                    .sequences = issue->sequences,
+                                    .hashes = issue->hashes[0],
+                                    .sequence_count = 2};
+    revoke_start(&issue->revoke, note_orphan_revoked, issue);
 }
 
 static void note_committed(void *context, const struct error *error) {
@@ -210,10 +207,7 @@ static void note_committed(void *context, const struct error *error) {
                   issue->order->id, "serial", issue->certificate.serial, "reason", error->message, NULL);
         /* A Redis that went back refuses for want of what it forgot: nothing has changed for the client. */
         issue->is_redis_in_doubt = !issue->worker->is_ready;
-        issue->revocation = (struct signer_revocation){
-            .issuer = issue->issuer, .reason = SUPERSEDED_AT_ONCE, .by = "recovery"};
-        memcpy(issue->revocation.serial, issue->signed_certificate.serial, SERIAL_BYTES);
-        signer_revoke(issue->worker->signer, &issue->revocation, note_orphan_revoked, issue);
+        revoke_orphan(issue);
     } else if (error->code == ERROR_UNKNOWN && issue->commit_tries < 2) {
         commit(issue); /* idempotent by the attempt */
     } else {

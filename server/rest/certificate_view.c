@@ -2,6 +2,7 @@
  * a client compares with what it asked for comes back exactly as asked: the CSR byte for byte, the names in
  * their order, the lifetime as a number. */
 #include "internal.h"
+#include "originca/revocation.h"
 
 #include <strings.h>
 
@@ -89,6 +90,9 @@ json_t *rest_certificate_json(struct operation *operation, const struct store_ce
         char text[TIME_TEXT_MAX];
         time_format(certificate->revoked_at, text);
         json_object_set_new(json, "revoked_at", json_string(text));
+        if (certificate->reason != REASON_UNSPECIFIED)
+            json_object_set_new(json, "revocation_reason",
+                                json_string(revocation_reason_name(certificate->reason)));
     }
     return json;
 }

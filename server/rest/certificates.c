@@ -2,7 +2,7 @@
  * does not exist look the same. */
 #include "internal.h"
 
-#include "originca/signer.h"
+#include "originca/revoke.h"
 
 struct certificates_state {
     struct rest_call call;
@@ -12,8 +12,9 @@ struct certificates_state {
     uint64_t total;
     char serial[SERIAL_HEX_MAX];
     struct store_certificate certificate;
-    struct signer_revocation revocation;
-    struct store_ledger_mark mark;
+    struct revoke revoke;
+    uint32_t reason;
+    const char *by;
 };
 
 static enum step_result require_read(struct operation *operation) {
@@ -141,39 +142,54 @@ void rest_get_certificate(struct http_request *request) {
     operation_start(request, &get_kind);
 }
 
-/* --- revoke: the ledger first, then Redis, as everywhere --- */
+/* --- revoke --- */
+
+/* Cloudflare's API knows no reasons: `reason` is ours, in a JSON body or, for who cannot send one with
+ * DELETE, in the query. A body that is none of ours is not looked at, as before. */
+static enum step_result read_reason(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    const struct bytes body = operation->request->body;
+    const char *asked = http_query_parameter(operation->request, "reason");
+    struct error ignored;
+    json_t *json = body.length == 0 ? NULL : json_parse(operation->reading, body.data, body.length, &ignored);
+    bool is_good = asked != NULL ? revocation_reason_parse(asked, &state->reason)
+                                 : revocation_reason_read(json_object_get(json, "reason"), &state->reason);
+    if (!is_good)
+        return rest_refuse(operation, 400, REST_BAD_JSON,
+                           "Failed to parse request JSON: reason must be " REVOCATION_REASON_NAMES);
+    return operation_forget_request(operation);
+}
+
+/* Whose word it is; with the customer, so that a replay knows for whom keyCompromise blocks the key. */
+static const char *revoker(struct operation *operation) {
+    const struct certificates_state *state = operation->state;
+    const char *by = arena_printf(operation->arena, "api-key:%s customer:%s", state->call.key.id,
+                                  state->call.key.customer);
+    return by == NULL ? "api-key" : by;
+}
 
 static enum step_result check_revocable(struct operation *operation) {
     struct certificates_state *state = operation->state;
     const struct store_certificate *certificate = &state->certificate;
+    state->by = revoker(operation);
     for (size_t i = 0; i < certificate->zone_count; i++)
         if (!rest_may_use_zone(&state->call, certificate->zones[i]))
             return rest_refuse(operation, 403, REST_NOT_AUTHORIZED, TEXT_NOT_AUTHORIZED);
-    if (certificate->status == CERTIFICATE_REVOKED)
+    bool is_worse =
+        revocation_rank(state->reason, state->by) > revocation_rank(certificate->reason, certificate->by);
+    if (certificate->status == CERTIFICATE_REVOKED && !is_worse)
         return rest_refuse(operation, 400, REST_REVOKED_ALREADY, "Certificate already revoked");
     return STEP_DONE;
 }
 
-static enum step_result record_in_ledger(struct operation *operation) {
+static enum step_result revoke_certificate(struct operation *operation) {
     struct certificates_state *state = operation->state;
-    const char *by = arena_printf(operation->arena, "api-key:%s", state->call.key.id);
-    state->revocation = (struct signer_revocation){
-        .issuer = state->certificate.issuer, .reason = 0, .by = by == NULL ? "api-key" : by};
-    if (!hex_decode(state->serial, state->revocation.serial, SERIAL_BYTES)) {
-        error_set(&operation->error, ERROR_INTERNAL, "a serial cannot be read back");
-        return STEP_FAIL;
-    }
-    signer_revoke(operation->worker->signer, &state->revocation, rest_done, operation);
-    return STEP_WAIT;
-}
-
-static enum step_result record_in_store(struct operation *operation) {
-    struct certificates_state *state = operation->state;
-    state->mark = (struct store_ledger_mark){operation->worker->config->host_name,
-                                             &state->revocation.sequence, 1, state->revocation.hash};
-    store_revoke_certificate(operation->worker->store, state->serial, state->revocation.revoked_at,
-                             state->revocation.reason, state->revocation.by, &state->mark,
-                             operation_note_applied, operation);
+    state->revoke = (struct revoke){.worker = operation->worker,
+                                    .request_id = operation->request->id,
+                                    .certificate = &state->certificate,
+                                    .reason = state->reason,
+                                    .by = state->by};
+    revoke_start(&state->revoke, rest_done, operation);
     return STEP_WAIT;
 }
 
@@ -181,16 +197,18 @@ static enum step_result reply_revoked(struct operation *operation) {
     struct certificates_state *state = operation->state;
     char id[SERIAL_DECIMAL_MAX] = "", text[TIME_TEXT_MAX];
     (void)!rest_serial_text(state->serial, id);
-    time_format(state->revocation.revoked_at, text);
-    log_event(LOG_LEVEL_INFO, "certificate revoked", "request", operation->request->id, "serial",
-              state->serial, "customer", state->call.key.customer, "key", state->call.key.id, NULL);
-    return rest_reply(operation, json_pack("{s:s, s:s}", "id", id, "revoked_at", text), NULL);
+    time_format(state->revoke.revoked_at, text);
+    json_t *result = json_pack("{s:s, s:s}", "id", id, "revoked_at", text);
+    if (state->reason !=
+        REASON_UNSPECIFIED) /* beyond what Cloudflare's clients know: only who asked gets it */
+        json_object_set_new(result, "reason",
+                            json_string(revocation_reason_name(state->revoke.known_reason)));
+    return rest_reply(operation, result, NULL);
 }
 
 static const struct step revoke_steps[] = {
-    REST_AUTHENTICATE,          {"require right", require_edit}, {"load", load},
-    {"check", check_revocable}, {"ledger", record_in_ledger},    {"record", record_in_store},
-    {"reply", reply_revoked}};
+    REST_AUTHENTICATE,          {"require right", require_edit}, {"read reason", read_reason}, {"load", load},
+    {"check", check_revocable}, {"revoke", revoke_certificate},  {"reply", reply_revoked}};
 static const struct operation_kind revoke_kind =
     OPERATION_KIND("REST revoke certificate", revoke_steps, struct certificates_state, rest_fail);
 

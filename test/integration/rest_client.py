@@ -98,8 +98,8 @@ class RestClient:
     def list(self, zone, query=""):
         return self.call("GET", f"/certificates?zone_id={zone}{query}")
 
-    def revoke(self, identifier):
-        return self.call("DELETE", f"/certificates/{identifier}")
+    def revoke(self, identifier, body=None):
+        return self.call("DELETE", f"/certificates/{identifier}", body)
 
 
 def rest(sandbox, customer=1, headers=None):

@@ -486,6 +486,44 @@ def test_revoked_certificate_says_when_and_can_be_revoked_once(sandbox, api):
     assert any(int(record["serial"], 16) == int(created["id"]) for record in sandbox.ledger("revoked"))
 
 
+REASONS = {"keyCompromise": 1, "affiliationChanged": 3, "superseded": 4, "cessationOfOperation": 5, "privilegeWithdrawn": 9}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_reason_of_a_revocation_comes_by_body_or_query_and_reaches_ledger_and_views(sandbox, api, reason):
+    for by_query in (False, True):
+        made = api.create([sandbox.name()]).result
+        answer = (api.call("DELETE", f"/certificates/{made['id']}?reason={reason}") if by_query
+                  else api.revoke(made["id"], {"reason": reason}))
+        assert answer.result["reason"] == reason
+        assert api.get(made["id"]).result["revocation_reason"] == reason
+        assert sandbox.admin.get(f"certificates/{made['id']}")["reason"] == reason
+        record = next(each for each in sandbox.ledger("revoked") if int(each["serial"], 16) == int(made["id"]))
+        assert record["reason"] == REASONS[reason]
+        assert record["by"].endswith(f" customer:{sandbox.admin.get('customers/' + sandbox['CUSTOMER'])['id']}")
+
+
+def test_reason_that_is_none_revokes_nothing(sandbox, api):
+    made = api.create([sandbox.name()]).result
+    for body in ({"reason": "KeyCompromise"}, {"reason": "certificateHold"}, {"reason": 6}, {"reason": None}, {"reason": [1]},
+                 {"reason": 4294967297}, {"reason": -1}):
+        assert "keyCompromise" in api.revoke(made["id"], body).expect_error(400, 1004)[0]["message"]
+    api.call("DELETE", f"/certificates/{made['id']}?reason=").expect_error(400, 1004)
+    assert "revoked_at" not in api.get(made["id"]).result
+    assert api.revoke(made["id"], {"reason": 4}).result["reason"] == "superseded"
+
+
+def test_key_compromise_may_be_said_after_another_reason_and_blocks_the_key_for_its_customer(sandbox, api):
+    csr = make_csr()
+    made = api.create([sandbox.name()], csr=csr).result
+    assert api.revoke(made["id"], {"reason": "superseded"}).status == 200
+    api.revoke(made["id"], {"reason": "affiliationChanged"}).expect_error(400, 1014)
+    assert api.revoke(made["id"], {"reason": "keyCompromise"}).result["reason"] == "keyCompromise"
+    api.create([sandbox.name()], csr=csr).expect_error(400, 1011, "compromised")
+    rest(sandbox, 2).create([sandbox.name(sandbox["ZONE_2"])], csr=csr).result  # no proof: nobody else is harmed
+    api.revoke(made["id"], {"reason": "keyCompromise"}).expect_error(400, 1014)
+
+
 def test_absent_certificate_is_not_found_by_status_code_and_text(sandbox, api):
     identifier = api.create([sandbox.name()]).result["id"]
     absent = [identifier[:-1], identifier + "0", "0", "1", "-1", "0x", "0xzz", "x", "9" * 49, "9" * 400, "null", "1.0",

@@ -1,0 +1,64 @@
+/* Ledger first: once it has the record, nothing undoes the revocation. */
+#include "originca/revoke.h"
+
+#include <string.h>
+
+#include "originca/log.h"
+
+static void finish(struct revoke *revoke) {
+    if (revoke->request_id != NULL)
+        log_event(LOG_LEVEL_INFO, "certificate revoked", "request", revoke->request_id, "serial",
+                  revoke->certificate->serial, "reason", revocation_reason_name(revoke->known_reason), "by",
+                  revoke->by, NULL);
+    revoke->done(revoke->context, NULL);
+}
+
+static void note_recorded(void *context, const struct error *error) {
+    struct revoke *revoke = context;
+    revoke->is_in_store = error == NULL;
+    if (error != NULL)
+        log_event(LOG_LEVEL_WARNING, "the ledger holds a revocation that Redis did not take yet", "serial",
+                  revoke->certificate->serial, "reason", error->message, NULL);
+    finish(revoke);
+}
+
+static void add_mark(struct revoke *revoke, uint64_t sequence, const uint8_t *hash) {
+    size_t at = revoke->mark.count++;
+    revoke->marked[at] = sequence;
+    memcpy(revoke->marked_hashes[at], hash, SHA256_BYTES);
+}
+
+static void note_in_ledger(void *context, const struct error *error) {
+    struct revoke *revoke = context;
+    const struct signer_revocation *word = &revoke->word;
+    if (error != NULL) {
+        revoke->done(revoke->context, error);
+        return;
+    }
+    revoke->revoked_at = word->revoked_at;
+    revoke->was_revoked_before = word->was_revoked_before;
+    revoke->known_reason = word->known_reason;
+    revoke->mark = (struct store_ledger_mark){.host = revoke->worker->config->host_name,
+                                              .sequences = revoke->marked,
+                                              .hashes = revoke->marked_hashes[0]};
+    for (size_t i = 0; i < revoke->sequence_count; i++)
+        add_mark(revoke, revoke->sequences[i], revoke->hashes + i * SHA256_BYTES);
+    add_mark(revoke, word->sequence, word->hash);
+    /* The reason with who said it: what the ledger knows beyond that comes with its own record. */
+    store_revoke_certificate(revoke->worker->store, revoke->certificate->serial, word->revoked_at,
+                             revoke->reason, revoke->by, &revoke->mark, note_recorded, revoke);
+}
+
+void revoke_start(struct revoke *revoke, signer_done *done, void *context) {
+    revoke->done = done;
+    revoke->context = context;
+    revoke->word = (struct signer_revocation){
+        .issuer = revoke->certificate->issuer, .reason = revoke->reason, .by = revoke->by};
+    if (revoke->sequence_count > REVOKE_MARKS_MAX ||
+        !hex_decode(revoke->certificate->serial, revoke->word.serial, SERIAL_BYTES)) {
+        const struct error broken = {ERROR_INTERNAL, "a serial cannot be read back"};
+        done(context, &broken);
+        return;
+    }
+    signer_revoke(revoke->worker->signer, &revoke->word, note_in_ledger, revoke);
+}
