@@ -71,8 +71,12 @@ struct signer_certificate {
 struct signer_revocation { /* input and result of signer_revoke */
     uint8_t serial[SERIAL_BYTES];
     const char *issuer;
-    uint32_t reason;   /* RFC 5280 5.3.1: 0,1,3,4,5,9 */
-    const char *by;    /* revocation.h */
+    uint32_t reason; /* RFC 5280 5.3.1: 0,1,3,4,5,9 */
+    const char *by;  /* revocation.h */
+    /* Of the certificate, for the record: when it ends and its list (crl.h). 0 and NULL or "" where the
+     * caller does not know; a URL that is none is left out. */
+    time_t not_after;
+    const char *crl_url;
     time_t revoked_at; /* out: of the first revocation when it was revoked before */
     /* out: the record that this call wrote. 0 where an earlier one says as much or more: Redis has applied
      * that one, or the fence brings it there; whoever marked it for it would drop what it says. */

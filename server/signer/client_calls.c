@@ -84,6 +84,8 @@ void signer_revoke(struct signer_client *client, struct signer_revocation *revoc
         wire_put_string(&writer, revocation->issuer);
         wire_put_u32(&writer, revocation->reason);
         wire_put_string(&writer, revocation->by);
+        wire_put_u64(&writer, (uint64_t)revocation->not_after);
+        wire_put_string(&writer, revocation->crl_url);
     }
     client_send_call(
         client, scratch, &writer,

@@ -10,6 +10,7 @@
 
 #include "engine_state.h"
 #include "lint.h"
+#include "originca/crl.h"
 #include "originca/json.h"
 #include "originca/log.h"
 
@@ -129,7 +130,7 @@ static json_t *describe_evidence(const struct signer_certificate_request *reques
 }
 
 /* What INTENT and ISSUED say alike; ISSUED can rebuild everything about a certificate by itself. */
-static json_t *describe(const struct sign_job *job, struct bytes tbs) {
+static json_t *describe(const struct sign_job *job, struct bytes tbs, const char *crl_url) {
     const struct signer_certificate_request *request = &job->request;
     char serial[SERIAL_HEX_MAX], spki[2 * SHA256_BYTES + 1], evidence[2 * SHA256_BYTES + 1],
         tbs_hash[2 * SHA256_BYTES + 1];
@@ -143,14 +144,17 @@ static json_t *describe(const struct sign_job *job, struct bytes tbs) {
     hex_encode(request->evidence_sha256, SHA256_BYTES, evidence);
     time_format(job->contents.not_before, before);
     time_format(job->contents.not_after, after);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:s}",
-                     "serial", serial, "attempt", request->attempt, "order", request->order, "account",
-                     request->account, "customer", request->customer, "names",
-                     string_array(request->names, request->name_count), "zones",
-                     string_array(request->zones, request->zone_count), "profile", request->profile, "issuer",
-                     request->issuer, "spki_sha256", spki, "not_before", before, "not_after", after,
-                     "evidence_sha256", evidence, "claimed_at_ms", (json_int_t)request->claimed_at_ms,
-                     "evidence", describe_evidence(request), "tbs_sha256", tbs_hash);
+    json_t *fields = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:s}", "serial", serial,
+        "attempt", request->attempt, "order", request->order, "account", request->account, "customer",
+        request->customer, "names", string_array(request->names, request->name_count), "zones",
+        string_array(request->zones, request->zone_count), "profile", request->profile, "issuer",
+        request->issuer, "spki_sha256", spki, "not_before", before, "not_after", after, "evidence_sha256",
+        evidence, "claimed_at_ms", (json_int_t)request->claimed_at_ms, "evidence", describe_evidence(request),
+        "tbs_sha256", tbs_hash);
+    if (*crl_url != '\0')
+        json_object_set_new(fields, "crl", json_string(crl_url));
+    return fields;
 }
 
 /* An attempt is signed once. The same request again (its reply was lost) gets the same certificate. */
@@ -184,7 +188,9 @@ static bool write_intent(struct engine *engine, struct signing *signing) {
     if (!certificate_build_tbs(arena, &job->contents, &signing->tbs, &signing->error) ||
         !lint_tbs(signing->tbs, &job->contents, &signing->error))
         return false;
-    signing->fields = arena_own_json(arena, describe(job, signing->tbs));
+    const char *crl_url = crl_url_of_tbs(arena, signing->tbs);
+    if (crl_url != NULL)
+        signing->fields = arena_own_json(arena, describe(job, signing->tbs, crl_url));
     if (signing->fields == NULL)
         return error_set(&signing->error, ERROR_INTERNAL, "out of memory");
     if (!ledger_append(engine->ledger, "intent", signing->fields, &signing->intent_sequence,

@@ -4,7 +4,10 @@
 #include <string.h>
 
 #include "engine_state.h"
+#include "originca/crl.h"
 #include "originca/revocation.h"
+
+#define LAST_SECOND 253402300799u /* of the year 9999: RFC 5280 4.1.2.5 */
 
 void engine_reply_error(struct engine_call *call, const struct error *error) {
     struct wire_writer writer;
@@ -21,32 +24,46 @@ void engine_end_reply(struct engine_call *call, struct wire_writer *writer) {
     call->reply = wire_finish(writer, &call->reply_length);
 }
 
-static void run_revoke(struct engine *engine, struct engine_call *call) {
+static bool read_revocation(struct engine_call *call, struct signer_revocation *out) {
     struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct bytes serial = wire_get_bytes(&reader);
+    out->issuer = wire_get_string(&reader);
+    out->reason = wire_get_u32(&reader);
+    out->by = wire_get_string(&reader);
+    uint64_t not_after = wire_get_u64(&reader);
+    out->crl_url = wire_get_string(&reader);
+    if (!wire_is_complete(&reader) || serial.length != SERIAL_BYTES || out->reason > 10 ||
+        strlen(out->by) > SIGNER_BY_MAX || strlen(out->issuer) > 64)
+        return false;
+    /* What is only known of the certificate never stands in the way of its revocation. */
+    out->not_after = not_after <= LAST_SECOND ? (time_t)not_after : 0;
+    if (!crl_url_is_good(out->crl_url))
+        out->crl_url = "";
+    memcpy(out->serial, serial.data, SERIAL_BYTES);
+    return true;
+}
+
+static void run_revoke(struct engine *engine, struct engine_call *call) {
     struct error error = {0};
     struct revoked_serial revoked = {0};
-    struct bytes serial = wire_get_bytes(&reader);
-    const char *issuer = wire_get_string(&reader);
-    uint32_t reason = wire_get_u32(&reader);
-    const char *by = wire_get_string(&reader);
-    if (!wire_is_complete(&reader) || serial.length != SERIAL_BYTES || reason > 10 ||
-        strlen(by) > SIGNER_BY_MAX || strlen(issuer) > 64) {
+    struct signer_revocation asked = {0};
+    if (!read_revocation(call, &asked)) {
         error_set(&error, ERROR_INVALID, "malformed revocation");
         engine_reply_error(call, &error);
         return;
     }
-    if (call->link == SIGNER_LINK_WORKER && !access_is_workers_word(by)) {
+    if (call->link == SIGNER_LINK_WORKER && !access_is_workers_word(asked.by)) {
         access_refuse(&engine->access, call, "revoke in an operator's name", &error);
         engine_reply_error(call, &error);
         return;
     }
     uint8_t hash[LEDGER_HASH_BYTES] = {0};
-    bool was_revoked = revoked_find(engine->revoked, serial.data, &revoked);
+    bool was_revoked = revoked_find(engine->revoked, asked.serial, &revoked);
     /* Only what says more of the key than was known makes a revocation worse than it was. */
-    bool is_worse = was_revoked && revocation_rank(reason, by) > revoked.rank;
+    bool is_worse = was_revoked && revocation_rank(asked.reason, asked.by) > revoked.rank;
     bool is_new = !was_revoked || is_worse;
     if (is_new && (!access_take(&engine->access, call, RATE_REVOCATIONS, 1, &error) ||
-                   !engine_append_revoked(engine, serial.data, issuer, reason, by, &revoked, hash, &error))) {
+                   !engine_append_revoked(engine, &asked, &revoked, hash, &error))) {
         engine_reply_error(call, &error);
         return;
     }

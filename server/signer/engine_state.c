@@ -74,9 +74,9 @@ bool engine_may_sign(struct engine *engine, struct error *error) {
 
 bool engine_append_void(struct engine *engine, const json_t *intent, uint64_t intent_sequence,
                         const char *reason, struct error *error) {
-    static const char *const kept[] = {"serial",    "attempt", "order",   "account",
-                                       "customer",  "names",   "zones",   "not_before",
-                                       "not_after", "issuer",  "profile", "spki_sha256"};
+    static const char *const kept[] = {"serial",  "attempt",     "order",      "account",   "customer",
+                                       "names",   "zones",       "not_before", "not_after", "issuer",
+                                       "profile", "spki_sha256", "crl"};
     json_t *fields = json_object();
     for (size_t i = 0; fields != NULL && i < sizeof kept / sizeof kept[0]; i++)
         json_object_set(fields, kept[i], json_object_get(intent, kept[i]));
@@ -87,31 +87,43 @@ bool engine_append_void(struct engine *engine, const json_t *intent, uint64_t in
     return is_written;
 }
 
-bool engine_append_revoked(struct engine *engine, const uint8_t *serial, const char *issuer, uint32_t reason,
-                           const char *by, struct revoked_serial *out, uint8_t hash[LEDGER_HASH_BYTES],
-                           struct error *error) {
-    char hex[SERIAL_HEX_MAX], when[TIME_TEXT_MAX];
+static json_t *describe_revoked(const struct signer_revocation *asked, const char *serial,
+                                time_t revoked_at) {
+    char when[TIME_TEXT_MAX], end[TIME_TEXT_MAX];
+    time_format(revoked_at, when);
+    json_t *fields = json_pack("{s:s, s:s, s:I, s:s, s:s}", "serial", serial, "issuer", asked->issuer,
+                               "reason", (json_int_t)asked->reason, "revoked_at", when, "by", asked->by);
+    if (asked->not_after != 0) {
+        time_format(asked->not_after, end);
+        json_object_set_new(fields, "not_after", json_string(end));
+    }
+    if (*asked->crl_url != '\0')
+        json_object_set_new(fields, "crl", json_string(asked->crl_url));
+    return fields;
+}
+
+bool engine_append_revoked(struct engine *engine, const struct signer_revocation *asked,
+                           struct revoked_serial *out, uint8_t hash[LEDGER_HASH_BYTES], struct error *error) {
+    char hex[SERIAL_HEX_MAX];
     if (!engine_has_room(engine, error))
         return false;
-    hex_encode(serial, SERIAL_BYTES, hex);
+    hex_encode(asked->serial, SERIAL_BYTES, hex);
     if (out->revoked_at == 0) /* else: its reason becomes keyCompromise, its time stays */
         out->revoked_at = (time_t)(clock_wall_ms() / 1000);
-    out->rank = revocation_rank(reason, by);
-    out->reason = reason;
-    time_format(out->revoked_at, when);
-    json_t *fields = json_pack("{s:s, s:s, s:I, s:s, s:s}", "serial", hex, "issuer", issuer, "reason",
-                               (json_int_t)reason, "revoked_at", when, "by", by);
+    out->rank = revocation_rank(asked->reason, asked->by);
+    out->reason = asked->reason;
+    json_t *fields = describe_revoked(asked, hex, out->revoked_at);
     bool is_written = fields != NULL
                           ? ledger_append(engine->ledger, "revoked", fields, &out->sequence, hash, error)
                           : error_set(error, ERROR_INTERNAL, "out of memory");
     json_decref(fields);
     if (!is_written)
         return false;
-    if (!revoked_put(engine->revoked, serial, out))
+    if (!revoked_put(engine->revoked, asked->serial, out))
         return error_set(error, ERROR_INTERNAL, "out of memory");
     engine->status.revocations++;
     metric_add(engine->revocations_total, 1);
-    log_event(LOG_LEVEL_INFO, "certificate revoked", "serial", hex, "by", by, NULL);
+    log_event(LOG_LEVEL_INFO, "certificate revoked", "serial", hex, "by", asked->by, NULL);
     return true;
 }
 

@@ -86,8 +86,8 @@ bool engine_has_room(struct engine *engine, struct error *error) MUST_CHECK;
 bool engine_append_void(struct engine *engine, const json_t *intent, uint64_t intent_sequence,
                         const char *reason, struct error *error) MUST_CHECK;
 /* `out` holds the first revocation's time where there was one, else 0. */
-bool engine_append_revoked(struct engine *engine, const uint8_t *serial, const char *issuer, uint32_t reason,
-                           const char *by, struct revoked_serial *out, uint8_t hash[LEDGER_HASH_BYTES],
+bool engine_append_revoked(struct engine *engine, const struct signer_revocation *asked,
+                           struct revoked_serial *out, uint8_t hash[LEDGER_HASH_BYTES],
                            struct error *error) MUST_CHECK;
 bool engine_set_signing(struct engine *engine, bool is_allowed, const char *by,
                         struct error *error) MUST_CHECK;

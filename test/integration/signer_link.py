@@ -35,6 +35,10 @@ def change(kind, subject="", name="", customer="", detail="", by="admin:test", a
     return b"".join(map(text, (kind, subject, name, customer, detail, by))) + u64(at_ms)
 
 
+def revocation(serial, reason, by, issuer="ecc", not_after=0, crl_url=""):
+    return text(serial) + text(issuer) + u32(reason) + text(by) + u64(not_after) + text(crl_url)
+
+
 def sign_request(spki, names, zones, customer, method="dns-delegation", issuer="ecc", profile="origin", attempt=None, **others):
     """The fields of a request that is right in all but what a test makes wrong."""
     now = time.time()

@@ -1,5 +1,6 @@
 """What a worker that was taken over can ask the signer for. The tests speak the frame protocol themselves."""
 
+import base64
 import contextlib
 import json
 import os
@@ -9,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from acme_raw import AccountKey
 from signer_link import (ATTEMPT, CHECK_POSITION, CONFIRM_LOSS, CONFLICT, INVALID, OK, READ, REFUSED, RETRY_TOKEN, REVOKE,
-                         SET_SIGNING, SIGN, STATUS, UNAVAILABLE, SignerLink, change, sign_request, text, u8, u32, u64)
+                         SET_SIGNING, SIGN, STATUS, UNAVAILABLE, SignerLink, change, revocation, sign_request, text, u8, u32, u64)
 from under_test import children, name_of, wait_until
 
 SANDBOX_OPTIONS = ("--set", "signer.signer_unread_bytes=65536", "--set", "signer.signer_unread_seconds=3",
@@ -98,7 +100,7 @@ def test_a_worker_may_not_give_or_take_an_operators_right(worker, kind):
 @pytest.mark.parametrize("by", ["admin:uid=0", "bulk", "somebody", ""])
 def test_a_worker_may_not_revoke_as_an_operator(worker, by):
     sequence = last_sequence(worker)
-    reply = worker.ask(REVOKE, text(secrets.token_bytes(16)) + text("ecc") + u32(1) + text(by))
+    reply = worker.ask(REVOKE, revocation(secrets.token_bytes(16), 1, by))
     assert reply.code == REFUSED, reply.message
     assert last_sequence(worker) == sequence
 
@@ -323,7 +325,7 @@ def test_a_second_revocation_is_told_the_known_reason(worker):
     serial = secrets.token_bytes(16)
 
     def revoke(reason, by):
-        reply = worker.ask(REVOKE, text(serial) + text("ecc") + u32(reason) + text(by))
+        reply = worker.ask(REVOKE, revocation(serial, reason, by))
         assert reply.code == OK, reply.message
         reply.number(), reply.number()
         return reply.number(1), reply.number(4)
@@ -332,3 +334,29 @@ def test_a_second_revocation_is_told_the_known_reason(worker):
     assert revoke(5, "account:a1") == (1, 4)
     assert revoke(1, "account:a1") == (1, 1)
     assert revoke(3, "account:a1") == (1, 1)
+
+
+def test_a_revocation_says_which_list_it_belongs_to(worker, operator):
+    url = "http://crl.provider.test/crl/e7"
+
+    def revoke(**known):
+        sequence = last_sequence(worker)
+        reply = worker.ask(REVOKE, revocation(secrets.token_bytes(16), 4, "account:a1", **known))
+        assert reply.code == OK, reply.message
+        record = next(record for record in operator.records(sequence + 1) if record["type"] == "revoked")
+        return record.get("not_after"), record.get("crl")
+
+    assert revoke(not_after=1893456000, crl_url=url) == ("2030-01-01T00:00:00Z", url)
+    assert revoke() == (None, None)
+    for wrong in ("https://crl.provider.test/", 'http://"', "http://" + "a" * 500, "e7"):  # and revoked all the same
+        assert revoke(not_after=2**63, crl_url=wrong) == (None, None)
+
+
+def test_the_records_of_a_certificate_hold_the_url_in_it(box, operator):
+    sequence = last_sequence(operator)
+    is_served(box)
+    records = {record["type"]: record for record in operator.records(sequence + 1)}
+    assert records["intent"]["crl"] == records["issued"]["crl"]
+    certificate = x509.load_der_x509_certificate(base64.b64decode(records["issued"]["certificate"]))
+    points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    assert [point.full_name[0].value for point in points] == [records["issued"]["crl"]]
