@@ -203,6 +203,8 @@ static bool take_issuers(const struct reading *reading, const char *directory, c
     for (size_t i = 0; i < count; i++) {
         cfg_t *section = cfg_getnsec(signer, "issuer", (unsigned)i);
         struct config_issuer *issuer = &config->issuers[config->issuer_count++];
+        if (!set_defaults("issuer", issuer, error))
+            return false;
         take_section(reading, directory, section, "issuer", issuer, config);
         issuer->name = strdup(cfg_title(section));
     }

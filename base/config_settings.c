@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "originca/crl.h"
+
 #define AT(member) offsetof(struct config, member)
 #define PROFILE(member) offsetof(struct config_profile, member)
 #define ISSUER(member) offsetof(struct config_issuer, member)
@@ -307,7 +309,12 @@ const struct setting config_settings[] = {
      "PKCS#11 URI of the private key; required"},
     {"issuer", "certificate_file", SETTING_PATH, ISSUER(certificate_file), 0, NULL, 0, 0,
      "issuing certificate, PEM; required"},
-    {"issuer", "crl_url", SETTING_STRING, ISSUER(crl_url), 0, NULL, 0, 0, "CRL distribution point in leaves"},
+    {"issuer", "crl_url", SETTING_STRING, ISSUER(crl_url), 0, NULL, 0, 0,
+     "CRL distribution point in leaves: an http URL in which `{shard}` stands for the certificate's shard; "
+     "as "
+     "short as can be, each handshake carries it"},
+    {"issuer", "crl_shards", SETTING_NUMBER, ISSUER(crl_shards), 0, "16", 1, CRL_SHARDS_MAX,
+     "so many shards `{shard}` counts, from 0 on in hex digits; certificates keep theirs when it changes"},
     {"issuer", "ocsp_url", SETTING_STRING, ISSUER(ocsp_url), 0, NULL, 0, 0,
      "OCSP responder in leaves (classic)"},
 };

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include "originca/crl.h"
 #include "originca/url.h"
 
 /* A block so large is no provider's network: everybody's addresses would be the edge, or none be special. */
@@ -41,6 +42,39 @@ static void check_url(struct config_complaints *complaints, struct arena *arena,
                         : "URL: expected https://...");
 }
 
+static bool share_a_url(const struct config_issuer *a, const struct config_issuer *b, struct arena *arena) {
+    if (a->crl_url == NULL || b->crl_url == NULL)
+        return false;
+    uint32_t shards = strstr(a->crl_url, CRL_SHARD_MARK) == NULL ? 1 : a->crl_shards;
+    for (uint32_t shard = 0; shard < shards; shard++) {
+        const char *url = crl_url_fill(arena, a->crl_url, shard);
+        if (url == NULL || crl_url_is_fill(url, b->crl_url, b->crl_shards, NULL))
+            return url != NULL;
+    }
+    return false;
+}
+
+/* The one with the longest URL is that of a shard with the most digits; the first is 0. */
+static void check_crl_template(const struct config *config, const struct config_issuer *issuer,
+                               struct config_complaints *complaints, struct arena *arena) {
+    const char *text = issuer->crl_url, *mark = text == NULL ? NULL : strstr(text, CRL_SHARD_MARK);
+    if (text == NULL)
+        return;
+    if (mark != NULL && strstr(mark + 1, CRL_SHARD_MARK) != NULL) {
+        config_complain(complaints, 0, "issuer", "crl_url", "\"%s\" has " CRL_SHARD_MARK " twice", text);
+        return;
+    }
+    const char *longest = crl_url_fill(arena, text, issuer->crl_shards - 1);
+    check_url(complaints, arena, "issuer", "crl_url", longest, true);
+    if (longest != NULL && strlen(longest) > CRL_URL_MAX)
+        config_complain(complaints, 0, "issuer", "crl_url", "is longer than %d bytes", CRL_URL_MAX);
+    for (const struct config_issuer *other = config->issuers; other < issuer; other++)
+        if (share_a_url(other, issuer, arena))
+            config_complain(complaints, 0, "issuer", "crl_url",
+                            "\"%s\" is the address of a list of issuer \"%s\" too: each has its own", text,
+                            other->name);
+}
+
 static void check_urls(const struct config *config, struct config_complaints *complaints) {
     struct arena *arena = arena_new(0);
     if (arena == NULL)
@@ -50,7 +84,7 @@ static void check_urls(const struct config *config, struct config_complaints *co
     check_url(complaints, arena, "acme", "website", config->website, false);
     for (size_t i = 0; i < config->issuer_count; i++) {
         complaints->title = config->issuers[i].name;
-        check_url(complaints, arena, "issuer", "crl_url", config->issuers[i].crl_url, true);
+        check_crl_template(config, &config->issuers[i], complaints, arena);
         check_url(complaints, arena, "issuer", "ocsp_url", config->issuers[i].ocsp_url, true);
     }
     complaints->title = NULL;

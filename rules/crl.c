@@ -9,16 +9,6 @@ enum { TAG_OID = 0x06, TAG_OCTET_STRING = 0x04, TAG_SEQUENCE = 0x30, TAG_EXTENSI
 
 static const uint8_t oid_crl_points[] = {0x55, 0x1D, 0x1F};
 
-bool crl_url_is_good(const char *url) {
-    size_t length = strlen(url);
-    if (strncmp(url, "http://", 7) != 0 || length == 7 || length > CRL_URL_MAX)
-        return false;
-    for (size_t i = 0; i < length; i++)
-        if (url[i] <= 0x20 || url[i] >= 0x7F || url[i] == '"' || url[i] == '\\')
-            return false;
-    return true;
-}
-
 /* The extensions' SEQUENCE: the last element of the TBS. */
 static bool find_extensions(struct bytes tbs, struct bytes *extensions) {
     struct der_item outer, item, list;

@@ -80,7 +80,8 @@ struct config_issuer {
     char *name;             /* "ecc", "rsa": in ledger and logs */
     char *key_uri;          /* PKCS#11 URI of the private key */
     char *certificate_file; /* PEM */
-    char *crl_url;          /* CRL distribution point of leaves, or NULL */
+    char *crl_url;          /* template of the CRL distribution point of leaves (crl.h), or NULL */
+    uint32_t crl_shards;    /* of a template that has a place for them */
     char *ocsp_url;         /* or NULL */
 };
 

@@ -8,6 +8,7 @@
 #include <gnutls/x509.h>
 
 #include "der_writer.h"
+#include "originca/crl.h"
 
 #define CERTIFICATE_FILE_MAX 65536
 
@@ -150,12 +151,13 @@ static void put_key_id(struct der_writer *out, struct bytes spki, size_t length)
     end_extension(out, oid_key_id, sizeof oid_key_id, false, mark);
 }
 
-static void put_extensions(struct der_writer *out, const struct certificate_contents *contents) {
+static void put_extensions(struct der_writer *out, const struct certificate_contents *contents,
+                           const char *crl_url) {
     const struct config_issuer *config = contents->issuer->config;
     bool is_classic = contents->shape == TEMPLATE_CLASSIC;
     size_t mark = out->at;
-    if (contents->shape != TEMPLATE_COMPACT && config->crl_url != NULL)
-        put_crl_point(out, config->crl_url);
+    if (*crl_url != '\0')
+        put_crl_point(out, crl_url);
     put_alternative_names(out, contents, !is_classic);
     if (is_classic && config->ocsp_url != NULL)
         put_ocsp_access(out, config->ocsp_url);
@@ -214,6 +216,14 @@ static void put_version_3(struct der_writer *out) {
     der_wrap(out, TAG_VERSION, mark);
 }
 
+/* "" where the certificate names no list. */
+static const char *fill_crl_url(struct arena *arena, const struct certificate_contents *contents) {
+    const struct config_issuer *config = contents->issuer->config;
+    if (contents->shape == TEMPLATE_COMPACT || config->crl_url == NULL)
+        return "";
+    return crl_url_fill(arena, config->crl_url, crl_shard_of(contents->serial, config->crl_shards));
+}
+
 static size_t estimate_size(const struct certificate_contents *contents) {
     size_t size = 2048 + contents->spki.length + contents->issuer->subject.length;
     for (size_t i = 0; i < contents->name_count; i++)
@@ -224,10 +234,11 @@ static size_t estimate_size(const struct certificate_contents *contents) {
 bool certificate_build_tbs(struct arena *arena, const struct certificate_contents *contents,
                            struct bytes *tbs, struct error *error) {
     struct der_writer out;
-    if (!der_writer_init(&out, arena, estimate_size(contents)))
+    const char *crl_url = fill_crl_url(arena, contents);
+    if (crl_url == NULL || !der_writer_init(&out, arena, estimate_size(contents)))
         return out_of_memory(error);
     size_t mark = out.at;
-    put_extensions(&out, contents);
+    put_extensions(&out, contents, crl_url);
     der_put(&out, contents->spki.data, contents->spki.length);
     put_subject(&out, contents->shape);
     put_validity(&out, contents->not_before, contents->not_after);

@@ -8,6 +8,7 @@
 
 #include <gnutls/x509.h>
 
+#include "lint_url.h"
 #include "originca/der.h"
 #include "originca/names.h"
 
@@ -482,9 +483,10 @@ static bool unwrap(struct bytes input, const char *tags, struct bytes *content) 
 }
 
 /* One distribution point, its fullName one URI, and nothing else. */
-static bool is_only_point(struct bytes value, const char *url) {
+static bool is_only_point(const struct parts *parts, struct bytes value, const struct config_issuer *config) {
     struct bytes text;
-    return unwrap(value, "\x30\x30\xA0\xA0\x86", &text) && same(text, url, strlen(url));
+    return unwrap(value, "\x30\x30\xA0\xA0\x86", &text) &&
+           lint_url_is_filled(text, config->crl_url, config->crl_shards, parts->wanted->serial);
 }
 
 /* One description, of OCSP. */
@@ -498,13 +500,12 @@ static bool is_only_access(struct bytes value, const char *url) {
 
 static const char *crl_point_fits(const struct parts *parts) {
     const struct extension *points = FIND(parts, CRL);
-    const char *url =
-        parts->wanted->shape == TEMPLATE_COMPACT ? NULL : parts->wanted->issuer->config->crl_url;
-    if (url == NULL)
+    const struct config_issuer *config = parts->wanted->issuer->config;
+    if (parts->wanted->shape == TEMPLATE_COMPACT || config->crl_url == NULL)
         return points == NULL ? NULL : "a CRL distribution point does not belong here";
-    return points != NULL && !points->is_critical && is_only_point(points->value, url)
+    return points != NULL && !points->is_critical && is_only_point(parts, points->value, config)
                ? NULL
-               : "the CRL distribution point is missing or not the configured one";
+               : "the CRL distribution point is missing or not the configured one of the serial's shard";
 }
 
 static const char *authority_access_fits(const struct parts *parts) {

@@ -100,6 +100,9 @@ def test_one_address_for_two_listeners_is_a_mistake(good, tmp_path):
 
 @pytest.mark.parametrize("key, url", [("crl_url", "crl.provider.test/ecc.crl"), ("crl_url", "https://crl.provider.test/c"),
                                       ("ocsp_url", "ldap://ocsp.provider.test"), ("crl_url", "http://crl .test/x"),
+                                      ("crl_url", "http://crl.test/{shard}/{shard}"), ("crl_url", "http://crl.test/{shards}"),
+                                      ("crl_url", "http://crl.test/{"), ("crl_url", "http://{shard}-.test/"),
+                                      ("crl_url", "http://crl.test/{shard}" + "a" * 500),
                                       ("key_uri", "pkcs11:token=originca;object=ecc?pin-value=12345678")])
 def test_an_issuers_mistake_is_named_with_its_line(good, tmp_path, key, url):
     path = tmp_path / "bad.conf"
@@ -109,6 +112,18 @@ def test_an_issuers_mistake_is_named_with_its_line(good, tmp_path, key, url):
     path.write_text("\n".join(lines) + "\n")
     result = check(path)
     assert result.returncode == 2 and f"{path}:{at + 1}: issuer.{key}: " in result.stderr, result.stderr
+
+
+def test_two_issuers_have_no_list_in_common(good, tmp_path):
+    path = tmp_path / "bad.conf"
+    lines = good.splitlines()
+    first, second = [number for number, line in enumerate(lines) if line.strip().startswith("crl_url =")]
+    for one, other, is_common in (("e{shard}", "e{shard}", True), ("e{shard}", "ef", True), ("f", "{shard}", True),
+                                  ("e{shard}", "e10", False), ("e{shard}", "r{shard}", False)):
+        lines[first], lines[second] = (f'        crl_url = "http://crl.test/crl/{end}"' for end in (one, other))
+        path.write_text("\n".join(lines) + "\n")
+        named = [line for line in check(path).stderr.splitlines() if line.startswith(f"{path}:{second + 1}: issuer.crl_url: ")]
+        assert ["each has its own" in line for line in named] == [True] * is_common, (one, other, named)
 
 
 # Files

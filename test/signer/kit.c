@@ -78,6 +78,7 @@ void kit_make_issuer(struct arena *arena, const char *folder, const char *name, 
         fail_msg("issuing certificate: %s", error.message);
     const char *pem = pem_encode(arena, "CERTIFICATE", der.data, der.length);
     *config = (struct config_issuer){.name = arena_strdup(arena, name),
+                                     .crl_shards = 16,
                                      .certificate_file = arena_printf(arena, "%s/%s.pem", folder, name)};
     assert_non_null(pem);
     kit_write_file(config->certificate_file, pem, strlen(pem));

@@ -357,6 +357,26 @@ static void other_point(struct sample *sample, struct der_node *tbs) {
     other_end_of_value(sample, tbs, (struct bytes)CRL);
 }
 
+/* Another address with what the sample's begins with. */
+static void put_point(struct sample *sample, struct der_node *tbs, const char *end) {
+    static const struct bytes oid = CRL;
+    struct der_node *points = open_value(sample, tbs, oid);
+    const char *url = arena_printf(sample->arena, "http://crl.example.net/c%s", end);
+    points->parts[0]->parts[0]->parts[0]->parts[0]->content =
+        (struct bytes){(const uint8_t *)url, strlen(url)};
+    close_value(sample, tbs, oid, points);
+}
+#define POINT(name, end)                                                                                     \
+    static void name(struct sample *sample, struct der_node *tbs) {                                          \
+        put_point(sample, tbs, end);                                                                         \
+    }
+POINT(mark_as_it_is, "{shard}")
+POINT(shard_left_out, "")
+POINT(shard_with_zero, "0b")
+POINT(shard_in_capitals, "B")
+POINT(shard_in_decimal, "11")
+POINT(shard_with_more_behind, "b/")
+
 static void other_access(struct sample *sample, struct der_node *tbs) {
     other_end_of_value(sample, tbs, (struct bytes)AIA);
 }
@@ -698,6 +718,12 @@ const struct lint_case lint_cases[] = {
     {"ski", "present in template origin", ADD(SKI_EXTENSION)},
     {"ski", "present in template compact", COMPACT, ADD(SKI_EXTENSION)},
     {"crl-point", "another address", EDIT(other_point)},
+    {"crl-point", "the template's mark as it stands", EDIT(mark_as_it_is)},
+    {"crl-point", "no shard", EDIT(shard_left_out)},
+    {"crl-point", "the shard with a leading zero", EDIT(shard_with_zero)},
+    {"crl-point", "the shard in capitals", EDIT(shard_in_capitals)},
+    {"crl-point", "the shard in decimal digits", EDIT(shard_in_decimal)},
+    {"crl-point", "more behind the shard", CLASSIC, EDIT(shard_with_more_behind)},
     {"crl-point", "another point behind", EDIT(second_point)},
     {"crl-point", "another point before", EDIT(point_twice)},
     {"crl-point", "a name relative to the issuer", EDIT(point_relative_to_issuer)},

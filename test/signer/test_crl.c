@@ -118,11 +118,34 @@ static void urls_that_no_record_can_hold_are_none(void **state) {
         assert_false(crl_url_is_good(bad[i]));
 }
 
+static void a_template_is_filled_with_the_shard_and_with_nothing_else(void **state) {
+    (void)state;
+    static const char form[] = "http://a.test/e{shard}.crl";
+    struct arena *arena = arena_new(0);
+    uint32_t shard;
+    assert_string_equal(crl_url_fill(arena, form, 0), "http://a.test/e0.crl");
+    assert_string_equal(crl_url_fill(arena, form, 65535), "http://a.test/effff.crl");
+    assert_string_equal(crl_url_fill(arena, URL, 3), URL);
+    assert_true(crl_url_is_fill("http://a.test/ef.crl", form, 16, &shard) && shard == 15);
+    assert_true(crl_url_is_fill("http://a.test/effff.crl", form, 65536, &shard) && shard == 65535);
+    assert_true(crl_url_is_fill(URL, URL, 16, &shard) && shard == 0);
+    static const char *const others[] = {
+        "http://a.test/e10.crl",      "http://a.test/e01.crl", "http://a.test/eF.crl",
+        "http://a.test/e.crl",        "http://a.test/ef.crl/", "http://a.test/ef",
+        "http://a.test/e{shard}.crl", "http://b.test/ef.crl",  "",
+        "http://a.test/e-1.crl"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        assert_false(crl_url_is_fill(others[i], form, 16, NULL));
+    assert_false(crl_url_is_fill("http://a.test/e10000.crl", form, CRL_SHARDS_MAX, NULL));
+    arena_free(arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_list_of_a_certificate_is_the_url_in_it),
         cmocka_unit_test(a_certificate_without_distribution_point_is_in_no_list),
         cmocka_unit_test(damaged_certificates_have_a_good_list_or_none),
+        cmocka_unit_test(a_template_is_filled_with_the_shard_and_with_nothing_else),
         cmocka_unit_test(urls_that_no_record_can_hold_are_none),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -16,6 +16,7 @@
 
 #include <gnutls/x509.h>
 
+#include "originca/crl.h"
 #include "originca/names.h"
 
 #define YEAR_2026 1767225600
@@ -72,7 +73,8 @@ static void make_sample(struct fixture *fixture, struct arena *arena, enum certi
                               .names = {"www.example.com", "*.example.com", "example.com"}};
     for (size_t i = 0; i < SERIAL_BYTES; i++)
         sample->serial[i] = (uint8_t)(0x42 + 7 * i);
-    sample->config.crl_url = (char *)(uintptr_t) "http://crl.example.net/ca.crl";
+    sample->config.crl_url = (char *)(uintptr_t) "http://crl.example.net/c{shard}";
+    sample->config.crl_shards = 16; /* and the serial's is b */
     sample->config.ocsp_url = (char *)(uintptr_t) "http://ocsp.example.net/";
     sample->issuer.config = &sample->config;
     sample->wanted = (struct certificate_contents){.shape = shape,
@@ -161,6 +163,32 @@ static void addresses_of_any_usual_length_pass(void **state) {
         assert_passes(build(&sample), &sample, arena_printf(arena, "an address of %zu bytes", length));
         arena_free(arena);
     }
+}
+
+static void a_serial_of_every_shard_passes(void **state) {
+    static const uint32_t counts[] = {1, 2, 10, 16, 17, 256, 4096, 65536};
+    static const char *const templates[] = {"http://c.example/e{shard}", "http://{shard}.c.example/list",
+                                            "http://c.example/{shard}.crl"};
+    struct arena *arena = arena_new(0);
+    struct sample sample;
+    make_sample(*state, arena, TEMPLATE_ORIGIN, ISSUER_P256, KIT_P256, &sample);
+    for (size_t count = 0; count < sizeof counts / sizeof counts[0]; count++)
+        for (uint32_t last = 0; last < 65536; last += 251) {
+            struct arena *scratch = arena_new(0);
+            sample.arena = scratch;
+            sample.serial[SERIAL_BYTES - 2] = (uint8_t)(last >> 8);
+            sample.serial[SERIAL_BYTES - 1] = (uint8_t)last;
+            sample.config.crl_shards = counts[count];
+            sample.config.crl_url = (char *)(uintptr_t)templates[last % 3];
+            struct bytes tbs = build(&sample);
+            assert_passes(tbs, &sample, "a shard");
+            const char *url = crl_url_of_tbs(scratch, tbs);
+            uint32_t shard = UINT32_MAX;
+            assert_true(crl_url_is_fill(url, templates[last % 3], counts[count], &shard));
+            assert_int_equal(shard, last % counts[count]);
+            arena_free(scratch);
+        }
+    arena_free(arena);
 }
 
 /* GnuTLS reads what was built: the builder is checked by software that it shares nothing with. */
@@ -466,6 +494,7 @@ int main(void) {
         cmocka_unit_test(a_good_certificate_of_every_template_issuer_and_key_passes),
         cmocka_unit_test(certificates_at_the_bounds_pass),
         cmocka_unit_test(addresses_of_any_usual_length_pass),
+        cmocka_unit_test(a_serial_of_every_shard_passes),
         cmocka_unit_test(gnutls_reads_a_certificate_as_it_was_meant),
         cmocka_unit_test(each_bad_certificate_is_refused_by_its_rule_and_by_no_other),
         cmocka_unit_test(no_rule_of_the_table_lacks_a_case),
