@@ -19,9 +19,10 @@ def start_time(pid):
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def children(pid):
+def children(pid, thread=None):
+    """Those that one thread of the process started: its first one where none is named."""
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [int(child) for child in Path(f"/proc/{pid}/task/{thread or pid}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
         return []
 

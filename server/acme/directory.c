@@ -1,5 +1,7 @@
 /* Directory (RFC 8555 7.1.1) and newNonce (7.2): GET is answered without any store access; POST-as-GET must
- * be offered too (6.3). */
+ * be offered too (6.3). A nonce made while Redis is away could be refused after its return, because it may be
+ * older than Redis's new data, and some clients never send a request again: so newNonce waits for Redis as
+ * the request would. */
 #include "internal.h"
 
 char *acme_directory_text(struct acme *acme, struct error *error) {
@@ -44,9 +46,17 @@ void acme_directory(struct http_request *request) {
     http_reply(request, 200, "application/json", acme->directory, strlen(acme->directory));
 }
 
+static enum step_result give_nonce(struct operation *operation) {
+    acme_reply(operation, operation->request->method == HTTP_METHOD_HEAD ? 200 : 204, NULL, "", 0);
+    return STEP_REPLIED;
+}
+
+static const struct step new_nonce_steps[] = {{"await Redis", operation_await_ready}, {"reply", give_nonce}};
+static const struct operation_kind new_nonce =
+    OPERATION_KIND("newNonce", new_nonce_steps, struct acme_post, acme_fail);
+
 void acme_new_nonce(struct http_request *request) {
-    acme_add_nonce(request, request->service_context);
-    http_reply(request, request->method == HTTP_METHOD_HEAD ? 200 : 204, NULL, "", 0);
+    operation_start(request, &new_nonce);
 }
 
 static enum step_result reply_directory(struct operation *operation) {

@@ -14,7 +14,7 @@ from test_client_acme_client import AcmeClientJs, eab
 from test_client_certbot import Certbot
 from test_client_dehydrated import Dehydrated
 from test_client_lego import Lego
-from under_test import run, stopped, wait_until
+from under_test import children, name_of, run, stopped, wait_until
 
 SANDBOX_OPTIONS = ("--workers", "2", "--set", "signer.signer_timeout_ms=3000")
 SIGNER_AWAY, REDIS_AWAY = 20, 6  # seconds
@@ -99,14 +99,47 @@ def restarted(sandbox):
     sandbox.start_redis()
 
 
+def wait_for_a_pause(of):
+    """dehydrated has just begun to sleep between two polls: it holds no nonce for two seconds."""
+    def sleeps():
+        waiting = children(os.getpid(), of.native_id)  # the thread's
+        while waiting:
+            pid = waiting.pop()
+            if name_of(pid) == "sleep":
+                return True
+            waiting += children(pid)
+        return False
+
+    assert wait_until(lambda: not sleeps(), 30, pause=0.01)
+    assert wait_until(sleeps, 30, pause=0.01)
+
+
 @pytest.mark.parametrize("lose", [unreachable, restarted])
 def test_clients_finish_through_a_loss_of_redis(own_sandbox, runs, lose):
-    """After a restart of Redis nonces of before count no more; dehydrated alone never sends such a request again."""
+    """After a restart of Redis nonces of before count no more, and dehydrated never sends a request again: it takes a
+    new one before each request, and none is given out while Redis is away."""
     with stopped(own_sandbox.signer()):
-        begun = runs(but=Dehydrated if lose is restarted else ())
+        begun = runs()
         assert all_are_processing(own_sandbox, len(begun))
+        wait_for_a_pause(next(each for each in begun if isinstance(each.tool, Dehydrated)))
         lose(own_sandbox)
     check_all(begun)
+
+
+def test_no_nonce_is_given_out_while_redis_is_away(own_sandbox):
+    """It waits for Redis as a request does, and counts after the restart."""
+    own_sandbox.wait_ready()
+    client = own_sandbox.client()
+    own_sandbox.kill_redis()
+    nonces = []
+    asked = threading.Thread(target=lambda: nonces.append(client.twin().take_nonce()))
+    asked.start()
+    time.sleep(1.5)  # more than a second older than the new Redis
+    assert not nonces
+    own_sandbox.start_redis()
+    asked.join(60)
+    client.nonce = nonces[0]
+    client.post(client.kid, header={}).expect(200)  # sent once
 
 
 def test_clients_finish_while_every_process_is_replaced(own_sandbox, runs):
