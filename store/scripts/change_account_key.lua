@@ -4,7 +4,7 @@
 --   blocked-keys:<customer or account>, ledger:<host>
 -- arguments: id, old thumbprint, new thumbprint, new jwk, new spki, idle life, "claim" or "act", seconds that a claim holds,
 --   the right (lib/right.lua)
--- result: ok | conflict, message, account that holds the new key | refused | unavailable | notfound
+-- result: ok | conflict, message, account that holds the new key (none: the account's own key is being changed) | refused | notfound
 -- uses: common, account, key, ending
 local id, old, new, jwk, spki = unpack(ARGV, 1, 5)
 local right = take_right(9)
@@ -31,7 +31,7 @@ if redis.call('EXISTS', 'key-certificates:' .. spki) == 1 then
   return {'refused', 'the new key is the key of a certificate: an account needs its own'}
 end
 if is_key_blocked(spki, account.customer or '', id) then return {'refused', 'the new key is known as compromised'} end
-if is_claimed_by_other then return {'unavailable', 'another change of the key is under way'} end
+if is_claimed_by_other then return {'conflict', 'another change of the key is under way'} end
 local key_claim = 'account-key-claim:' .. new
 local claimer = redis.call('GET', key_claim)
 if claimer and claimer ~= id then return {'conflict', 'another account has the new key', claimer} end

@@ -10,6 +10,7 @@ from acme_kit import (ALGORITHM, BAD_KEY, MALFORMED, NO_ACCOUNT, change_key, goo
                       modulus_of_close_primes, modulus_with_a_small_factor, modulus_with_roca_fingerprint, next_prime,
                       random_prime, refused)
 from acme_raw import AccountKey, b64, compact, make_csr, make_header, make_key, make_key_change, sign_jws, unb64
+from under_test import run, stopped, wait_until
 
 
 # --- account keys (threats 5) ---
@@ -209,6 +210,26 @@ def test_a_certificates_key_cannot_become_the_account_key_by_a_change(sandbox, s
     shared.post(shared.kid).expect(200)
 
 
+def test_a_key_change_beside_another_is_a_conflict(sandbox):
+    """The first one waits for the signer; no account has the second one's key, so the reply names none."""
+    client = sandbox.client()
+    other, keys = client.twin(), [AccountKey(), AccountKey()]
+    account = client.kid.rpartition("/")[2]
+    with ThreadPoolExecutor(1) as pool:
+        with stopped(sandbox.signer()):
+            first = pool.submit(change_key, client, keys[0])
+            assert wait_until(lambda: run(["redis-cli", "-s", sandbox["REDIS_SOCKET"], "HGET", f"account:{account}",
+                                           "key_claim"]).stdout.strip(), 20)
+            second = change_key(other, keys[1])
+        assert first.result(60).status == 200
+    assert second.status == 409 and "Location" not in second.headers, second.text
+    assert "another change of the key is under way" in second.json["detail"]
+    client.key = keys[0]
+    client.post(client.kid).expect(200)
+    client.close()
+    other.close()
+
+
 def test_of_parallel_key_changes_one_wins(sandbox):
     client = sandbox.client()
     racers, keys = [client.twin() for _ in range(8)], [AccountKey() for _ in range(8)]
@@ -216,7 +237,7 @@ def test_of_parallel_key_changes_one_wins(sandbox):
         replies = list(pool.map(lambda pair: change_key(*pair), zip(racers, keys)))
     winners = [key for key, reply in zip(keys, replies) if reply.status == 200]
     assert len(winners) == 1
-    assert all(400 <= reply.status < 500 for reply in replies if reply.status != 200)
+    assert all(400 <= reply.status < 500 for reply in replies if reply.status != 200), [reply.text for reply in replies]
     client.key = winners[0]
     client.post(client.kid).expect(200)
     for racer in racers:
