@@ -49,16 +49,9 @@ static int line_of(const struct reading *reading, const cfg_opt_t *option) {
     return 0;
 }
 
-/* Called for each value: of a list several times, so a list that is set twice goes unnoticed (the last one
- * counts). */
+/* Called for each value: of a list several times. The first line counts. */
 static int note_line(cfg_t *section, cfg_opt_t *option) {
-    int first = line_of(current, option);
-    if (first != 0 && (option->flags & CFGF_LIST) != 0)
-        return 0;
-    if (first != 0)
-        config_complain(current->complaints, section->line, section->name, option->name,
-                        "is set twice (first in line %d)", first);
-    else if (current->seen_count < sizeof current->seen / sizeof current->seen[0])
+    if (line_of(current, option) == 0 && current->seen_count < sizeof current->seen / sizeof current->seen[0])
         current->seen[current->seen_count++] = (struct seen_line){option, section->line};
     return 0;
 }
@@ -286,6 +279,8 @@ static bool read_config(struct config *config, const char *path, struct reading 
     struct option_tables *tables = calloc(1, sizeof *tables);
     char *copy = strdup(path);
     char *source = config_read_source(path, reading->complaints, error);
+    if (source != NULL)
+        config_find_repeats(source, reading->complaints);
     cfg_t *cfg = tables != NULL && copy != NULL && source != NULL
                      ? parse_source(source, tables, reading, error)
                      : NULL;

@@ -7,3 +7,6 @@
  * section that is not closed for a whole one: neither reaches it. malloc'd; NULL where the file cannot be
  * read. */
 char *config_read_source(const char *path, struct config_complaints *complaints, struct error *error);
+/* Complains about every setting that is assigned twice in one section, with both lines; "+=" is no second
+ * time. */
+void config_find_repeats(const char *source, struct config_complaints *complaints);

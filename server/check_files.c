@@ -1,6 +1,6 @@
-/* --check-config's second half: a process for each kind of the server's, as that one's user, reads what it
- * would read at its start, and goes on after a mistake. The token is tried with one login at most; that it is
- * away is no mistake, the signer waits for it. */
+/* --check-config's second half, and what a start looks at before it becomes one: a process for each kind of
+ * the server's, as that one's user, reads what it would read at its start, and goes on after a mistake. The
+ * token is tried with one login at most; that it is away is no mistake, the signer waits for it. */
 #include "check_files.h"
 
 #include <grp.h>
@@ -28,6 +28,7 @@
 
 struct check {
     const struct config *config;
+    enum check_extent extent;
     const char *user; /* in whose view */
     FILE *out;
     unsigned mistakes;
@@ -50,6 +51,16 @@ static bool note(struct check *check, bool is_good, const char *section, const c
     check->mistakes++;
     say(check, section, title, key, "", error->message);
     return false;
+}
+
+/* A file that its process looks for again, so that a start without it comes right by itself. */
+static bool note_awaited(struct check *check, bool is_good, const char *section, const char *title,
+                         const char *key, const struct error *error) {
+    if (check->extent == CHECK_ALL)
+        return note(check, is_good, section, title, key, error);
+    if (!is_good)
+        say(check, section, title, key, "warning: the server will wait for it: ", error->message);
+    return is_good;
 }
 
 /* --- single files --- */
@@ -86,7 +97,8 @@ static void check_redis_password(struct check *check) {
     struct error error;
     const char *path = check->config->redis_password_file;
     if (path != NULL)
-        note(check, is_secret_good(path, PASSWORD_MAX, &error), "redis", "", "redis_password_file", &error);
+        note_awaited(check, is_secret_good(path, PASSWORD_MAX, &error), "redis", "", "redis_password_file",
+                     &error);
 }
 
 static void check_rules(struct check *check) {
@@ -228,7 +240,7 @@ static void check_log(struct check *check) {
     FILE *file = fopen(path, "ae");
     if (file == NULL)
         error_set(&error, ERROR_INVALID, "cannot write %s: %m", path);
-    note(check, file != NULL, "server", "", "log_file", &error);
+    note_awaited(check, file != NULL, "server", "", "log_file", &error);
     if (file != NULL)
         fclose(file);
 }
@@ -273,13 +285,14 @@ static void check_signer(struct check *check) {
     bool is_readable = access(config->pkcs11_module, R_OK) == 0 ||
                        error_set(&error, ERROR_INVALID, "cannot read %s: %m", config->pkcs11_module);
     bool is_good = note(check, is_readable, "signer", "", "pkcs11_module", &error);
-    is_good = note(check, is_secret_good(config->pkcs11_pin_file, PIN_MAX, &error), "signer", "",
-                   "pkcs11_pin_file", &error) &&
+    is_good = note_awaited(check, is_secret_good(config->pkcs11_pin_file, PIN_MAX, &error), "signer", "",
+                           "pkcs11_pin_file", &error) &&
               is_good;
     is_good =
-        note(check, signer_try_ledger(config, &error), "signer", "", "ledger_directory", &error) && is_good;
+        note_awaited(check, signer_try_ledger(config, &error), "signer", "", "ledger_directory", &error) &&
+        is_good;
     is_good = check_issuers(check) && is_good;
-    if (is_good)
+    if (is_good && check->extent == CHECK_ALL)
         check_token(check);
 }
 
@@ -300,9 +313,10 @@ struct role {
     void (*check)(struct check *check);
 };
 
-static _Noreturn void look(const struct config *config, const struct role *role, const char *user, int fd) {
+static _Noreturn void look(const struct config *config, enum check_extent extent, const struct role *role,
+                           const char *user, int fd) {
     struct error error;
-    struct check check = {.config = config, .user = user, .out = fdopen(fd, "w")};
+    struct check check = {.config = config, .extent = extent, .user = user, .out = fdopen(fd, "w")};
     if (check.out == NULL)
         _exit(255);
     if (note(&check, become(role->user, &error), "server", "", role->setting, &error))
@@ -326,8 +340,8 @@ static bool is_printed(struct printed *printed, const char *line) {
     return false;
 }
 
-static size_t run_role(const struct config *config, const struct role *role, const char *user,
-                       struct printed *printed, FILE *out) {
+static size_t run_role(const struct config *config, enum check_extent extent, const struct role *role,
+                       const char *user, struct printed *printed, FILE *out) {
     int ends[2], status = 0;
     char line[2048];
     size_t repeated = 0;
@@ -337,7 +351,7 @@ static size_t run_role(const struct config *config, const struct role *role, con
     pid_t pid = fork();
     if (pid == 0) {
         close(ends[0]);
-        look(config, role, user, ends[1]);
+        look(config, extent, role, user, ends[1]);
     }
     close(ends[1]);
     FILE *in = fdopen(ends[0], "r");
@@ -357,7 +371,8 @@ static size_t run_role(const struct config *config, const struct role *role, con
     return mistakes > repeated ? mistakes - repeated : 0;
 }
 
-size_t check_files(const struct config *config, FILE *out, char *views, size_t size) {
+size_t check_files(const struct config *config, enum check_extent extent, FILE *out, char *views,
+                   size_t size) {
     const struct role roles[] = {
         {"workers", "user", config->user, check_worker},
         {"admin", "admin_user", config->admin_user != NULL ? config->admin_user : config->user, check_admin},
@@ -372,7 +387,7 @@ size_t check_files(const struct config *config, FILE *out, char *views, size_t s
     views[0] = '\0';
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
         const char *user = geteuid() == 0 && roles[i].user != NULL ? roles[i].user : current;
-        mistakes += run_role(config, &roles[i], user, &printed, out);
+        mistakes += run_role(config, extent, &roles[i], user, &printed, out);
         if (length < size)
             length += (size_t)snprintf(views + length, size - length, "%s%s as %s", i == 0 ? "" : ", ",
                                        roles[i].name, user);

@@ -35,7 +35,7 @@ static void print_help(FILE *out) {
 
 enum { OPTION_CHECK = 256, OPTION_SETTINGS, OPTION_VERSION };
 
-static int run_command(const struct config *config, int argc, char **argv) {
+static int run_offline(const struct config *config, int argc, char **argv) {
     if (strcmp(argv[0], "ca") == 0 && argc >= 2 && strcmp(argv[1], "init") == 0)
         return signer_ca_init(config, argc - 1, argv + 1);
     if (strcmp(argv[0], "ledger") == 0 && argc >= 2)
@@ -45,28 +45,57 @@ static int run_command(const struct config *config, int argc, char **argv) {
     return 2;
 }
 
-/* What the file says, and what the files that it names hold: all mistakes of both. */
-static int check_config(const char *path) {
+/* What the file says, and what the files that it names hold: all mistakes of both. `views` gets who read
+ * them. */
+static struct config *load_and_check(const char *path, enum check_extent extent, char *views, size_t size) {
     struct error error;
+    struct config *config = config_load(path, stderr, &error);
+    if (config == NULL) {
+        fprintf(stderr, "originca-server: %s\n", error.message);
+        return NULL;
+    }
+    if (!process_check_users(config, &error)) {
+        fprintf(stderr, "originca-server: %s: %s\n", path, error.message);
+        config_free(config);
+        return NULL;
+    }
+    size_t mistakes = check_files(config, extent, stderr, views, size);
+    if (mistakes == 0)
+        return config;
+    fprintf(stderr, "originca-server: %s has %zu mistake%s in files that it names (read by %s)\n", path,
+            mistakes, mistakes == 1 ? "" : "s", views);
+    config_free(config);
+    return NULL;
+}
+
+static int check_config(const char *path) {
     char views[256];
+    struct config *config = load_and_check(path, CHECK_ALL, views, sizeof views);
+    if (config != NULL)
+        printf("%s: no mistakes found (files read by %s)\n", path, views);
+    bool is_good = config != NULL;
+    config_free(config);
+    return is_good ? 0 : 2;
+}
+
+static int start(const char *path) {
+    char views[256];
+    struct config *config = load_and_check(path, CHECK_START, views, sizeof views);
+    return config == NULL ? 2 : supervisor_run(config);
+}
+
+static int run_command(const char *path, int argc, char **argv) {
+    struct error error;
+    if (argc == 1 && strcmp(argv[0], "reload") == 0)
+        return reload_command(path);
     struct config *config = config_load(path, stderr, &error);
     if (config == NULL) {
         fprintf(stderr, "originca-server: %s\n", error.message);
         return 2;
     }
-    if (!process_check_users(config, &error)) {
-        fprintf(stderr, "originca-server: %s: %s\n", path, error.message);
-        config_free(config);
-        return 2;
-    }
-    size_t mistakes = check_files(config, stderr, views, sizeof views);
-    if (mistakes == 0)
-        printf("%s: no mistakes found (files read by %s)\n", path, views);
-    else
-        fprintf(stderr, "originca-server: %s has %zu mistake%s in files that it names (read by %s)\n", path,
-                mistakes, mistakes == 1 ? "" : "s", views);
+    int status = run_offline(config, argc, argv);
     config_free(config);
-    return mistakes == 0 ? 0 : 2;
+    return status;
 }
 
 int main(int argc, char **argv) {
@@ -105,18 +134,5 @@ int main(int argc, char **argv) {
     }
     if (only_check)
         return check_config(path);
-    if (optind == argc - 1 && strcmp(argv[optind], "reload") == 0)
-        return reload_command(path);
-    struct error error;
-    struct config *config = config_load(path, stderr, &error);
-    if (config == NULL) {
-        fprintf(stderr, "originca-server: %s\n", error.message);
-        return 2;
-    }
-    if (optind < argc) {
-        int status = run_command(config, argc - optind, argv + optind);
-        config_free(config);
-        return status;
-    }
-    return supervisor_run(config);
+    return optind < argc ? run_command(path, argc - optind, argv + optind) : start(path);
 }

@@ -1,11 +1,12 @@
 """--check-config names file, line and key of each mistake, and the server never starts with one."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from under_test import run
+from under_test import free_port_base, run, wait_until
 
 
 def server():
@@ -129,6 +130,15 @@ def test_two_issuers_have_no_list_in_common(good, tmp_path):
 # Files
 
 
+def own_place(good, tmp_path):
+    """The sandbox's configuration for a server beside it, on sockets and a folder of its own."""
+    port = free_port_base()
+    for line in (f'run_directory = "{tmp_path}/run"', f'admin_listen = "unix:{tmp_path}/admin.sock"',
+                 f'https_listen = {{"127.0.0.1:{port}"}}', f'http_listen = {{"127.0.0.1:{port + 1}"}}'):
+        good, _ = with_line(good, "server", line)
+    return good
+
+
 def with_file(sandbox, good, tmp_path, section, key, content):
     """A configuration in which `key` names a file of that content, or one that is missing; and the line's number."""
     if isinstance(content, Path):
@@ -244,11 +254,76 @@ def test_a_missing_file_and_a_broken_syntax_are_said_plainly(good, tmp_path):
     assert result.returncode == 2 and "broken.conf:" in result.stderr, result.stderr
 
 
+@pytest.mark.parametrize("section, first, second", [
+    ("server", "workers = 1", "workers = 1"),
+    ("dns", 'edge_prefixes = {"203.0.113.0/24"}', 'edge_prefixes = {"203.0.113.0/24", "198.51.100.0/24"}'),
+    ("dns", 'name_server_pool = {"ns1.provider.test", "ns2.provider.test"}', "name_server_pool = {}"),
+    ("acme", 'caa_identities = {"provider.test"}', 'caa_identities = "provider.test"')])
+def test_a_setting_that_is_set_twice_is_named_with_both_lines(good, tmp_path, section, first, second):
+    path = tmp_path / "bad.conf"
+    text, number = with_line(good, section, first)
+    lines = text.splitlines()
+    lines.insert(number, f"    {second}")
+    path.write_text("\n".join(lines) + "\n")
+    result = check(path)
+    key = first.partition(" ")[0]
+    assert result.returncode == 2
+    assert f"{path}:{number + 1}: {section}.{key}: is set twice (first in line {number})" in result.stderr, result.stderr
+
+
+def test_sections_of_one_kind_may_set_the_same_and_a_list_may_be_added_to(sandbox, good, tmp_path):
+    path = tmp_path / "good.conf"
+    text, number = with_line(good, "acme", 'caa_identities = {"a.provider.test"}')
+    lines = text.splitlines()
+    lines.insert(number, '    caa_identities += {"b.provider.test"}')
+    lines += ["profile a {", "    template = origin", "    max_days = 90", "}", "profile b {", "    template = origin",
+              "    max_days = 90", "}"]
+    path.write_text("\n".join(lines) + "\n")
+    result = check(path, sandbox["SOFTHSM2_CONF"])
+    assert result.returncode == 0, result.stderr
+
+
 def test_the_server_does_not_start_with_a_mistake(good, tmp_path):
     path = tmp_path / "bad.conf"
     path.write_text(with_line(good, "server", "workers = 9999")[0])
     result = run([server(), "-c", path], check=False, timeout=20)
     assert result.returncode == 2 and "workers" in result.stderr
+
+
+@pytest.mark.parametrize("section, key, content, hint", [
+    ("server", "tls_certificate_file", "tls/ca.pem", "cannot use the certificate"),
+    ("server", "secret_file", b"0123456789abcdef\n", "64 hex digits"),
+    ("acme", "key_blocklist_file", b"no digest\n", ""),
+    ("dns", "trust_anchor_file", b"; nothing\n", "DNSKEY"),
+    ("signer", "pkcs11_module", None, "cannot read"),
+    ("issuer", "certificate_file", b"no certificate\n", "no PEM certificate"),
+])
+def test_the_server_does_not_start_with_a_file_that_no_process_could_use(sandbox, good, tmp_path, section, key, content,
+                                                                         hint):
+    """What --check-config says of it, at once and before any socket is opened."""
+    if isinstance(content, str):
+        content = sandbox.directory / content
+    path, number, _ = with_file(sandbox, own_place(good, tmp_path), tmp_path, section, key, content)
+    result = run([server(), "-c", path], {"SOFTHSM2_CONF": sandbox["SOFTHSM2_CONF"]}, check=False, timeout=60)
+    assert result.returncode == 2, result
+    named = [each for each in result.stderr.splitlines() if each.startswith(f"{path}:{number}: {section}.{key}: ")]
+    assert named and hint in named[0] and "warning" not in named[0], result.stderr
+    assert not (tmp_path / "run").exists(), "it began to start"
+
+
+@pytest.mark.parametrize("section, key", [("signer", "pkcs11_pin_file"), ("signer", "ledger_directory"),
+                                          ("redis", "redis_password_file")])
+def test_a_file_that_may_come_later_does_not_keep_the_server_from_starting(sandbox, good, tmp_path, section, key):
+    path, number, file = with_file(sandbox, own_place(good, tmp_path), tmp_path, section, key, None)
+    with subprocess.Popen([server(), "-c", path], stderr=subprocess.PIPE, text=True, process_group=0,
+                          env={**os.environ, "SOFTHSM2_CONF": sandbox["SOFTHSM2_CONF"]}) as process:
+        try:
+            assert wait_until((tmp_path / "run" / "originca-server.pid").exists, 60)
+        finally:
+            process.terminate()
+            _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert f"{path}:{number}: {section}.{key}: warning: the server will wait for it" in said and str(file) in said, said
 
 
 def test_a_second_server_on_the_same_sockets_says_so(sandbox):
