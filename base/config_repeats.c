@@ -19,7 +19,8 @@ struct repeats {
     int line;
     struct assignment *seen;
     size_t seen_count;
-    char word[WORD_MAX], title[WORD_MAX]; /* the last ones, which a brace or an equals sign is about */
+    char words[2][WORD_MAX]; /* before a brace: a section's name and title; before an equals sign: a key */
+    size_t word_count;
     int word_line;
     char scopes[DEPTH_MAX + 1][SCOPE_MAX];  /* path of each section that is open */
     char sections[DEPTH_MAX + 1][WORD_MAX]; /* its name, for the complaint */
@@ -76,11 +77,11 @@ static void pass_value(struct repeats *repeats) {
 }
 
 static void note_assignment(struct repeats *repeats) {
-    const char *scope = repeats->scopes[repeats->depth];
+    const char *scope = repeats->scopes[repeats->depth], *key = repeats->words[0];
     for (size_t i = 0; i < repeats->seen_count; i++)
-        if (strcmp(repeats->seen[i].scope, scope) == 0 && strcmp(repeats->seen[i].key, repeats->word) == 0) {
-            config_complain(repeats->complaints, repeats->word_line, repeats->sections[repeats->depth],
-                            repeats->word, "is set twice (first in line %d)", repeats->seen[i].line);
+        if (strcmp(repeats->seen[i].scope, scope) == 0 && strcmp(repeats->seen[i].key, key) == 0) {
+            config_complain(repeats->complaints, repeats->word_line, repeats->sections[repeats->depth], key,
+                            "is set twice (first in line %d)", repeats->seen[i].line);
             return;
         }
     struct assignment *larger = realloc(repeats->seen, (repeats->seen_count + 1) * sizeof *larger);
@@ -89,7 +90,7 @@ static void note_assignment(struct repeats *repeats) {
     repeats->seen = larger;
     struct assignment *added = &larger[repeats->seen_count++];
     snprintf(added->scope, sizeof added->scope, "%s", scope);
-    snprintf(added->key, sizeof added->key, "%s", repeats->word);
+    snprintf(added->key, sizeof added->key, "%s", key);
     added->line = repeats->word_line;
 }
 
@@ -97,35 +98,47 @@ static void note_assignment(struct repeats *repeats) {
 static void open_section(struct repeats *repeats) {
     size_t depth = repeats->depth < DEPTH_MAX ? repeats->depth + 1 : DEPTH_MAX;
     char scope[SCOPE_MAX];
-    snprintf(scope, sizeof scope, "%.60s/%s %s", repeats->scopes[repeats->depth], repeats->word,
-             repeats->title);
+    snprintf(scope, sizeof scope, "%.60s/%s %s", repeats->scopes[repeats->depth], repeats->words[0],
+             repeats->words[1]);
     memcpy(repeats->scopes[depth], scope, sizeof scope);
-    memcpy(repeats->sections[depth], repeats->word, sizeof repeats->word);
+    memcpy(repeats->sections[depth], repeats->words[0], sizeof repeats->words[0]);
     repeats->depth = depth;
+}
+
+static void forget_words(struct repeats *repeats) {
+    repeats->word_count = 0;
+    repeats->words[0][0] = repeats->words[1][0] = '\0';
+}
+
+static void pass_word(struct repeats *repeats) {
+    char *word = repeats->words[repeats->word_count < 2 ? repeats->word_count++ : 1];
+    repeats->word_line = repeats->line;
+    if (*repeats->at == '"' || *repeats->at == '\'') {
+        pass_string(repeats, word);
+        return;
+    }
+    size_t length = word_length(repeats->at);
+    copy_word(word, repeats->at, length);
+    repeats->at += length;
 }
 
 static void pass_token(struct repeats *repeats) {
     bool is_addition = strncmp(repeats->at, "+=", 2) == 0;
-    if (*repeats->at == '=' || is_addition) {
-        if (!is_addition)
-            note_assignment(repeats);
-        repeats->at += is_addition ? 2 : 1;
-        pass_value(repeats);
-    } else if (*repeats->at == '{') {
-        open_section(repeats);
-        repeats->at++;
-    } else if (*repeats->at == '}') {
-        repeats->depth -= repeats->depth > 0 ? 1 : 0;
-        repeats->at++;
-    } else if (*repeats->at == '"' || *repeats->at == '\'') {
-        pass_string(repeats, repeats->title);
-    } else {
-        size_t length = word_length(repeats->at);
-        copy_word(repeats->word, repeats->at, length);
-        repeats->title[0] = '\0';
-        repeats->word_line = repeats->line;
-        repeats->at += length;
+    if (*repeats->at != '=' && *repeats->at != '{' && *repeats->at != '}' && !is_addition) {
+        pass_word(repeats);
+        return;
     }
+    char what = *repeats->at;
+    repeats->at += is_addition ? 2 : 1;
+    if (what == '=')
+        note_assignment(repeats);
+    if (what == '=' || is_addition)
+        pass_value(repeats);
+    else if (what == '{')
+        open_section(repeats);
+    else
+        repeats->depth -= repeats->depth > 0 ? 1 : 0;
+    forget_words(repeats);
 }
 
 void config_find_repeats(const char *source, struct config_complaints *complaints) {

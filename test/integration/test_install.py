@@ -51,6 +51,49 @@ def test_the_settings_in_the_documentation_are_those_of_the_program(tree):
     assert written[re.search("^## ", written, re.M).start():].strip() == printed.strip()
 
 
+def settings_of_the_program(tree):
+    """{section: {name: default, "" where there is none}}"""
+    printed = run([tree["bin/originca-server"], "--print-settings"]).stdout
+    parts = re.split(r"^## (\w+)$", printed, flags=re.M)[1:]
+    return {section: dict(re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`|none) \|", text, re.M))
+            for section, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def settings_of_the_example(text):
+    """[(section, name, value, is it behind a #)]; of the issuers each."""
+    found, sections = [], []
+    for line in text.splitlines():
+        if opened := re.match(r"\s*(\w+)(?: \"[^\"]*\")? \{$", line):
+            sections.append(opened[1])
+        elif line.strip() == "}":
+            sections.pop()
+        elif setting := re.match(r"\s*(# )?(\w+) = (.*?)(?:\s{3,}#.*)?$", line):
+            found.append((sections[-1], setting[2], setting[3], setting[1] is not None))
+    return found
+
+
+def test_every_setting_stands_in_the_example_with_its_default(tree):
+    known = settings_of_the_program(tree)
+    found = settings_of_the_example(tree["share/doc/originca/originca.conf.example"].read_text())
+    missing = [f"{section}.{name}" for section, settings in known.items() for name in settings
+               if (section, name) not in [each[:2] for each in found]]
+    assert not missing, missing
+    other = [f"{section}.{name} = {value}, not {known[section][name]}" for section, name, value, is_default in found
+             if is_default and known[section][name] and value.strip('{}"') != known[section][name]]
+    assert not other, other
+
+
+def test_the_settings_behind_a_mark_in_the_example_are_well_formed(tree, tmp_path):
+    """With every mark taken away only files and users are missing, and one of two ways to Redis is too many."""
+    path = tmp_path / "whole.conf"
+    path.write_text(re.sub(r"^(\s*)# (\w+ = )", r"\1\2", tree["share/doc/originca/originca.conf.example"].read_text(),
+                           flags=re.M))
+    complaints = run([tree["bin/originca-server"], "-c", path, "--check-config"], check=False).stderr.splitlines()
+    unexpected = [line for line in complaints if line.startswith(f"{path}:") and "cannot read" not in line
+                  and "set either redis_socket or redis_host" not in line and "there is no user" not in line]
+    assert not unexpected, unexpected
+
+
 @pytest.mark.parametrize(("library", "package", "is_warned_of"), [
     ("2.1.12-stable", "2.1.12-stable-8", True),
     ("2.1.12-stable", "2.1.12-stable-8+deb12u1", False),
