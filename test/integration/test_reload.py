@@ -133,8 +133,12 @@ def test_reload_changes_the_number_of_workers(own_sandbox):
     hup(own_sandbox)
     assert wait_until(lambda: len(own_sandbox.workers()) == 3, 20)
     path.write_text(good)
+    signer = own_sandbox.signer()
     hup(own_sandbox)
     assert wait_until(lambda: len(own_sandbox.workers()) == 2, 20)
+    # It takes as many connections as there are workers, so it is started again too.
+    assert wait_until(lambda: own_sandbox.signer() not in (None, signer), 20)
+    own_sandbox.wait_ready()
     assert wait_until(lambda: list(own_sandbox.readiness_of_workers().values()) == [True, True], 20)
     own_sandbox.client().issue([own_sandbox.name()])
 
