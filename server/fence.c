@@ -140,6 +140,7 @@ static void revoke_orphan(struct fence *fence, const json_t *record) {
     log_event(LOG_LEVEL_WARNING, "revoking a certificate that was signed and never given out", "serial",
               fence->orphan.serial, NULL);
     fence->revoke = (struct revoke){.worker = fence->worker,
+                                    .arena = fence->batch,
                                     .certificate = &fence->orphan,
                                     .reason = REASON_CESSATION_OF_OPERATION,
                                     .by = "recovery",

@@ -18,6 +18,8 @@ bool certificate_read(struct arena *arena, const struct redisReply *id, const st
         {"not_before", FIELD_TIME, offsetof(struct store_certificate, not_before), NULL},
         {"not_after", FIELD_TIME, offsetof(struct store_certificate, not_after), NULL},
         {"issued", FIELD_TIME, offsetof(struct store_certificate, issued_at), NULL},
+        {"crl", FIELD_TEXT, offsetof(struct store_certificate, crl), NULL},
+        {"listed_ms", FIELD_INT64, offsetof(struct store_certificate, listed_ms), NULL},
         {"revoked", FIELD_TIME, offsetof(struct store_certificate, revoked_at), NULL},
         {"reason", FIELD_UINT32, offsetof(struct store_certificate, reason), NULL},
         {"by", FIELD_TEXT, offsetof(struct store_certificate, by), NULL},
@@ -49,19 +51,20 @@ void store_load_certificate(struct store *store, struct arena *arena, const char
     call_load_hash(store, arena, "certificate:", serial_hex, parse_loaded, out, done, context);
 }
 
-void store_revoke_certificate(struct store *store, const char *serial_hex, time_t revoked_at, uint32_t reason,
-                              const char *by, const struct store_ledger_mark *mark, store_done *done,
-                              void *context) {
+void store_revoke_certificate(struct store *store, const struct store_revocation *revocation,
+                              const struct store_ledger_mark *mark, store_done *done, void *context) {
     struct store_call *call = call_new(store, SCRIPT_REVOKE_CERTIFICATE, NULL, NULL, NULL, done, context);
     if (call == NULL)
         return;
     call->is_durable = true;
-    call_add(call, serial_hex);
-    call_add_number(call, revoked_at);
-    call_add_number(call, reason);
-    call_add(call, by);
+    call_add(call, revocation->serial);
+    call_add_number(call, revocation->revoked_at);
+    call_add_number(call, revocation->reason);
+    call_add(call, revocation->by);
     call_add(call, ""); /* no tombstone: it must be known */
     call_add(call, "");
+    call_add(call, revocation->crl_url);
+    call_add_number(call, revocation->not_after);
     issue_add_mark(call, mark);
     call_send(call);
 }

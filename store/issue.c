@@ -21,6 +21,7 @@ void issue_add(struct store_call *call, const struct store_certificate *certific
     call_add_number(call, certificate->not_after);
     call_add_number(call, certificate->issued_at);
     call_add_bytes(call, certificate->der.data, certificate->der.length);
+    call_add(call, certificate->crl_url);
 }
 
 /* "sequence:hash", or the sequence alone. */

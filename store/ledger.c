@@ -155,6 +155,7 @@ static bool read_certificate(struct arena *arena, const json_t *record, struct s
         .profile = get_text(record, "profile"),
         .issuer = get_text(record, "issuer"),
         .spki_sha256 = get_text(record, "spki_sha256"),
+        .crl_url = json_object_get(record, "crl") == NULL ? "?" : get_text(record, "crl"),
     };
     uint8_t serial[SERIAL_BYTES];
     const char *der = get_text(record, "certificate");
@@ -317,6 +318,8 @@ static void send_revocation(struct job *job) {
     call_add(call, get_text(record, "by"));
     call_add_number(call, ends + config->certificate_retention_seconds);
     call_add(call, get_text(record, "issuer"));
+    call_add(call, get_text(record, "crl"));
+    call_add_number(call, not_after);
     add_marks(call, job);
     add_call(job->batch, call);
 }

@@ -14,6 +14,7 @@
 struct revoke {
     /* the caller's; texts must live until `done` */
     struct worker *worker;
+    struct arena *arena;
     const char *request_id; /* for the log; NULL: recovery */
     const struct store_certificate
         *certificate; /* serial and issuer; DER and not_after where they are known */

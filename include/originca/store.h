@@ -464,6 +464,9 @@ struct store_certificate {
     size_t zone_count;
     const char *spki_sha256; /* hex */
     time_t not_before, not_after, issued_at;
+    const char *crl_url; /* to be recorded: the list that it names, "" for none, "?" where only DER tells */
+    const char *crl;     /* id of that list, "" where it is not known */
+    int64_t listed_ms;   /* since when a list has to have it; 0: none */
     time_t revoked_at;
     uint32_t reason;
     const char *by;          /* who revoked it (doc/ledger.md), or "" */
@@ -480,8 +483,15 @@ void store_load_certificate(struct store *, struct arena *, const char *serial_h
                             struct store_certificate *out, store_done *, void *);
 /* Set once: a second call keeps time and reason (only what says more of the key replaces it, revocation.h)
  * and succeeds. keyCompromise blocks the key for those that `by` speaks for. Adds the edge event. */
-void store_revoke_certificate(struct store *, const char *serial_hex, time_t revoked_at, uint32_t reason,
-                              const char *by, const struct store_ledger_mark *, store_done *, void *);
+struct store_revocation {
+    const char *serial; /* 32 hex digits */
+    const char *by;
+    time_t revoked_at, not_after; /* the latter of its certificate; 0: not known */
+    uint32_t reason;
+    const char *crl_url; /* as in its certificate; "" where there is none, or it is not known */
+};
+void store_revoke_certificate(struct store *, const struct store_revocation *,
+                              const struct store_ledger_mark *, store_done *, void *);
 /* Is this key (hex SHA-256 of SPKI) blocked by a keyCompromise revocation, for everybody or for this customer
  * ("": for this account), or an account key? */
 void store_key_status(struct store *, const char *spki_sha256, const char *customer, const char *account,
@@ -505,6 +515,59 @@ void store_list_certificates(struct store *, struct arena *, const struct store_
 void store_page_certificates(struct store *, struct arena *, const char *zone_id, uint32_t offset,
                              uint32_t limit, struct store_certificate_list *out, uint64_t *total,
                              store_done *, void *);
+
+/* --- certificate revocation lists (store/crl.c; doc/revocation.md) --- */
+struct store_crl_name {       /* a list is known by the issuer and the URL in its certificates */
+    const char *issuer, *url; /* "": the issuer's complete list, which no certificate names */
+};
+struct store_crl {
+    const char *id, *issuer, *url;
+    uint64_t number;
+    time_t this_update, next_update;
+    uint64_t entry_count;
+    uint64_t sequence; /* of its publication: later ones have higher ones, while Redis does not go back */
+};
+struct store_crl_list {
+    struct store_crl *items;
+    size_t count;
+};
+struct store_crl_entry {
+    uint8_t serial[SERIAL_BYTES];
+    time_t revoked_at;
+    uint32_t reason;
+};
+/* Lists that certificates will name: they are there from now on, empty ones too. */
+void store_register_crls(struct store *, const struct store_crl_name *, size_t count, store_done *, void *);
+/* Puts some of what was revoked before there were lists on them. */
+void store_adopt_revocations(struct store *, uint32_t limit, bool *is_done, store_done *, void *);
+struct store_crl_claim {
+    const char **unsorted; /* serials whose list only their DER tells: store_sort_revocation comes first */
+    size_t unsorted_count;
+    const char *id, *issuer, *url; /* NULL: none is due */
+    uint64_t number;               /* of the last one */
+    int64_t begun_us;              /* clock of Redis */
+    const char *run;               /* of Redis */
+    size_t entry_count;
+};
+/* The list that waits longest, at least `delay_ms`, for this host alone while the lease lasts. */
+void store_claim_crl(struct store *, struct arena *, int64_t delay_ms, int64_t lease_ms, const char *host,
+                     bool with_complete, struct store_crl_claim *out, store_done *, void *);
+void store_sort_revocation(struct store *, const char *serial, const char *url, store_done *, void *);
+struct store_crl_page {
+    struct store_crl_entry *entries;
+    size_t count;
+    const char *next_cursor; /* "0": that was all */
+};
+/* Entries in no order; some may come twice, one whose reason changes meanwhile with both. */
+void store_scan_crl(struct store *, struct arena *, const char *id, const char *cursor, uint32_t limit,
+                    struct store_crl_page *out, store_done *, void *);
+/* ERROR_CONFLICT: a newer one is there, or Redis is another run than its entries were read from. `begun_us`
+ * 0: it was published before and this Redis has forgotten it. */
+void store_publish_crl(struct store *, const struct store_crl *, struct bytes der, int64_t begun_us,
+                       const char *run, store_done *, void *);
+void store_list_crls(struct store *, struct arena *, uint64_t after, uint32_t limit,
+                     struct store_crl_list *out, store_done *, void *);
+void store_load_crl(struct store *, struct arena *, const char *id, struct bytes *der, store_done *, void *);
 
 /* --- the fence (store/ledger.c): what of this host's ledger Redis has applied --- */
 #define STORE_FORMAT 1 /* of what Redis holds (doc/redis.md); 1 where it says nothing */

@@ -113,6 +113,7 @@ static enum step_result revoke_certificate(struct operation *operation) {
     if (state->certificate.status == CERTIFICATE_REVOKED && !is_worse)
         return acme_refuse(operation, 400, "alreadyRevoked", "The certificate is revoked already");
     state->revoke = (struct revoke){.worker = operation->worker,
+                                    .arena = operation->arena,
                                     .request_id = operation->request->id,
                                     .certificate = &state->certificate,
                                     .reason = state->reason,

@@ -146,6 +146,7 @@ static enum step_result revoke_certificate(struct operation *operation) {
         return STEP_DONE;
     }
     state->revoke = (struct revoke){.worker = operation->worker,
+                                    .arena = operation->arena,
                                     .request_id = operation->request->id,
                                     .certificate = &state->certificate,
                                     .reason = state->reason,

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "originca/crl.h"
 #include "originca/log.h"
 
 static void begin(struct issue *issue, issue_done *done, void *context) {
@@ -187,6 +188,7 @@ static void note_orphan_revoked(void *context, const struct error *error) {
 /* Nobody ever had it. */
 static void revoke_orphan(struct issue *issue) {
     issue->revoke = (struct revoke){.worker = issue->worker,
+                                    .arena = issue->arena,
                                     .certificate = &issue->certificate,
                                     .reason = REASON_CESSATION_OF_OPERATION,
                                     .by = "recovery",
@@ -250,6 +252,7 @@ void issue_record(struct issue *issue, issue_done *done, void *context) {
         .not_before = made->not_before,
         .not_after = made->not_after,
         .issued_at = time(NULL),
+        .crl_url = crl_url_of_certificate(issue->arena, made->der),
         .request = order->request,
         .replaced_by = "",
     };

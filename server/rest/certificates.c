@@ -185,6 +185,7 @@ static enum step_result check_revocable(struct operation *operation) {
 static enum step_result revoke_certificate(struct operation *operation) {
     struct certificates_state *state = operation->state;
     state->revoke = (struct revoke){.worker = operation->worker,
+                                    .arena = operation->arena,
                                     .request_id = operation->request->id,
                                     .certificate = &state->certificate,
                                     .reason = state->reason,

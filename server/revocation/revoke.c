@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "originca/crl.h"
 #include "originca/log.h"
 
 static void finish(struct revoke *revoke) {
@@ -45,15 +46,24 @@ static void note_in_ledger(void *context, const struct error *error) {
         add_mark(revoke, revoke->sequences[i], revoke->hashes + i * SHA256_BYTES);
     add_mark(revoke, word->sequence, word->hash);
     /* The reason with who said it: what the ledger knows beyond that comes with its own record. */
-    store_revoke_certificate(revoke->worker->store, revoke->certificate->serial, word->revoked_at,
-                             revoke->reason, revoke->by, &revoke->mark, note_recorded, revoke);
+    const struct store_revocation revocation = {.serial = revoke->certificate->serial,
+                                                .by = revoke->by,
+                                                .reason = revoke->reason,
+                                                .revoked_at = word->revoked_at,
+                                                .not_after = word->not_after,
+                                                .crl_url = word->crl_url};
+    store_revoke_certificate(revoke->worker->store, &revocation, &revoke->mark, note_recorded, revoke);
 }
 
 void revoke_start(struct revoke *revoke, signer_done *done, void *context) {
     revoke->done = done;
     revoke->context = context;
-    revoke->word = (struct signer_revocation){
-        .issuer = revoke->certificate->issuer, .reason = revoke->reason, .by = revoke->by};
+    const char *url = crl_url_of_certificate(revoke->arena, revoke->certificate->der);
+    revoke->word = (struct signer_revocation){.issuer = revoke->certificate->issuer,
+                                              .reason = revoke->reason,
+                                              .by = revoke->by,
+                                              .not_after = revoke->certificate->not_after,
+                                              .crl_url = url == NULL ? "" : url};
     if (revoke->sequence_count > REVOKE_MARKS_MAX ||
         !hex_decode(revoke->certificate->serial, revoke->word.serial, SERIAL_BYTES)) {
         const struct error broken = {ERROR_INTERNAL, "a serial cannot be read back"};

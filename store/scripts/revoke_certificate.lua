@@ -1,12 +1,13 @@
 -- Revokes, once and for ever: time and reason stay, except that keyCompromise replaces another reason, and with proof
 -- replaces one without. It blocks the key for those it speaks for (lib/key.lua).
 -- keys: certificate:<serial>, certificates:revoked, certificates:void, blocked-keys, blocked-keys:<customer or account>,
---   edge-events, order:<id>, ledger:<host>
+--   edge-events, order:<id>, crl-lists, crl:<id>, crl-entries:<id>, crls-due, crl-unsorted, ledger:<host>
 -- arguments: serial, revoked_at, reason, by, tombstone ('' or the end of one's life, for replay: the revocation may be
---   known before the certificate), issuer or '', host, sequences ...
+--   known before the certificate), issuer or '', the URL of its list or '', its end or 0, host, sequences ...
 -- result: ok | notfound
--- uses: common, order, edge, key, ledger
-local serial, revoked_at, reason, by, tombstone_ends, issuer, host = unpack(ARGV, 1, 7)
+-- uses: common, order, edge, key, crl, ledger
+local NO_END = 4102444800
+local serial, revoked_at, reason, by, tombstone_ends, issuer, crl, not_after, host = unpack(ARGV, 1, 9)
 local key = 'certificate:' .. serial
 local now, micros = now_parts()
 local certificate = load_hash(key)
@@ -37,6 +38,11 @@ if certificate.status ~= 'revoked' then
 elseif revocation_rank(reason, by) > revocation_rank(certificate.reason, certificate.by) then
   redis.call('HSET', key, 'reason', reason, 'by', by)
 end
+local ends = tonumber(certificate.not_after or (not_after ~= '0' and not_after) or tombstone_ends) or NO_END
+if ends > now then
+  local is = redis.call('HMGET', key, 'revoked', 'reason')
+  put_crl_entry(serial, certificate.issuer or issuer, crl, is[1], is[2], ends, micros)
+end
 local scope = reason == '1' and block_scope(by)
 if scope and certificate.spki then
   block_key(certificate.spki, scope)
@@ -47,5 +53,5 @@ elseif scope then
     redis.call('HSET', key, 'blocks', (blocks == '' and ' ' or blocks) .. scope .. ' ')
   end
 end
-mark_applied(host, {unpack(ARGV, 8)})
+mark_applied(host, {unpack(ARGV, 10)})
 return {'ok'}

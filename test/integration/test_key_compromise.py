@@ -8,7 +8,7 @@ import pytest
 from acme_kit import refused
 from acme_raw import AccountKey, make_csr, make_key
 from rest_client import leaf_of, make_csr as make_pem_csr, rest
-from signer_link import OK, REVOKE, SignerLink, text, u32
+from signer_link import OK, REVOKE, SignerLink, revocation
 from under_test import wait_until
 from verify import der_of, load_chain
 
@@ -142,8 +142,7 @@ def test_what_the_ledger_holds_of_a_key_is_not_passed_over_by_a_later_revocation
     key = make_key("p256")
     _, leaf = issue_for(sandbox, owner, key, sandbox["ZONE"])
     with SignerLink(Path(sandbox["ADMIN_SOCKET"]).parent) as worker:
-        fields = text(leaf.serial_number.to_bytes(16)) + text("ecc") + u32(1) + text("certificate-key")
-        assert worker.ask(REVOKE, fields).code == OK
+        assert worker.ask(REVOKE, revocation(leaf.serial_number.to_bytes(16), 1, "certificate-key")).code == OK
     owner.revoke(der_of(leaf), 4).expect(200)
     path = f"certificates/{leaf.serial_number}"
     assert wait_until(lambda: sandbox.admin.get(path)["reason"] == "keyCompromise", 15, pause=0.3)

@@ -110,6 +110,7 @@ struct store_certificate new_certificate(const struct sample *sample, const char
                                       .zones = zones,
                                       .zone_count = 1,
                                       .spki_sha256 = spki,
+                                      .crl_url = SAMPLE_LIST,
                                       .not_before = now_seconds() - 3600,
                                       .not_after = now_seconds() - 3600 + 90 * 86400,
                                       .issued_at = now_seconds()};

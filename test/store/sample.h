@@ -11,6 +11,7 @@
 #define ATTEMPT_B "00112233445566778899aabbccddeeff-2"
 #define SERIAL_A "0123456789abcdef0123456789abcdef"
 #define SERIAL_B "0223456789abcdef0123456789abcdef"
+#define SAMPLE_LIST "http://crl.example/crl/e5"
 
 struct sample {
     struct store_customer customer;
@@ -19,6 +20,11 @@ struct sample {
     struct store_authorization authorizations[128];
     struct store_order order;
 };
+
+#define REVOCATION(of, at, why, who)                                                                         \
+    &(const struct store_revocation) {                                                                       \
+        .serial = (of), .revoked_at = (at), .reason = (why), .by = (who)                                     \
+    }
 
 extern const struct store_delegation not_delegated;
 extern const struct bytes sample_csr; /* not a real one */

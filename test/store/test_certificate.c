@@ -56,7 +56,7 @@ static void check_orphan(struct fixture *f, struct sample *s, const char *attemp
     assert_int_equal(out.status, CERTIFICATE_VOID);
     assert_int_equal(ask_number(f, "XLEN edge-events"), 0);
     assert_code(CALL(f, store_commit_certificate, &certificate, attempt, NULL), ERROR_CONFLICT);
-    assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, now_seconds(), 5, "recovery", NULL));
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, now_seconds(), 5, "recovery"), NULL));
     assert_code(CALL(f, store_commit_certificate, &certificate, attempt, NULL), ERROR_CONFLICT);
     assert_ok(CALL(f, store_load_certificate, f->arena, SERIAL_A, &out));
     assert_int_equal(out.status, CERTIFICATE_REVOKED);
@@ -144,23 +144,23 @@ static void revocation_is_set_once(void **state) {
     bool is_blocked, is_account_key;
     make_sample(f, &s, "a", "shop.test");
     issue(f, &s, SERIAL_A, ATTEMPT_A, SPKI_A);
-    assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, 1700000001, 4, "admin", NULL));
-    assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, 1700000002, 5, "admin", NULL));
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, 1700000001, 4, "admin"), NULL));
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, 1700000002, 5, "admin"), NULL));
     assert_ok(CALL(f, store_load_certificate, f->arena, SERIAL_A, &out));
     assert_int_equal(out.status, CERTIFICATE_REVOKED);
     assert_int_equal(out.revoked_at, 1700000001);
     assert_int_equal(out.reason, 4);
     assert_ok(CALL(f, store_key_status, SPKI_A, s.customer.id, s.account.id, &is_blocked, &is_account_key));
     assert_false(is_blocked);
-    assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, 1700000003, 1, "certificate-key", NULL));
-    assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, 1700000004, 4, "admin", NULL));
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, 1700000003, 1, "certificate-key"), NULL));
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, 1700000004, 4, "admin"), NULL));
     assert_ok(CALL(f, store_load_certificate, f->arena, SERIAL_A, &out));
     assert_int_equal(out.revoked_at, 1700000001);
     assert_int_equal(out.reason, 1);
     assert_ok(CALL(f, store_key_status, SPKI_A, s.customer.id, s.account.id, &is_blocked, &is_account_key));
     assert_true(is_blocked);
     assert_int_equal(ask_number(f, "XLEN edge-events"), 2); /* issued, revoked once */
-    assert_code(CALL(f, store_revoke_certificate, SERIAL_B, 1, 0, "admin", NULL), ERROR_NOT_FOUND);
+    assert_code(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_B, 1, 0, "admin"), NULL), ERROR_NOT_FOUND);
     fill_order(f, &s, ORDER_READY, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
     assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, CSR, &order),
@@ -197,7 +197,7 @@ static void list_filters_combine(void **state) {
         certificate.not_after = now_seconds() + (i - 1) * 86400 + 1800;
         assert_ok(CALL(f, store_commit_certificate, &certificate, attempt, NULL));
     }
-    assert_ok(CALL(f, store_revoke_certificate, "0323456789abcdef0123456789abcdef", now_seconds(), 0, "admin",
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION("0323456789abcdef0123456789abcdef", now_seconds(), 0, "admin"),
                    NULL));
     const time_t soon = now_seconds() + 2 * 86400 + 3600;
     assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = -1}), 6);
@@ -238,7 +238,7 @@ static void expired_certificate_leaves_after_its_retention(void **state) {
     uint64_t removed;
     make_sample(f, &s, "a", "shop.test");
     issue(f, &s, SERIAL_A, ATTEMPT_A, SPKI_A);
-    assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, now_seconds(), 0, "admin", NULL));
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, now_seconds(), 0, "admin"), NULL));
     assert_true(ask_number(f, "TTL certificate:" SERIAL_A) >
                 89 * 86400 + f->config.certificate_retention_seconds);
     assert_true(ask_number(f, "TTL key-certificates:" SPKI_A) >
@@ -269,7 +269,7 @@ static void edge_sequence_grows_with_every_event(void **state) {
     /* A clock that went back does not repeat a number. */
     ask_text(f, "SET edge-sequence 4000000000000000");
     ask_text(f, "XADD edge-events 4000000000000000-0 event x");
-    assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, now_seconds(), 0, "admin", NULL));
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, now_seconds(), 0, "admin"), NULL));
     assert_true(first > 1000000000000000);
     assert_true(ask_number(f, "GET edge-sequence") == 4000000000000001);
 }

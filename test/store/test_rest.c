@@ -43,7 +43,7 @@ static void request_sent_again_joins_the_order_of_the_first(void **state) {
     assert_ok(CALL(f, store_commit_certificate, &certificate, ATTEMPT_A, NULL));
     assert_string_equal(create_once(f, &again, 60), first);
     /* Once revoked it stands for nothing. */
-    assert_ok(CALL(f, store_revoke_certificate, SERIAL_A, now_seconds(), 0, "admin", NULL));
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, now_seconds(), 0, "admin"), NULL));
     assert_code(CALL(f, store_find_retry, f->arena, HASH, &found), ERROR_NOT_FOUND);
     assert_string_not_equal(create_once(f, &again, 60), first);
     assert_int_equal(ask_number(f, "ZCARD orders"), 2);

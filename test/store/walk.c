@@ -14,6 +14,27 @@ static void expect(struct fixture *f, bool must_succeed, enum error_code code, c
 #define TRY_PLAIN(function)                                                                                  \
     expect(f, must_succeed, (begin_call(f), function(f->store, note_done, f), await(f)), #function)
 
+static void walk_lists(struct fixture *f, bool must_succeed) {
+    const struct store_crl_name name = {"ecc", SAMPLE_LIST};
+    const struct store_crl crl = {
+        .issuer = "ecc", .url = SAMPLE_LIST, .number = 1, .this_update = 1, .next_update = 2};
+    const struct bytes der = {(const uint8_t *)"DER", 3};
+    struct store_crl_claim claim = {.id = "1"};
+    struct store_crl_page page;
+    struct store_crl_list list;
+    struct bytes loaded;
+    bool is_done;
+    TRY(store_register_crls, &name, 1);
+    TRY(store_adopt_revocations, 10, &is_done);
+    TRY(store_sort_revocation, SERIAL_A, SAMPLE_LIST);
+    TRY(store_claim_crl, f->arena, 0, 1000, "host", true, &claim);
+    TRY(store_scan_crl, f->arena, "1", "0", 10, &page);
+    TRY(store_publish_crl, &crl, der, 0, "");
+    TRY(store_list_crls, f->arena, 0, 10, &list);
+    if (must_succeed)
+        TRY(store_load_crl, f->arena, list.items[0].id, &loaded);
+}
+
 static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struct sample *s) {
     static const char *const servers[] = {"ns1.p.test", "ns2.p.test"};
     const struct store_name_server_pool pool = {servers, 2, 2};
@@ -152,7 +173,7 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_reset_ledger_state, "host", "id", 0);
     TRY(store_commit_certificate, &certificate, ATTEMPT_B, &mark);
     TRY(store_load_certificate, f->arena, SERIAL_A, &certificate);
-    TRY(store_revoke_certificate, SERIAL_A, now_seconds(), 1, "admin", &mark);
+    TRY(store_revoke_certificate, REVOCATION(SERIAL_A, now_seconds(), 1, "admin"), &mark);
     TRY(store_key_status, SPKI_A, s->customer.id, s->account.id, &is_blocked, &is_account_key);
     const struct store_certificate_filter filter = {.status = -1, .limit = 10};
     uint64_t total;
@@ -179,6 +200,7 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
         "{\"seq\":8,\"type\":\"account-deactivated\",\"account\":\"a\",\"at_ms\":1}"};
     for (size_t i = 0; i < sizeof ended / sizeof ended[0]; i++)
         TRY(store_apply_ledger_record, "host", json_parse(f->arena, ended[i], strlen(ended[i]), &error), 60);
+    walk_lists(f, must_succeed);
     static const char *const hosts[] = {"other"};
     TRY(store_verify_ledger, "host", fence.run == NULL ? "" : fence.run, hosts, 1);
     TRY(store_excuse_host, "other", "admin", true);

@@ -1,5 +1,5 @@
 -- Certificates: writing one with all its indexes, and removing it with them.
--- uses: common, edge
+-- uses: common, edge, crl
 
 -- `fields` is the table of the new hash; status is 'valid' or 'void'. What is revoked stays revoked, with its time and
 -- reason: nothing here can undo that.
@@ -31,7 +31,14 @@ local function record_certificate(serial, fields, ends, micros)
       redis.call('EXPIREAT', by_key, ends + SWEEP_GRACE, 'GT')
     end
   end
-  if fields.status == 'void' then redis.call('ZADD', 'certificates:void', score, serial) end
+  if fields.status == 'void' then
+    redis.call('ZADD', 'certificates:void', score, serial)
+    put_crl_entry(serial, fields.issuer, '', fields.not_before, '0', not_after, micros)
+  elseif fields.status == 'revoked' then
+    -- Known as revoked before it was known itself: now its list is known, and when it ends.
+    local known = redis.call('HMGET', key, 'revoked', 'reason')
+    put_crl_entry(serial, fields.issuer, '', known[1], known[2], not_after, micros)
+  end
   if fields.status == 'valid' and status ~= 'valid' then
     redis.call('ZREM', 'certificates:void', serial)
     add_edge_event(micros, 'event', 'issued', 'serial', serial, 'issuer', fields.issuer, 'not_after', not_after)

@@ -1,9 +1,9 @@
 -- The certificate of a commit or of a ledger record, and what recording it changes in its order.
--- uses: common, order, certificate, rights
+-- uses: common, order, certificate, rights, crl
 
 -- ARGV[first ...] in the order that store/issue.c writes. Returns the table and the index after it.
 local ISSUE_FIELDS = {'serial', 'attempt', 'order', 'account', 'customer', 'names', 'zones', 'profile', 'issuer', 'spki',
-                      'not_before', 'not_after', 'issued', 'der'}
+                      'not_before', 'not_after', 'issued', 'der', 'crl'}
 local function read_issue(first)
   local issue = {}
   for i, name in ipairs(ISSUE_FIELDS) do issue[name] = ARGV[first + i - 1] end
@@ -15,6 +15,8 @@ local function certificate_fields(issue, status)
   for _, name in ipairs(ISSUE_FIELDS) do
     if name ~= 'serial' then fields[name] = issue[name] end
   end
+  -- The list that the certificate names; without a name, the complete one. '?': only the DER tells.
+  if issue.issuer ~= '' and issue.crl ~= '?' then fields.crl = find_crl(issue.issuer, issue.crl) else fields.crl = '' end
   return fields
 end
 

@@ -1,0 +1,209 @@
+/* Certificate revocation lists in Redis: what is on each, which one is to be made anew, and what was
+ * published. */
+#include "call.h"
+#include "originca/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void store_register_crls(struct store *store, const struct store_crl_name *names, size_t count,
+                         store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_REGISTER_CRLS, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        call_add(call, names[i].issuer);
+        call_add(call, names[i].url);
+    }
+    call_send(call);
+}
+
+static bool parse_adopted(struct store_call *call, struct redisReply *const *items, size_t count,
+                          struct error *error) {
+    int64_t is_done = 0;
+    if (count < 1 || !reply_number(items[0], &is_done, error))
+        return error_set(error, ERROR_INTERNAL, "Redis did not say whether all revocations are on lists");
+    *(bool *)call->out = is_done != 0;
+    return true;
+}
+
+void store_adopt_revocations(struct store *store, uint32_t limit, bool *is_done, store_done *done,
+                             void *context) {
+    struct store_call *call =
+        call_new(store, SCRIPT_ADOPT_REVOCATIONS, NULL, parse_adopted, is_done, done, context);
+    if (call == NULL)
+        return;
+    call_add_limit(call, limit);
+    call_send(call);
+}
+
+void store_sort_revocation(struct store *store, const char *serial, const char *url, store_done *done,
+                           void *context) {
+    struct store_call *call = call_new(store, SCRIPT_SORT_REVOCATION, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, serial);
+    call_add(call, url);
+    call_send(call);
+}
+
+static bool parse_claimed(struct store_call *call, struct redisReply *const *items, size_t count,
+                          struct error *error) {
+    struct store_crl_claim *claim = call->out;
+    int64_t number, entries;
+    *claim = (struct store_crl_claim){.id = NULL};
+    if (count < 1 || !reply_texts(call->arena, items[0], &claim->unsorted, &claim->unsorted_count, error))
+        return error_set(error, ERROR_INTERNAL, "Redis answered no claim of a list");
+    if (count == 1)
+        return true;
+    if (count < 8 || !reply_number(items[4], &number, error) ||
+        !reply_number(items[5], &claim->begun_us, error) || !reply_number(items[7], &entries, error))
+        return error_set(error, ERROR_INTERNAL, "Redis answered no claim of a list");
+    claim->number = (uint64_t)number;
+    claim->entry_count = (size_t)entries;
+    return (claim->id = reply_text(call->arena, items[1], error)) != NULL &&
+           (claim->issuer = reply_text(call->arena, items[2], error)) != NULL &&
+           (claim->url = reply_text(call->arena, items[3], error)) != NULL &&
+           (claim->run = reply_text(call->arena, items[6], error)) != NULL;
+}
+
+void store_claim_crl(struct store *store, struct arena *arena, int64_t delay_ms, int64_t lease_ms,
+                     const char *host, bool with_complete, struct store_crl_claim *out, store_done *done,
+                     void *context) {
+    struct store_call *call = call_new(store, SCRIPT_CLAIM_CRL, arena, parse_claimed, out, done, context);
+    if (call == NULL)
+        return;
+    call_add_number(call, delay_ms);
+    call_add_number(call, lease_ms);
+    call_add(call, host);
+    call_add_number(call, with_complete);
+    call_send(call);
+}
+
+/* "serial:revoked_at:reason" */
+static bool read_entry(const char *text, struct store_crl_entry *entry) {
+    char serial[SERIAL_HEX_MAX];
+    const char *colon = strchr(text, ':');
+    unsigned long long revoked_at;
+    unsigned reason;
+    if (colon == NULL || (size_t)(colon - text) != 2 * SERIAL_BYTES)
+        return false;
+    memcpy(serial, text, 2 * SERIAL_BYTES);
+    serial[2 * SERIAL_BYTES] = '\0';
+    if (!hex_decode(serial, entry->serial, SERIAL_BYTES) ||
+        sscanf(colon, ":%12llu:%2u", &revoked_at, &reason) != 2)
+        return false;
+    entry->revoked_at = (time_t)revoked_at;
+    entry->reason = reason;
+    return true;
+}
+
+static bool parse_page(struct store_call *call, struct redisReply *const *items, size_t count,
+                       struct error *error) {
+    struct store_crl_page *page = call->out;
+    const struct redisReply *members = count < 2 ? NULL : items[1];
+    *page = (struct store_crl_page){.next_cursor = NULL};
+    if (count < 2 || !reply_is_array(members, 0, error) ||
+        (page->next_cursor = reply_text(call->arena, items[0], error)) == NULL)
+        return error_set(error, ERROR_INTERNAL, "Redis answered no page of a list");
+    page->entries = arena_alloc(call->arena, (members->elements + 1) * sizeof *page->entries);
+    if (page->entries == NULL)
+        return reply_out_of_memory(error);
+    for (size_t i = 0; i < members->elements; i++) {
+        const struct redisReply *member = members->element[i];
+        if (!reply_is_text(member) || !read_entry(member->str, &page->entries[page->count++]))
+            return error_set(error, ERROR_INTERNAL, "Redis holds an entry of a revocation list that is none");
+    }
+    return true;
+}
+
+void store_scan_crl(struct store *store, struct arena *arena, const char *id, const char *cursor,
+                    uint32_t limit, struct store_crl_page *out, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_SCAN_CRL, arena, parse_page, out, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, id);
+    call_add(call, cursor);
+    call_add_limit(call, limit);
+    call_send(call);
+}
+
+void store_publish_crl(struct store *store, const struct store_crl *crl, struct bytes der, int64_t begun_us,
+                       const char *run, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_PUBLISH_CRL, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, crl->issuer);
+    call_add(call, crl->url);
+    call_add_number(call, (int64_t)crl->number);
+    call_add_number(call, crl->this_update);
+    call_add_number(call, crl->next_update);
+    call_add_number(call, (int64_t)crl->entry_count);
+    call_add_number(call, begun_us);
+    call_add(call, run);
+    call_add_bytes(call, der.data, der.length);
+    call_send(call);
+}
+
+static bool read_crl(struct arena *arena, const struct redisReply *id, const struct redisReply *pairs,
+                     void *object, struct error *error) {
+    static const struct store_field fields[] = {
+        {"issuer", FIELD_TEXT, offsetof(struct store_crl, issuer), NULL},
+        {"url", FIELD_TEXT, offsetof(struct store_crl, url), NULL},
+        {"number", FIELD_INT64, offsetof(struct store_crl, number), NULL},
+        {"this_update", FIELD_TIME, offsetof(struct store_crl, this_update), NULL},
+        {"next_update", FIELD_TIME, offsetof(struct store_crl, next_update), NULL},
+        {"entries", FIELD_INT64, offsetof(struct store_crl, entry_count), NULL},
+    };
+    struct store_crl *crl = object;
+    *crl = (struct store_crl){.id = reply_text(arena, id, error)};
+    return crl->id != NULL &&
+           reply_read_fields(arena, pairs, fields, sizeof fields / sizeof *fields, crl, error);
+}
+
+static bool parse_crls(struct store_call *call, struct redisReply *const *items, size_t count,
+                       struct error *error) {
+    struct store_crl_list *list = call->out;
+    *list = (struct store_crl_list){.items = arena_alloc(call->arena, (count + 1) * sizeof *list->items)};
+    if (list->items == NULL)
+        return reply_out_of_memory(error);
+    for (; list->count < count; list->count++) {
+        struct redisReply *const item = items[list->count];
+        int64_t sequence;
+        if (!reply_is_array(item, 3, error) || !reply_number(item->element[2], &sequence, error) ||
+            !read_crl(call->arena, item->element[0], item->element[1], &list->items[list->count], error))
+            return false;
+        list->items[list->count].sequence = (uint64_t)sequence;
+    }
+    return true;
+}
+
+void store_list_crls(struct store *store, struct arena *arena, uint64_t after, uint32_t limit,
+                     struct store_crl_list *out, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_LIST_CRLS, arena, parse_crls, out, done, context);
+    if (call == NULL)
+        return;
+    call_add_number(call, (int64_t)after);
+    call_add_limit(call, limit);
+    call_send(call);
+}
+
+static bool parse_der(struct store_call *call, struct redisReply *const *items, size_t count,
+                      struct error *error) {
+    struct bytes *der = call->out;
+    if (count < 1 || !reply_is_text(items[0]))
+        return error_set(error, ERROR_NOT_FOUND, "there is no such revocation list");
+    *der = (struct bytes){arena_copy(call->arena, items[0]->str, items[0]->len), items[0]->len};
+    return der->data != NULL || reply_out_of_memory(error);
+}
+
+void store_load_crl(struct store *store, struct arena *arena, const char *id, struct bytes *der,
+                    store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_NONE, arena, parse_der, der, done, context);
+    if (call == NULL)
+        return;
+    const char *key = arena_printf(call->own, "crl-der:%s", id);
+    call_add(call, "GET");
+    call_add(call, key);
+    call_send(call);
+}

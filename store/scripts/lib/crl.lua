@@ -1,0 +1,47 @@
+-- Certificate revocation lists: what each holds, and since when it waits to be made anew. A list is known by its issuer and the
+-- URL that stands in certificates; each issuer has one without URL that holds everything. Lists are never forgotten: a
+-- certificate may name them for years.
+-- uses: common
+
+local function find_crl(issuer, url)
+  local name = issuer .. ' ' .. url
+  local id = redis.call('HGET', 'crl-lists', name)
+  if not id then
+    id = string.format('%d', redis.call('HLEN', 'crl-lists') + 1)
+    redis.call('HSET', 'crl-lists', name, id)
+    redis.call('HSET', 'crl:' .. id, 'issuer', issuer, 'url', url)
+    redis.call('ZADD', 'crls-due', 0, id)
+  end
+  return id
+end
+
+local function touch_crl(id, micros)
+  redis.call('HSET', 'crl:' .. id, 'changed', string.format('%.0f', micros))
+  redis.call('ZADD', 'crls-due', 'LT', string.format('%.0f', micros / 1000), id)
+end
+
+local function put_crl_member(id, member, former, not_after, micros)
+  local entries = 'crl-entries:' .. id
+  local removed = former and former ~= member and redis.call('ZREM', entries, former) or 0
+  if redis.call('ZADD', entries, not_after, member) == 1 or removed == 1 then touch_crl(id, micros) end
+end
+
+-- Puts a serial on the lists that have to have it: its issuer's complete one, and the one that its certificate names (`url`,
+-- or the certificate's field `crl`). Where only the certificate's DER can tell, who reads it calls again (crl-unsorted).
+-- An entry that the list has already is left, one with another reason replaced.
+local function put_crl_entry(serial, issuer, url, revoked_at, reason, not_after, micros)
+  if issuer == '' then return end
+  local key = 'certificate:' .. serial
+  local known = redis.call('HMGET', key, 'entry', 'crl')
+  local member = serial .. ':' .. revoked_at .. ':' .. reason
+  local complete = find_crl(issuer, '')
+  local list = url ~= '' and find_crl(issuer, url) or known[2]
+  put_crl_member(complete, member, known[1], not_after, micros)
+  if list and list ~= complete then put_crl_member(list, member, known[1], not_after, micros) end
+  if list then
+    redis.call('HSET', key, 'crl', list)
+  elseif redis.call('HEXISTS', key, 'der') == 1 then
+    redis.call('SADD', 'crl-unsorted', serial)
+  end
+  if known[1] ~= member then redis.call('HSET', key, 'entry', member, 'listed_ms', string.format('%.0f', micros / 1000)) end
+end

@@ -1,0 +1,9 @@
+-- Some entries of a list. What is on it all the while comes at least once, whatever else comes and goes.
+-- keys: crl-entries:<id>
+-- arguments: id, cursor ('0' to begin), about how many
+-- result: ok, next cursor ('0': that was all), {serial:revoked_at:reason, ...}
+-- uses:
+local found = redis.call('ZSCAN', 'crl-entries:' .. ARGV[1], ARGV[2], 'COUNT', ARGV[3])
+local members = {}
+for i = 1, #found[2], 2 do members[#members + 1] = found[2][i] end
+return {'ok', found[1], members}

@@ -1,0 +1,226 @@
+/* What the store keeps for revocation lists: which serial is on which list, when a list is due, what was
+ * published. */
+#include <stdio.h>
+#include <string.h>
+
+#include "sample.h"
+
+#define LIST SAMPLE_LIST
+#define HOST "host-a"
+
+static void commit(struct fixture *f, struct sample *s, const char *serial, const char *attempt,
+                   const char *url) {
+    make_claimed(f, s, attempt);
+    struct store_certificate certificate = new_certificate(s, serial, SPKI_A);
+    certificate.crl_url = url;
+    assert_ok(CALL(f, store_commit_certificate, &certificate, attempt, NULL));
+}
+
+static void claim(struct fixture *f, struct store_crl_claim *out) {
+    assert_ok(CALL(f, store_claim_crl, f->arena, 0, 60000, HOST, true, out));
+}
+
+/* All entries of one list, by its id. */
+static void scan(struct fixture *f, const char *id, struct store_crl_page *page) {
+    assert_ok(CALL(f, store_scan_crl, f->arena, id, "0", 1000, page));
+    assert_string_equal(page->next_cursor, "0");
+}
+
+static const char *find(struct fixture *f, const char *url) {
+    static char name[256];
+    redisReply *reply;
+    snprintf(name, sizeof name, "ecc %s", url);
+    reply = redisCommand(f->admin, "HGET crl-lists %s", name);
+    const char *id = reply->type == REDIS_REPLY_STRING ? arena_strdup(f->arena, reply->str) : NULL;
+    freeReplyObject(reply);
+    return id;
+}
+
+static bool publish(struct fixture *f, const struct store_crl_claim *claim, uint64_t number) {
+    const struct store_crl crl = {.issuer = claim->issuer,
+                                  .url = claim->url,
+                                  .number = number,
+                                  .this_update = now_seconds() - 60,
+                                  .next_update = now_seconds() + 3600,
+                                  .entry_count = 1};
+    return CALL(f, store_publish_crl, &crl, ((struct bytes){(const uint8_t *)"DER", 3}), claim->begun_us,
+                claim->run) == ERROR_NONE;
+}
+
+/* Publishes whatever is due. */
+static size_t drain(struct fixture *f) {
+    struct store_crl_claim out;
+    size_t count = 0;
+    for (claim(f, &out); out.id != NULL; claim(f, &out), count++)
+        assert_true(publish(f, &out, (uint64_t)out.begun_us / 1000 + 1));
+    return count;
+}
+
+static void revoked_serial_is_on_its_list_and_on_the_complete_one(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_crl_page page;
+    make_sample(f, &s, "a", "shop.test");
+    commit(f, &s, SERIAL_A, ATTEMPT_A, LIST);
+    commit(f, &s, SERIAL_B, ATTEMPT_B, "");
+    assert_int_equal(drain(f), 2); /* both are there, and empty */
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, 1700000001, 4, "admin"), NULL));
+    scan(f, find(f, LIST), &page);
+    assert_int_equal(page.count, 1);
+    assert_int_equal(page.entries[0].revoked_at, 1700000001);
+    assert_int_equal(page.entries[0].reason, 4);
+    assert_int_equal(page.entries[0].serial[0], 1);
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_B, 1700000002, 0, "admin"), NULL));
+    scan(f, find(f, LIST), &page);
+    assert_int_equal(page.count, 1);
+    scan(f, find(f, ""), &page);
+    assert_int_equal(page.count, 2);
+    assert_int_equal(drain(f), 2);
+    assert_int_equal(drain(f), 0);
+    /* Another reason replaces the entry; a repeated revocation changes nothing. */
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, 1700000005, 5, "admin"), NULL));
+    assert_int_equal(drain(f), 0);
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, 1700000006, 1, "admin"), NULL));
+    scan(f, find(f, LIST), &page);
+    assert_int_equal(page.count, 1);
+    assert_int_equal(page.entries[0].revoked_at, 1700000001);
+    assert_int_equal(page.entries[0].reason, 1);
+    assert_int_equal(drain(f), 2);
+}
+
+static void list_of_an_older_certificate_is_read_in_it_before_any_is_made(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_crl_claim out;
+    struct store_crl_page page;
+    make_sample(f, &s, "a", "shop.test");
+    commit(f, &s, SERIAL_A, ATTEMPT_A, "?");
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, 1700000001, 4, "admin"), NULL));
+    claim(f, &out);
+    assert_null(out.id);
+    assert_int_equal(out.unsorted_count, 1);
+    assert_string_equal(out.unsorted[0], SERIAL_A);
+    assert_ok(CALL(f, store_sort_revocation, SERIAL_A, LIST));
+    scan(f, find(f, LIST), &page);
+    assert_int_equal(page.count, 1);
+    claim(f, &out);
+    assert_int_equal(out.unsorted_count, 0);
+    assert_non_null(out.id);
+}
+
+static void list_that_changed_while_it_was_made_is_due_again(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_crl_claim out, again;
+    make_sample(f, &s, "a", "shop.test");
+    commit(f, &s, SERIAL_A, ATTEMPT_A, "");
+    claim(f, &out);
+    assert_string_equal(out.url, "");
+    claim(f, &again); /* it is claimed */
+    assert_null(again.id);
+    run_for(f, 5);
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, 1700000001, 4, "admin"), NULL));
+    assert_true(publish(f, &out, 7));
+    claim(f, &again);
+    assert_non_null(again.id);
+    assert_int_equal(again.number, 7);
+    assert_false(publish(f, &again, 7)); /* never the same number, nor a lower one */
+    assert_false(publish(f, &again, 6));
+    assert_true(publish(f, &again, 8));
+    claim(f, &again);
+    assert_null(again.id);
+}
+
+static void list_of_another_run_of_redis_is_not_published(void **state) {
+    struct fixture *f = *state;
+    struct store_crl_claim out;
+    const struct store_crl_name name = {"ecc", LIST};
+    assert_ok(CALL(f, store_register_crls, &name, 1));
+    claim(f, &out);
+    assert_non_null(out.id);
+    out.run = "0123456789012345678901234567890123456789";
+    assert_false(publish(f, &out, 5));
+    /* A host whose ledger nobody has compared with this Redis may know revocations that are missing here. */
+    struct store_crl_claim whole;
+    assert_int_equal(ask_number(f, "DEL crl:1 crl:2 crl-lists"), 3);
+    assert_ok(CALL(f, store_register_crls, &name, 1));
+    ask_number(f, "ZADD ledger-hosts 1 host-b");
+    ask_number(f, "ZADD crls-due 0 1");
+    claim(f, &whole);
+    if (whole.id != NULL)
+        assert_false(publish(f, &whole, 5));
+}
+
+static void entry_leaves_after_one_list_past_its_certificates_end(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_crl_page page;
+    make_sample(f, &s, "a", "shop.test");
+    commit(f, &s, SERIAL_A, ATTEMPT_A, LIST);
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, 1700000001, 4, "admin"), NULL));
+    drain(f);
+    scan(f, find(f, LIST), &page);
+    assert_int_equal(page.count, 1);
+    /* As if it had ended an hour ago. */
+    ask_number(f, "ZADD crl-entries:%s %lld " SERIAL_A ":1700000001:4", find(f, LIST),
+               (long long)now_seconds() - 3600);
+    ask_number(f, "ZADD crls-due 0 %s", find(f, LIST));
+    scan(f, find(f, LIST), &page);
+    assert_int_equal(page.count, 1); /* on the next one it still is */
+    assert_int_equal(drain(f), 1);
+    scan(f, find(f, LIST), &page);
+    assert_int_equal(page.count, 0);
+}
+
+static void published_lists_are_found_by_whoever_knows_former_ones(void **state) {
+    struct fixture *f = *state;
+    struct store_crl_list list;
+    struct bytes der;
+    const struct store_crl_name names[] = {{"ecc", LIST}, {"rsa", ""}};
+    assert_ok(CALL(f, store_register_crls, names, 2));
+    assert_ok(CALL(f, store_list_crls, f->arena, 0, 100, &list));
+    assert_int_equal(list.count, 0);
+    assert_int_equal(drain(f), 3);
+    assert_ok(CALL(f, store_list_crls, f->arena, 0, 100, &list));
+    assert_int_equal(list.count, 3);
+    assert_true(list.items[0].sequence < list.items[1].sequence);
+    assert_true(list.items[2].number > 0);
+    assert_ok(CALL(f, store_list_crls, f->arena, list.items[1].sequence, 100, &list));
+    assert_int_equal(list.count, 1);
+    assert_ok(CALL(f, store_load_crl, f->arena, list.items[0].id, &der));
+    assert_int_equal(der.length, 3);
+    assert_code(CALL(f, store_load_crl, f->arena, "99", &der), ERROR_NOT_FOUND);
+}
+
+static void what_was_revoked_before_there_were_lists_goes_on_them(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_crl_claim out;
+    bool is_done = false;
+    make_sample(f, &s, "a", "shop.test");
+    commit(f, &s, SERIAL_A, ATTEMPT_A, "?");
+    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, 1700000001, 4, "admin"), NULL));
+    /* As the version before left it. */
+    ask_number(f, "HDEL certificate:" SERIAL_A " entry crl listed_ms");
+    ask_number(f, "DEL crl-lists crl-unsorted crls-due crl-entries:1 crl:1");
+    for (unsigned i = 0; i < 10 && !is_done; i++)
+        assert_ok(CALL(f, store_adopt_revocations, 1, &is_done));
+    assert_true(is_done);
+    claim(f, &out);
+    assert_int_equal(out.unsorted_count, 1);
+    assert_ok(CALL(f, store_sort_revocation, SERIAL_A, LIST));
+    assert_int_equal(drain(f), 2);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        test_case(revoked_serial_is_on_its_list_and_on_the_complete_one),
+        test_case(list_of_an_older_certificate_is_read_in_it_before_any_is_made),
+        test_case(list_that_changed_while_it_was_made_is_due_again),
+        test_case(list_of_another_run_of_redis_is_not_published),
+        test_case(entry_leaves_after_one_list_past_its_certificates_end),
+        test_case(published_lists_are_found_by_whoever_knows_former_ones),
+        test_case(what_was_revoked_before_there_were_lists_goes_on_them),
+    };
+    return cmocka_run_group_tests(tests, start_group, end_group);
+}
