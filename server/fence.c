@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lost_data.h"
 #include "originca/log.h"
 #include "originca/metrics.h"
 #include "originca/revoke.h"
@@ -35,6 +36,7 @@ struct fence {
     struct signer_client *signer;    /* a keeper's is an operator's link */
     struct reconciler *reconciler;   /* NULL where it is no keeper */
     struct rights_sync *rights_sync; /* likewise */
+    struct lost_data *lost_data;     /* likewise */
     struct event *timer;
     struct metric *behind, *replayed, *orphans, *went_back, *hosts;
     struct known_hosts known_hosts;
@@ -252,15 +254,26 @@ static bool is_behind(struct fence *fence) {
     return is_stuck;
 }
 
+static void note_replay_begun(void *context, const struct error *error) {
+    struct fence *fence = context;
+    if (error != NULL)
+        fail_pass(fence, "replay", error);
+    else
+        read_records(fence);
+}
+
 static void start_replay(struct fence *fence) {
     fence->replayed_to = fence->state.applied;
     /* What a former pass failed with stays said until a batch succeeds. */
     if (!fence->is_keeper || strncmp(fence->worker->not_ready_reason, "replay", 6) != 0)
         tell_progress(fence);
-    if (fence->is_keeper)
-        read_records(fence);
-    else
+    if (!fence->is_keeper) {
         end_pass(fence);
+        return;
+    }
+    lost_data_forget(fence->lost_data);
+    store_begin_replay(fence->worker->store, fence->worker->config->host_name, fence->status.last_sequence,
+                       note_replay_begun, fence);
 }
 
 static void refuse(struct fence *fence, const char *reason) {
@@ -282,7 +295,7 @@ static void note_verified(void *context, const struct error *error) {
 }
 
 /* Redis holds all that this host's ledger holds. */
-static void serve(struct fence *fence) {
+static void serve_whole(struct fence *fence) {
     const struct store_ledger_state *state = &fence->state;
     char reason[256];
     if (strcmp(state->verified, state->run) != 0 && !fence->is_keeper) {
@@ -306,6 +319,53 @@ static void serve(struct fence *fence) {
         reconciler_run(fence->reconciler);
         rights_sync_run(fence->rights_sync, fence->status.knows_zones, hosts);
     }
+}
+
+/* --- what vanished from Redis beside its watermark --- */
+
+/* Hosts that share a Redis and cannot tell each other of zones do not know which of them ended. */
+static bool knows_zones(const struct fence *fence) {
+    return fence->status.knows_zones && (fence->state.host_count < 2 || fence->worker->operator_key != NULL);
+}
+
+static void note_lost(void *context, const struct error *error) {
+    struct fence *fence = context;
+    if (error != NULL)
+        fail_pass(fence, "cannot record what Redis lacks", error);
+    else
+        look_again(fence);
+}
+
+static void note_looked(void *context, const struct error *error, const struct lost_data_verdict *verdict) {
+    struct fence *fence = context;
+    if (error != NULL) {
+        fail_pass(fence, "cannot compare Redis with the ledger", error);
+        return;
+    }
+    if (strcmp(verdict->reason, fence->state.lost) != 0) {
+        store_note_lost(fence->worker->store, fence->worker->config->host_name, verdict->reason, note_lost,
+                        fence);
+        return;
+    }
+    if (*verdict->reason == '\0' && (!verdict->is_open || fence->worker->is_ready)) {
+        serve_whole(fence);
+        return;
+    }
+    refuse(fence, *verdict->reason != '\0' ? verdict->reason
+                                           : "Redis lacks something of the ledger: looking for it again");
+    if (!fence->worker->is_draining) /* what other hosts ended is not missing */
+        rights_sync_run(fence->rights_sync, fence->status.knows_zones, fence->state.host_count);
+}
+
+/* The keeper looks, and tells the workers by Redis. */
+static void serve(struct fence *fence) {
+    if (fence->is_keeper)
+        lost_data_look(fence->lost_data, &fence->state, &fence->status, knows_zones(fence), note_looked,
+                       fence);
+    else if (*fence->state.lost != '\0')
+        refuse(fence, fence->state.lost);
+    else
+        serve_whole(fence);
 }
 
 static void note_doubted(void *context, const struct error *error) {
@@ -505,8 +565,9 @@ struct fence *fence_new(struct worker *worker, enum fence_role role, struct erro
     fence->timer = evtimer_new(worker->base, start_pass, fence);
     fence->reconciler = fence->is_keeper ? reconciler_new(worker, error) : NULL;
     fence->rights_sync = fence->is_keeper ? rights_sync_new(worker, error) : NULL;
-    if (fence->timer == NULL ||
-        (fence->is_keeper && (fence->reconciler == NULL || fence->rights_sync == NULL))) {
+    fence->lost_data = fence->is_keeper ? lost_data_new(worker) : NULL;
+    if (fence->timer == NULL || (fence->is_keeper && (fence->reconciler == NULL || fence->lost_data == NULL ||
+                                                      fence->rights_sync == NULL))) {
         fence_free(fence);
         return NULL;
     }
@@ -523,6 +584,7 @@ void fence_free(struct fence *fence) {
         event_free(fence->timer);
     reconciler_free(fence->reconciler);
     rights_sync_free(fence->rights_sync);
+    lost_data_free(fence->lost_data);
     known_hosts_free(&fence->known_hosts);
     arena_free(fence->arena);
     free(fence);

@@ -20,6 +20,7 @@ struct rights_sync {
     struct metric *unsealed;
     struct arena *arena; /* of the batch at work; NULL: none is */
     bool takes_over;
+    bool is_catching_up; /* nobody is served, and one batch is read all the same */
     int64_t complained_ms;
     /* taking over */
     struct store_customer_list customers;
@@ -211,8 +212,10 @@ static void on_timer(evutil_socket_t fd, short what, void *context) {
     (void)fd;
     (void)what;
     struct rights_sync *sync = context;
-    if (sync->arena != NULL || !sync->worker->is_ready || sync->worker->is_draining)
+    if (sync->arena != NULL || sync->worker->is_draining ||
+        (!sync->worker->is_ready && !sync->is_catching_up))
         return; /* the next pass of the fence begins anew */
+    sync->is_catching_up = false;
     if (sync->takes_over || sync->worker->operator_key != NULL)
         start_batch(sync);
 }
@@ -237,11 +240,12 @@ void rights_sync_run(struct rights_sync *sync, bool knows_zones, size_t hosts) {
     bool is_cut_off = cannot_be_told(sync, hosts);
     if (sync->arena != NULL || event_pending(sync->timer, EV_TIMEOUT, NULL))
         return;
-    if (!knows_zones && !sync->takes_over && !is_cut_off) {
+    if (!knows_zones && !sync->takes_over && !is_cut_off && sync->worker->is_ready) {
         sync->takes_over = true;
         sync->are_customers_done = false;
         *sync->cursor = '\0';
     }
+    sync->is_catching_up = !sync->worker->is_ready && !sync->takes_over;
     on_timer(-1, 0, sync);
 }
 

@@ -15,8 +15,9 @@
 static bool parse_state(struct store_call *call, struct redisReply *const *items, size_t count,
                         struct error *error) {
     struct store_ledger_state *state = call->out;
-    int64_t applied = 0, highest = 0, format = 0, wait = 0;
-    if (count < 11 || !reply_number(items[1], &applied, error) || !reply_number(items[3], &highest, error) ||
+    int64_t applied = 0, highest = 0, format = 0, wait = 0, replayed = 0;
+    if (count < 13 || !reply_number(items[12], &replayed, error) ||
+        !reply_number(items[1], &applied, error) || !reply_number(items[3], &highest, error) ||
         !reply_number(items[5], &format, error) || !reply_number(items[8], &wait, error))
         return error_set(error, ERROR_INTERNAL, "Redis holds a fence that is not what doc/redis.md says");
     *state = (struct store_ledger_state){.ledger_id = reply_text(call->arena, items[0], error),
@@ -27,9 +28,11 @@ static bool parse_state(struct store_call *call, struct redisReply *const *items
                                          .format = (uint64_t)format,
                                          .run = reply_text(call->arena, items[6], error),
                                          .verified = reply_text(call->arena, items[7], error),
+                                         .lost = reply_text(call->arena, items[11], error),
+                                         .replayed = (uint64_t)replayed,
                                          .nonces_wait_seconds = (uint32_t)wait};
     if (state->ledger_id == NULL || state->applied_hash == NULL || state->highest_hash == NULL ||
-        state->run == NULL || state->verified == NULL ||
+        state->run == NULL || state->verified == NULL || state->lost == NULL ||
         !reply_texts(call->arena, items[9], &state->hosts, &state->host_count, error) ||
         !reply_texts(call->arena, items[10], &state->missing, &state->missing_count, error))
         return false;

@@ -178,6 +178,7 @@ struct config {
     uint32_t redis_connect_timeout_ms, redis_command_timeout_ms;
     uint32_t redis_reconnect_min_ms, redis_reconnect_max_ms;
     uint32_t redis_check_seconds;                        /* 0, in tests: never */
+    uint32_t redis_compare_zones, redis_compare_records; /* a pass of the fence; 0: none */
     uint32_t redis_max_pending;                          /* commands in flight per worker before 503 */
     uint32_t redis_wait_replicas, redis_wait_timeout_ms; /* WAIT after each commit; 0 off */
     bool redis_allow_unsafe_durability;                  /* start although appendfsync is not always */

@@ -181,6 +181,19 @@ void signer_get_status(struct signer_client *client, struct signer_status *out, 
  * workers together change more than `signer_worker_changes_per_second`. */
 void signer_change_rights(struct signer_client *client, struct signer_change *changes, size_t count,
                           signer_done *done, void *context);
+/* Zones that live by the signer's ledger, up to `max` (at most SIGNER_ZONES_MAX) from `cursor` on: 0 at
+ * first. In no order that means anything; one that is added meanwhile may come with the next round only. */
+#define SIGNER_ZONES_MAX 4000
+struct signer_zone {
+    const char *id, *name, *customer;
+};
+struct signer_zone_list {
+    struct signer_zone *items;
+    size_t count;
+    uint64_t next_cursor; /* 0: those were the last */
+};
+void signer_list_zones(struct signer_client *client, struct arena *arena, uint64_t cursor, uint32_t max,
+                       struct signer_zone_list *out, signer_done *done, void *context);
 /* Compares with the ledger. A signer that has just started writes nothing, not even what a crash left to be
  * said, before one position of an operator's link has fitted; revocations wait for `position_wait_seconds` at
  * most. ERROR_CONFLICT: records are lost; nothing follows from it but the answer. `found_hash` gets the

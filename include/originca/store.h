@@ -584,6 +584,8 @@ struct store_ledger_state {
     const char **missing; /* of these, hosts that have not verified this run, nor are excused */
     size_t missing_count;
     uint32_t nonces_wait_seconds; /* so long nonces are refused as being of before the run */
+    const char *lost;  /* what the host's admin process found missing of what the ledger proves; "" */
+    uint64_t replayed; /* up to here a replay has applied records: who they speak of may be gone */
 };
 void store_load_ledger_state(struct store *, struct arena *, const char *host, struct store_ledger_state *out,
                              store_done *, void *);
@@ -599,6 +601,21 @@ void store_verify_ledger(struct store *, const char *host, const char *run, cons
                          size_t known_count, store_done *, void *);
 /* The data went back in time under the same run: all hosts have to verify it again, nonces of before end. */
 void store_doubt_ledgers(struct store *, store_done *, void *);
+/* Something that the ledger proves was in Redis (store/lost.c). A zone has all four, a certificate no name,
+ * the others an id alone; NULL is "". */
+struct store_trace {
+    const char *kind; /* zone, certificate, account, customer */
+    const char *id, *name, *customer;
+    bool is_lost; /* out: neither there with its indexes, nor known to be gone since a replay */
+};
+#define STORE_TRACES_MAX 8000
+/* `is_untold`: other hosts ended rights that this host's signer was not told of; a zone may be among them. */
+void store_find_lost(struct store *, const char *host, struct store_trace *traces, size_t count,
+                     bool *is_untold, store_done *, void *);
+/* For this host's workers, and for the other hosts, which wait for it; "": nothing is missing. */
+void store_note_lost(struct store *, const char *host, const char *lost, store_done *, void *);
+/* Before a replay up to record `last`. */
+void store_begin_replay(struct store *, const char *host, uint64_t last, store_done *, void *);
 /* An operator (`by`) goes on without the ledger of a host that does not come to verify this run; `for_good`:
  * nor any later one, until the host comes back. ERROR_NOT_FOUND, ERROR_CONFLICT: it is not missing. */
 void store_excuse_host(struct store *, const char *host, const char *by, bool for_good, store_done *, void *);

@@ -1,5 +1,5 @@
-/* What operators say of the ledgers: start from nothing but the ledger, go on without a host's. (That records
- * of a ledger are lost is confirmed in health.c.) */
+/* What operators say of the ledgers: start from nothing but the ledger, go on without a host's; each stands
+ * in the ledger before it is done. (That records of a ledger are lost is confirmed in health.c.) */
 #include "internal.h"
 
 #define HOST_NAME_MAX_LENGTH 64
@@ -9,6 +9,7 @@ struct ledger_state {
     struct store_ledger_state ledger;
     struct signer_status signer;
     bool is_for_good;
+    struct rights rights;
 };
 
 static enum step_result load_state(struct operation *operation) {
@@ -48,7 +49,7 @@ void admin_list_ledger_hosts(struct http_request *request) {
 
 /* --- a host that does not come --- */
 
-static enum step_result excuse(struct operation *operation) {
+static enum step_result read_host(struct operation *operation) {
     struct ledger_state *state = operation->state;
     const char *host = operation->request->params[0];
     const json_t *for_good = json_object_get(state->call.body, "for_good");
@@ -61,8 +62,42 @@ static enum step_result excuse(struct operation *operation) {
         return admin_refuse(operation, ERROR_CONFLICT, "this is %s: its own ledger is not excused", host);
     state->is_for_good = json_is_true(for_good);
     operation_forget_request(operation);
-    store_excuse_host(operation->worker->store, host, operation->request->peer_text, state->is_for_good,
-                      admin_done, operation);
+    return STEP_DONE;
+}
+
+static bool is_known(const struct store_ledger_state *ledger, const char *host) {
+    for (size_t i = 0; i < ledger->host_count; i++)
+        if (strcmp(ledger->hosts[i], host) == 0)
+            return true;
+    return false;
+}
+
+/* What Redis would refuse is no record. */
+static enum step_result record_excuse(struct operation *operation) {
+    struct ledger_state *state = operation->state;
+    const char *host = operation->request->params[0];
+    if (!is_known(&state->ledger, host))
+        return admin_refuse(operation, ERROR_NOT_FOUND, "Redis knows no host %s", host);
+    if (!state->is_for_good && !is_missing(&state->ledger, host))
+        return admin_refuse(operation, ERROR_CONFLICT,
+                            "nobody waits for %s: it has compared its ledger with this Redis", host);
+    struct signer_change *change = rights_add(&state->rights, "host-excused", host, admin_by(operation));
+    if (change != NULL)
+        change->detail = state->is_for_good ? "for good" : "for this run of Redis";
+    return admin_record_rights(operation, &state->rights);
+}
+
+static enum step_result excuse(struct operation *operation) {
+    struct ledger_state *state = operation->state;
+    store_excuse_host(operation->worker->store, operation->request->params[0], operation->request->peer_text,
+                      state->is_for_good, admin_done, operation);
+    return STEP_WAIT;
+}
+
+/* So that the fence does not wait for the record. */
+static enum step_result mark_record(struct operation *operation) {
+    struct ledger_state *state = operation->state;
+    store_note_rights(operation->worker->store, &state->rights.given[0].mark, "", admin_done, operation);
     return STEP_WAIT;
 }
 
@@ -74,8 +109,10 @@ static enum step_result reply_excused(struct operation *operation) {
     return STEP_REPLIED;
 }
 
-static const struct step excuse_steps[] = {
-    {"read body", admin_read_body}, {"excuse", excuse}, {"reply", reply_excused}};
+static const struct step excuse_steps[] = {{"read body", admin_read_body},         {"read host", read_host},
+                                           {"require Redis", admin_require_ready}, {"load state", load_state},
+                                           {"record it", record_excuse},           {"excuse", excuse},
+                                           {"mark record", mark_record},           {"reply", reply_excused}};
 static const struct operation_kind excuse_kind =
     OPERATION_KIND("excuse host", excuse_steps, struct ledger_state, admin_fail);
 
@@ -83,7 +120,7 @@ void admin_excuse_host(struct http_request *request) {
     operation_start(request, &excuse_kind);
 }
 
-/* --- a Redis that was emptied --- */
+/* --- a Redis that lost all of its data, or a part --- */
 
 static enum step_result ask_signer(struct operation *operation) {
     struct ledger_state *state = operation->state;
@@ -91,15 +128,25 @@ static enum step_result ask_signer(struct operation *operation) {
     return STEP_WAIT;
 }
 
-/* The fence replays the ledger once Redis knows it. */
-static enum step_result introduce(struct operation *operation) {
+static enum step_result record_acceptance(struct operation *operation) {
     struct ledger_state *state = operation->state;
-    if (*state->ledger.ledger_id != '\0')
+    bool knows_ledger = *state->ledger.ledger_id != '\0';
+    if (knows_ledger && *state->ledger.lost == '\0')
         return admin_refuse(operation, ERROR_CONFLICT,
-                            "Redis is not empty: it knows the ledger of this host");
+                            "Redis is not empty: it knows the ledger of this host, and nothing was found to "
+                            "be missing");
     if (!state->signer.is_ledger_read)
         return admin_refuse(operation, ERROR_UNAVAILABLE, "the signer is not there yet: %s",
                             state->signer.reason);
+    struct signer_change *change = rights_add(&state->rights, "emptied-accepted", NULL, admin_by(operation));
+    if (change != NULL)
+        change->detail = knows_ledger ? state->ledger.lost : "Redis knew nothing of this ledger";
+    return admin_record_rights(operation, &state->rights);
+}
+
+/* The fence replays the whole ledger. */
+static enum step_result introduce(struct operation *operation) {
+    struct ledger_state *state = operation->state;
     store_reset_ledger_state(operation->worker->store, operation->worker->config->host_name,
                              state->signer.ledger_id, 0, admin_done, operation);
     return STEP_WAIT;
@@ -109,15 +156,13 @@ static enum step_result reply_accepted(struct operation *operation) {
     struct ledger_state *state = operation->state;
     admin_reply(operation, 200,
                 json_pack("{s:s, s:I}", "ledger", state->signer.ledger_id, "last_sequence",
-                          (json_int_t)state->signer.last_sequence));
+                          (json_int_t)state->rights.changes[0].sequence));
     return STEP_REPLIED;
 }
 
-static const struct step empty_steps[] = {{"require Redis", admin_require_ready},
-                                          {"load state", load_state},
-                                          {"ask signer", ask_signer},
-                                          {"introduce", introduce},
-                                          {"reply", reply_accepted}};
+static const struct step empty_steps[] = {
+    {"require Redis", admin_require_ready},   {"load state", load_state}, {"ask signer", ask_signer},
+    {"record acceptance", record_acceptance}, {"introduce", introduce},   {"reply", reply_accepted}};
 static const struct operation_kind empty_kind =
     OPERATION_KIND("accept empty Redis", empty_steps, struct ledger_state, admin_fail);
 

@@ -24,6 +24,7 @@ static const struct {
     [MESSAGE_SET_SIGNING] = {"stop or allow signing", false},
     [MESSAGE_CONFIRM_LOSS] = {"confirm a loss", false},
     [MESSAGE_RETRY_TOKEN] = {"try the token again", false},
+    [MESSAGE_LIST_ZONES] = {"list zones", false},
 };
 
 void access_begin(struct access *access, const struct config *config, struct metrics *metrics) {

@@ -263,3 +263,29 @@ void signer_change_rights(struct signer_client *client, struct signer_change *ch
         &(struct client_call){
             .take = take_changes, .out = changes, .count = count, .done = done, .context = context});
 }
+
+static bool take_zones(struct client_call *call, struct wire_reader *reader) {
+    struct signer_zone_list *list = call->out;
+    list->next_cursor = wire_get_u64(reader);
+    list->count = wire_get_count(reader, 3 * 4);
+    list->items = arena_alloc(reader->arena, (list->count + 1) * sizeof *list->items);
+    for (size_t i = 0; list->items != NULL && i < list->count; i++) {
+        list->items[i].id = wire_get_string(reader);
+        list->items[i].name = wire_get_string(reader);
+        list->items[i].customer = wire_get_string(reader);
+    }
+    return list->items != NULL && wire_is_complete(reader);
+}
+
+void signer_list_zones(struct signer_client *client, struct arena *arena, uint64_t cursor, uint32_t max,
+                       struct signer_zone_list *out, signer_done *done, void *context) {
+    struct wire_writer writer;
+    struct arena *scratch = client_begin_call(client, &writer, MESSAGE_LIST_ZONES);
+    if (scratch != NULL) {
+        wire_put_u64(&writer, cursor);
+        wire_put_u32(&writer, max);
+    }
+    client_send_call(client, scratch, &writer,
+                     &(struct client_call){
+                         .arena = arena, .take = take_zones, .out = out, .done = done, .context = context});
+}

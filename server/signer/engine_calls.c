@@ -152,6 +152,31 @@ static void run_status(struct engine *engine, struct engine_call *call) {
     engine_end_reply(call, &writer);
 }
 
+/* What operators gave to whom, for a comparison with what Redis holds. */
+static void run_list_zones(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {.code = ERROR_INVALID, .message = "malformed list of zones"};
+    uint64_t cursor = wire_get_u64(&reader);
+    uint32_t max = wire_get_u32(&reader);
+    bool is_good = wire_is_complete(&reader) && max > 0 && max <= SIGNER_ZONES_MAX;
+    struct zone_state *zones = is_good ? arena_alloc(call->arena, max * sizeof *zones) : NULL;
+    struct wire_writer writer;
+    if (zones == NULL) {
+        engine_reply_error(call, &error);
+        return;
+    }
+    size_t count = zones_walk(engine->zones, &cursor, max, zones);
+    engine_begin_reply(call, &writer);
+    wire_put_u64(&writer, cursor);
+    wire_put_u32(&writer, (uint32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        wire_put_string(&writer, zones[i].id);
+        wire_put_string(&writer, zones[i].name);
+        wire_put_string(&writer, zones[i].customer);
+    }
+    engine_end_reply(call, &writer);
+}
+
 static void reply_done(struct engine_call *call, bool is_done, const struct error *error) {
     struct wire_writer writer;
     if (!is_done) {
@@ -227,6 +252,7 @@ void engine_answer(struct engine *engine, struct engine_call *call) {
         [MESSAGE_CHECK_POSITION] = run_check_position,
         [MESSAGE_RETRY_TOKEN] = run_retry_token,
         [MESSAGE_CHANGE_RIGHTS] = engine_run_change_rights,
+        [MESSAGE_LIST_ZONES] = run_list_zones,
     };
     struct error error;
     if (engine->phase == ENGINE_READING && call->type != MESSAGE_STATUS) {

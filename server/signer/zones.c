@@ -216,14 +216,10 @@ static bool is_living(const uint8_t *entry) {
     return (entry[0] & (FLAG_NAMED | FLAG_ENDED | FLAG_DEAD)) == FLAG_NAMED;
 }
 
-bool zones_find(const struct zones *zones, const char *id, struct zone_state *out) {
-    const uint8_t *entry = find_entry(&zones->zones, id);
-    *out = (struct zone_state){.name = "", .customer = ""};
-    if (entry == NULL)
-        return false;
+static void describe_zone(const struct zones *zones, const uint8_t *entry, struct zone_state *out) {
     uint32_t link = (uint32_t)get_number(entry + 7, 4);
     const uint8_t *customer = link == 0 ? NULL : zones->customers.bytes + link - 1;
-    out->name = text_of(entry);
+    *out = (struct zone_state){.id = key_of(entry), .name = text_of(entry), .customer = ""};
     out->is_known = (entry[0] & FLAG_NAMED) != 0;
     out->is_ended = (entry[0] & FLAG_ENDED) != 0;
     out->is_paused = (entry[0] & FLAG_HELD) != 0;
@@ -232,7 +228,28 @@ bool zones_find(const struct zones *zones, const char *id, struct zone_state *ou
         out->customer = key_of(customer);
         out->is_suspended = (customer[0] & FLAG_HELD) != 0;
     }
-    return true;
+}
+
+bool zones_find(const struct zones *zones, const char *id, struct zone_state *out) {
+    const uint8_t *entry = find_entry(&zones->zones, id);
+    *out = (struct zone_state){.id = "", .name = "", .customer = ""};
+    if (entry != NULL)
+        describe_zone(zones, entry, out);
+    return entry != NULL;
+}
+
+/* By places of the index: one that grew has others, so the cursor means something as long as it does not. */
+size_t zones_walk(const struct zones *zones, uint64_t *cursor, size_t max, struct zone_state *out) {
+    const struct pool *pool = &zones->zones;
+    size_t count = 0;
+    uint64_t at = *cursor;
+    for (; at < pool->index_size && count < max; at++) {
+        const uint8_t *entry = pool->index[at] == 0 ? NULL : pool->bytes + pool->index[at] - 1;
+        if (entry != NULL && is_living(entry))
+            describe_zone(zones, entry, &out[count++]);
+    }
+    *cursor = at < pool->index_size ? at : 0;
+    return count;
 }
 
 void zones_find_customer(const struct zones *zones, const char *id, struct customer_state *out) {

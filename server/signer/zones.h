@@ -13,6 +13,7 @@
 struct zones;
 
 struct zone_state {
+    const char *id;              /* as long as the texts below */
     const char *name, *customer; /* until the next change; "" where the zone was only heard of */
     bool is_known;               /* added, with a name and a customer; also where it has ended */
     bool is_ended, is_paused, is_suspended /* its customer */;
@@ -34,6 +35,9 @@ void zones_find_customer(const struct zones *zones, const char *id, struct custo
 bool zones_are_known(const struct zones *zones);
 void zones_set_known(struct zones *zones);
 size_t zones_count_living(const struct zones *zones);
+/* Up to `max` living zones, in no order that means anything. `cursor` is where to go on: 0 at first, and 0
+ * again when all were seen. A zone that is added meanwhile may be passed over until the next round. */
+size_t zones_walk(const struct zones *zones, uint64_t *cursor, size_t max, struct zone_state *out);
 /* Of entries, indexes and texts, allocated. */
 size_t zones_memory(const struct zones *zones);
 

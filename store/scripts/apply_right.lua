@@ -1,6 +1,6 @@
 -- Replay of a ledger record that gives or takes a right. What is not here has nothing that could be taken, and gets nothing: who
--- lost a customer, a zone or a key with Redis's data is onboarded anew.
--- keys: customer:<id>, zone:<id> and its indexes, api-key:<id>, eab:<kid>, account:<id> and what else is its own,
+-- lost a customer, a zone or a key with Redis's data is onboarded anew, and such a zone is remembered as lost.
+-- keys: customer:<id>, zone:<id> and its indexes, zones-lost, api-key:<id>, eab:<kid>, account:<id> and what else is its own,
 --   ledger-rights, ledger:<host>
 -- arguments: seconds that a deleted zone stays readable, that name servers may still have it, refused_retention, idle life of accounts, whether certificates of a
 --   moved zone leave the edges, spki of an account's new key or '', the right (lib/right.lua)
@@ -24,6 +24,8 @@ elseif kind == 'account-key-changed' then
   end
 else
   local zone = load_hash('zone:' .. subject)
+  if not zone and kind == 'zone-added' then redis.call('ZADD', 'zones-lost', now, subject) end
+  if kind == 'zone-ended' then redis.call('ZREM', 'zones-lost', subject) end
   if not zone or zone.status == 'deleted' then return {'ok'} end
   if kind == 'zone-ended' then
     end_zone(subject, zone, tonumber(ARGV[1]), tonumber(ARGV[2]), now)

@@ -4,7 +4,7 @@
 -- many have added it, it shares rather with those who never showed that it is theirs.
 -- A plan judges and changes nothing.
 -- keys: customer:<id>, zone:<id>, zone-name:<name or what is above>, name-sets:<name>, zones, zones:pending,
---   customer-zones:<customer>, zones-due, ledger-rights, ledger:<host>
+--   zones-lost, customer-zones:<customer>, zones-due, ledger-rights, ledger:<host>
 -- arguments: id, name, customer, whether the delegation was looked at, the servers that it names (blanks between), number of
 --   servers in a set, whether it is a plan, the right (lib/right.lua), then the pool in the order of preference
 -- result: ok, id, fields (of a plan none) | conflict, message, id, fields (of the one that exists) | notfound | limit
@@ -56,6 +56,7 @@ redis.call('HSET', 'zone:' .. id, 'name', name, 'customer', customer, 'status', 
            table.concat(servers, ' '), 'created', now)
 if is_blind then redis.call('HSET', 'zone:' .. id, 'blind', 1) end
 redis.call('HSET', 'zone-name:' .. name, customer, id)
+redis.call('ZREM', 'zones-lost', id)
 redis.call('ZADD', 'zones', micros, id)
 redis.call('ZADD', 'zones:pending', micros, id)
 redis.call('ZADD', 'customer-zones:' .. customer, micros, id)

@@ -209,6 +209,8 @@ def test_a_host_that_does_not_come_is_excused_and_may_come_back(box, second):
     assert hosts_of(box) == {"sandbox": False}
     restart_redis(box)
     box.wait_ready(RECOVERY)
+    excused = [(record["excused_host"], record["detail"]) for record in box.ledger("host-excused")]
+    assert excused == [("second", "for this run of Redis"), ("second", "for good")]
     second.start()
     assert hosts_of(box) == {"sandbox": False, "second": False}
     refused = box.admin_command("ledger", "excuse", "second", check=False)

@@ -54,6 +54,32 @@ static void the_newest_word_counts_in_any_order(void **state) {
     assert_int_equal(find(zones, "z1").at_ms, 30);
 }
 
+static void a_walk_meets_each_living_zone_once(void **state) {
+    struct zones *zones = *state;
+    struct zone_state page[7];
+    char id[16], met[64] = "";
+    uint64_t cursor = 0;
+    size_t count = 0;
+    for (int i = 0; i < 50; i++) {
+        snprintf(id, sizeof id, "z%d", i);
+        assert_true(zones_add(zones, id, "shop.test", "c1", 10));
+    }
+    assert_true(zones_end(zones, "z7", 20));
+    assert_true(zones_set_paused(zones, "heard", true, 20)); /* never added */
+    do {
+        size_t found = zones_walk(zones, &cursor, 7, page);
+        for (size_t i = 0; i < found; i++, count++) {
+            assert_string_equal(page[i].customer, "c1");
+            assert_int_equal(met[atoi(page[i].id + 1)]++, 0);
+        }
+    } while (cursor != 0);
+    assert_int_equal(count, 49);
+    assert_int_equal(met[7], 0);
+    cursor = UINT64_MAX;
+    assert_int_equal(zones_walk(zones, &cursor, 7, page), 0);
+    assert_int_equal(cursor, 0);
+}
+
 static void an_end_is_final_whenever_it_comes(void **state) {
     struct zones *zones = *state;
     assert_true(zones_add(zones, "z1", "shop.test", "c1", 10));
@@ -223,6 +249,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         ZONES(a_zone_is_what_it_was_added_as),
         ZONES(the_newest_word_counts_in_any_order),
+        ZONES(a_walk_meets_each_living_zone_once),
         ZONES(an_end_is_final_whenever_it_comes),
         ZONES(what_is_heard_before_a_zone_is_added_counts),
         ZONES(a_customer_is_suspended_with_all_zones),

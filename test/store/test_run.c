@@ -1,6 +1,7 @@
 /* Which run of Redis it is, which hosts have compared their ledgers with it, and the nonces of before. */
 #include <string.h>
 
+#include "originca/json.h"
 #include "sample.h"
 
 static struct store_ledger_state state_of(struct fixture *f, const char *host) {
@@ -108,6 +109,92 @@ static void nonces_of_before_a_run_are_spent(void **state) {
     assert_string_equal(ask_text(f, "GET nonces:not-before"), not_before);
 }
 
+/* --- what vanished --- */
+
+static bool is_lost(struct fixture *f, const char *kind, const char *id, const char *name,
+                    const char *customer) {
+    struct store_trace trace = {.kind = kind, .id = id, .name = name, .customer = customer};
+    bool is_untold = true;
+    assert_ok(CALL(f, store_find_lost, "a", &trace, 1, &is_untold));
+    assert_false(is_untold);
+    return trace.is_lost;
+}
+
+static bool is_zone_lost(struct fixture *f, const struct store_zone *zone) {
+    return is_lost(f, "zone", zone->id, zone->name, zone->customer);
+}
+
+static void a_zone_is_lost_with_any_of_its_indexes(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    const struct store_zone *zone = &s.zone;
+    assert_false(is_zone_lost(f, zone));
+    const struct {
+        const char *take, *give;
+    } losses[] = {
+        {arena_printf(f->arena, "ZREM zones %s", zone->id),
+         arena_printf(f->arena, "ZADD zones 1 %s", zone->id)},
+        {arena_printf(f->arena, "ZREM customer-zones:%s %s", zone->customer, zone->id),
+         arena_printf(f->arena, "ZADD customer-zones:%s 1 %s", zone->customer, zone->id)},
+        {arena_printf(f->arena, "HDEL zone-name:shop.test %s", zone->customer),
+         arena_printf(f->arena, "HSET zone-name:shop.test %s %s", zone->customer, zone->id)},
+        {arena_printf(f->arena, "RENAME customer:%s away", zone->customer),
+         arena_printf(f->arena, "RENAME away customer:%s", zone->customer)},
+        {arena_printf(f->arena, "RENAME zone:%s away", zone->id),
+         arena_printf(f->arena, "RENAME away zone:%s", zone->id)},
+    };
+    for (size_t i = 0; i < sizeof losses / sizeof losses[0]; i++) {
+        ask_text(f, losses[i].take);
+        assert_true(is_zone_lost(f, zone));
+        ask_text(f, losses[i].give);
+        assert_false(is_zone_lost(f, zone));
+    }
+    assert_ok(CALL(f, store_delete_zone, zone->id, NULL));
+    assert_false(is_zone_lost(f, zone));
+    assert_true(is_lost(f, "account", "nobody", NULL, NULL));
+    assert_false(is_lost(f, "account", s.account.id, NULL, NULL));
+}
+
+static void a_zone_that_a_replay_did_not_find_is_no_news(void **state) {
+    struct fixture *f = *state;
+    struct error error;
+    const char *const text = "{\"seq\":1,\"type\":\"zone-added\",\"zone\":\"z\",\"name\":\"z.test\","
+                             "\"customer\":\"c\",\"at_ms\":1,\"by\":\"admin:0\"}";
+    assert_true(is_lost(f, "zone", "z", "z.test", "c"));
+    assert_ok(CALL(f, store_apply_ledger_record, "a", json_parse(f->arena, text, strlen(text), &error), 60));
+    assert_false(is_lost(f, "zone", "z", "z.test", "c"));
+}
+
+static void a_host_that_misses_something_has_the_others_wait(void **state) {
+    struct fixture *f = *state;
+    const char *run = run_of(f);
+    assert_ok(verify(f, "a", run, NULL));
+    assert_ok(verify(f, "b", run, NULL));
+    assert_ok(CALL(f, store_note_lost, "b", "zone z"));
+    assert_string_equal(state_of(f, "b").lost, "zone z");
+    assert_int_equal(state_of(f, "a").missing_count, 1);
+    assert_ok(CALL(f, store_note_lost, "b", ""));
+    assert_string_equal(state_of(f, "b").lost, "");
+    assert_int_equal(state_of(f, "a").missing_count, 1); /* until it has compared */
+    assert_ok(CALL(f, store_begin_replay, "b", 7));
+    assert_ok(CALL(f, store_begin_replay, "b", 5));
+    assert_int_equal(state_of(f, "b").replayed, 7);
+}
+
+/* What another host ended and this host was not told may be what is missing. */
+static void what_was_not_told_yet_is_said(void **state) {
+    struct fixture *f = *state;
+    struct store_trace trace = {.kind = "customer", .id = "c"};
+    bool is_untold = false;
+    ask_text(f, "XADD ledger-rights 5-1 kind zone-ended subject z at 1 seal x");
+    assert_ok(CALL(f, store_find_lost, "a", &trace, 1, &is_untold));
+    assert_true(is_untold && trace.is_lost);
+    ask_text(f, "HSET ledger:a rights_seen 5-1");
+    assert_ok(CALL(f, store_find_lost, "a", &trace, 1, &is_untold));
+    assert_false(is_untold);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_case(a_run_is_whole_when_all_hosts_have_verified_it),
@@ -115,6 +202,10 @@ int main(void) {
         test_case(a_host_is_excused_from_one_run_or_for_good),
         test_case(data_that_goes_back_under_one_run_is_verified_anew),
         test_case(nonces_of_before_a_run_are_spent),
+        test_case(a_zone_is_lost_with_any_of_its_indexes),
+        test_case(a_zone_that_a_replay_did_not_find_is_no_news),
+        test_case(a_host_that_misses_something_has_the_others_wait),
+        test_case(what_was_not_told_yet_is_said),
     };
     return cmocka_run_group_tests(tests, start_group, end_group);
 }

@@ -205,6 +205,16 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_verify_ledger, "host", fence.run == NULL ? "" : fence.run, hosts, 1);
     TRY(store_excuse_host, "other", "admin", true);
     TRY_PLAIN(store_doubt_ledgers);
+    struct store_trace traces[] = {
+        {.kind = "zone", .id = s->zone.id, .name = s->zone.name, .customer = s->zone.customer},
+        {.kind = "certificate", .id = SERIAL_A, .customer = s->zone.customer},
+        {.kind = "account", .id = "a"},
+        {.kind = "customer", .id = s->zone.customer}};
+    bool is_untold;
+    TRY(store_find_lost, "host", traces, 4, &is_untold);
+    TRY(store_note_lost, "host", "a zone");
+    TRY(store_note_lost, "host", "");
+    TRY(store_begin_replay, "host", 9);
     if (must_succeed)
         assert_int_equal(fence.applied, 5);
     const struct store_limit limits[] = {

@@ -1,0 +1,36 @@
+-- What the ledger proves was here: is it, with the indexes that lists and look-ups go by? A zone in zones-lost was gone when the
+-- ledger was replayed: that is known.
+-- keys: zone:<id>, zone-name:<name>, zones, zones-lost, customer-zones:<customer>, customer:<id>, account:<id>,
+--   certificate:<serial>, certificates, customer-certificates:<customer>, ledger-rights, ledger:<host>
+-- arguments: host, then kind (zone, certificate, account, customer), id, name, customer ('' where it has none) of each
+-- result: ok, 1 where the host was not told all of what other hosts ended, else 0, number of each that is not here
+local function is_indexed(kind, id, customer)
+  return redis.call('ZSCORE', kind .. 's', id) and
+    (customer == '' or redis.call('ZSCORE', 'customer-' .. kind .. 's:' .. customer, id))
+end
+
+local here = {}
+function here.zone(id, name, customer)
+  local status = redis.call('HGET', 'zone:' .. id, 'status')
+  if status == 'deleted' or (not status and redis.call('ZSCORE', 'zones-lost', id)) then return true end
+  return status and is_indexed('zone', id, customer) and redis.call('HGET', 'zone-name:' .. name, customer) == id and
+    redis.call('EXISTS', 'customer:' .. customer) == 1
+end
+function here.certificate(serial, _, customer)
+  return redis.call('EXISTS', 'certificate:' .. serial) == 1 and is_indexed('certificate', serial, customer)
+end
+function here.account(id)
+  return redis.call('EXISTS', 'account:' .. id) == 1
+end
+function here.customer(id)
+  return redis.call('EXISTS', 'customer:' .. id) == 1
+end
+
+local seen = redis.call('HGET', 'ledger:' .. ARGV[1], 'rights_seen')
+local untold = redis.call('XRANGE', 'ledger-rights', seen and '(' .. seen or '-', '+', 'COUNT', 1)
+local reply = {'ok', #untold > 0 and 1 or 0}
+for at = 2, #ARGV, 4 do
+  local kind, id, name, customer = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  if not here[kind](id, name, customer) then reply[#reply + 1] = (at - 2) / 4 end
+end
+return reply
