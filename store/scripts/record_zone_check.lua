@@ -47,10 +47,11 @@ local function need(kind, zone_id)
   end
 end
 if becomes_active and other and other ~= id then need('zone-moved', other) end
-if becomes_active and status == 'moved' then need('zone-returned', id) end
+if (becomes_active and status == 'moved') or (is_ok and status == 'active' and zone.unrecorded) then need('zone-returned', id) end
 if moves_away then need('zone-moved', id) end
 if #needed > 0 then return {'ok', id, flat, needed} end
 
+redis.call('HDEL', key, 'unrecorded')
 if ARGV[12] == '1' then
   local delegation = words(ARGV[13])
   if zone.blind and (#delegation == 0 or not is_within(delegation, words(zone.servers))) then

@@ -21,7 +21,8 @@ end
 
 -- The check of an order held in all its zones. One that is pending or moved is active from now on: who has just mended
 -- his delegation does not wait for the sweep. From another customer's active zone an order takes nothing. In both cases
--- the zone is due for a check of its own: it writes down the delegation, and decides between two customers.
+-- the zone is due for a check of its own: it writes down the delegation, decides between two customers, and has it recorded in
+-- the ledger that a zone came back (`unrecorded`).
 local function note_proof(order_id, zones, checked, now, micros, tells_edges)
   for id in string.gmatch(zones, '%S+') do
     local key = 'zone:' .. id
@@ -32,6 +33,7 @@ local function note_proof(order_id, zones, checked, now, micros, tells_edges)
         redis.call('HSET', key, 'checked', checked, 'negatives', 0, 'reason',
                    'the check of order ' .. order_id .. ' has shown the delegation; its evidence is the order\'s')
         redis.call('HDEL', key, 'evidence')
+        if zone.status == 'moved' then redis.call('HSET', key, 'unrecorded', 1) end
         activate_zone(id, zone, now, micros, tells_edges)
       end
       redis.call('ZADD', 'zones-due', 'LT', now, id)
