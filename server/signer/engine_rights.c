@@ -113,6 +113,10 @@ static struct known find_known(const struct engine *engine, const struct asked *
         known.at_ms = customer.at_ms;
         known.is_same = customer.is_suspended == (asked->kind == RIGHT_CUSTOMER_SUSPENDED);
         break;
+    case RIGHT_ACCOUNT_DEACTIVATED:
+        known.at_ms = zones_account_end(engine->zones, asked->change.subject);
+        known.is_settled = known.at_ms != 0;
+        break;
     default:
         break;
     }

@@ -153,6 +153,12 @@ static bool judge_without_customer(const struct config *config,
                      "accounts without external binding");
 }
 
+/* The ledger says so whatever a worker does not look at. */
+static bool judge_account(const struct zones *zones, const char *account, struct error *error) {
+    return zones == NULL || *account == '\0' || zones_account_end(zones, account) == 0 ||
+           error_set(error, ERROR_REFUSED, "account %s was deactivated", account);
+}
+
 static bool judge_zones(struct arena *arena, const struct config *config, const struct zones *zones,
                         const struct signer_certificate_request *request, struct error *error) {
     if (zones == NULL || !zones_are_known(zones))
@@ -198,7 +204,7 @@ bool policy_judge(struct arena *arena, const struct config *config, const struct
                          "the claim of the order is %lld ms old; at most %u seconds are allowed",
                          (long long)claim_age, config->claim_timeout_seconds);
     if (!judge_ids(request, error) || !judge_names(request, error) ||
-        !judge_evidence(config, now_ms, request, error) ||
+        !judge_evidence(config, now_ms, request, error) || !judge_account(zones, request->account, error) ||
         !judge_zones(arena, config, zones, request, error) || !judge_key(arena, job, error) ||
         !judge_validity(config, now_ms, job, error))
         return false;

@@ -148,7 +148,9 @@ bool right_apply(struct zones *zones, enum right_kind kind, const char *subject,
     case RIGHT_CUSTOMER_SUSPENDED:
     case RIGHT_CUSTOMER_RESUMED:
         return zones_set_suspended(zones, subject, kind == RIGHT_CUSTOMER_SUSPENDED, at_ms);
+    case RIGHT_ACCOUNT_DEACTIVATED:
+        return zones_end_account(zones, subject, at_ms);
     default:
-        return true; /* no matter of zones */
+        return true; /* nothing that a signature is asked by */
     }
 }

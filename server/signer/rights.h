@@ -41,6 +41,6 @@ bool right_judge(struct arena *arena, const struct signer_change *change, enum r
                  json_t **details, struct error *error) MUST_CHECK;
 /* The record's members; a new reference, NULL when out of memory. */
 json_t *right_describe(const struct signer_change *change, enum right_kind kind, json_t *details);
-/* What the change means to the zones that the signer knows, once it counts. */
+/* What the change means to what the signer knows of zones and their holders, once it counts. */
 bool right_apply(struct zones *zones, enum right_kind kind, const char *subject, const char *name,
                  const char *customer, int64_t at_ms) MUST_CHECK;

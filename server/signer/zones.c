@@ -1,6 +1,7 @@
-/* Two pools of packed entries, zones and customers, each with an open-addressing index over it. An entry:
- * flags (1 byte), moment (6), link (4: of a zone, to its customer's entry), lengths of key and text (1 each),
- * key, NUL, text, NUL. Numbers are big-endian, links are offsets, so a pool is saved as it lies. */
+/* Two pools of packed entries, zones and holders (customers, and accounts that ended; their ids differ in
+ * form), each with an open-addressing index over it. An entry: flags (1 byte), moment (6), link (4: of a
+ * zone, to its customer's entry), lengths of key and text (1 each), key, NUL, text, NUL. Numbers are
+ * big-endian, links are offsets, so a pool is saved as it lies. */
 #include "zones.h"
 
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #define TEXT_MAX 255
 
 enum flag {
-    FLAG_ENDED = 1, /* of a zone */
+    FLAG_ENDED = 1, /* a zone, an account */
     FLAG_HELD = 2,  /* a zone paused, a customer suspended */
     FLAG_NAMED = 4, /* a zone was added, not only heard of */
     FLAG_DEAD = 8,  /* another entry stands for it */
@@ -28,7 +29,7 @@ struct pool {
 };
 
 struct zones {
-    struct pool zones, customers;
+    struct pool zones, holders;
     size_t living;
     bool is_known;
 };
@@ -198,7 +199,7 @@ static uint8_t *get_entry(struct pool *pool, const char *key, int64_t at_ms) {
 
 struct zones *zones_new(void) {
     struct zones *zones = calloc(1, sizeof *zones);
-    if (zones != NULL && pool_begin(&zones->zones) && pool_begin(&zones->customers))
+    if (zones != NULL && pool_begin(&zones->zones) && pool_begin(&zones->holders))
         return zones;
     zones_free(zones);
     return NULL;
@@ -208,7 +209,7 @@ void zones_free(struct zones *zones) {
     if (zones == NULL)
         return;
     pool_end(&zones->zones);
-    pool_end(&zones->customers);
+    pool_end(&zones->holders);
     free(zones);
 }
 
@@ -218,7 +219,7 @@ static bool is_living(const uint8_t *entry) {
 
 static void describe_zone(const struct zones *zones, const uint8_t *entry, struct zone_state *out) {
     uint32_t link = (uint32_t)get_number(entry + 7, 4);
-    const uint8_t *customer = link == 0 ? NULL : zones->customers.bytes + link - 1;
+    const uint8_t *customer = link == 0 ? NULL : zones->holders.bytes + link - 1;
     *out = (struct zone_state){.id = key_of(entry), .name = text_of(entry), .customer = ""};
     out->is_known = (entry[0] & FLAG_NAMED) != 0;
     out->is_ended = (entry[0] & FLAG_ENDED) != 0;
@@ -253,7 +254,7 @@ size_t zones_walk(const struct zones *zones, uint64_t *cursor, size_t max, struc
 }
 
 void zones_find_customer(const struct zones *zones, const char *id, struct customer_state *out) {
-    const uint8_t *entry = find_entry(&zones->customers, id);
+    const uint8_t *entry = find_entry(&zones->holders, id);
     *out = (struct customer_state){.at_ms = entry == NULL ? 0 : moment_of(entry)};
     out->is_suspended = entry != NULL && (entry[0] & FLAG_HELD) != 0;
 }
@@ -271,8 +272,8 @@ size_t zones_count_living(const struct zones *zones) {
 }
 
 size_t zones_memory(const struct zones *zones) {
-    return zones->zones.capacity + zones->customers.capacity +
-           (zones->zones.index_size + zones->customers.index_size) * sizeof(uint32_t);
+    return zones->zones.capacity + zones->holders.capacity +
+           (zones->zones.index_size + zones->holders.index_size) * sizeof(uint32_t);
 }
 
 /* What was heard of it before it was added still counts. */
@@ -283,10 +284,10 @@ bool zones_add(struct zones *zones, const char *id, const char *name, const char
         return true;
     if (before != NULL && moment_of(before) > at_ms)
         at_ms = moment_of(before);
-    const uint8_t *owner = get_entry(&zones->customers, customer, 0);
+    const uint8_t *owner = get_entry(&zones->holders, customer, 0);
     if (owner == NULL)
         return false;
-    uint32_t link = (uint32_t)(owner - zones->customers.bytes) + 1;
+    uint32_t link = (uint32_t)(owner - zones->holders.bytes) + 1;
     const uint8_t *entry = put_entry(&zones->zones, id, name, link, (uint8_t)(flags | FLAG_NAMED), at_ms);
     zones->living += entry != NULL && is_living(entry);
     return entry != NULL;
@@ -311,26 +312,40 @@ bool zones_set_paused(struct zones *zones, const char *id, bool is_paused, int64
 }
 
 bool zones_set_suspended(struct zones *zones, const char *customer, bool is_suspended, int64_t at_ms) {
-    uint8_t *entry = get_entry(&zones->customers, customer, at_ms);
+    uint8_t *entry = get_entry(&zones->holders, customer, at_ms);
     if (entry != NULL)
         set_flag(entry, FLAG_HELD, is_suspended, at_ms);
     return entry != NULL;
 }
 
+bool zones_end_account(struct zones *zones, const char *id, int64_t at_ms) {
+    uint8_t *entry = get_entry(&zones->holders, id, at_ms);
+    if (entry != NULL)
+        entry[0] |= FLAG_ENDED;
+    return entry != NULL;
+}
+
+int64_t zones_account_end(const struct zones *zones, const char *id) {
+    const uint8_t *entry = find_entry(&zones->holders, id);
+    if (entry == NULL || (entry[0] & FLAG_ENDED) == 0)
+        return 0;
+    return moment_of(entry) == 0 ? 1 : moment_of(entry);
+}
+
 /* --- the checkpoint --- */
 
 size_t zones_saved_length(const struct zones *zones) {
-    return SAVED_HEAD + zones->customers.length + zones->zones.length;
+    return SAVED_HEAD + zones->holders.length + zones->zones.length;
 }
 
 void zones_save(const struct zones *zones, uint8_t *out) {
     out[0] = zones->is_known;
-    put_number(out + 1, zones->customers.length, 8);
+    put_number(out + 1, zones->holders.length, 8);
     put_number(out + 9, zones->zones.length, 8);
-    if (zones->customers.length > 0)
-        memcpy(out + SAVED_HEAD, zones->customers.bytes, zones->customers.length);
+    if (zones->holders.length > 0)
+        memcpy(out + SAVED_HEAD, zones->holders.bytes, zones->holders.length);
     if (zones->zones.length > 0)
-        memcpy(out + SAVED_HEAD + zones->customers.length, zones->zones.bytes, zones->zones.length);
+        memcpy(out + SAVED_HEAD + zones->holders.length, zones->zones.bytes, zones->zones.length);
 }
 
 static bool is_text(const uint8_t *at, size_t length) {
@@ -373,28 +388,28 @@ static uint8_t *map_entries(const struct pool *pool) {
 /* A zone's customer is an entry that begins there. */
 static bool check_links(struct zones *zones) {
     const struct pool *pool = &zones->zones;
-    uint8_t *customers = map_entries(&zones->customers);
-    bool is_good = customers != NULL;
+    uint8_t *holders = map_entries(&zones->holders);
+    bool is_good = holders != NULL;
     zones->living = 0;
     for (size_t at = 0; is_good && at < pool->length; at += length_of(pool->bytes + at)) {
         const uint8_t *entry = pool->bytes + at;
         uint64_t link = get_number(entry + 7, 4);
         bool is_named = (entry[0] & FLAG_NAMED) != 0;
-        is_good = is_named == (link != 0) && link <= zones->customers.length &&
-                  (link == 0 || (customers[(link - 1) / 8] >> (link - 1) % 8 & 1) != 0);
+        is_good = is_named == (link != 0) && link <= zones->holders.length &&
+                  (link == 0 || (holders[(link - 1) / 8] >> (link - 1) % 8 & 1) != 0);
         zones->living += is_living(entry);
     }
-    free(customers);
+    free(holders);
     return is_good;
 }
 
 bool zones_load(struct zones *zones, const uint8_t *bytes, size_t length) {
     if (length < SAVED_HEAD || bytes[0] > 1)
         return false;
-    uint64_t customers = get_number(bytes + 1, 8), own = get_number(bytes + 9, 8);
-    if (customers > length - SAVED_HEAD || own != length - SAVED_HEAD - customers)
+    uint64_t holders = get_number(bytes + 1, 8), own = get_number(bytes + 9, 8);
+    if (holders > length - SAVED_HEAD || own != length - SAVED_HEAD - holders)
         return false;
     zones->is_known = bytes[0] == 1;
-    return load_pool(&zones->customers, bytes + SAVED_HEAD, (size_t)customers) &&
-           load_pool(&zones->zones, bytes + SAVED_HEAD + customers, (size_t)own) && check_links(zones);
+    return load_pool(&zones->holders, bytes + SAVED_HEAD, (size_t)holders) &&
+           load_pool(&zones->zones, bytes + SAVED_HEAD + holders, (size_t)own) && check_links(zones);
 }

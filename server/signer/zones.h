@@ -1,5 +1,5 @@
-/* The zones that the ledger has given to customers, and which customers are suspended: what the signer asks
- * before it signs a name. Packed, so that a million zones take some tens of MiB (doc/ledger.md). Nothing
+/* The zones that the ledger has given to customers, which customers are suspended, and which accounts have
+ * ended: what the signer asks before it signs a name. Packed, so that a million zones take some tens of MiB (doc/ledger.md). Nothing
  * leaves it: a zone that has ended never comes back under its id.
  *
  * Words about one object can come out of order, those of another host late: each has its moment, and an older
@@ -48,6 +48,10 @@ bool zones_end(struct zones *zones, const char *id, int64_t at_ms) MUST_CHECK;
 bool zones_set_paused(struct zones *zones, const char *id, bool is_paused, int64_t at_ms) MUST_CHECK;
 bool zones_set_suspended(struct zones *zones, const char *customer, bool is_suspended,
                          int64_t at_ms) MUST_CHECK;
+
+/* Accounts that were deactivated; for good. */
+bool zones_end_account(struct zones *zones, const char *id, int64_t at_ms) MUST_CHECK;
+int64_t zones_account_end(const struct zones *zones, const char *id); /* when; 0: it did not */
 
 /* For the checkpoint: all of it as bytes, and back. zones_load takes an empty memory and refuses what
  * zones_save does not write. */

@@ -8,15 +8,18 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from acme_kit import change_key
 from acme_raw import AccountKey, compact, make_csr, make_jws, make_key
 from admin_api import AdminClient, AdminError
 from processes import Processes
 from rest_client import RestClient, make_csr as make_pem_csr, service_key
+from signer_link import OK, REFUSED, SIGN, SignerLink, sign_request
 from test_two_hosts import write_second_configuration
 from under_test import SANITIZER_MARKS, run, stopped, wait_until
 from verify import der_of, load_chain
@@ -529,6 +532,45 @@ def test_the_signers_of_all_hosts_know_the_zones_of_each(box, second):
     assert wait_until(lambda: redis(box, "XLEN", "ledger-rights") in ("0", "1"), RECOVERY)  # what all know is told no longer
 
 
+def test_the_signers_of_all_hosts_know_which_accounts_ended(box, second):
+    """Deactivated at the one by the account's owner, refused by the signer of the other to whoever took over a worker."""
+    customer = Onboarded(box)
+    account = customer.client.kid.rsplit("/", 1)[1]
+    zone = box.admin.get(f"zones/{customer.zone}")["id"]
+    spki = make_key("p256").public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    def sign():
+        with SignerLink(second.folder, False) as worker:
+            return worker.ask(SIGN, sign_request(spki, [customer.zone], [zone], customer.id, account=account))
+
+    assert wait_until(lambda: zone in [record["zone"] for record in ledger_of(second, "zone-added")], RECOVERY)
+    assert sign().code == OK
+    deactivate_account(customer)
+    [told] = wait_until(lambda: [record for record in ledger_of(second, "account-deactivated")
+                                 if record["account"] == account], RECOVERY)
+    assert told["by"] == "other-host"
+    refused = sign()
+    assert refused.code == REFUSED and "was deactivated" in refused.message, refused.message
+
+
+def test_a_zone_that_an_order_brought_back_stays_in_a_redis_of_before(box, copy_now):
+    """Its owner mends his delegation and orders: the ledger says that it came back as soon as the zone's own check is done."""
+    customer = Onboarded(box)
+    zone = box.admin.get(f"zones/{customer.zone}")["id"]
+    copy = copy_now()
+    move_zone(customer)
+    time.sleep(1.1)  # checks of one second do not tell which came first
+    box.dns("delegate", customer.zone)
+    assert customer.order().status == 201
+    assert wait_until(lambda: [record for record in box.ledger("zone-returned") if record["zone"] == zone], RECOVERY)
+    assert redis(box, "HGET", f"zone:{zone}", "unrecorded") == ""
+    copy.put_back()
+    box.wait_ready(RECOVERY)
+    moved, returned = [[record["at_ms"] for record in box.ledger(kind) if record["zone"] == zone]
+                       for kind in ("zone-moved", "zone-returned")]
+    assert int(redis(box, "HGET", f"zone:{zone}", "delegated_at")) >= returned[0] > moved[0]
+
+
 def test_what_redis_says_of_zones_without_a_seal_is_passed_over(box, second):
     forged = "f" * 32
     before = second.admin.metrics()["originca_rights_unsealed_total"]
@@ -536,3 +578,25 @@ def test_what_redis_says_of_zones_without_a_seal_is_passed_over(box, second):
           box["CUSTOMER"], "at", "1", "seal", "0" * 64)
     assert wait_until(lambda: second.admin.metrics()["originca_rights_unsealed_total"] > before, RECOVERY)
     assert forged not in [record["zone"] for record in ledger_of(second, "zone-added")]
+
+
+def test_a_sealed_word_that_is_told_again_changes_nothing(box, second):
+    """Whoever writes Redis has the seals of what was said before: an older word loses, and one that was cut has no seal."""
+    customer = Onboarded(box)
+    zone = box.admin.get(f"zones/{customer.zone}")["id"]
+    assert wait_until(lambda: zone in [record["zone"] for record in ledger_of(second, "zone-added")], RECOVERY)
+    second.stop()
+    pause_zone(customer)
+    told = json.loads(run(["redis-cli", "--json", "-s", box["REDIS_SOCKET"], "XREVRANGE", "ledger-rights", "+", "-", "COUNT", "1"]).stdout)
+    [[_, words]] = told
+    assert words[1] == "zone-paused" and words[3] == zone
+    resume_zone(customer)
+    second.start()
+    assert wait_until(lambda: zone in [record["zone"] for record in ledger_of(second, "zone-resumed")], RECOVERY)
+    written = ledger_of(second, "zone-paused")
+    before = second.admin.metrics()["originca_rights_unsealed_total"]
+    for entry in (words, words[:-2], [*words[:-1], words[-1][:-1]], [word.replace("zone-paused", "zone-ended") for word in words]):
+        redis(box, "XADD", "ledger-rights", "*", *entry)
+    assert wait_until(lambda: second.admin.metrics()["originca_rights_unsealed_total"] >= before + 3, RECOVERY)
+    assert ledger_of(second, "zone-paused") == written
+    assert zone not in [record["zone"] for record in ledger_of(second, "zone-ended")]

@@ -176,6 +176,25 @@ def test_another_hosts_words_count_by_their_moment(worker, operator, zone):
     assert sign(worker, [name], [identity])[0] == REFUSED
 
 
+def test_an_account_that_was_deactivated_gets_nothing_whatever_a_worker_says(box, worker, zone):
+    """A worker may end an account, and cannot undo it; the end is recorded once."""
+    identity, name = zone
+    account = f"acc-{secrets.token_hex(4)}"
+    assert sign(worker, [name], [identity], account=account)[0] == OK
+    for is_new in (True, False):
+        reply, [(sequence, at_ms, _)] = worker.change_rights(change("account-deactivated", account, by=f"account:{account}"))
+        assert reply.code == OK and (sequence > 0) == is_new and at_ms > 0
+    code, message = sign(worker, [name], [identity], account=account)
+    assert code == REFUSED and "was deactivated" in message
+    assert sign(worker, [name], [identity], account=f"{account}x")[0] == OK
+    before = box.signer()
+    box.kill(before)
+    assert wait_until(lambda: box.signer() not in (None, before), 20)
+    box.wait_ready()
+    with link_to(box, False) as another:
+        assert sign(another, [name], [identity], account=account)[0] == REFUSED
+
+
 @pytest.mark.parametrize("how", ["kill", "whole"])
 def test_a_new_signer_knows_the_same(box, operator, zone, how):
     """From the checkpoint and what follows it, and from the whole ledger."""

@@ -145,12 +145,15 @@ static void fill(struct zones *zones) {
 static void many_come_back_from_the_checkpoint(void **state) {
     struct zones *zones = *state, *back = zones_new();
     fill(zones);
+    assert_true(zones_end_account(zones, "account-1", 77));
     size_t length = zones_saved_length(zones);
     uint8_t *bytes = malloc(length);
     assert_non_null(bytes);
     zones_save(zones, bytes);
     assert_true(zones_load(back, bytes, length));
     assert_true(zones_are_known(back));
+    assert_int_equal(zones_account_end(back, "account-1"), 77);
+    assert_int_equal(zones_account_end(back, "account-2"), 0);
     assert_int_equal(zones_count_living(back), MANY - MANY / 5);
     for (int i = 0; i < MANY; i++) {
         char id[40];
