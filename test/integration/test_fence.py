@@ -770,8 +770,13 @@ def test_a_signer_that_restarts_while_redis_is_away_signs_nothing_and_goes_on_wh
     signer = box.signer()
     box.kill(signer)
     assert wait_until(lambda: box.signer() not in (None, signer), RECOVERY)
-    said = wait_until(lambda: readiness(box).get("signer", {}).get("reason", ""), RECOVERY)
-    assert "which ledger records Redis has applied" in said, said
+    said = []
+
+    def waits_for_redis():
+        said.append(readiness(box).get("signer", {}).get("reason", ""))
+        return "which ledger records Redis has applied" in said[-1]  # at first it is not there at all
+
+    assert wait_until(waits_for_redis, RECOVERY), said[-1]
     assert len(box.ledger("intent")) == before
     start_redis(box)
     customer.check_served()

@@ -165,6 +165,7 @@ class World:
         with self.two_in_processing():
             {"zone deleted": self.delete_zones, "zone moved": self.move, "zone paused": lambda: self.pause("pause"),
              "name another's": self.give_away, "customer gone": self.off_board,
+             "customer suspended": lambda: self.admin.post(f"customers/{self.customer}/suspend"),
              "account deactivated": self.deactivate, "account key changed": self.change_keys,
              "EAB key revoked": self.revoke_eab, "API key ended": self.end_keys}[self.end]()
 
@@ -354,6 +355,8 @@ class World:
             self.pause("resume")
         elif self.end == "zone moved":
             self.check(self.zone, "active")
+        elif self.end == "customer suspended":
+            self.admin.post(f"customers/{self.customer}/resume")
 
     def close(self):
         for client in self.accounts:
@@ -374,7 +377,7 @@ def worlds(own_sandbox):
             if end == "name another's":
                 world.take_rivals_certificates()
             first, again = world.try_all(), {}
-            if end in ("zone paused", "zone moved"):
+            if end in ("zone paused", "zone moved", "customer suspended"):
                 world.resume()
                 again = {right: world.rights[right]() for right, is_there in first.items() if not is_there}
             world.close()
