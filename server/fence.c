@@ -29,6 +29,7 @@
 #define REPLAY_BATCH 256
 #define SMALL_GAP 256 /* more records than issuances under way can be */
 #define PROGRESS_MS 2000
+#define LOOK_FRESH_SECONDS 15 /* of the keeper, for a worker that begins */
 
 struct fence {
     struct worker *worker;
@@ -41,6 +42,7 @@ struct fence {
     struct metric *behind, *replayed, *orphans, *went_back, *hosts;
     struct known_hosts known_hosts;
     bool is_running;
+    bool has_served;
     uint64_t last_behind_at; /* `applied` of the former pass where it was behind the ledger */
     uint64_t last_highest;   /* and `highest` */
     uint64_t applied_before; /* of the former pass; only a Redis that lost something moves it back */
@@ -314,6 +316,7 @@ static void serve_whole(struct fence *fence) {
     }
     size_t hosts = state->host_count;
     set_ready(fence, true, "");
+    fence->has_served = true;
     end_pass(fence);
     if (fence->is_keeper && !fence->worker->is_draining) {
         reconciler_run(fence->reconciler);
@@ -357,13 +360,20 @@ static void note_looked(void *context, const struct error *error, const struct l
         rights_sync_run(fence->rights_sync, fence->status.knows_zones, fence->state.host_count);
 }
 
-/* The keeper looks, and tells the workers by Redis. */
+static bool was_looked_at(const struct store_ledger_state *state) {
+    return state->looked_seconds_ago >= 0 && state->looked_seconds_ago <= LOOK_FRESH_SECONDS;
+}
+
+/* The keeper looks, and tells the workers by Redis. A worker that served already goes on while the keeper is
+ * away; one that begins does not serve what nobody has looked at. */
 static void serve(struct fence *fence) {
     if (fence->is_keeper)
         lost_data_look(fence->lost_data, &fence->state, &fence->status, knows_zones(fence), note_looked,
                        fence);
     else if (*fence->state.lost != '\0')
         refuse(fence, fence->state.lost);
+    else if (!fence->has_served && !was_looked_at(&fence->state))
+        refuse(fence, "the admin process compares Redis with the ledger");
     else
         serve_whole(fence);
 }

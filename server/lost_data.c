@@ -196,11 +196,8 @@ static void search(struct lost_data *lost) {
         if (type != NULL && strcmp(type, "issued") == 0 && sequence <= lost->state->applied)
             add_issued(lost, record);
     }
-    if (lost->count == 0)
-        note_searched(lost, NULL);
-    else
-        store_find_lost(lost->worker->store, lost->worker->config->host_name, lost->traces, lost->count,
-                        &lost->is_untold, note_searched, lost);
+    store_find_lost(lost->worker->store, lost->worker->config->host_name, lost->traces, lost->count,
+                    &lost->is_untold, note_searched, lost);
 }
 
 static void note_records(void *context, const struct error *error) {

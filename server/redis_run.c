@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define RECORDS_A_LOOK 64
+#define JOIN_SECONDS 4 /* every other host has made a pass of its fence by then */
 
 void known_hosts_free(struct known_hosts *known) {
     while (known->count > 0)
@@ -33,6 +34,12 @@ bool redis_run_is_whole(const struct store_ledger_state *state, char *reason, si
             "Redis was started again and may lack what the ledger of %.64s holds: start originca there, or "
             "go on without it by `originca admin ledger excuse %.64s`",
             host, host);
+        return false;
+    }
+    /* A Redis that goes back now would not remember it, and neither would they. */
+    if (state->host_count > 1 && state->joined_seconds_ago >= 0 && state->joined_seconds_ago < JOIN_SECONDS) {
+        snprintf(reason, size, "this host is new to the others: they hear of it within %d seconds",
+                 JOIN_SECONDS);
         return false;
     }
     if (state->nonces_wait_seconds > 0) {

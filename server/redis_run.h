@@ -22,7 +22,8 @@ struct known_hosts {
 void known_hosts_note(struct known_hosts *known, const struct store_ledger_state *state);
 void known_hosts_free(struct known_hosts *known);
 
-/* False with the reason: hosts are missing, or nonces of before would still be taken. The host itself has
+/* False with the reason: hosts are missing, the others may not have heard of this one, or nonces of before
+ * would still be taken. The host itself has
  * verified the run. */
 bool redis_run_is_whole(const struct store_ledger_state *state, char *reason, size_t size);
 /* The reason why a Redis that knows nothing of this ledger is not filled from it. */

@@ -15,8 +15,9 @@
 static bool parse_state(struct store_call *call, struct redisReply *const *items, size_t count,
                         struct error *error) {
     struct store_ledger_state *state = call->out;
-    int64_t applied = 0, highest = 0, format = 0, wait = 0, replayed = 0;
-    if (count < 13 || !reply_number(items[12], &replayed, error) ||
+    int64_t applied = 0, highest = 0, format = 0, wait = 0, replayed = 0, looked = 0, joined = 0;
+    if (count < 15 || !reply_number(items[14], &joined, error) ||
+        !reply_number(items[12], &replayed, error) || !reply_number(items[13], &looked, error) ||
         !reply_number(items[1], &applied, error) || !reply_number(items[3], &highest, error) ||
         !reply_number(items[5], &format, error) || !reply_number(items[8], &wait, error))
         return error_set(error, ERROR_INTERNAL, "Redis holds a fence that is not what doc/redis.md says");
@@ -30,6 +31,8 @@ static bool parse_state(struct store_call *call, struct redisReply *const *items
                                          .verified = reply_text(call->arena, items[7], error),
                                          .lost = reply_text(call->arena, items[11], error),
                                          .replayed = (uint64_t)replayed,
+                                         .looked_seconds_ago = looked,
+                                         .joined_seconds_ago = joined,
                                          .nonces_wait_seconds = (uint32_t)wait};
     if (state->ledger_id == NULL || state->applied_hash == NULL || state->highest_hash == NULL ||
         state->run == NULL || state->verified == NULL || state->lost == NULL ||

@@ -586,6 +586,8 @@ struct store_ledger_state {
     uint32_t nonces_wait_seconds; /* so long nonces are refused as being of before the run */
     const char *lost;  /* what the host's admin process found missing of what the ledger proves; "" */
     uint64_t replayed; /* up to here a replay has applied records: who they speak of may be gone */
+    int64_t looked_seconds_ago; /* and found nothing missing; -1: never */
+    int64_t joined_seconds_ago; /* since the host is one of `hosts`; -1: it is not */
 };
 void store_load_ledger_state(struct store *, struct arena *, const char *host, struct store_ledger_state *out,
                              store_done *, void *);

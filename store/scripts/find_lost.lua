@@ -4,6 +4,7 @@
 --   certificate:<serial>, certificates, customer-certificates:<customer>, ledger-rights, ledger:<host>
 -- arguments: host, then kind (zone, certificate, account, customer), id, name, customer ('' where it has none) of each
 -- result: ok, 1 where the host was not told all of what other hosts ended, else 0, number of each that is not here
+-- uses: common
 local function is_indexed(kind, id, customer)
   return redis.call('ZSCORE', kind .. 's', id) and
     (customer == '' or redis.call('ZSCORE', 'customer-' .. kind .. 's:' .. customer, id))
@@ -33,4 +34,5 @@ for at = 2, #ARGV, 4 do
   local kind, id, name, customer = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   if not here[kind](id, name, customer) then reply[#reply + 1] = (at - 2) / 4 end
 end
+if #reply == 2 then redis.call('HSET', 'ledger:' .. ARGV[1], 'looked', (now_parts())) end
 return reply

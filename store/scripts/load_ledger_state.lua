@@ -3,14 +3,19 @@
 -- arguments: host
 -- result: ok, ledger id or '', applied, its hash or '', highest applied, its hash or '', format, run of Redis, run that this
 --   host has verified or '', seconds until nonces of now are taken, {hosts}, {hosts that are missing}, what was found
---   missing or '', last record that a replay has applied or 0
+--   missing or '', last record that a replay has applied or 0, seconds since nothing was found missing or -1,
+--   seconds since the host was first seen or -1
 -- uses: common, run
-local state = redis.call('HMGET', 'ledger:' .. ARGV[1], 'id', 'applied', 'hash', 'verified', 'lost', 'replayed')
+local state = redis.call('HMGET', 'ledger:' .. ARGV[1], 'id', 'applied', 'hash', 'verified', 'lost', 'replayed', 'looked')
 local ahead = redis.call('ZRANGE', 'ledger-ahead:' .. ARGV[1], -1, -1)[1]
 local applied, hash = state[2] or '0', state[3] or ''
 local highest, highest_hash = applied, hash
 if ahead then highest, highest_hash = string.match(ahead, '^%d+'), string.match(ahead, ':(%x+)$') or '' end
+local function age_of(moment)
+  return moment and math.max(0, now_parts() - tonumber(moment)) or -1
+end
 local run = run_of_redis()
 local wait = tonumber(redis.call('GET', 'nonces:not-before') or '0') - now_parts()
 return {'ok', state[1] or '', applied, hash, highest, highest_hash, redis.call('GET', 'format') or '1', run, state[4] or '',
-        math.max(0, wait), redis.call('ZRANGE', 'ledger-hosts', 0, -1), hosts_missing(run), state[5] or '', state[6] or '0'}
+        math.max(0, wait), redis.call('ZRANGE', 'ledger-hosts', 0, -1), hosts_missing(run), state[5] or '', state[6] or '0',
+        age_of(state[7]), age_of(redis.call('ZSCORE', 'ledger-hosts', ARGV[1]))}

@@ -215,6 +215,8 @@ def test_a_host_that_does_not_come_is_excused_and_may_come_back(box, second):
     excused = [(record["excused_host"], record["detail"]) for record in box.ledger("host-excused")]
     assert excused == [("second", "for this run of Redis"), ("second", "for good")]
     second.start()
+    # It serves when the others know it: an older copy of Redis would have forgotten it, and they wait for it then.
+    assert box.admin.metrics()["originca_ledger_hosts"] == 2
     assert hosts_of(box) == {"sandbox": False, "second": False}
     refused = box.admin_command("ledger", "excuse", "second", check=False)
     assert refused.returncode == 1 and "nobody waits for second" in refused.stderr

@@ -120,10 +120,13 @@ def test_what_vanished_while_nothing_ran_is_missed_at_the_start(box, put_back):
     os.kill(supervisor, signal.SIGTERM)
     assert wait_end(supervisor, started, RECOVERY)
     delete(box, "zone:*", "customer-zones:*")
+    redis(box, "HINCRBY", "ledger:sandbox", "looked", "-60")  # it was down for a minute
+    offset = len(box.log_text())
     program = Path(os.environ["ORIGINCA_BUILD"]) / "server" / "originca-server"
     box.processes.start("server", [program, "-c", box["CONFIG"]], {"SOFTHSM2_CONF": box["SOFTHSM2_CONF"]})
     wait_refused(box, "Redis lost data", "it lacks zone")
     assert rest.list(box["ZONE_ID"]).status == 503
+    assert "event=serving" not in box.log_text()[offset:]  # not for a moment
 
 
 def test_an_operator_goes_on_without_what_is_gone_and_that_stands_in_the_ledger(box, put_back):
