@@ -289,6 +289,13 @@ const struct setting config_settings[] = {
            "revocations that they may have recorded"),
     NUMBER("signer", signer_worker_changes_per_second, "200", 1, 1000000,
            "other ends of rights, and zones that moved or came back, that they may have recorded"),
+    NUMBER("signer", crl_max_entries, "10000000", 1, 80000000, "entries of a revocation list"),
+    NUMBER("signer", crl_max_lists, "100000", 16, 16777215,
+           "revocation lists that the signer knows, by issuer and URL"),
+    NUMBER("signer", crl_max_days, "31", 1, 366, "longest time from thisUpdate to nextUpdate"),
+    NUMBER("signer", crl_settle_seconds, "30", 0, 3600,
+           "a list is refused where a revocation is missing that the signer's ledger held so long before the "
+           "list's entries were read"),
     NUMBER("signer", signer_connections, "0", 0, 65536,
            "connections of workers to the signer, and so many of operators; 0: two for each worker and 16"),
     NUMBER("signer", signer_connections_per_process, "8", 2, 1024, "of these, of one process"),

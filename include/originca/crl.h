@@ -12,6 +12,12 @@
 #define CRL_SHARD_MARK "{shard}"
 #define CRL_SHARDS_MAX 65536
 
+struct crl_entry {
+    uint8_t serial[SERIAL_BYTES]; /* the first byte 1 to 0x7F, as all of ours */
+    uint32_t revoked_at;          /* seconds since 1970; of a void serial, when it became void */
+    uint8_t reason;               /* RFC 5280 5.3.1: 0, 1, 3, 4, 5, 9 */
+};
+
 /* A plain http URL of at most CRL_URL_MAX printable ASCII bytes that needs no escaping in JSON. */
 bool crl_url_is_good(const char *url) MUST_CHECK;
 

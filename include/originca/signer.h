@@ -20,6 +20,7 @@
 #include <event2/event.h>
 
 #include "originca/config.h"
+#include "originca/crl.h"
 #include "originca/text.h"
 
 #define SIGNER_FRAME_MAX (1024 * 1024)
@@ -113,6 +114,23 @@ struct signer_change {
     uint8_t hash[SHA256_BYTES]; /* out: of that record */
 };
 
+struct signer_crl_request {
+    const char *issuer; /* name of a configured issuer */
+    const char *url;    /* crl.h; "": the issuer's complete list */
+    uint64_t number;    /* milliseconds since 1970 when reading the entries began, above the list's last */
+    time_t this_update, next_update;
+    const struct crl_entry *entries; /* by rising serial, each once: the union over all hosts */
+    size_t count;
+};
+
+struct signer_crl {
+    uint8_t *der; /* CertificateList; to be freed with free(), NULL where there was an error */
+    size_t length;
+    uint8_t tbs_sha256[SHA256_BYTES];
+    uint64_t sequence; /* of the ledger's record, and its hash */
+    uint8_t hash[SHA256_BYTES];
+};
+
 struct signer_status {
     char ledger_id[33], host[65];
     uint64_t last_sequence;
@@ -164,6 +182,14 @@ void signer_sign_certificate(struct signer_client *client, struct arena *arena,
                              signer_done *done, void *context);
 void signer_revoke(struct signer_client *client, struct signer_revocation *revocation, signer_done *done,
                    void *context);
+/* On the operators' link alone, one at a time on a connection; `request`'s texts and entries and `out` must
+ * outlive the call. Encoded twice, here and by the signer, and compared. ERROR_CONFLICT: the number is not
+ * above that of the last one that this signer signed, or the connection was another in between.
+ * ERROR_REFUSED: times, URL or number are out of bounds, or a serial that this signer's ledger has revoked or
+ * void `crl_settle_seconds` before the number's moment, in a certificate of this list that has not ended, is
+ * missing; the message names it. ERROR_UNAVAILABLE: try again; a stop of issuance does not stop it. */
+void signer_sign_crl(struct signer_client *client, const struct signer_crl_request *request,
+                     struct signer_crl *out, signer_done *done, void *context);
 /* An attempt the signer does not know is struck off: a request for it that arrives later is refused. So
  * UNKNOWN means the order can go back to ready. ISSUED fills `out` (may be NULL). */
 void signer_attempt_status(struct signer_client *client, struct arena *arena, const char *attempt,

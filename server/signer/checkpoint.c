@@ -9,7 +9,7 @@
 
 #define MAGIC "originca checkpoint\n"
 #define MAGIC_BYTES (sizeof MAGIC - 1)
-#define FORMAT 2
+#define FORMAT 3
 #define HEAD_BYTES (MAGIC_BYTES + 4)
 #define SECTION_HEAD 12 /* tag, length */
 #define ATTEMPT_BYTES (SHA256_BYTES + 1 + SERIAL_BYTES + 4 * 8)
@@ -23,9 +23,10 @@ enum section {
     SECTION_ATTEMPTS,
     SECTION_REVOKED,
     SECTION_ZONES,
+    SECTION_LISTS,
     SECTION_COUNT
 };
-static const char *const tags[SECTION_COUNT] = {"posn", "sign", "atmp", "rvkd", "zone"};
+static const char *const tags[SECTION_COUNT] = {"posn", "sign", "atmp", "rvkd", "zone", "list"};
 
 /* --- writing --- */
 
@@ -65,13 +66,13 @@ static uint8_t *put_attempt(uint8_t *at, const struct attempt *attempt) {
 
 uint8_t *checkpoint_make(const struct ledger_position *position, bool is_stopped,
                          const struct attempts *attempts, const struct revoked *revoked,
-                         const struct zones *zones, size_t *length) {
+                         const struct zones *zones, const struct crl_lists *lists, size_t *length) {
     size_t attempt_count = 0, revoked_bytes = revoked_count(revoked) * REVOKED_ENTRY_BYTES;
-    size_t zone_bytes = zones_saved_length(zones);
+    size_t zone_bytes = zones_saved_length(zones), list_bytes = crl_lists_saved_length(lists);
     while (attempts_get(attempts, attempt_count) != NULL)
         attempt_count++;
     *length = HEAD_BYTES + SECTION_COUNT * SECTION_HEAD + POSITION_BYTES + 1 + attempt_count * ATTEMPT_BYTES +
-              revoked_bytes + zone_bytes;
+              revoked_bytes + zone_bytes + list_bytes;
     uint8_t *bytes = malloc(*length + SHA256_BYTES), *at = bytes;
     if (bytes == NULL)
         return NULL;
@@ -83,7 +84,9 @@ uint8_t *checkpoint_make(const struct ledger_position *position, bool is_stopped
         at = put_attempt(at, attempts_get(attempts, i));
     at =
         put_bytes(begin_section(at, SECTION_REVOKED, revoked_bytes), revoked_entries(revoked), revoked_bytes);
-    zones_save(zones, begin_section(at, SECTION_ZONES, zone_bytes));
+    at = begin_section(at, SECTION_ZONES, zone_bytes);
+    zones_save(zones, at);
+    crl_lists_save(lists, begin_section(at + zone_bytes, SECTION_LISTS, list_bytes));
     return bytes;
 }
 
@@ -195,6 +198,7 @@ bool checkpoint_parse(const uint8_t *bytes, size_t length, struct checkpoint *ou
     out->revoked = sections[SECTION_REVOKED].data;
     out->revoked_count = sections[SECTION_REVOKED].length / REVOKED_ENTRY_BYTES;
     out->zones = sections[SECTION_ZONES];
+    out->lists = sections[SECTION_LISTS];
     return true;
 }
 
@@ -215,7 +219,7 @@ static bool read_attempt(const uint8_t *at, struct attempt *attempt) {
 }
 
 bool checkpoint_apply(const struct checkpoint *checkpoint, struct attempts *attempts, struct revoked *revoked,
-                      struct zones *zones, struct error *error) {
+                      struct zones *zones, struct crl_lists *lists, struct error *error) {
     for (size_t i = 0; i < checkpoint->attempt_count; i++) {
         struct attempt attempt;
         if (!read_attempt(checkpoint->attempts + i * ATTEMPT_BYTES, &attempt))
@@ -224,6 +228,16 @@ bool checkpoint_apply(const struct checkpoint *checkpoint, struct attempts *atte
     }
     if (!revoked_load(revoked, checkpoint->revoked, checkpoint->revoked_count))
         return error_set(error, ERROR_INVALID, "the checkpoint's revocations cannot be loaded");
+    if (!crl_lists_load(lists, checkpoint->lists.data, checkpoint->lists.length))
+        return error_set(error, ERROR_INVALID, "the checkpoint's revocation lists cannot be loaded");
+    for (size_t at = 0; at < revoked_count(revoked); at++) {
+        uint8_t serial[SERIAL_BYTES];
+        struct revoked_serial entry;
+        revoked_get(revoked, at, serial, &entry);
+        if (entry.list > crl_lists_count(lists))
+            return error_set(error, ERROR_INVALID,
+                             "the checkpoint's revocations are of lists that it has not");
+    }
     return zones_load(zones, checkpoint->zones.data, checkpoint->zones.length) ||
            error_set(error, ERROR_INVALID, "the checkpoint's zones cannot be loaded");
 }

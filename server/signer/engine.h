@@ -9,6 +9,7 @@
 #include "wire.h"
 
 struct engine;
+struct crl_work;
 
 /* One request of a batch. The reply is a whole frame in the arena; a NULL reply means: out of memory, drop
  * the client. */
@@ -19,7 +20,8 @@ struct engine_call {
     uint8_t type;
     struct bytes fields; /* in the arena */
     enum signer_link link;
-    void *client; /* the socket layer's */
+    void *client;          /* the socket layer's */
+    struct crl_work **crl; /* the list that is under way on its connection; NULL there: none */
     const char *reply;
     size_t reply_length;
 };
@@ -27,6 +29,8 @@ struct engine_call {
 /* Begins to read the ledger, in a thread. */
 struct engine *engine_new(const struct config *config, struct metrics *metrics, struct error *error);
 void engine_free(struct engine *engine);
+/* Of a connection that ends. */
+void crl_work_free(struct crl_work *work);
 /* Answers all calls of the list: intents, one sync, signatures, one sync. False when the process must end
  * after the replies are sent: the ledger cannot be written or the token is lost; only a new process recovers
  * from either. */

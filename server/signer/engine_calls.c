@@ -58,7 +58,9 @@ static void run_revoke(struct engine *engine, struct engine_call *call) {
         return;
     }
     uint8_t hash[LEDGER_HASH_BYTES] = {0};
-    bool was_revoked = revoked_find(engine->revoked, asked.serial, &revoked);
+    bool was_revoked = revoked_find(engine->revoked, asked.serial, &revoked) && !revoked.is_void;
+    if (!was_revoked)
+        revoked = (struct revoked_serial){0};
     /* Only what says more of the key than was known makes a revocation worse than it was. */
     bool is_worse = was_revoked && revocation_rank(asked.reason, asked.by) > revoked.rank;
     bool is_new = !was_revoked || is_worse;
@@ -142,7 +144,7 @@ static void run_status(struct engine *engine, struct engine_call *call) {
     wire_put_u64(&writer, status->voids);
     wire_put_u64(&writer, status->revocations);
     wire_put_u64(&writer, status->intents_without_outcome);
-    wire_put_u64(&writer, is_read ? revoked_count(engine->revoked) : 0);
+    wire_put_u64(&writer, is_read ? revoked_count(engine->revoked) - revoked_count_void(engine->revoked) : 0);
     wire_put_u64(&writer, is_read ? zones_count_living(engine->zones) : 0);
     wire_put_u8(&writer, is_read && zones_are_known(engine->zones));
     wire_put_u8(&writer, is_read);
@@ -253,6 +255,9 @@ void engine_answer(struct engine *engine, struct engine_call *call) {
         [MESSAGE_RETRY_TOKEN] = run_retry_token,
         [MESSAGE_CHANGE_RIGHTS] = engine_run_change_rights,
         [MESSAGE_LIST_ZONES] = run_list_zones,
+        [MESSAGE_CRL_BEGIN] = engine_run_crl,
+        [MESSAGE_CRL_ENTRIES] = engine_run_crl,
+        [MESSAGE_CRL_SIGN] = engine_run_crl,
     };
     struct error error;
     if (engine->phase == ENGINE_READING && call->type != MESSAGE_STATUS) {

@@ -35,6 +35,40 @@ static void read_issued(struct engine *engine, const char *name, const struct le
     }
 }
 
+/* What the record says of the certificate's end and list. */
+static void read_list(struct engine *engine, const struct ledger_record *record,
+                      struct revoked_serial *entry) {
+    char issuer[65], end[TIME_TEXT_MAX], url[CRL_URL_MAX + 1];
+    if (!ledger_record_text(record, "not_after", end, sizeof end) || !time_parse(end, &entry->not_after))
+        entry->not_after = 0;
+    if (!ledger_record_text(record, "crl", url, sizeof url))
+        *url = '\0';
+    if (ledger_record_text(record, "issuer", issuer, sizeof issuer))
+        entry->list = crl_lists_add(engine->lists, issuer, url);
+}
+
+static bool read_void(struct engine *engine, const struct ledger_record *record, struct error *error) {
+    char serial[SERIAL_HEX_MAX];
+    uint8_t bytes[SERIAL_BYTES];
+    struct revoked_serial entry = {
+        .sequence = record->sequence, .is_void = true, .revoked_at = (time_t)(record->time_ms / 1000)};
+    if (!ledger_record_text(record, "serial", serial, sizeof serial) ||
+        !hex_decode(serial, bytes, SERIAL_BYTES))
+        return true; /* of an intent without serial there is nothing to keep from being used */
+    read_list(engine, record, &entry);
+    return revoked_put(engine->revoked, bytes, &entry) || error_set(error, ERROR_INTERNAL, "out of memory");
+}
+
+static void read_crl(struct engine *engine, const struct ledger_record *record) {
+    char issuer[65], url[CRL_URL_MAX + 1];
+    uint64_t number = 0;
+    if (!ledger_record_text(record, "issuer", issuer, sizeof issuer) ||
+        !ledger_record_text(record, "url", url, sizeof url) ||
+        !ledger_record_number(record, "number", &number))
+        return;
+    crl_lists_note_number(engine->lists, crl_lists_add(engine->lists, issuer, url), number);
+}
+
 static bool read_revoked(struct engine *engine, const struct ledger_record *record, struct error *error) {
     char serial[SERIAL_HEX_MAX], when[TIME_TEXT_MAX], by[SIGNER_BY_MAX + 1];
     uint8_t bytes[SERIAL_BYTES];
@@ -49,6 +83,7 @@ static bool read_revoked(struct engine *engine, const struct ledger_record *reco
         *by = '\0'; /* nobody's word: proof of nothing */
     entry.rank = revocation_rank((uint32_t)reason, by);
     entry.reason = (uint32_t)reason;
+    read_list(engine, record, &entry);
     return revoked_put(engine->revoked, bytes, &entry) || error_set(error, ERROR_INTERNAL, "out of memory");
 }
 
@@ -66,8 +101,11 @@ static bool read_record(void *context, const struct ledger_record *record, struc
     } else if (strcmp(record->type, "void") == 0 && has_attempt) {
         json_object_del(engine->open_intents, attempt);
         get_attempt(engine, attempt)->outcome = SIGNER_ATTEMPT_VOID;
+        return read_void(engine, record, error);
     } else if (strcmp(record->type, "revoked") == 0) {
         return read_revoked(engine, record, error);
+    } else if (strcmp(record->type, "crl") == 0) {
+        read_crl(engine, record);
     } else {
         int allowed = ledger_record_flag(record, "allowed"); /* "signing", and the header of a segment */
         if (allowed >= 0)
@@ -83,14 +121,16 @@ static bool make_memories(struct engine *engine) {
     attempts_free(engine->attempts);
     revoked_free(engine->revoked);
     zones_free(engine->zones);
+    crl_lists_free(engine->lists);
     json_decref(engine->open_intents);
+    engine->lists = crl_lists_new(engine->config->crl_max_lists);
     engine->zones = zones_new();
     engine->attempts = attempts_new(ATTEMPTS_REMEMBERED);
     engine->revoked = revoked_new();
     engine->open_intents = json_object();
     engine->is_stopped = false;
     return engine->attempts != NULL && engine->revoked != NULL && engine->zones != NULL &&
-           engine->open_intents != NULL;
+           engine->lists != NULL && engine->open_intents != NULL;
 }
 
 static bool open_ledger(struct engine *engine, const struct ledger_position *from, struct error *error) {
@@ -116,8 +156,9 @@ static bool open_from_checkpoint(struct engine *engine, struct error *error) {
     struct checkpoint checkpoint;
     size_t length = 0;
     uint8_t *bytes = checkpoint_read(directory, engine->key, &length, error);
-    bool is_open = bytes != NULL && checkpoint_parse(bytes, length, &checkpoint, error) &&
-                   checkpoint_apply(&checkpoint, engine->attempts, engine->revoked, engine->zones, error);
+    bool is_open =
+        bytes != NULL && checkpoint_parse(bytes, length, &checkpoint, error) &&
+        checkpoint_apply(&checkpoint, engine->attempts, engine->revoked, engine->zones, engine->lists, error);
     if (is_open) {
         engine->is_stopped = checkpoint.is_stopped;
         engine->verified_to = checkpoint.position;
@@ -257,7 +298,7 @@ static bool make_checkpoint(struct engine *engine) {
     struct ledger_position position;
     ledger_get_position(engine->ledger, &position);
     saver->bytes = checkpoint_make(&position, engine->is_stopped, engine->attempts, engine->revoked,
-                                   engine->zones, &saver->length);
+                                   engine->zones, engine->lists, &saver->length);
     engine->saved_sequence = position.sequence;
     engine->saved_ms = clock_monotonic_ms();
     return saver->bytes != NULL;
@@ -315,5 +356,6 @@ void engine_stop_reading(struct engine *engine) {
     attempts_free(engine->attempts);
     revoked_free(engine->revoked);
     zones_free(engine->zones);
+    crl_lists_free(engine->lists);
     json_decref(engine->open_intents);
 }

@@ -53,6 +53,16 @@ bool engine_may_write(const struct engine *engine, struct error *error) {
     return true;
 }
 
+bool engine_may_vouch(struct engine *engine, struct error *error) {
+    if (!engine_may_write(engine, error))
+        return false;
+    if (*engine->ledger_fault != '\0')
+        return error_set(error, ERROR_UNAVAILABLE, "the ledger is damaged: %.200s", engine->ledger_fault);
+    if (engine->is_token_lost || !engine->is_token_usable)
+        return error_set(error, ERROR_UNAVAILABLE, "the token cannot be used");
+    return is_clock_sane(engine, error);
+}
+
 bool engine_may_sign(struct engine *engine, struct error *error) {
     /* This is why it waits on, and what somebody must mend. */
     if (engine->phase == ENGINE_WAITING && !engine_has_room(engine, error))
@@ -72,6 +82,24 @@ bool engine_may_sign(struct engine *engine, struct error *error) {
 
 /* --- records --- */
 
+static const char *text_of(const json_t *fields, const char *name) {
+    const char *text = json_string_value(json_object_get(fields, name));
+    return text == NULL ? "" : text;
+}
+
+/* As engine_read.c reads it back. */
+static bool note_void(struct engine *engine, const json_t *fields, uint64_t sequence, struct error *error) {
+    uint8_t serial[SERIAL_BYTES];
+    struct revoked_serial entry = {
+        .sequence = sequence, .is_void = true, .revoked_at = (time_t)(clock_wall_ms() / 1000)};
+    if (!hex_decode(text_of(fields, "serial"), serial, sizeof serial))
+        return true;
+    if (!time_parse(text_of(fields, "not_after"), &entry.not_after))
+        entry.not_after = 0;
+    entry.list = crl_lists_add(engine->lists, text_of(fields, "issuer"), text_of(fields, "crl"));
+    return revoked_put(engine->revoked, serial, &entry) || error_set(error, ERROR_INTERNAL, "out of memory");
+}
+
 bool engine_append_void(struct engine *engine, const json_t *intent, uint64_t intent_sequence,
                         const char *reason, struct error *error) {
     static const char *const kept[] = {"serial",  "attempt",     "order",      "account",   "customer",
@@ -82,7 +110,10 @@ bool engine_append_void(struct engine *engine, const json_t *intent, uint64_t in
         json_object_set(fields, kept[i], json_object_get(intent, kept[i]));
     json_object_set_new(fields, "intent_seq", json_integer((json_int_t)intent_sequence));
     json_object_set_new(fields, "reason", json_string(reason));
-    bool is_written = fields != NULL && ledger_append(engine->ledger, "void", fields, NULL, NULL, error);
+    uint64_t sequence = 0;
+    bool is_written = fields != NULL &&
+                      ledger_append(engine->ledger, "void", fields, &sequence, NULL, error) &&
+                      note_void(engine, fields, sequence, error);
     json_decref(fields);
     return is_written;
 }
@@ -112,6 +143,10 @@ bool engine_append_revoked(struct engine *engine, const struct signer_revocation
         out->revoked_at = (time_t)(clock_wall_ms() / 1000);
     out->rank = revocation_rank(asked->reason, asked->by);
     out->reason = asked->reason;
+    if (out->not_after == 0)
+        out->not_after = asked->not_after;
+    if (out->list == 0)
+        out->list = crl_lists_add(engine->lists, asked->issuer, asked->crl_url);
     json_t *fields = describe_revoked(asked, hex, out->revoked_at);
     bool is_written = fields != NULL
                           ? ledger_append(engine->ledger, "revoked", fields, &out->sequence, hash, error)
@@ -285,6 +320,12 @@ struct engine *engine_new(const struct config *config, struct metrics *metrics, 
         metrics_gauge(metrics, "originca_token_usable", "1 while the signer can use its token");
     engine->login_total = metrics_counter(metrics, "originca_token_logins_total",
                                           "Times that the signer tried to log in to its token");
+    engine->crl_signatures_total =
+        metrics_counter(metrics, "originca_signer_crl_signatures_total", "Revocation lists signed");
+    engine->crl_missing_total =
+        metrics_counter(metrics, "originca_signer_crl_missing_total",
+                        "Revocation lists refused because a revocation of the signer's own ledger was "
+                        "missing: alarm");
     access_begin(&engine->access, config, metrics);
     snprintf(engine->token.reason, sizeof engine->token.reason, "the token is not opened yet");
     if (engine_load_rules(config, error) && engine_load_issuers(engine, error) &&

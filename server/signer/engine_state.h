@@ -5,6 +5,7 @@
 
 #include "access.h"
 #include "checkpoint.h"
+#include "crl_lists.h"
 #include "engine.h"
 #include "zones.h"
 
@@ -55,6 +56,7 @@ struct engine {
     struct ledger *ledger; /* NULL while it is read */
     struct attempts *attempts;
     struct revoked *revoked;
+    struct crl_lists *lists;
     struct zones *zones;
     struct access access;
     uint64_t told_highest; /* of the position that an operator's link compared last; 0: none */
@@ -74,10 +76,13 @@ struct engine {
     bool has_clock_jumped;
     int64_t room_looked_ms; /* 0: never */
     uint64_t room_bytes;    /* left on the ledger's disk then */
+    struct metric *crl_signatures_total, *crl_missing_total;
     struct metric *signatures_total, *revocations_total, *open_gauge, *token_gauge, *login_total;
 };
 
 bool engine_may_sign(struct engine *engine, struct error *error) MUST_CHECK;
+/* Sign statements about certificates: also while issuance is stopped and the ledger's disk is full. */
+bool engine_may_vouch(struct engine *engine, struct error *error) MUST_CHECK;
 /* Of records other than those that take a right away: false while Redis's position is not known. */
 bool engine_may_write(const struct engine *engine, struct error *error) MUST_CHECK;
 /* Is there room in the ledger's disk: for certificates, and for anything at all (engine_room.c)? */
@@ -106,6 +111,7 @@ void engine_end_reply(struct engine_call *call, struct wire_writer *writer);
 /* All but MESSAGE_SIGN, of a type that access_allows let through. */
 void engine_answer(struct engine *engine, struct engine_call *call);
 void engine_run_change_rights(struct engine *engine, struct engine_call *call);
+void engine_run_crl(struct engine *engine, struct engine_call *call);
 /* What a record of rights in the ledger means; others change nothing. */
 bool engine_read_right(struct engine *engine, const struct ledger_record *record,
                        struct error *error) MUST_CHECK;

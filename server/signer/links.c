@@ -31,6 +31,7 @@ struct link {
     pid_t pid;
     uint64_t heard_at;        /* when it last had a request, counted in requests of all */
     int64_t blocked_since_ms; /* it does not read its replies; 0: it does */
+    struct crl_work *crl;     /* the revocation list that comes over it */
     size_t calls, call_bytes; /* with the engine, or held back */
     bool is_full;             /* nothing is read: its input buffer holds more than a frame */
 };
@@ -48,8 +49,10 @@ struct links {
 };
 
 static void free_if_gone(struct link *link) {
-    if (link->connection == NULL && link->calls == 0)
+    if (link->connection == NULL && link->calls == 0) {
+        crl_work_free(link->crl);
         free(link);
+    }
 }
 
 static void close_link(struct link *link) {
@@ -114,7 +117,7 @@ static struct engine_call *take_frame(struct link *link, size_t length) {
     evbuffer_remove(in, frame, length);
     read_or_not(link);
     struct wire_reader reader = {.arena = arena, .rest = {frame, length}};
-    *call = (struct engine_call){.arena = arena, .client = link, .link = link->kind};
+    *call = (struct engine_call){.arena = arena, .client = link, .link = link->kind, .crl = &link->crl};
     call->id = wire_get_u64(&reader);
     call->type = wire_get_u8(&reader);
     call->fields = reader.rest;

@@ -9,11 +9,20 @@
 #define FIRST_INDEX 1024
 #define TIME_BYTES 5
 #define SEQUENCE_BYTES 6
+#define END_BYTES 4
+#define LIST_BYTES 3
+#define AT_TIME SERIAL_BYTES
+#define AT_SEQUENCE (AT_TIME + TIME_BYTES)
+#define AT_KIND (AT_SEQUENCE + SEQUENCE_BYTES) /* reason, whether it is void, rank: 4, 1, 2 bits */
+#define AT_END (AT_KIND + 1)
+#define AT_LIST (AT_END + END_BYTES)
+#define VOID 4
+_Static_assert(AT_LIST + LIST_BYTES == REVOKED_ENTRY_BYTES, "the fields are the entry");
 
 struct revoked {
     uint8_t *entries;
     uint32_t *index; /* number of the entry + 1; 0: free */
-    size_t count, capacity, index_size;
+    size_t count, capacity, index_size, void_count;
     uint64_t secret[2]; /* a worker chooses the serials it revokes: it must not choose their places */
 };
 
@@ -109,20 +118,36 @@ static bool make_room(struct revoked *revoked, size_t wanted) {
 
 static void pack(uint8_t *out, const uint8_t *serial, const struct revoked_serial *entry) {
     memcpy(out, serial, SERIAL_BYTES);
-    put_number(out + SERIAL_BYTES, (uint64_t)entry->revoked_at, TIME_BYTES);
-    put_number(out + SERIAL_BYTES + TIME_BYTES, entry->sequence, SEQUENCE_BYTES);
-    out[REVOKED_ENTRY_BYTES - 1] = (uint8_t)(entry->reason << 4 | (uint32_t)entry->rank);
+    put_number(out + AT_TIME, (uint64_t)entry->revoked_at, TIME_BYTES);
+    put_number(out + AT_SEQUENCE, entry->sequence, SEQUENCE_BYTES);
+    out[AT_KIND] = (uint8_t)(entry->reason << 4 | (entry->is_void ? VOID : 0) | (uint32_t)entry->rank);
+    put_number(out + AT_END, entry->not_after > UINT32_MAX ? UINT32_MAX : (uint64_t)entry->not_after,
+               END_BYTES);
+    put_number(out + AT_LIST, entry->list, LIST_BYTES);
+}
+
+/* What counts of two words about one serial. */
+static struct revoked_serial merge(const struct revoked_serial *before, const struct revoked_serial *entry) {
+    bool is_revoked_now = before->is_void && !entry->is_void;
+    struct revoked_serial merged = is_revoked_now ? *entry : *before;
+    if (!before->is_void && !entry->is_void && entry->rank > before->rank) {
+        merged.rank = entry->rank;
+        merged.reason = entry->reason;
+        merged.sequence = entry->sequence;
+    }
+    /* The first word on the certificate counts: a void one's is the signer's own. */
+    merged.not_after = before->not_after != 0 ? before->not_after : entry->not_after;
+    merged.list = before->list != 0 ? before->list : entry->list;
+    return merged;
 }
 
 bool revoked_put(struct revoked *revoked, const uint8_t serial[SERIAL_BYTES],
                  const struct revoked_serial *entry) {
     struct revoked_serial before;
     if (revoked_find(revoked, serial, &before)) {
-        if (entry->rank <= before.rank)
-            return true;
-        before.rank = entry->rank;
-        before.reason = entry->reason;
-        before.sequence = entry->sequence;
+        bool was_void = before.is_void;
+        before = merge(&before, entry);
+        revoked->void_count -= was_void && !before.is_void;
         pack(entry_at(revoked, revoked->index[find_place(revoked, serial)] - 1), serial, &before);
         return true;
     }
@@ -131,6 +156,7 @@ bool revoked_put(struct revoked *revoked, const uint8_t serial[SERIAL_BYTES],
     size_t place = find_place(revoked, serial);
     pack(entry_at(revoked, revoked->count), serial, entry);
     revoked->index[place] = (uint32_t)++revoked->count;
+    revoked->void_count += entry->is_void;
     return true;
 }
 
@@ -143,18 +169,31 @@ bool revoked_find(const struct revoked *revoked, const uint8_t serial[SERIAL_BYT
     return found != 0;
 }
 
+bool revoked_place(const struct revoked *revoked, const uint8_t serial[SERIAL_BYTES], size_t *at) {
+    uint32_t found = revoked->index[find_place(revoked, serial)];
+    *at = found == 0 ? 0 : found - 1;
+    return found != 0;
+}
+
 size_t revoked_count(const struct revoked *revoked) {
     return revoked->count;
+}
+
+size_t revoked_count_void(const struct revoked *revoked) {
+    return revoked->void_count;
 }
 
 void revoked_get(const struct revoked *revoked, size_t at, uint8_t serial[SERIAL_BYTES],
                  struct revoked_serial *out) {
     const uint8_t *entry = entry_at(revoked, at);
     memcpy(serial, entry, SERIAL_BYTES);
-    out->revoked_at = (time_t)get_number(entry + SERIAL_BYTES, TIME_BYTES);
-    out->sequence = get_number(entry + SERIAL_BYTES + TIME_BYTES, SEQUENCE_BYTES);
-    out->rank = (enum revocation_rank)(entry[REVOKED_ENTRY_BYTES - 1] & 15);
-    out->reason = entry[REVOKED_ENTRY_BYTES - 1] >> 4;
+    out->revoked_at = (time_t)get_number(entry + AT_TIME, TIME_BYTES);
+    out->sequence = get_number(entry + AT_SEQUENCE, SEQUENCE_BYTES);
+    out->rank = (enum revocation_rank)(entry[AT_KIND] & 3);
+    out->is_void = (entry[AT_KIND] & VOID) != 0;
+    out->reason = entry[AT_KIND] >> 4;
+    out->not_after = (time_t)get_number(entry + AT_END, END_BYTES);
+    out->list = (uint32_t)get_number(entry + AT_LIST, LIST_BYTES);
 }
 
 const uint8_t *revoked_entries(const struct revoked *revoked) {
@@ -167,8 +206,10 @@ bool revoked_load(struct revoked *revoked, const uint8_t *entries, size_t count)
     for (size_t i = 0; i < count; i++) {
         const uint8_t *entry = entries + i * REVOKED_ENTRY_BYTES;
         size_t place = find_place(revoked, entry);
-        if (revoked->index[place] != 0 || (entry[REVOKED_ENTRY_BYTES - 1] & 15) > REVOCATION_OF_KEY_PROVEN)
+        uint8_t kind = entry[AT_KIND];
+        if (revoked->index[place] != 0 || (kind & 3) > REVOCATION_OF_KEY_PROVEN || (kind & 8) != 0)
             return false; /* twice, or no rank */
+        revoked->void_count += (kind & VOID) != 0;
         memcpy(entry_at(revoked, i), entry, REVOKED_ENTRY_BYTES);
         revoked->index[place] = (uint32_t)i + 1;
         revoked->count = i + 1;

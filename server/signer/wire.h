@@ -17,12 +17,17 @@ enum message_type {
     MESSAGE_RETRY_TOKEN,
     MESSAGE_CHANGE_RIGHTS,
     MESSAGE_LIST_ZONES,
+    MESSAGE_CRL_BEGIN, /* a list of revocations: what it is, its entries in pieces, its signature */
+    MESSAGE_CRL_ENTRIES,
+    MESSAGE_CRL_SIGN,
     MESSAGE_TYPES
 };
 
 /* Every frame: u32 length of the rest | u64 call id | u8 type | fields. Replies: the type is enum error_code;
  * where it is not ERROR_NONE one string, the message, follows. */
 #define FRAME_HEAD 13
+
+#define CRL_ENTRY_WIRE_BYTES (SERIAL_BYTES + 4 + 1) /* serial, seconds since 1970, reason */
 
 struct wire_writer {
     struct text text;

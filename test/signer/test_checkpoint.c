@@ -31,10 +31,11 @@ struct memories {
     struct attempts *attempts;
     struct revoked *revoked;
     struct zones *zones;
+    struct crl_lists *lists;
 };
 
 static struct memories new_memories(void) {
-    const struct memories memories = {attempts_new(100), revoked_new(), zones_new()};
+    const struct memories memories = {attempts_new(100), revoked_new(), zones_new(), crl_lists_new(100)};
     assert_non_null(memories.attempts);
     assert_non_null(memories.revoked);
     return memories;
@@ -44,6 +45,7 @@ static void free_memories(const struct memories *memories) {
     attempts_free(memories->attempts);
     revoked_free(memories->revoked);
     zones_free(memories->zones);
+    crl_lists_free(memories->lists);
 }
 
 static void fill(const struct memories *memories, int attempts, int revoked) {
@@ -61,8 +63,17 @@ static void fill(const struct memories *memories, int attempts, int revoked) {
     for (int i = 0; i < revoked; i++) {
         uint8_t serial[SERIAL_BYTES];
         make_serial(i, serial);
-        const struct revoked_serial entry = {1700000000 + i, (uint64_t)i + 5, (enum revocation_rank)(i % 3),
-                                             (uint32_t)i % 11};
+        char url[64];
+        snprintf(url, sizeof url, "http://crl.test/%d", i % 40);
+        const uint32_t list = crl_lists_add(memories->lists, "ecc", i % 41 == 40 ? "" : url);
+        crl_lists_note_number(memories->lists, list, (uint64_t)i * 1000);
+        const struct revoked_serial entry = {1700000000 + i,
+                                             (uint64_t)i + 5,
+                                             (enum revocation_rank)(i % 3),
+                                             (uint32_t)i % 11,
+                                             i % 7 == 0,
+                                             i % 5 == 0 ? 0 : 1800000000 + i,
+                                             list};
         assert_true(revoked_put(memories->revoked, serial, &entry));
     }
 }
@@ -73,8 +84,8 @@ static void save(const struct book *book, const struct ledger *ledger, const str
     struct error error;
     size_t length;
     ledger_get_position(ledger, &position);
-    uint8_t *bytes =
-        checkpoint_make(&position, true, memories->attempts, memories->revoked, memories->zones, &length);
+    uint8_t *bytes = checkpoint_make(&position, true, memories->attempts, memories->revoked, memories->zones,
+                                     memories->lists, &length);
     assert_non_null(bytes);
     assert_true(checkpoint_save(book->folder, key, bytes, length, &error));
     free(bytes);
@@ -89,9 +100,9 @@ static bool begins(const struct book *book, const uint8_t *with_key, const char 
     *memories = new_memories();
     *visited = 0;
     uint8_t *bytes = checkpoint_read(book->folder, with_key, &length, &error);
-    bool is_good =
-        bytes != NULL && checkpoint_parse(bytes, length, &checkpoint, &error) &&
-        checkpoint_apply(&checkpoint, memories->attempts, memories->revoked, memories->zones, &error);
+    bool is_good = bytes != NULL && checkpoint_parse(bytes, length, &checkpoint, &error) &&
+                   checkpoint_apply(&checkpoint, memories->attempts, memories->revoked, memories->zones,
+                                    memories->lists, &error);
     if (is_good) {
         const struct ledger_options options = {
             .directory = book->folder, .host = host, .segment_bytes = LARGE, .from = &checkpoint.position};
@@ -144,7 +155,19 @@ static void what_was_put_in_comes_back(void **state) {
         assert_int_equal(found.revoked_at, 1700000000 + i);
         assert_int_equal(found.sequence, i + 5);
         assert_int_equal(found.rank, i % 3);
+        assert_int_equal(found.is_void, i % 7 == 0);
+        assert_int_equal(found.not_after, i % 5 == 0 ? 0 : 1800000000 + i);
+        struct revoked_serial put;
+        struct crl_list list, same;
+        assert_true(revoked_find(before.revoked, serial, &put) && put.list == found.list);
+        assert_true(crl_lists_get(before.lists, put.list, &list) &&
+                    crl_lists_get(after.lists, put.list, &same));
+        assert_string_equal(list.issuer, same.issuer);
+        assert_string_equal(list.url, same.url);
+        assert_int_equal(list.complete, same.complete);
+        assert_int_equal(list.last_number, same.last_number);
     }
+    assert_int_equal(crl_lists_count(after.lists), 41);
     free_memories(&before);
     free_memories(&after);
 }
@@ -273,7 +296,8 @@ static void only_what_says_more_of_the_key_replaces_a_revocation(void **state) {
     make_serial(1, serial);
     assert_false(revoked_find(revoked, serial, &found));
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        const struct revoked_serial entry = {100 * ((time_t)i + 1), i + 1, steps[i].said, 1};
+        const struct revoked_serial entry = {
+            .revoked_at = 100 * ((time_t)i + 1), .sequence = i + 1, .rank = steps[i].said, .reason = 1};
         assert_true(revoked_put(revoked, serial, &entry));
         assert_true(revoked_find(revoked, serial, &found));
         assert_int_equal(found.revoked_at, 100); /* since the first */
@@ -284,13 +308,38 @@ static void only_what_says_more_of_the_key_replaces_a_revocation(void **state) {
     revoked_free(revoked);
 }
 
+static void a_void_serial_that_is_revoked_is_revoked(void **state) {
+    (void)state;
+    struct revoked *revoked = revoked_new();
+    uint8_t serial[SERIAL_BYTES];
+    struct revoked_serial found;
+    const struct revoked_serial
+        empty = {.revoked_at = 100, .sequence = 1, .is_void = true, .not_after = 900, .list = 2},
+        word = {.revoked_at = 200, .sequence = 2, .reason = 4, .not_after = 500, .list = 3};
+    make_serial(1, serial);
+    assert_true(revoked_put(revoked, serial, &empty));
+    assert_int_equal(revoked_count_void(revoked), 1);
+    assert_true(revoked_put(revoked, serial, &word) && revoked_put(revoked, serial, &empty));
+    assert_true(revoked_find(revoked, serial, &found));
+    assert_false(found.is_void);
+    assert_int_equal(found.revoked_at, 200);
+    assert_int_equal(found.sequence, 2);
+    assert_int_equal(found.reason, 4);
+    assert_int_equal(found.not_after, 900); /* what the signer wrote of it first */
+    assert_int_equal(found.list, 2);
+    assert_int_equal(revoked_count(revoked), 1);
+    assert_int_equal(revoked_count_void(revoked), 0);
+    revoked_free(revoked);
+}
+
 static void a_rank_that_there_is_not_is_refused(void **state) {
     (void)state;
     struct revoked *revoked = revoked_new();
     uint8_t entry[REVOKED_ENTRY_BYTES] = {7};
-    entry[REVOKED_ENTRY_BYTES - 1] = REVOCATION_OF_KEY_PROVEN + 1;
+    uint8_t *kind = &entry[SERIAL_BYTES + 5 + 6]; /* behind time and record */
+    *kind = REVOCATION_OF_KEY_PROVEN + 1;
     assert_false(revoked_load(revoked, entry, 1));
-    entry[REVOKED_ENTRY_BYTES - 1] = REVOCATION_OF_KEY_PROVEN;
+    *kind = REVOCATION_OF_KEY_PROVEN;
     assert_true(revoked_load(revoked, entry, 1));
     revoked_free(revoked);
 }
@@ -421,6 +470,7 @@ int main(void) {
         TEST(a_kill_while_it_is_written_leaves_a_whole_one),
         TEST(only_what_says_more_of_the_key_replaces_a_revocation),
         TEST(a_rank_that_there_is_not_is_refused),
+        TEST(a_void_serial_that_is_revoked_is_revoked),
         TEST(a_file_that_changed_under_the_signer_is_noticed_at_the_next_write),
         TEST(the_hash_of_any_record_is_found),
         TEST(a_ledger_of_a_newer_format_is_refused),

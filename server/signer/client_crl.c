@@ -1,0 +1,119 @@
+/* Having a revocation list signed: what it is, its entries in pieces each of which is answered before the
+ * next goes, so that they never fill the socket, and its signature. What comes back is put around the very
+ * entries that went. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "crl_build.h"
+
+#define ENTRIES_IN_FRAME 10000
+
+struct crl_call {
+    struct signer_client *client;
+    struct signer_crl_request request;
+    struct signer_crl *out;
+    size_t sent;
+    signer_done *done;
+    void *context;
+};
+
+static void step(void *context, const struct error *error);
+
+static void finish(void *context, const struct error *error) {
+    struct crl_call *call = context;
+    signer_done *done = call->done;
+    void *of_caller = call->context;
+    free(call);
+    done(of_caller, error);
+}
+
+static void send_entries(struct crl_call *call) {
+    const struct signer_crl_request *request = &call->request;
+    struct wire_writer writer;
+    struct arena *scratch = client_begin_call(call->client, &writer, MESSAGE_CRL_ENTRIES);
+    size_t count = request->count - call->sent;
+    if (count > ENTRIES_IN_FRAME)
+        count = ENTRIES_IN_FRAME;
+    if (scratch != NULL)
+        wire_put_u32(&writer, (uint32_t)count);
+    for (size_t i = 0; scratch != NULL && i < count; i++) {
+        const struct crl_entry *entry = &request->entries[call->sent + i];
+        uint8_t bytes[CRL_ENTRY_WIRE_BYTES];
+        memcpy(bytes, entry->serial, SERIAL_BYTES);
+        for (size_t k = 0; k < 4; k++)
+            bytes[SERIAL_BYTES + k] = (uint8_t)(entry->revoked_at >> (24 - 8 * k));
+        bytes[SERIAL_BYTES + 4] = entry->reason;
+        text_append_bytes(&writer.text, bytes, sizeof bytes);
+    }
+    call->sent += count;
+    client_send_call(call->client, scratch, &writer, &(struct client_call){.done = step, .context = call});
+}
+
+static bool take_list(struct client_call *client_call, struct wire_reader *reader) {
+    struct crl_call *call = client_call->out;
+    struct signer_crl *out = call->out;
+    struct crl_frame frame;
+    struct bytes tbs;
+    frame.head = wire_get_bytes(reader);
+    frame.tail = wire_get_bytes(reader);
+    struct bytes identifier = wire_get_bytes(reader), signature = wire_get_bytes(reader),
+                 digest = wire_get_bytes(reader);
+    out->sequence = wire_get_u64(reader);
+    struct bytes hash = wire_get_bytes(reader);
+    if (!wire_is_complete(reader) || digest.length != SHA256_BYTES || hash.length != SHA256_BYTES)
+        return false;
+    memcpy(out->hash, hash.data, SHA256_BYTES);
+    out->der = crl_assemble(&frame, call->request.entries, call->request.count, identifier, signature,
+                            &out->length, &tbs);
+    if (out->der == NULL)
+        return false;
+    sha256(tbs.data, tbs.length, out->tbs_sha256);
+    if (memcmp(out->tbs_sha256, digest.data, SHA256_BYTES) == 0)
+        return true;
+    free(out->der); /* the signer signed other bytes */
+    out->der = NULL;
+    return false;
+}
+
+static void send_wish_to_sign(struct crl_call *call) {
+    struct wire_writer writer;
+    struct arena *scratch = client_begin_call(call->client, &writer, MESSAGE_CRL_SIGN);
+    client_send_call(call->client, scratch, &writer,
+                     &(struct client_call){.take = take_list, .out = call, .done = finish, .context = call});
+}
+
+static void step(void *context, const struct error *error) {
+    struct crl_call *call = context;
+    if (error != NULL)
+        finish(call, error);
+    else if (call->sent < call->request.count)
+        send_entries(call);
+    else
+        send_wish_to_sign(call);
+}
+
+void signer_sign_crl(struct signer_client *client, const struct signer_crl_request *request,
+                     struct signer_crl *out, signer_done *done, void *context) {
+    const struct error no_memory = {.code = ERROR_INTERNAL, .message = "out of memory"};
+    struct crl_call *call = calloc(1, sizeof *call);
+    *out = (struct signer_crl){.length = 0};
+    if (call == NULL) {
+        done(context, &no_memory);
+        return;
+    }
+    *call = (struct crl_call){
+        .client = client, .request = *request, .out = out, .done = done, .context = context};
+    struct wire_writer writer;
+    struct arena *scratch = client_begin_call(client, &writer, MESSAGE_CRL_BEGIN);
+    if (scratch != NULL) {
+        wire_put_string(&writer, request->issuer);
+        wire_put_string(&writer, request->url);
+        wire_put_u64(&writer, request->number);
+        wire_put_u64(&writer, (uint64_t)request->this_update);
+        wire_put_u64(&writer, (uint64_t)request->next_update);
+        wire_put_u64(&writer, request->count);
+        wire_put_u64(&writer, crl_entries_length(request->entries, request->count));
+    }
+    client_send_call(client, scratch, &writer, &(struct client_call){.done = step, .context = call});
+}
