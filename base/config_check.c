@@ -234,6 +234,10 @@ void config_check(const struct config *config, struct config_complaints *complai
     if (config->redis_reconnect_min_ms > config->redis_reconnect_max_ms)
         config_complain(complaints, 0, "redis", "redis_reconnect_min_ms",
                         "is more than redis_reconnect_max_ms");
+    if (config->ocsp_max_age_seconds > config->ocsp_validity_seconds / 2)
+        config_complain(
+            complaints, 0, "ocsp", "ocsp_max_age_seconds",
+            "is more than half of signer.ocsp_validity_seconds: caches would give out what has ended");
     if (config->evidence_max_age_seconds < config->recheck_after_seconds)
         config_complain(
             complaints, 0, "signer", "evidence_max_age_seconds",

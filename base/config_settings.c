@@ -155,6 +155,11 @@ const struct setting config_settings[] = {
         "limits", failed_checks_per_customer, "5000", 0, 100000000,
         "names whose check fails for a customer (without external accounts: a client address) in the window"),
     NUMBER("limits", failed_checks_window_seconds, "3600", 1, 2592000, "its window"),
+    NUMBER(
+        "limits", ocsp_signed_per_address, "300", 0, 1000000,
+        "OCSP requests of one client address (IPv6: /64) in the window that need a signature of their own: "
+        "with a nonce, or about several certificates; 0: no limit"),
+    NUMBER("limits", ocsp_signed_window_seconds, "60", 1, 2592000, "its window"),
     NUMBER("limits", failed_check_pause_seconds, "2", 0, 86400,
            "after a failed check a name waits so long, twice as long after each further one; 0: never"),
     NUMBER("limits", failed_check_longest_pause_seconds, "300", 1, 86400, "the longest such pause"),
@@ -176,6 +181,15 @@ const struct setting config_settings[] = {
     {"profile", "default_days", SETTING_NUMBER, PROFILE(default_days), 0, "90", 1, 5475,
      "lifetime where none is asked"},
     {"profile", "max_days", SETTING_NUMBER, PROFILE(max_days), 0, "5475", 1, 5475, "longest lifetime"},
+
+    NUMBER("ocsp", ocsp_max_requests, "16", 1, 64, "certificates in one OCSP request"),
+    NUMBER("ocsp", ocsp_max_request_bytes, "8192", 512, 65536,
+           "bytes of an OCSP request, with the signature that it may carry"),
+    NUMBER("ocsp", ocsp_max_age_seconds, "300", 0, 86400,
+           "how long HTTP caches may give out an answer to a GET: so long a certificate may still look good "
+           "there after its revocation; at most half of signer.ocsp_validity_seconds"),
+    NUMBER("ocsp", ocsp_max_signing, "64", 1, 4096,
+           "answers that a worker has the signer make at once; more are told tryLater"),
 
     PATH("redis", redis_socket, NULL, "unix socket of Redis; or redis_host"),
     STRING("redis", redis_host, NULL, "host of Redis, an address (a remote one behind stunnel)"),
@@ -296,6 +310,10 @@ const struct setting config_settings[] = {
     NUMBER("signer", crl_settle_seconds, "30", 0, 3600,
            "a list is refused where a revocation is missing that the signer's ledger held so long before the "
            "list's entries were read"),
+    NUMBER("signer", signer_worker_ocsp_per_second, "5000", 1, 1000000,
+           "OCSP responses that they may have signed"),
+    NUMBER("signer", ocsp_validity_seconds, "14400", 60, 604800,
+           "from reading a certificate's status to nextUpdate; after half of it the answer is made anew"),
     NUMBER("signer", signer_connections, "0", 0, 65536,
            "connections of workers to the signer, and so many of operators; 0: two for each worker and 16"),
     NUMBER("signer", signer_connections_per_process, "8", 2, 1024, "of these, of one process"),

@@ -156,6 +156,8 @@ struct config {
     struct config_strings allowed_special_names;
     char *key_blocklist_file;
     uint32_t ari_retry_after_seconds;
+    /* ocsp */
+    uint32_t ocsp_max_requests, ocsp_max_request_bytes, ocsp_max_age_seconds, ocsp_max_signing;
     /* limits; 0: none */
     uint32_t accounts_per_address, accounts_window_seconds;
     uint32_t orders_per_customer, orders_window_seconds;
@@ -165,6 +167,7 @@ struct config {
     uint32_t checks_per_customer, checks_per_zone, checks_window_seconds;
     uint32_t failed_checks_per_customer, failed_checks_window_seconds;
     uint32_t failed_check_pause_seconds, failed_check_longest_pause_seconds;
+    uint32_t ocsp_signed_per_address, ocsp_signed_window_seconds;
     /* rest */
     uint32_t rest_max_hostnames, rest_page_size, rest_retry_window_seconds;
     char *rest_profile, *rest_ecc_issuer, *rest_rsa_issuer;
@@ -216,7 +219,8 @@ struct config {
     uint32_t signer_threads, ledger_segment_bytes, ledger_reserve_bytes;
     uint32_t checkpoint_records, checkpoint_seconds, position_wait_seconds, pin_retry_seconds;
     uint32_t signer_worker_signatures_per_second, signer_worker_revocations_per_second,
-        signer_worker_changes_per_second;
+        signer_worker_changes_per_second, signer_worker_ocsp_per_second;
+    uint32_t ocsp_validity_seconds;
     uint32_t crl_max_entries, crl_max_lists, crl_max_days, crl_settle_seconds;
     uint32_t signer_connections, signer_connections_per_process, signer_unread_bytes, signer_unread_seconds;
     uint32_t claim_timeout_seconds, signer_timeout_ms;

@@ -21,6 +21,7 @@
 
 #include "originca/config.h"
 #include "originca/crl.h"
+#include "originca/ocsp.h"
 #include "originca/text.h"
 
 #define SIGNER_FRAME_MAX (1024 * 1024)
@@ -131,6 +132,26 @@ struct signer_crl {
     uint8_t hash[SHA256_BYTES];
 };
 
+/* One certificate of an OCSP response (RFC 6960 4.2.1). */
+struct signer_ocsp_status {
+    uint8_t serial[SERIAL_BYTES];
+    ocsp_form form;
+    bool is_revoked; /* else it is good */
+    time_t revoked_at;
+    uint32_t reason; /* RFC 5280 5.3.1; 0 is not written */
+};
+struct signer_ocsp_request { /* copied into the frame at once */
+    const char *issuer;      /* name of a configured issuer: of all of them */
+    const struct signer_ocsp_status *statuses;
+    size_t count;       /* 1 to OCSP_REQUESTS_MAX */
+    time_t known_at;    /* when they were read: thisUpdate lies backdate_seconds before */
+    struct bytes nonce; /* length 0: none */
+};
+struct signer_ocsp_response {
+    struct bytes der; /* OCSPResponse, successful */
+    time_t this_update, next_update;
+};
+
 struct signer_status {
     char ledger_id[33], host[65];
     uint64_t last_sequence;
@@ -190,6 +211,13 @@ void signer_revoke(struct signer_client *client, struct signer_revocation *revoc
  * missing; the message names it. ERROR_UNAVAILABLE: try again; a stop of issuance does not stop it. */
 void signer_sign_crl(struct signer_client *client, const struct signer_crl_request *request,
                      struct signer_crl *out, signer_done *done, void *context);
+/* Builds, lints, signs and verifies the response; nothing of it stands in the ledger. ERROR_REFUSED: the
+ * signer's own ledger has one of them revoked that is said to be good. ERROR_UNAVAILABLE: try again, also
+ * where workers together ask for more than `signer_worker_ocsp_per_second`; a stop of issuance does not stop
+ * it. */
+void signer_sign_ocsp(struct signer_client *client, struct arena *arena,
+                      const struct signer_ocsp_request *request, struct signer_ocsp_response *out,
+                      signer_done *done, void *context);
 /* An attempt the signer does not know is struck off: a request for it that arrives later is refused. So
  * UNKNOWN means the order can go back to ready. ISSUED fills `out` (may be NULL). */
 void signer_attempt_status(struct signer_client *client, struct arena *arena, const char *attempt,

@@ -23,6 +23,7 @@ static const struct {
     [MESSAGE_CRL_BEGIN] = {"begin a revocation list", false},
     [MESSAGE_CRL_ENTRIES] = {"give a revocation list's entries", false},
     [MESSAGE_CRL_SIGN] = {"sign a revocation list", false},
+    [MESSAGE_SIGN_OCSP] = {"sign an OCSP response", true},
     [MESSAGE_READ] = {"read the ledger", false},
     [MESSAGE_SET_SIGNING] = {"stop or allow signing", false},
     [MESSAGE_CONFIRM_LOSS] = {"confirm a loss", false},
@@ -36,7 +37,7 @@ void access_begin(struct access *access, const struct config *config, struct met
                                             "Messages to the signer that their sender may not send");
     access->slowed_total =
         metrics_counter(metrics, "originca_signer_slowed_total",
-                        "Messages of workers that were put off: more records than workers may write");
+                        "Messages of workers that were put off: more of a kind than workers may ask for");
 }
 
 static void tell(struct access *access, const struct engine_call *call, const char *what) {
@@ -72,6 +73,8 @@ static uint32_t limit_of(const struct access *access, enum access_rate rate) {
         return access->config->signer_worker_signatures_per_second;
     case RATE_REVOCATIONS:
         return access->config->signer_worker_revocations_per_second;
+    case RATE_OCSP:
+        return access->config->signer_worker_ocsp_per_second;
     default:
         return access->config->signer_worker_changes_per_second;
     }
@@ -95,7 +98,7 @@ bool access_take(struct access *access, const struct engine_call *call, enum acc
     }
     metric_add(access->slowed_total, 1);
     return error_set(error, ERROR_UNAVAILABLE,
-                     "workers ask the signer for more than %llu records of this kind a second; try again",
+                     "workers ask the signer for more than %llu of this kind a second; try again",
                      (unsigned long long)limit);
 }
 

@@ -5,7 +5,7 @@
 
 #include "engine.h"
 
-enum access_rate { RATE_NONE, RATE_SIGNATURES, RATE_REVOCATIONS, RATE_CHANGES, RATE_KINDS };
+enum access_rate { RATE_NONE, RATE_SIGNATURES, RATE_REVOCATIONS, RATE_CHANGES, RATE_OCSP, RATE_KINDS };
 
 struct access {
     const struct config *config;

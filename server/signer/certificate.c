@@ -303,6 +303,15 @@ static void drop_public_key(void *object) {
     gnutls_pubkey_deinit(object);
 }
 
+static bool identify(struct issuer *issuer, struct error *error) {
+    gnutls_datum_t spki = {0};
+    bool is_known =
+        gnutls_pubkey_export2(issuer->public_key, GNUTLS_X509_FMT_DER, &spki) >= 0 &&
+        ocsp_identify_issuer(issuer->subject, (struct bytes){spki.data, spki.size}, &issuer->ocsp);
+    gnutls_free(spki.data);
+    return is_known || error_set(error, ERROR_INVALID, "its key cannot be read");
+}
+
 static bool read_issuing(struct arena *arena, gnutls_x509_crt_t certificate, struct issuer *issuer,
                          struct error *error) {
     gnutls_datum_t subject;
@@ -327,7 +336,8 @@ static bool read_issuing(struct arena *arena, gnutls_x509_crt_t certificate, str
     issuer->not_after = gnutls_x509_crt_get_expiration_time(certificate);
     if (issuer->subject.data == NULL || issuer->key_id.data == NULL)
         return out_of_memory(error);
-    return choose_algorithm(issuer->public_key, &issuer->algorithm, &issuer->signature_identifier, error);
+    return identify(issuer, error) &&
+           choose_algorithm(issuer->public_key, &issuer->algorithm, &issuer->signature_identifier, error);
 }
 
 bool issuer_load(struct arena *arena, const struct config_issuer *config, struct issuer *issuer,

@@ -15,6 +15,7 @@ struct issuer {
     struct bytes subject;              /* DER Name, as it stands in the issuing certificate */
     struct bytes key_id;               /* its SubjectKeyIdentifier */
     struct bytes signature_identifier; /* DER AlgorithmIdentifier of its signatures */
+    struct ocsp_issuer_id ocsp;        /* what requests call it */
     time_t not_before, not_after;
 };
 

@@ -92,6 +92,39 @@ void signer_revoke(struct signer_client *client, struct signer_revocation *revoc
         &(struct client_call){.take = take_revocation, .out = revocation, .done = done, .context = context});
 }
 
+static bool take_ocsp(struct client_call *call, struct wire_reader *reader) {
+    struct signer_ocsp_response *out = call->out;
+    struct bytes der = wire_get_bytes(reader);
+    out->this_update = (time_t)wire_get_u64(reader);
+    out->next_update = (time_t)wire_get_u64(reader);
+    out->der = (struct bytes){arena_copy(reader->arena, der.data, der.length), der.length};
+    return out->der.data != NULL && der.length > 0 && wire_is_complete(reader);
+}
+
+void signer_sign_ocsp(struct signer_client *client, struct arena *arena,
+                      const struct signer_ocsp_request *request, struct signer_ocsp_response *out,
+                      signer_done *done, void *context) {
+    struct wire_writer writer;
+    struct arena *scratch = client_begin_call(client, &writer, MESSAGE_SIGN_OCSP);
+    if (scratch != NULL) {
+        wire_put_string(&writer, request->issuer);
+        wire_put_u64(&writer, (uint64_t)request->known_at);
+        wire_put_bytes(&writer, request->nonce.data, request->nonce.length);
+        wire_put_u32(&writer, (uint32_t)request->count);
+        for (size_t i = 0; i < request->count; i++) {
+            const struct signer_ocsp_status *status = &request->statuses[i];
+            wire_put_bytes(&writer, status->serial, SERIAL_BYTES);
+            wire_put_u8(&writer, status->form);
+            wire_put_u8(&writer, status->is_revoked);
+            wire_put_u64(&writer, (uint64_t)status->revoked_at);
+            wire_put_u32(&writer, status->reason);
+        }
+    }
+    client_send_call(client, scratch, &writer,
+                     &(struct client_call){
+                         .arena = arena, .take = take_ocsp, .out = out, .done = done, .context = context});
+}
+
 static bool take_attempt(struct client_call *call, struct wire_reader *reader) {
     struct signer_certificate ignored;
     uint8_t outcome = wire_get_u8(reader);

@@ -226,33 +226,43 @@ static void sign_one(struct engine *engine, struct signing *signing, unsigned th
     gnutls_free(signature.data);
 }
 
-struct signing_share {
-    struct engine *engine;
-    struct signing **list;
+struct shared_work {
+    engine_work *work;
+    void *context;
     size_t count;
     atomic_size_t next;
     atomic_uint next_thread;
 };
 
-static void *sign_share(void *context) {
-    struct signing_share *share = context;
-    unsigned thread = atomic_fetch_add(&share->next_thread, 1);
-    for (size_t i; (i = atomic_fetch_add(&share->next, 1)) < share->count;)
-        sign_one(share->engine, share->list[i], thread);
+static void *take_share(void *context) {
+    struct shared_work *shared = context;
+    unsigned thread = atomic_fetch_add(&shared->next_thread, 1);
+    for (size_t i; (i = atomic_fetch_add(&shared->next, 1)) < shared->count;)
+        shared->work(shared->context, i, thread);
     return NULL;
 }
 
 /* One thread for a local token; a network HSM, where a signature is waiting, is worth more, each with its own
  * handle. */
-static void sign_all(struct engine *engine, struct signing **list, size_t count) {
-    struct signing_share share = {.engine = engine, .list = list, .count = count};
+void engine_share_work(const struct engine *engine, size_t count, engine_work *work, void *context) {
+    struct shared_work shared = {.work = work, .context = context, .count = count};
     pthread_t threads[64];
     unsigned started = 0, wanted = engine->thread_count < count ? engine->thread_count : (unsigned)count;
-    while (started + 1 < wanted && pthread_create(&threads[started], NULL, sign_share, &share) == 0)
+    while (started + 1 < wanted && pthread_create(&threads[started], NULL, take_share, &shared) == 0)
         started++;
-    sign_share(&share);
+    take_share(&shared);
     for (unsigned i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
+}
+
+struct signing_list {
+    struct engine *engine;
+    struct signing **items;
+};
+
+static void sign_listed(void *context, size_t at, unsigned thread) {
+    const struct signing_list *list = context;
+    sign_one(list->engine, list->items[at], thread);
 }
 
 static void write_outcome(struct engine *engine, struct signing *signing) {
@@ -327,9 +337,10 @@ static struct signing *begin_signing(struct engine *engine, struct engine_call *
     return NULL;
 }
 
-/* These read records of this very batch, so they come after its sync. */
-static bool reads_ledger(const struct engine_call *call) {
-    return call->type == MESSAGE_READ || call->type == MESSAGE_ATTEMPT;
+/* These read records of this very batch, so they come after its sync; or vouch for what it does not revoke.
+ */
+static bool comes_last(const struct engine_call *call) {
+    return call->type == MESSAGE_READ || call->type == MESSAGE_ATTEMPT || call->type == MESSAGE_SIGN_OCSP;
 }
 
 /* Whom a position lets write can be in the same batch; a right that ends is gone before what needs it. */
@@ -375,13 +386,13 @@ bool engine_run(struct engine *engine, struct engine_call *calls) {
             signing_count++;
     bool is_durable = ledger_sync(engine->ledger, &error);
     if (is_durable) {
-        sign_all(engine, signings, signing_count);
+        struct signing_list list = {engine, signings};
+        engine_share_work(engine, signing_count, sign_listed, &list);
         for (size_t i = 0; i < signing_count; i++)
             write_outcome(engine, signings[i]);
         /* After the signatures: an attempt of this very batch is seen with its outcome. */
         for (struct engine_call *call = calls; call != NULL; call = call->next)
-            if (call->reply == NULL && call->type != MESSAGE_SIGN && !comes_first(call) &&
-                !reads_ledger(call))
+            if (call->reply == NULL && call->type != MESSAGE_SIGN && !comes_first(call) && !comes_last(call))
                 engine_answer(engine, call);
         is_durable = ledger_sync(engine->ledger, &error);
     }
@@ -397,8 +408,10 @@ bool engine_run(struct engine *engine, struct engine_call *calls) {
         }
     }
     for (struct engine_call *call = calls; is_durable && call != NULL; call = call->next)
-        if (call->reply == NULL && reads_ledger(call))
+        if (call->reply == NULL && comes_last(call) && call->type != MESSAGE_SIGN_OCSP)
             engine_answer(engine, call);
+    if (is_durable)
+        engine_run_ocsp(engine, calls);
     if (!is_durable) {
         log_event(LOG_LEVEL_ERROR, "the ledger cannot be written", "reason", error.message, NULL);
         error.code = ERROR_UNAVAILABLE;

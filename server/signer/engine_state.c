@@ -326,6 +326,11 @@ struct engine *engine_new(const struct config *config, struct metrics *metrics, 
         metrics_counter(metrics, "originca_signer_crl_missing_total",
                         "Revocation lists refused because a revocation of the signer's own ledger was "
                         "missing: alarm");
+    engine->ocsp_signatures_total =
+        metrics_counter(metrics, "originca_signer_ocsp_signatures_total", "OCSP responses signed");
+    engine->ocsp_refused_total =
+        metrics_counter(metrics, "originca_signer_ocsp_refused_total",
+                        "OCSP responses that the signer's own rules or ledger refused");
     access_begin(&engine->access, config, metrics);
     snprintf(engine->token.reason, sizeof engine->token.reason, "the token is not opened yet");
     if (engine_load_rules(config, error) && engine_load_issuers(engine, error) &&

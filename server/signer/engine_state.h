@@ -77,6 +77,7 @@ struct engine {
     int64_t room_looked_ms; /* 0: never */
     uint64_t room_bytes;    /* left on the ledger's disk then */
     struct metric *crl_signatures_total, *crl_missing_total;
+    struct metric *ocsp_signatures_total, *ocsp_refused_total;
     struct metric *signatures_total, *revocations_total, *open_gauge, *token_gauge, *login_total;
 };
 
@@ -122,6 +123,13 @@ void engine_put_attempt(struct wire_writer *writer, const struct attempt *attemp
 bool engine_read_certificate(struct engine *engine, struct arena *arena, const struct attempt *attempt,
                              struct bytes *der, uint8_t hashes[2][LEDGER_HASH_BYTES],
                              struct error *error) MUST_CHECK;
+
+/* Runs `work` for each number below `count`, in the signing threads; `thread` says whose keys to use
+ * (engine.c). */
+typedef void engine_work(void *context, size_t at, unsigned thread);
+void engine_share_work(const struct engine *engine, size_t count, engine_work *work, void *context);
+/* Answers the batch's calls of MESSAGE_SIGN_OCSP, once its revocations are known (engine_ocsp.c). */
+void engine_run_ocsp(struct engine *engine, struct engine_call *calls);
 
 /* What the rules on names and keys read: suffixes, blocked keys. */
 bool engine_load_rules(const struct config *config, struct error *error) MUST_CHECK;

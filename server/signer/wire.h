@@ -20,6 +20,7 @@ enum message_type {
     MESSAGE_CRL_BEGIN, /* a list of revocations: what it is, its entries in pieces, its signature */
     MESSAGE_CRL_ENTRIES,
     MESSAGE_CRL_SIGN,
+    MESSAGE_SIGN_OCSP,
     MESSAGE_TYPES
 };
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 (SIGN, REVOKE, ATTEMPT, READ, STATUS, SET_SIGNING, CONFIRM_LOSS, CHECK_POSITION, RETRY_TOKEN, CHANGE_RIGHTS, LIST_ZONES, CRL_BEGIN,
- CRL_ENTRIES, CRL_SIGN) = range(1, 15)
+ CRL_ENTRIES, CRL_SIGN, SIGN_OCSP) = range(1, 16)
 OK, INVALID, NOT_FOUND, CONFLICT, REFUSED, LIMIT, UNAVAILABLE = range(7)
 
 
@@ -48,6 +48,14 @@ def sign_request(spki, names, zones, customer, method="dns-delegation", issuer="
     return b"".join((text(tag), text(others.get("order", f"ord{time.monotonic_ns()}")), text(others.get("account", "")), text(customer),
                      texts(names), texts(zones), text(spki), text(profile), text(issuer), u64(0), u32(7 * 86400),
                      u64(int(now * 1000)), u32(len(names)), evidence, text(bytes(32)), text("test")))
+
+
+def ocsp_request(statuses, issuer="ecc", known_at=None, nonce=b""):
+    """Each status is (serial, form, is revoked, when, reason)."""
+    known_at = int(time.time()) if known_at is None else known_at
+    return b"".join((text(issuer), u64(known_at), text(nonce), u32(len(statuses)),
+                     *(text(serial) + u8(form) + u8(is_revoked) + u64(when) + u32(reason)
+                       for serial, form, is_revoked, when, reason in statuses)))
 
 
 class Reply:

@@ -14,7 +14,7 @@ from cryptography import x509
 
 from acme_raw import AccountKey
 from signer_link import (ATTEMPT, CHECK_POSITION, CONFIRM_LOSS, CONFLICT, INVALID, OK, READ, REFUSED, RETRY_TOKEN, REVOKE,
-                         SET_SIGNING, SIGN, STATUS, UNAVAILABLE, SignerLink, change, revocation, sign_request, text, u8, u32, u64)
+                         SET_SIGNING, SIGN, SIGN_OCSP, STATUS, UNAVAILABLE, SignerLink, change, revocation, sign_request, text, u8, u32, u64)
 from under_test import children, name_of, wait_until
 
 SANDBOX_OPTIONS = ("--set", "signer.signer_unread_bytes=65536", "--set", "signer.signer_unread_seconds=3",
@@ -276,7 +276,7 @@ def test_a_frame_that_never_ends_costs_its_own_size(box):
 
 
 def test_random_fields_are_refused(worker):
-    for kind in range(1, 11):
+    for kind in range(1, SIGN_OCSP + 1):
         for length in (0, 1, 4, 7, 64, 3000):
             reply = worker.ask(kind, secrets.token_bytes(length))
             assert reply.code in (OK, INVALID, REFUSED, CONFLICT), (kind, length, reply.message)
