@@ -315,6 +315,7 @@ static void serve_whole(struct fence *fence) {
         return;
     }
     size_t hosts = state->host_count;
+    fence->worker->applied_at_least = fence->state.applied;
     set_ready(fence, true, "");
     fence->has_served = true;
     end_pass(fence);

@@ -9,6 +9,7 @@
 #include "originca/dnscheck.h"
 #include "originca/fence.h"
 #include "originca/log.h"
+#include "originca/ocsp_service.h"
 #include "originca/perspective.h"
 #include "originca/rest.h"
 #include "originca/secrets.h"
@@ -26,6 +27,7 @@ struct worker_process {
     struct acme *acme;
     struct rest *rest;
     struct issuer_files *issuer_files;
+    struct ocsp *ocsp;
     struct fence *fence;
     struct http_service public_services[SERVICES_MAX], plain_services[SERVICES_MAX];
 };
@@ -88,14 +90,15 @@ static bool set_up_services(struct worker_process *process, struct error *error)
            (process->fence = fence_new(worker, FENCE_WATCHES, error)) != NULL &&
            (process->acme = acme_new(worker, error)) != NULL &&
            (process->rest = rest_new(worker, error)) != NULL &&
-           (process->issuer_files = issuer_files_new(worker, error)) != NULL;
+           (process->issuer_files = issuer_files_new(worker, error)) != NULL &&
+           (process->ocsp = ocsp_new(worker, error)) != NULL;
 }
 
 static bool listen_on(struct worker_process *process, const struct listener *listener, struct error *error) {
     if (listener->kind == LISTENER_HTTPS)
         return serving_listen(&process->serving, listener, process->tls, process->public_services, 4, error);
     return listener->kind != LISTENER_HTTP ||
-           serving_listen(&process->serving, listener, NULL, process->plain_services, 2, error);
+           serving_listen(&process->serving, listener, NULL, process->plain_services, 3, error);
 }
 
 static bool listen_on_all(struct serving *serving, struct error *error) {
@@ -106,7 +109,8 @@ static bool listen_on_all(struct serving *serving, struct error *error) {
     process->public_services[2] = *issuer_files_service(process->issuer_files);
     process->public_services[3] = fallback;
     process->plain_services[0] = *issuer_files_service(process->issuer_files);
-    process->plain_services[1] = fallback;
+    process->plain_services[1] = *ocsp_service(process->ocsp);
+    process->plain_services[2] = fallback;
     for (size_t i = 0; i < serving->listeners->count; i++)
         if (!listen_on(process, &serving->listeners->items[i], error))
             return false;

@@ -30,8 +30,9 @@ struct http_request {
     struct arena *arena;
     char id[HTTP_REQUEST_ID_BYTES]; /* 16 hex digits, in every log line and error reply */
     enum http_request_method method;
-    const char *path; /* as sent, without the query; checked: starts with "/", no NUL, "//" or dot segments */
-    const char *query;                   /* "" where there is none */
+    const char *path;  /* as sent, without the query; checked: starts with "/", no NUL, "//" or dot segments
+                          (but see  takes_any_tail) */
+    const char *query; /* "" where there is none */
     const char *params[HTTP_PARAMS_MAX]; /* what the ":name" pieces of the pattern matched */
     struct bytes body;                   /* whole, NUL follows; empty after http_forget_body */
     struct sockaddr_storage peer;
@@ -61,8 +62,10 @@ void http_reply(struct http_request *request, unsigned status, const char *conte
 void http_reply_json(struct http_request *request, unsigned status, const json_t *json);
 
 struct http_route {
-    unsigned methods;    /* OR of enum http_request_method; HEAD is served by GET handlers too */
-    const char *pattern; /* "/acme/order/:id", "/acme/authz/:order/:index" : pieces match whole segments */
+    unsigned methods; /* OR of enum http_request_method; HEAD is served by GET handlers too */
+    const char
+        *pattern; /* "/acme/order/:id", "/acme/authz/:order/:index" : pieces match whole segments; a final
+                   "*" the rest, whatever it is */
     void (*handle)(struct http_request *request);
     const void *data; /* for the handler, via request->route->data */
 };
@@ -74,6 +77,9 @@ struct http_service {
     const struct http_route *routes;
     size_t route_count;
     uint32_t max_body_bytes; /* 0: the listener's limit */
+    /* What stands behind the prefix and a "/" is foreign text rather than a path: it may have empty segments
+     * and encoded slashes, and a route takes all of it by a final "*". */
+    bool takes_any_tail;
     void (*fail)(struct http_request *request, unsigned status, const char *detail);
     void *context;
 };

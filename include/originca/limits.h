@@ -53,6 +53,10 @@ bool limits_for_check(struct arena *arena, const struct config *config, const st
 bool limits_for_key(struct arena *arena, const struct config *config, const char *key_id,
                     struct limits *out) MUST_CHECK;
 
+/* An OCSP request that needs a signature of its own: by address. */
+bool limits_for_ocsp(struct arena *arena, const struct config *config, const struct sockaddr_storage *peer,
+                     struct limits *out) MUST_CHECK;
+
 /* Fills limits->outcome; `done` is not called where this returns false: there is nothing to take. */
 bool limits_take(struct worker *worker, struct limits *limits, store_done *done, void *context) MUST_CHECK;
 /* Which limit it was, and what to do. */

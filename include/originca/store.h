@@ -569,6 +569,36 @@ void store_list_crls(struct store *, struct arena *, uint64_t after, uint32_t li
                      struct store_crl_list *out, store_done *, void *);
 void store_load_crl(struct store *, struct arena *, const char *id, struct bytes *der, store_done *, void *);
 
+/* --- OCSP (store/ocsp.c) --- */
+enum store_ocsp_status { STORE_OCSP_UNKNOWN, STORE_OCSP_GOOD, STORE_OCSP_REVOKED };
+struct store_ocsp {
+    const char *serial;            /* in: 32 hex digits */
+    const char *issuer;            /* out: name, "" where it is unknown */
+    enum store_ocsp_status status; /* what was never given out is revoked */
+    time_t revoked_at;
+    uint32_t reason;
+    const char *state; /* all of it as one text, to be compared with */
+};
+struct store_ocsp_answer {
+    struct bytes der; /* empty: none */
+    time_t this_update, next_update;
+};
+struct store_ocsp_list {
+    struct store_ocsp *items;
+    size_t count;
+    bool is_kept; /* in: an answer about a single one may be kept, in this form of its CertID */
+    uint8_t form; /* ocsp.h */
+    struct store_ocsp_answer kept; /* out: that answer, where it still says what is so */
+    uint64_t applied;              /* out: records of the host's ledger that this Redis has applied */
+};
+/* Statuses, kept answer and the watermark of `host` are read in one script. */
+void store_load_ocsp(struct store *, struct arena *, const char *host, struct store_ocsp_list *, store_done *,
+                     void *);
+/* May the answer that was signed be given out? ERROR_CONFLICT: something of it has changed since it was
+ * loaded. Kept for so long where the list says so. */
+void store_keep_ocsp(struct store *, const struct store_ocsp_list *, const struct store_ocsp_answer *,
+                     uint32_t keep_seconds, store_done *, void *);
+
 /* --- the fence (store/ledger.c): what of this host's ledger Redis has applied --- */
 #define STORE_FORMAT 1 /* of what Redis holds (doc/redis.md); 1 where it says nothing */
 struct store_ledger_state {

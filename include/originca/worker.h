@@ -38,7 +38,9 @@ struct worker {
     bool is_draining;
     int64_t not_ready_since_ms; /* monotonic; while not ready */
     uint32_t waiting_requests;  /* that wait for it to be ready again (operation_await_ready) */
-    bool is_ready;              /* Redis scripts loaded, ledger replayed, signer answered */
+    uint64_t
+        applied_at_least; /* records of this host's ledger that Redis had applied when it was last compared */
+    bool is_ready;        /* Redis scripts loaded, ledger replayed, signer answered */
     char not_ready_reason[256]; /* for /readyz and for the 503 of every request that needs the store */
     /* Adds this worker's counts to the shared metrics; runs every second and before /metrics is answered. */
     void (*publish_metrics)(struct worker *worker);

@@ -163,6 +163,8 @@ size_t http_parse_feed(struct http_connection *connection, const char *bytes, si
 /* router.c: finds service and route, fills params. False where nothing matches: *status is 404 or 405 (Allow
  * is set). */
 const struct http_service *http_find_service(const struct http_server *server, const char *path);
+/* What of the path has to be one: nothing behind the prefix of a service that takes_any_tail. */
+const char *http_checked_path(const struct http_service *service, const char *path);
 bool http_route(struct http_exchange *exchange, unsigned *status);
 const char *http_method_names(unsigned methods, char *out, size_t size);
 

@@ -87,10 +87,11 @@ static int on_headers_complete(http_parser *parser) {
     exchange->must_close = !http_should_keep_alive(parser) || parser->http_minor == 0;
     if (request->path == NULL || !split_target(exchange))
         return fail(exchange, 503, "out of memory");
-    const char *complaint = http_path_check(request->path);
+    const struct http_service *service = http_find_service(exchange->server, request->path);
+    const char *complaint = http_path_check(http_checked_path(service, request->path));
     if (complaint != NULL)
         return fail(exchange, 400, complaint);
-    exchange->service = http_find_service(exchange->server, request->path);
+    exchange->service = service;
     if (!take_method(exchange, parser->method))
         return fail(exchange, 501, "this method is not implemented");
     if (parser->upgrade || http_header(request, "Upgrade") != NULL)

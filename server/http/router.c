@@ -11,13 +11,24 @@ const struct http_service *http_find_service(const struct http_server *server, c
     return NULL;
 }
 
-/* ":name" matches one segment that is not empty; anything else matches itself. */
+const char *http_checked_path(const struct http_service *service, const char *path) {
+    size_t prefix = service == NULL ? 0 : strlen(service->prefix);
+    return prefix > 0 && service->takes_any_tail && path[prefix] == '/' ? "/" : path;
+}
+
+/* ":name" matches one segment that is not empty, "*" all that is left; anything else matches itself. */
 static bool match(struct http_exchange *exchange, const char *pattern) {
     const char *path = exchange->request.path;
     size_t params = 0;
     const char *values[HTTP_PARAMS_MAX];
     size_t lengths[HTTP_PARAMS_MAX];
     while (*pattern != '\0') {
+        if (*pattern == '*' && params < HTTP_PARAMS_MAX) {
+            values[params] = path;
+            lengths[params++] = strlen(path);
+            path += strlen(path);
+            break;
+        }
         if (*pattern != ':') {
             if (*pattern++ != *path++)
                 return false;

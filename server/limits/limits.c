@@ -19,6 +19,7 @@
 #define CHECKS "checks"
 #define ZONE_CHECKS "zone-checks"
 #define FAILURES "failures"
+#define OCSP "ocsp"
 
 #define HOLD_MARGIN_MS 2000
 
@@ -60,15 +61,26 @@ const char *limits_address(struct arena *arena, const struct sockaddr_storage *p
     return arena_strdup(arena, text);
 }
 
-bool limits_for_account(struct arena *arena, const struct config *config, const struct sockaddr_storage *peer,
-                        struct limits *out) {
+static bool add_address(struct arena *arena, const char *kind, const struct sockaddr_storage *peer,
+                        uint32_t allowed, uint32_t window, struct limits *out) {
     if (!make_room(arena, out, 1))
         return false;
     const char *address = limits_address(arena, peer);
     if (address != NULL && *address == '\0')
         return true;
-    return add_rate(out, ACCOUNTS, address, 1, 1, config->accounts_per_address,
-                    config->accounts_window_seconds);
+    return add_rate(out, kind, address, 1, 1, allowed, window);
+}
+
+bool limits_for_ocsp(struct arena *arena, const struct config *config, const struct sockaddr_storage *peer,
+                     struct limits *out) {
+    return add_address(arena, OCSP, peer, config->ocsp_signed_per_address, config->ocsp_signed_window_seconds,
+                       out);
+}
+
+bool limits_for_account(struct arena *arena, const struct config *config, const struct sockaddr_storage *peer,
+                        struct limits *out) {
+    return add_address(arena, ACCOUNTS, peer, config->accounts_per_address, config->accounts_window_seconds,
+                       out);
 }
 
 bool limits_for_key(struct arena *arena, const struct config *config, const char *key_id,
@@ -218,6 +230,7 @@ static const char *describe(struct arena *arena, const struct store_limit *limit
         {ORDERS, "orders of one customer"},
         {NAMES, "names ordered below one zone"},
         {REQUESTS, "requests of one API key"},
+        {OCSP, "OCSP requests of one address that need a signature of their own"},
         {CHECKS, "names of one customer checked in DNS"},
         {ZONE_CHECKS, "names of one zone checked in DNS"},
         {FAILURES, "names of one customer whose DNS check failed"},

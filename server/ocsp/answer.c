@@ -1,0 +1,132 @@
+/* The answer: what Redis says of the certificates, the answer that is kept of it, or one that the signer
+ * makes.
+ *
+ *   load ──kept──────────────────────────────────────────▶ reply
+ *    │ ▲
+ *    ▼ └── something changed ──┐
+ *   sign ──▶ does it still hold? ──yes──▶ reply
+ *
+ * Whoever is told "good" is told what Redis held after the signature was made. While the process does not
+ * serve (the fence: Redis may lack revocations) nothing is said but what was revoked and signed as such: that
+ * never changes back. */
+#include "internal.h"
+
+#include <string.h>
+
+#include "originca/log.h"
+
+#define TRIES_MAX 3 /* a certificate changes twice at most: revoked, and once more for a worse reason */
+
+static void load(struct operation *operation);
+
+static void end(struct operation *operation, enum error_code code, const char *reason) {
+    error_set(&operation->error, code, "%s", reason);
+    operation_fail(operation, NULL);
+}
+
+static void reply_with(struct operation *operation, struct store_ocsp_answer answer) {
+    ocsp_call_of(operation)->answer = answer;
+    operation_resume(operation);
+}
+
+/* --- signing --- */
+
+static void note_held(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct ocsp_call *call = ocsp_call_of(operation);
+    const struct signer_ocsp_response *made = &call->signed_response;
+    if (error != NULL && error->code == ERROR_CONFLICT && ++call->tries < TRIES_MAX)
+        load(operation);
+    else if (error != NULL)
+        end(operation, ERROR_UNAVAILABLE, error->message);
+    else if (!operation->worker->is_ready)
+        end(operation, ERROR_UNAVAILABLE, operation->worker->not_ready_reason);
+    else
+        reply_with(operation, (struct store_ocsp_answer){made->der, made->this_update, made->next_update});
+}
+
+static void note_signed(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct ocsp_call *call = ocsp_call_of(operation);
+    const struct signer_ocsp_response *made = &call->signed_response;
+    call->ocsp->signing--;
+    if (error != NULL) { /* refused: the ledger has a revocation that Redis is about to get */
+        end(operation, error->code == ERROR_INTERNAL ? ERROR_INTERNAL : ERROR_UNAVAILABLE, error->message);
+        return;
+    }
+    metric_add(call->ocsp->signed_total, 1);
+    const struct store_ocsp_answer answer = {made->der, made->this_update, made->next_update};
+    store_keep_ocsp(operation->worker->store, &call->list, &answer,
+                    operation->worker->config->ocsp_validity_seconds / 2, note_held, operation);
+}
+
+static void sign(struct operation *operation) {
+    struct ocsp_call *call = ocsp_call_of(operation);
+    if (call->ocsp->signing >= operation->worker->config->ocsp_max_signing) {
+        end(operation, ERROR_UNAVAILABLE, "ocsp_max_signing answers are being made");
+        return;
+    }
+    for (size_t i = 0; i < call->list.count; i++) {
+        const struct store_ocsp *item = &call->list.items[i];
+        call->statuses[i].is_revoked = item->status == STORE_OCSP_REVOKED;
+        call->statuses[i].revoked_at = item->revoked_at;
+        call->statuses[i].reason = item->reason;
+    }
+    const struct signer_ocsp_request request = {.issuer = call->issuer->name,
+                                                .statuses = call->statuses,
+                                                .count = call->list.count,
+                                                .known_at = call->known_at,
+                                                .nonce = call->request.has_nonce ? call->request.nonce
+                                                                                 : (struct bytes){0}};
+    call->ocsp->signing++;
+    signer_sign_ocsp(operation->worker->signer, operation->arena, &request, &call->signed_response,
+                     note_signed, operation);
+}
+
+/* --- looking --- */
+
+static bool are_issuers(const struct ocsp_call *call) {
+    for (size_t i = 0; i < call->list.count; i++)
+        if (call->list.items[i].status == STORE_OCSP_UNKNOWN ||
+            strcmp(call->list.items[i].issuer, call->issuer->name) != 0)
+            return false;
+    return true;
+}
+
+/* Also a Redis whose data went back under the connection, which the fence is about to see. */
+static bool may_vouch(const struct operation *operation) {
+    return operation->worker->is_ready &&
+           ocsp_call_of(operation)->list.applied >= operation->worker->applied_at_least;
+}
+
+static void note_loaded(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct ocsp_call *call = ocsp_call_of(operation);
+    bool is_kept = error == NULL && call->list.kept.der.length > 0;
+    bool is_final = is_kept && call->list.items[0].status == STORE_OCSP_REVOKED;
+    if (error != NULL) {
+        operation_fail(operation, error);
+    } else if (!may_vouch(operation) && !is_final) {
+        end(operation, ERROR_UNAVAILABLE, "Redis may lack what the ledger has");
+    } else if (!are_issuers(call)) {
+        end(operation, ERROR_NOT_FOUND, "no such certificate was issued");
+    } else if (is_kept) {
+        metric_add(call->ocsp->kept_total, 1);
+        reply_with(operation, call->list.kept);
+    } else {
+        sign(operation);
+    }
+}
+
+static void load(struct operation *operation) {
+    struct ocsp_call *call = ocsp_call_of(operation);
+    call->known_at = (time_t)(clock_wall_ms() / 1000);
+    call->list.is_kept = !call->request.has_nonce && call->list.count == 1;
+    store_load_ocsp(operation->worker->store, operation->arena, operation->worker->config->host_name,
+                    &call->list, note_loaded, operation);
+}
+
+enum step_result ocsp_find_answer(struct operation *operation) {
+    load(operation);
+    return STEP_WAIT;
+}
