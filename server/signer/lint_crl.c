@@ -243,7 +243,8 @@ static const char *number_is_wanted(const struct parts *parts) {
     bool is_minimal =
         digits.length == 1 || (digits.length > 1 && !(digits.data[0] == 0 && digits.data[1] < 0x80));
     uint64_t found = 0;
-    if (!is_minimal || digits.length > 9 || digits.data[0] >= 0x80)
+    bool is_large = digits.length > 9 || (digits.length == 9 && digits.data[0] != 0);
+    if (!is_minimal || is_large || digits.data[0] >= 0x80)
         return "cRLNumber is negative, padded or too long";
     for (size_t i = 0; i < digits.length; i++)
         found = found << 8 | digits.data[i];

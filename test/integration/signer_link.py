@@ -1,5 +1,6 @@
 """The signer's frame protocol, spoken by the tests themselves (server/signer/wire.h): what a worker that was taken over can send."""
 
+import hashlib
 import json
 import socket
 import struct
@@ -56,6 +57,16 @@ def ocsp_request(statuses, issuer="ecc", known_at=None, nonce=b""):
     return b"".join((text(issuer), u64(known_at), text(nonce), u32(len(statuses)),
                      *(text(serial) + u8(form) + u8(is_revoked) + u64(when) + u32(reason)
                        for serial, form, is_revoked, when, reason in statuses)))
+
+
+def append_record(directory, **record):
+    """One more record to a ledger that nobody writes, its chain right."""
+    path = max(directory.glob("ledger-*.jsonl"))
+    digest, _, last = path.read_bytes().splitlines()[-1].partition(b" ")
+    text = json.dumps({"seq": json.loads(last)["seq"] + 1, "time": "2026-11-28T00:00:00.000Z"} | record, separators=(",", ":")).encode()
+    digest = hashlib.sha256(bytes.fromhex(digest.decode()) + text).hexdigest().encode()
+    with open(path, "ab") as ledger:
+        ledger.write(digest + b" " + text + b"\n")
 
 
 class Reply:

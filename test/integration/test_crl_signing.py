@@ -1,5 +1,6 @@
 """Having revocation lists signed: what the signer checks of them by itself, and that others read and verify what it signs."""
 
+import contextlib
 import datetime
 import os
 import secrets
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from signer_link import (CONFLICT, CRL_BEGIN, CRL_ENTRIES, CRL_SIGN, INVALID, OK, REFUSED, REVOKE, SET_SIGNING, SignerLink,
-                         revocation, text, u8, u32, u64)
+                         append_record, revocation, text, u8, u32, u64)
 from under_test import wait_until
 
 SANDBOX_OPTIONS = ("--set", "signer.crl_settle_seconds=0", "--set", "signer.crl_max_entries=100000")
@@ -210,6 +211,34 @@ def test_no_list_lacks_what_the_ledger_has_revoked(box, operator):
     box.wait_ready()
     with link(box) as again:
         check(again)
+
+
+def test_no_list_lacks_a_serial_that_became_void(box):
+    """What a crash left between intent and outcome: nobody has the certificate, and nobody ever will."""
+    with contextlib.closing(box.client()) as client:
+        client.issue([box.name()])
+    with link(box) as connection:
+        intent = next(record for record in connection.records() if record["type"] == "intent")
+    del intent["hash"], intent["seq"], intent["time"]
+    lost = serial()
+    box.script("down", "--keep")
+    append_record(box.directory / "ledger", **intent | {"serial": lost.hex(), "attempt": "lost-attempt"})
+    box.script("up", "--port-base", box.port_base, *box.options, timeout=600)
+    box.wait_ready()
+
+    def check():
+        with link(box) as connection:
+            reply, _ = Listing(connection, url=intent["crl"]).sign()
+            assert reply.code == REFUSED and f"{lost.hex()} is void" in reply.message, reply.message
+            reply, _ = Listing(connection, [(lost, int(time.time()), 0)], url=intent["crl"]).sign()
+            assert reply.code == OK, reply.message
+
+    check()
+    signer = box.signer()
+    box.kill(signer)
+    assert wait_until(lambda: box.signer() not in (None, signer), 20)
+    box.wait_ready()
+    check()
 
 
 WRONG = {

@@ -2,7 +2,6 @@
 speak the frame protocol as a worker that was taken over, and as the process that holds the operators' connection."""
 
 import contextlib
-import hashlib
 import json
 import secrets
 import shutil
@@ -13,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from acme_raw import make_key
-from signer_link import CONFLICT, OK, REFUSED, SIGN, STATUS, UNAVAILABLE, SignerLink, change, sign_request
+from signer_link import CONFLICT, OK, REFUSED, SIGN, STATUS, UNAVAILABLE, SignerLink, append_record, change, sign_request
 from under_test import wait_until
 
 SANDBOX_OPTIONS = ("--set", "signer.checkpoint_records=100")
@@ -240,16 +239,6 @@ def test_the_tools_show_verify_and_replay_what_was_written(box, operator, zone):
     assert reply.code == OK and verdict["rights"] > 0 and verdict["zones"] > 0
     replayed = [json.loads(line) for line in box.server_tool("ledger", "replay").stdout.splitlines()]
     assert {"zone-added", "zone-paused"} <= {record["type"] for record in replayed}
-
-
-def append_record(directory, **record):
-    """One more record to a copy of a ledger, its chain right."""
-    path = max(directory.glob("ledger-*.jsonl"))
-    digest, _, last = path.read_bytes().splitlines()[-1].partition(b" ")
-    text = json.dumps({"seq": json.loads(last)["seq"] + 1, "time": "2026-11-28T00:00:00.000Z"} | record, separators=(",", ":")).encode()
-    digest = hashlib.sha256(bytes.fromhex(digest.decode()) + text).hexdigest().encode()
-    with open(path, "ab") as ledger:
-        ledger.write(digest + b" " + text + b"\n")
 
 
 NONSENSE = {

@@ -153,6 +153,12 @@ EDIT(padded_number) {
     *value_of(tbs, NUMBER) = (struct bytes)LITERAL("\x02\x02\x00\x01");
 }
 
+/* With the right one in its lower 64 bits. */
+EDIT(large_number) {
+    (void)arena;
+    *value_of(tbs, NUMBER) = (struct bytes)LITERAL("\x02\x09\x01\x00\x00\x01\xA2\x21\x7A\x68\xFA");
+}
+
 EDIT(no_point) {
     (void)arena;
     der_remove(extensions(tbs), IDP);
@@ -293,6 +299,7 @@ const struct crl_case crl_cases[] = {
     {"crl-number", "critical", .edit = critical_number},
     {"crl-number", "negative", .edit = negative_number},
     {"crl-number", "padded", .edit = padded_number},
+    {"crl-number", "longer than 64 bits", .edit = large_number},
     {"crl-point-critical", "missing", .edit = no_point},
     {"crl-point-critical", "not critical", .edit = point_not_critical},
     {"crl-point", "another address", .edit = other_point},
