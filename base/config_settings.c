@@ -61,6 +61,9 @@ const struct setting config_settings[] = {
            "how long `/readyz`, `/healthz` and `/metrics` wait for the workers"),
     NUMBER("server", worker_answer_max_bytes, "2097152", 65536, 16777216,
            "longest answer of a worker to the admin process: the result of a DNS check with its evidence"),
+    NUMBER("server", bulk_revocations_per_second, "500", 1, 1000000,
+           "how fast a job of `originca admin cert revoke` revokes where it says nothing else"),
+    NUMBER("server", bulk_revocations_at_once, "64", 1, 1000, "revocations that such a job has under way"),
     NUMBER("server", retire_idle_seconds, "5", 0, 3600,
            "how long clients may still use idle connections to a worker that a reload retired"),
 

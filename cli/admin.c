@@ -2,10 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli.h"
+#include "admin_calls.h"
+#include "admin_selection.h"
 
-/* `pattern` holds one "%s", which is where the operand goes, percent-encoded. */
-static const char *path(struct cli *cli, const char *pattern, const char *operand) {
+const char *admin_path(struct cli *cli, const char *pattern, const char *operand) {
     const char *place = strstr(pattern, "%s");
     const char *made = arena_printf(cli->client.arena, "%.*s%s%s", (int)(place - pattern), pattern,
                                     client_escape(&cli->client, operand), place + 2);
@@ -18,12 +18,12 @@ static void add_parameter(struct cli *cli, struct text *query, const char *name,
                     client_escape(&cli->client, value));
 }
 
-static json_t *own(struct cli *cli, json_t *json) {
+json_t *admin_own(struct cli *cli, json_t *json) {
     return arena_own_json(cli->client.arena, json);
 }
 
-static int finish(struct cli *cli, const json_t *json,
-                  void (*print)(const struct cli *cli, const json_t *json)) {
+int admin_finish(struct cli *cli, const json_t *json,
+                 void (*print)(const struct cli *cli, const json_t *json)) {
     if (json == NULL)
         return cli->error.code == ERROR_UNAVAILABLE ? EXIT_NO_SERVER : EXIT_REFUSED;
     if (cli->as_json || print == NULL)
@@ -34,8 +34,8 @@ static int finish(struct cli *cli, const json_t *json,
 }
 
 /* Pages through a list: one page, or all of them with --all. */
-static json_t *fetch_list(struct cli *cli, const char *first) {
-    json_t *items = own(cli, json_array());
+json_t *admin_fetch_list(struct cli *cli, const char *first) {
+    json_t *items = admin_own(cli, json_array());
     const char *cursor = NULL;
     do {
         struct text url;
@@ -54,16 +54,16 @@ static json_t *fetch_list(struct cli *cli, const char *first) {
     return items;
 }
 
-static int finish_list(struct cli *cli, const json_t *items, const char *const *titles,
-                       const char *const *keys, size_t columns) {
+int admin_finish_list(struct cli *cli, const json_t *items, const char *const *titles,
+                      const char *const *keys, size_t columns) {
     if (items != NULL && !cli->as_json) {
         print_table(items, titles, keys, columns);
         return EXIT_OK;
     }
-    return finish(cli, items, NULL);
+    return admin_finish(cli, items, NULL);
 }
 
-static bool need(struct cli *cli, const char *value, const char *option) {
+bool admin_need(struct cli *cli, const char *value, const char *option) {
     return value != NULL || error_set(&cli->error, ERROR_INVALID, "%s is needed", option);
 }
 
@@ -75,28 +75,29 @@ static void show_customer(const struct cli *cli, const json_t *customer) {
 }
 
 static int customer_add(struct cli *cli) {
-    const json_t *body = own(cli, json_pack("{s:s}", "name", cli->operands[0]));
-    return finish(cli, client_call(&cli->client, "POST", "/admin/v1/customers", body, &cli->error),
-                  show_customer);
+    const json_t *body = admin_own(cli, json_pack("{s:s}", "name", cli->operands[0]));
+    return admin_finish(cli, client_call(&cli->client, "POST", "/admin/v1/customers", body, &cli->error),
+                        show_customer);
 }
 
 static int customer_list(struct cli *cli) {
     static const char *const titles[] = {"ID", "NAME", "CREATED"}, *const keys[] = {"id", "name",
                                                                                     "created_at"};
-    return finish_list(cli, fetch_list(cli, "/admin/v1/customers"), titles, keys, 3);
+    return admin_finish_list(cli, admin_fetch_list(cli, "/admin/v1/customers"), titles, keys, 3);
 }
 
 static int customer_show(struct cli *cli) {
-    return finish(cli,
-                  client_call(&cli->client, "GET", path(cli, "/admin/v1/customers/%s", cli->operands[0]),
-                              NULL, &cli->error),
-                  show_customer);
+    return admin_finish(cli,
+                        client_call(&cli->client, "GET",
+                                    admin_path(cli, "/admin/v1/customers/%s", cli->operands[0]), NULL,
+                                    &cli->error),
+                        show_customer);
 }
 
 static int customer_switch(struct cli *cli, const char *pattern) {
-    return finish(cli,
-                  client_call(&cli->client, "POST", path(cli, pattern, cli->operands[0]), NULL, &cli->error),
-                  show_customer);
+    return admin_finish(
+        cli, client_call(&cli->client, "POST", admin_path(cli, pattern, cli->operands[0]), NULL, &cli->error),
+        show_customer);
 }
 
 static int customer_suspend(struct cli *cli) {
@@ -112,18 +113,19 @@ static int customer_resume(struct cli *cli) {
 static const char *zone_path(struct cli *cli, const char *suffix) {
     struct text url;
     text_init(&url, cli->client.arena);
-    text_append(&url, path(cli, "/admin/v1/zones/%s", cli->operands[0]));
+    text_append(&url, admin_path(cli, "/admin/v1/zones/%s", cli->operands[0]));
     text_append(&url, suffix);
     add_parameter(cli, &url, "customer", cli->customer);
     return url.data;
 }
 
 static int zone_add(struct cli *cli) {
-    if (!need(cli, cli->customer, "--customer"))
+    if (!admin_need(cli, cli->customer, "--customer"))
         return EXIT_USAGE;
     const json_t *body =
-        own(cli, json_pack("{s:s, s:s}", "name", cli->operands[0], "customer", cli->customer));
-    return finish(cli, client_call(&cli->client, "POST", "/admin/v1/zones", body, &cli->error), print_zone);
+        admin_own(cli, json_pack("{s:s, s:s}", "name", cli->operands[0], "customer", cli->customer));
+    return admin_finish(cli, client_call(&cli->client, "POST", "/admin/v1/zones", body, &cli->error),
+                        print_zone);
 }
 
 static int zone_list(struct cli *cli) {
@@ -133,31 +135,32 @@ static int zone_list(struct cli *cli) {
     text_init(&url, cli->client.arena);
     text_append(&url, "/admin/v1/zones");
     add_parameter(cli, &url, "customer", cli->customer);
-    return finish_list(cli, fetch_list(cli, url.data), titles, keys, 5);
+    return admin_finish_list(cli, admin_fetch_list(cli, url.data), titles, keys, 5);
 }
 
 static int zone_show(struct cli *cli) {
-    return finish(cli, client_call(&cli->client, "GET", zone_path(cli, ""), NULL, &cli->error), print_zone);
+    return admin_finish(cli, client_call(&cli->client, "GET", zone_path(cli, ""), NULL, &cli->error),
+                        print_zone);
 }
 
 static int zone_check(struct cli *cli) {
-    return finish(cli, client_call(&cli->client, "POST", zone_path(cli, "/check"), NULL, &cli->error),
-                  print_zone);
+    return admin_finish(cli, client_call(&cli->client, "POST", zone_path(cli, "/check"), NULL, &cli->error),
+                        print_zone);
 }
 
 static int zone_pause(struct cli *cli) {
-    return finish(cli, client_call(&cli->client, "POST", zone_path(cli, "/pause"), NULL, &cli->error),
-                  print_zone);
+    return admin_finish(cli, client_call(&cli->client, "POST", zone_path(cli, "/pause"), NULL, &cli->error),
+                        print_zone);
 }
 
 static int zone_resume(struct cli *cli) {
-    return finish(cli, client_call(&cli->client, "POST", zone_path(cli, "/resume"), NULL, &cli->error),
-                  print_zone);
+    return admin_finish(cli, client_call(&cli->client, "POST", zone_path(cli, "/resume"), NULL, &cli->error),
+                        print_zone);
 }
 
 static int zone_delete(struct cli *cli) {
-    return finish(cli, client_call(&cli->client, "DELETE", zone_path(cli, ""), NULL, &cli->error),
-                  print_zone);
+    return admin_finish(cli, client_call(&cli->client, "DELETE", zone_path(cli, ""), NULL, &cli->error),
+                        print_zone);
 }
 
 /* --- EAB keys and accounts --- */
@@ -170,27 +173,28 @@ static void show_eab_key(const struct cli *cli, const json_t *key) {
 }
 
 static int eab_add(struct cli *cli) {
-    return finish(cli,
-                  client_call(&cli->client, "POST",
-                              path(cli, "/admin/v1/customers/%s/eab-keys", cli->operands[0]), NULL,
-                              &cli->error),
-                  show_eab_key);
+    return admin_finish(cli,
+                        client_call(&cli->client, "POST",
+                                    admin_path(cli, "/admin/v1/customers/%s/eab-keys", cli->operands[0]),
+                                    NULL, &cli->error),
+                        show_eab_key);
 }
 
 static int eab_list(struct cli *cli) {
     static const char *const titles[] = {"KEY ID", "REVOKED", "CREATED"}, *const keys[] = {"kid", "revoked",
                                                                                            "created_at"};
-    return finish_list(cli, fetch_list(cli, path(cli, "/admin/v1/customers/%s/eab-keys", cli->operands[0])),
-                       titles, keys, 3);
+    return admin_finish_list(
+        cli, admin_fetch_list(cli, admin_path(cli, "/admin/v1/customers/%s/eab-keys", cli->operands[0])),
+        titles, keys, 3);
 }
 
 static int eab_delete(struct cli *cli) {
-    if (!need(cli, cli->customer, "--customer"))
+    if (!admin_need(cli, cli->customer, "--customer"))
         return EXIT_USAGE;
-    const char *base = path(cli, "/admin/v1/customers/%s/eab-keys/", cli->customer);
+    const char *base = admin_path(cli, "/admin/v1/customers/%s/eab-keys/", cli->customer);
     const char *url =
         arena_printf(cli->client.arena, "%s%s", base, client_escape(&cli->client, cli->operands[0]));
-    return finish(cli, client_call(&cli->client, "DELETE", url, NULL, &cli->error), NULL);
+    return admin_finish(cli, client_call(&cli->client, "DELETE", url, NULL, &cli->error), NULL);
 }
 
 /* --- keys of the REST API --- */
@@ -213,35 +217,36 @@ static void show_api_key(const struct cli *cli, const json_t *key) {
 }
 
 static int key_add(struct cli *cli) {
-    json_t *body = own(cli, json_pack("{s:s}", "kind", cli->kind == NULL ? "token" : cli->kind));
+    json_t *body = admin_own(cli, json_pack("{s:s}", "kind", cli->kind == NULL ? "token" : cli->kind));
     if (cli->name != NULL)
         json_object_set_new(body, "name", json_string(cli->name));
     if (cli->zones != NULL)
         json_object_set_new(body, "zones", split_commas(cli->zones));
     if (cli->rights != NULL)
         json_object_set_new(body, "rights", split_commas(cli->rights));
-    return finish(cli,
-                  client_call(&cli->client, "POST",
-                              path(cli, "/admin/v1/customers/%s/api-keys", cli->operands[0]), body,
-                              &cli->error),
-                  show_api_key);
+    return admin_finish(cli,
+                        client_call(&cli->client, "POST",
+                                    admin_path(cli, "/admin/v1/customers/%s/api-keys", cli->operands[0]),
+                                    body, &cli->error),
+                        show_api_key);
 }
 
 static int key_list(struct cli *cli) {
     static const char *const titles[] = {"ID", "KIND", "NAME", "RIGHTS", "ZONES", "REVOKED", "CREATED"},
                              *const keys[] = {"id",    "kind",    "name",      "rights",
                                               "zones", "revoked", "created_at"};
-    return finish_list(cli, fetch_list(cli, path(cli, "/admin/v1/customers/%s/api-keys", cli->operands[0])),
-                       titles, keys, 7);
+    return admin_finish_list(
+        cli, admin_fetch_list(cli, admin_path(cli, "/admin/v1/customers/%s/api-keys", cli->operands[0])),
+        titles, keys, 7);
 }
 
 static int key_delete(struct cli *cli) {
-    if (!need(cli, cli->customer, "--customer"))
+    if (!admin_need(cli, cli->customer, "--customer"))
         return EXIT_USAGE;
-    const char *base = path(cli, "/admin/v1/customers/%s/api-keys/", cli->customer);
+    const char *base = admin_path(cli, "/admin/v1/customers/%s/api-keys/", cli->customer);
     const char *url =
         arena_printf(cli->client.arena, "%s%s", base, client_escape(&cli->client, cli->operands[0]));
-    return finish(cli, client_call(&cli->client, "DELETE", url, NULL, &cli->error), NULL);
+    return admin_finish(cli, client_call(&cli->client, "DELETE", url, NULL, &cli->error), NULL);
 }
 
 static void show_account(const struct cli *cli, const json_t *account) {
@@ -251,17 +256,17 @@ static void show_account(const struct cli *cli, const json_t *account) {
 }
 
 static int account_add(struct cli *cli) {
-    if (!need(cli, cli->jwk_file, "--jwk") || !need(cli, cli->customer, "--customer"))
+    if (!admin_need(cli, cli->jwk_file, "--jwk") || !admin_need(cli, cli->customer, "--customer"))
         return EXIT_USAGE;
     json_t *jwk = account_key_read(cli->client.arena, cli->jwk_file, &cli->error);
     if (jwk == NULL)
         return EXIT_USAGE;
-    const json_t *body = own(cli, json_pack("{s:O}", "jwk", jwk));
-    return finish(cli,
-                  client_call(&cli->client, "POST",
-                              path(cli, "/admin/v1/customers/%s/acme-accounts", cli->customer), body,
-                              &cli->error),
-                  show_account);
+    const json_t *body = admin_own(cli, json_pack("{s:O}", "jwk", jwk));
+    return admin_finish(cli,
+                        client_call(&cli->client, "POST",
+                                    admin_path(cli, "/admin/v1/customers/%s/acme-accounts", cli->customer),
+                                    body, &cli->error),
+                        show_account);
 }
 
 /* --- orders and certificates --- */
@@ -276,14 +281,15 @@ static int order_list(struct cli *cli) {
     add_parameter(cli, &url, "zone", cli->zone);
     add_parameter(cli, &url, "customer", cli->customer);
     add_parameter(cli, &url, "since", cli->since);
-    return finish_list(cli, fetch_list(cli, url.data), titles, keys, 5);
+    return admin_finish_list(cli, admin_fetch_list(cli, url.data), titles, keys, 5);
 }
 
 static int order_show(struct cli *cli) {
-    return finish(cli,
-                  client_call(&cli->client, "GET", path(cli, "/admin/v1/orders/%s", cli->operands[0]), NULL,
-                              &cli->error),
-                  print_order);
+    return admin_finish(cli,
+                        client_call(&cli->client, "GET",
+                                    admin_path(cli, "/admin/v1/orders/%s", cli->operands[0]), NULL,
+                                    &cli->error),
+                        print_order);
 }
 
 static int cert_list(struct cli *cli) {
@@ -296,30 +302,36 @@ static int cert_list(struct cli *cli) {
     add_parameter(cli, &url, "zone", cli->zone);
     add_parameter(cli, &url, "customer", cli->customer);
     add_parameter(cli, &url, "expires_before", cli->expires_before);
-    return finish_list(cli, fetch_list(cli, url.data), titles, keys, 5);
+    return admin_finish_list(cli, admin_fetch_list(cli, url.data), titles, keys, 5);
 }
 
 static int cert_show(struct cli *cli) {
-    return finish(cli,
-                  client_call(&cli->client, "GET", path(cli, "/admin/v1/certificates/%s", cli->operands[0]),
-                              NULL, &cli->error),
-                  print_certificate);
+    return admin_finish(cli,
+                        client_call(&cli->client, "GET",
+                                    admin_path(cli, "/admin/v1/certificates/%s", cli->operands[0]), NULL,
+                                    &cli->error),
+                        print_certificate);
 }
 
+/* One certificate is named by its serial and asks nothing; several, or a selection, show their number first.
+ */
 static int cert_revoke(struct cli *cli) {
+    bool is_one = cli->operand_count == 1 && !selection_is_given(cli) && !cli->is_dry_run;
+    if (!is_one)
+        return revoke_many(cli);
     const json_t *body =
-        own(cli, json_pack("{s:s}", "reason", cli->reason == NULL ? "unspecified" : cli->reason));
-    return finish(cli,
-                  client_call(&cli->client, "POST",
-                              path(cli, "/admin/v1/certificates/%s/revoke", cli->operands[0]), body,
-                              &cli->error),
-                  print_certificate);
+        admin_own(cli, json_pack("{s:s}", "reason", cli->reason == NULL ? "unspecified" : cli->reason));
+    return admin_finish(cli,
+                        client_call(&cli->client, "POST",
+                                    admin_path(cli, "/admin/v1/certificates/%s/revoke", cli->operands[0]),
+                                    body, &cli->error),
+                        print_certificate);
 }
 
 /* --- the service itself --- */
 
 static int stats(struct cli *cli) {
-    return finish(cli, client_call(&cli->client, "GET", "/admin/v1/stats", NULL, &cli->error), NULL);
+    return admin_finish(cli, client_call(&cli->client, "GET", "/admin/v1/stats", NULL, &cli->error), NULL);
 }
 
 static void show_health(const struct cli *cli, const json_t *health) {
@@ -335,7 +347,7 @@ static void show_health(const struct cli *cli, const json_t *health) {
 
 static int health(struct cli *cli) {
     const json_t *json = client_call(&cli->client, "GET", "/readyz", NULL, &cli->error);
-    int status = finish(cli, json, show_health);
+    int status = admin_finish(cli, json, show_health);
     return status == EXIT_OK && !json_is_true(json_object_get(json, "ready")) ? EXIT_REFUSED : status;
 }
 
@@ -348,12 +360,13 @@ static int metrics(struct cli *cli) {
 }
 
 static int set_signing(struct cli *cli, bool is_allowed) {
-    const json_t *body = own(cli, json_pack("{s:b}", "allowed", is_allowed));
-    return finish(cli, client_call(&cli->client, "POST", "/admin/v1/signing", body, &cli->error), NULL);
+    const json_t *body = admin_own(cli, json_pack("{s:b}", "allowed", is_allowed));
+    return admin_finish(cli, client_call(&cli->client, "POST", "/admin/v1/signing", body, &cli->error), NULL);
 }
 
 static int token_retry(struct cli *cli) {
-    return finish(cli, client_call(&cli->client, "POST", "/admin/v1/token/retry", NULL, &cli->error), NULL);
+    return admin_finish(cli, client_call(&cli->client, "POST", "/admin/v1/token/retry", NULL, &cli->error),
+                        NULL);
 }
 
 static int signing_stop(struct cli *cli) {
@@ -365,29 +378,29 @@ static int signing_allow(struct cli *cli) {
 }
 
 static int confirm_loss(struct cli *cli) {
-    const json_t *body = own(cli, json_object());
-    return finish(cli, client_call(&cli->client, "POST", "/admin/v1/ledger/confirm-loss", body, &cli->error),
-                  NULL);
+    const json_t *body = admin_own(cli, json_object());
+    return admin_finish(
+        cli, client_call(&cli->client, "POST", "/admin/v1/ledger/confirm-loss", body, &cli->error), NULL);
 }
 
 static int accept_empty(struct cli *cli) {
-    return finish(cli, client_call(&cli->client, "POST", "/admin/v1/ledger/accept-empty", NULL, &cli->error),
-                  NULL);
+    return admin_finish(
+        cli, client_call(&cli->client, "POST", "/admin/v1/ledger/accept-empty", NULL, &cli->error), NULL);
 }
 
 static int ledger_hosts(struct cli *cli) {
     static const char *const titles[] = {"HOST", "MISSING"}, *const keys[] = {"host", "missing"};
     const json_t *json = client_call(&cli->client, "GET", "/admin/v1/ledger/hosts", NULL, &cli->error);
-    return finish_list(cli, json_object_get(json, "items"), titles, keys, 2);
+    return admin_finish_list(cli, json_object_get(json, "items"), titles, keys, 2);
 }
 
 static int ledger_excuse(struct cli *cli) {
-    const json_t *body = own(cli, json_pack("{s:b}", "for_good", cli->for_good));
-    return finish(cli,
-                  client_call(&cli->client, "POST",
-                              path(cli, "/admin/v1/ledger/hosts/%s/excuse", cli->operands[0]), body,
-                              &cli->error),
-                  NULL);
+    const json_t *body = admin_own(cli, json_pack("{s:b}", "for_good", cli->for_good));
+    return admin_finish(cli,
+                        client_call(&cli->client, "POST",
+                                    admin_path(cli, "/admin/v1/ledger/hosts/%s/excuse", cli->operands[0]),
+                                    body, &cli->error),
+                        NULL);
 }
 
 const struct command admin_commands[] = {
@@ -419,7 +432,19 @@ const struct command admin_commands[] = {
     {"cert", "list", "[--status S] [--zone Z] [--customer C] [--expires-before T]", 0, "list certificates",
      cert_list},
     {"cert", "show", "SERIAL", 1, "show a certificate", cert_show},
-    {"cert", "revoke", "SERIAL [--reason R]", 1, "revoke a certificate for ever", cert_revoke},
+    {"cert", "revoke", "SERIAL... | SELECTION --reason R [--dry-run | --yes]", ANY_OPERANDS,
+     "revoke certificates for ever", cert_revoke},
+    {"revocation", "list", "", 0, "list what revokes many certificates", revocation_list},
+    {"revocation", "show", "ID", 1, "how far it is", revocation_show},
+    {"revocation", "wait", "ID", 1, "show its progress until it ends", revocation_wait},
+    {"revocation", "cancel", "ID", 1, "begin nothing more of it", revocation_cancel},
+    {"replacement", "list", "", 0, "list mass replacements", replacement_list},
+    {"replacement", "show", "ID", 1, "how many have replaced their certificates", replacement_show},
+    {"replacement", "waiting", "ID", 1, "list the certificates that are not replaced yet",
+     replacement_waiting},
+    {"replacement", "cancel", "ID", 1, "ask for no renewal before its time any more", replacement_cancel},
+    {"replace", "", "SELECTION --over DURATION [--from TIME] [--url U] [--dry-run | --yes]", 0,
+     "have certificates renewed now, spread over a time", replace_certificates},
     {"import", "", "FILE [--format csv|json] [--dry-run]", 1, "make the customers and zones of a file",
      admin_import},
     {"search", "", "TEXT", 1, "find orders and certificates: host name, serial, order, account, customer",

@@ -7,13 +7,17 @@ enum exit_status { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_SERVER
 
 #define OPERANDS_MAX 100
 #define OWN_ZONES_MAX 16
+#define ANY_OPERANDS SIZE_MAX
 
 struct cli {
     struct client client;
     bool as_json, has_colour;
     /* options that several commands take */
     const char *customer, *jwk_file, *status, *zone, *since, *reason, *expires_before, *limit;
-    const char *kind, *name, *zones, *rights; /* key add */
+    const char *kind, *name, *zones, *rights;                                              /* key add */
+    const char *key, *account, *issuer, *profile, *issued_since, *issued_before, *serials; /* selections */
+    const char *per_second, *over, *from, *url;
+    bool is_sure; /* --yes */
     bool wants_all;
     bool wants_walk;               /* --explain */
     const char *format, *interval; /* import, top */
@@ -33,7 +37,7 @@ struct cli {
 struct command {
     const char *noun, *verb;
     const char *operands; /* for the usage line */
-    size_t operand_count;
+    size_t operand_count; /* or ANY_OPERANDS */
     const char *help;
     int (*run)(struct cli *cli);
 };

@@ -33,6 +33,8 @@ static void print_help(FILE *out) {
         fprintf(out, "  %-70s %s\n", left, command->help);
     }
     fputs("\n"
+          "  SELECTION is any of --customer C --zone Z --key SPKI-SHA256 --account A --issuer I --profile P\n"
+          "  --issued-since T --issued-before T --serials FILE, all of which must fit; see originca(1).\n\n"
           "  --socket PATH   admin socket (ORIGINCA_ADMIN_SOCKET, else " DEFAULT_SOCKET ")\n"
           "  --json          print data as JSON\n"
           "  --limit N, --all   how much of a list\n"
@@ -80,6 +82,18 @@ enum {
     OPTION_DRY_RUN,
     OPTION_ONCE,
     OPTION_FOR_GOOD,
+    OPTION_KEY,
+    OPTION_ACCOUNT,
+    OPTION_ISSUER,
+    OPTION_PROFILE,
+    OPTION_ISSUED_SINCE,
+    OPTION_ISSUED_BEFORE,
+    OPTION_SERIALS,
+    OPTION_PER_SECOND,
+    OPTION_OVER,
+    OPTION_FROM,
+    OPTION_URL,
+    OPTION_YES,
     OPTION_VERSION,
     OPTION_HELP
 };
@@ -122,6 +136,18 @@ static const struct option options[] = {
     {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
     {"once", no_argument, NULL, OPTION_ONCE},
     {"for-good", no_argument, NULL, OPTION_FOR_GOOD},
+    {"key", required_argument, NULL, OPTION_KEY},
+    {"account", required_argument, NULL, OPTION_ACCOUNT},
+    {"issuer", required_argument, NULL, OPTION_ISSUER},
+    {"profile", required_argument, NULL, OPTION_PROFILE},
+    {"issued-since", required_argument, NULL, OPTION_ISSUED_SINCE},
+    {"issued-before", required_argument, NULL, OPTION_ISSUED_BEFORE},
+    {"serials", required_argument, NULL, OPTION_SERIALS},
+    {"per-second", required_argument, NULL, OPTION_PER_SECOND},
+    {"over", required_argument, NULL, OPTION_OVER},
+    {"from", required_argument, NULL, OPTION_FROM},
+    {"url", required_argument, NULL, OPTION_URL},
+    {"yes", no_argument, NULL, OPTION_YES},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
     {0},
@@ -146,6 +172,17 @@ static bool take_option(struct cli *cli, int option, const char *value) {
                        {OPTION_RIGHTS, &cli->rights},
                        {OPTION_FORMAT, &cli->format},
                        {OPTION_INTERVAL, &cli->interval},
+                       {OPTION_KEY, &cli->key},
+                       {OPTION_ACCOUNT, &cli->account},
+                       {OPTION_ISSUER, &cli->issuer},
+                       {OPTION_PROFILE, &cli->profile},
+                       {OPTION_ISSUED_SINCE, &cli->issued_since},
+                       {OPTION_ISSUED_BEFORE, &cli->issued_before},
+                       {OPTION_SERIALS, &cli->serials},
+                       {OPTION_PER_SECOND, &cli->per_second},
+                       {OPTION_OVER, &cli->over},
+                       {OPTION_FROM, &cli->from},
+                       {OPTION_URL, &cli->url},
                        {OPTION_NAME_SERVERS, &cli->check.name_servers},
                        {OPTION_EDGE_PREFIX, &cli->check.edge_prefixes},
                        {OPTION_ROOT_HINTS, &cli->check.root_hints},
@@ -178,6 +215,8 @@ static bool take_option(struct cli *cli, int option, const char *value) {
         cli->is_dry_run = true;
     else if (option == OPTION_ONCE)
         cli->is_once = true;
+    else if (option == OPTION_YES)
+        cli->is_sure = true;
     else if (option == OPTION_FOR_GOOD)
         cli->for_good = true;
     else
@@ -227,7 +266,8 @@ static int run(struct cli *cli, const char *const *words, size_t count) {
         fputs("originca: unknown command; `originca --help` lists them\n", stderr);
         return EXIT_USAGE;
     }
-    if (count - used != command->operand_count) {
+    bool has_room = count - used <= OPERANDS_MAX;
+    if (!has_room || (command->operand_count != ANY_OPERANDS && count - used != command->operand_count)) {
         fprintf(stderr, "Usage: originca admin %s %s %s\n", command->noun, command->verb, command->operands);
         return EXIT_USAGE;
     }

@@ -177,6 +177,7 @@ void print_certificate(const struct cli *cli, const json_t *certificate) {
     line("not after", certificate, "not_after");
     line("revoked", certificate, "revoked_at");
     line("reason", certificate, "reason");
+    line("revoked by", certificate, "revoked_by");
     line("order", certificate, "order");
     line("account", certificate, "account");
     line("customer", certificate, "customer");

@@ -142,6 +142,8 @@ bool acme_parse_certificate_id(const struct acme *acme, struct arena *arena, con
                                struct error *error) MUST_CHECK;
 const struct acme_issuer *acme_find_issuer(const struct acme *acme, const char *name);
 /* RFC 9773 4.2: deterministic for a certificate, spread over its window. */
-void acme_renewal_window(const char *serial, time_t not_before, time_t not_after, time_t *start, time_t *end);
+struct store_renewal;
+void acme_renewal_window(const char *serial, const struct store_certificate *certificate,
+                         const struct store_renewal *replacement, time_t *start, time_t *end);
 /* Contacts of newAccount and update: JSON array text, checked. */
 const char *acme_read_contacts(struct operation *operation, const json_t *payload);

@@ -6,6 +6,7 @@
 #include "originca/limits.h"
 #include "originca/names.h"
 #include "originca/perspective.h"
+#include "originca/store_bulk.h"
 #include "originca/zones.h"
 
 struct order_state {
@@ -16,6 +17,7 @@ struct order_state {
     const char *asked_replaces; /* NULL where it replaces none */
     const struct acme_issuer *replaced_issuer;
     struct store_certificate replaced;
+    struct store_renewal replacement;
     const char *evidence;
     const char *made_id;      /* of the order that stands for the request: ours, or an earlier one */
     const char *request_hash; /* of an order that replaces a certificate */
@@ -211,8 +213,8 @@ static enum step_result load_replaced(struct operation *operation) {
     hex_encode(serial, sizeof serial, hex);
     state->order.replaces = id;
     state->order.replaces_serial = arena_strdup(operation->arena, hex);
-    store_load_certificate(operation->worker->store, operation->arena, hex, &state->replaced, note_replaced,
-                           operation);
+    store_load_renewal(operation->worker->store, operation->arena, hex, &state->replaced, &state->replacement,
+                       note_replaced, operation);
     return STEP_WAIT;
 }
 
@@ -344,8 +346,7 @@ static bool is_due_renewal(const struct order_state *state) {
     time_t start, end;
     if (*state->order.replaces == '\0')
         return false;
-    acme_renewal_window(state->order.replaces_serial, state->replaced.not_before, state->replaced.not_after,
-                        &start, &end);
+    acme_renewal_window(state->order.replaces_serial, &state->replaced, &state->replacement, &start, &end);
     return state->replaced.status == CERTIFICATE_REVOKED || time(NULL) >= start;
 }
 

@@ -36,6 +36,8 @@ static json_t *certificate_json(struct operation *operation, const struct store_
     if (status == CERTIFICATE_REVOKED || certificate->revoked_at != 0) {
         admin_set_time(json, "revoked_at", certificate->revoked_at);
         json_object_set_new(json, "reason", json_string(revocation_reason_name(certificate->reason)));
+        if (certificate->by != NULL && *certificate->by != '\0')
+            json_object_set_new(json, "revoked_by", json_string(certificate->by));
     }
     if (certificate->replaced_by != NULL && *certificate->replaced_by != '\0')
         json_object_set_new(json, "replaced_by", json_string(certificate->replaced_by));
@@ -161,6 +163,8 @@ static enum step_result reply_revoked(struct operation *operation) {
         state->certificate.status = CERTIFICATE_REVOKED;
         state->certificate.revoked_at = state->revoke.revoked_at;
         state->certificate.reason = state->revoke.known_reason;
+        if (!state->revoke.was_revoked_before)
+            state->certificate.by = state->revoke.by;
     }
     json_t *json = certificate_json(operation, &state->certificate, false);
     json_object_set_new(json, "was_revoked_before", json_boolean(state->was_revoked_before));

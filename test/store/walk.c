@@ -1,5 +1,6 @@
 /* The walk over every function. */
 #include "walk.h"
+#include "originca/store_bulk.h"
 
 #include <string.h>
 
@@ -245,10 +246,52 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_sweep, 100, &removed);
 }
 
+static void walk_bulk(struct fixture *f, bool must_succeed, const struct sample *s) {
+    const char *serial = SERIAL_A;
+    const struct store_bulk_lease lease = {"holder", "host", 1000};
+    const struct store_bulk wanted = {
+        .id = SERIAL_A, .selection.serials = SERIAL_A, .by = "admin", .total = 1, .rate = 1};
+    const struct store_replacement replacement = {.id = SERIAL_A,
+                                                  .selection.customer = s->customer.id,
+                                                  .explanation_url = "",
+                                                  .by = "admin",
+                                                  .ends_at = now_seconds() + 60};
+    struct store_selected selected = {.count = 0};
+    struct store_bulk job;
+    struct store_bulk_list jobs;
+    struct store_bulk_page page = {.cursor = "", .next_cursor = ""};
+    struct store_replacement out;
+    struct store_replacement_list replacements;
+    struct store_replacement_progress progress = {.cursor = NULL};
+    struct store_certificate certificate;
+    struct store_renewal renewal;
+    uint64_t total;
+    TRY(store_add_serials, SERIAL_A, &serial, 1, &total);
+    TRY(store_count_selected, f->arena, &wanted.selection, &selected);
+    TRY(store_create_bulk, &wanted);
+    TRY(store_load_bulk, f->arena, SERIAL_A, &job);
+    TRY(store_list_bulks, f->arena, NULL, 10, &jobs);
+    TRY(store_claim_bulk, f->arena, &lease, &job);
+    TRY(store_renew_bulk, SERIAL_A, &lease, "a problem");
+    TRY(store_page_bulk, f->arena, SERIAL_A, &lease, 10, &page);
+    const struct store_bulk_progress done = {page.cursor, page.next_cursor, 1, 0, ""};
+    TRY(store_note_bulk, SERIAL_A, &lease, &done);
+    const struct store_bulk second = {.id = SERIAL_B, .selection.issuer = "ecc", .by = "admin", .rate = 1};
+    TRY(store_create_bulk, &second);
+    TRY(store_cancel_bulk, f->arena, SERIAL_B, "admin", &job);
+    TRY(store_create_replacement, &replacement);
+    TRY(store_load_replacement, f->arena, SERIAL_A, &out);
+    TRY(store_list_replacements, f->arena, NULL, 10, &replacements);
+    TRY(store_page_replacement, f->arena, SERIAL_A, true, 10, &progress);
+    TRY(store_load_renewal, f->arena, SERIAL_A, &certificate, &renewal);
+    TRY(store_cancel_replacement, f->arena, SERIAL_A, "admin", &out);
+}
+
 void walk_all(struct fixture *f, bool must_succeed) {
     struct sample s = {.order = {.id = NULL}};
     walk_customers_and_zones(f, must_succeed, &s);
     walk_accounts(f, must_succeed, &s);
     walk_orders(f, must_succeed, &s);
     walk_certificates(f, must_succeed, &s);
+    walk_bulk(f, must_succeed, &s);
 }

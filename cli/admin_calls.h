@@ -1,0 +1,16 @@
+/* What the files of `originca admin` share (admin.c). */
+#pragma once
+
+#include "cli.h"
+
+/* `pattern` holds one "%s", which is where the operand goes, percent-encoded. */
+const char *admin_path(struct cli *cli, const char *pattern, const char *operand);
+json_t *admin_own(struct cli *cli, json_t *json); /* it lives as long as the program's arena */
+/* The exit status for what a call gave; prints it as JSON with --json or without a `print`. */
+int admin_finish(struct cli *cli, const json_t *json,
+                 void (*print)(const struct cli *cli, const json_t *json));
+/* The pages of a list: one, or all of them with --all; NULL with the error. */
+json_t *admin_fetch_list(struct cli *cli, const char *first);
+int admin_finish_list(struct cli *cli, const json_t *items, const char *const *titles,
+                      const char *const *keys, size_t columns);
+bool admin_need(struct cli *cli, const char *value, const char *option) MUST_CHECK;

@@ -1,0 +1,193 @@
+/* `originca admin cert revoke` of many, and what goes on of it. The job is the server's: this only watches.
+ */
+#include "admin_selection.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "customer.h"
+
+#define LOOK_INTERVAL_US 300000
+#define AWAY_LOOKS_MAX 200 /* a minute without a server */
+#define EXIT_INTERRUPTED 130
+
+static volatile sig_atomic_t was_interrupted;
+
+static void on_interrupt(int signal) {
+    (void)signal;
+    was_interrupted = 1;
+}
+
+static void line(const char *label, const json_t *job, const char *key) {
+    const json_t *value = json_object_get(job, key);
+    if (json_is_integer(value))
+        printf("%-13s %lld\n", label, (long long)json_integer_value(value));
+    else if (*json_text(job, key) != '\0')
+        printf("%-13s %s\n", label, json_text(job, key));
+}
+
+static void print_job(const struct cli *cli, const json_t *job) {
+    const json_t *value;
+    const char *key;
+    (void)cli;
+    line("job", job, "id");
+    line("state", job, "state");
+    json_object_foreach((json_t *)json_object_get(job, "selection"), key, value)
+        printf("%-13s %s\n", key, json_string_value(value));
+    line("reason", job, "reason");
+    line("certificates", job, "total");
+    line("revoked", job, "done");
+    line("failed", job, "failed");
+    line("skipped", job, "skipped");
+    line("a second", job, "per_second");
+    line("host", job, "host");
+    line("problem", job, "problem");
+    line("by", job, "by");
+    line("cancelled by", job, "cancelled_by");
+    line("begun", job, "created_at");
+    line("ended", job, "ended_at");
+}
+
+int revocation_list(struct cli *cli) {
+    static const char *const titles[] = {"ID", "STATE", "REASON", "TOTAL", "REVOKED", "FAILED", "BEGUN"},
+                             *const keys[] = {"id",   "state",  "reason",    "total",
+                                              "done", "failed", "created_at"};
+    return admin_finish_list(cli, admin_fetch_list(cli, "/admin/v1/revocations"), titles, keys, 7);
+}
+
+int revocation_show(struct cli *cli) {
+    const char *url = admin_path(cli, "/admin/v1/revocations/%s", cli->operands[0]);
+    return admin_finish(cli, client_call(&cli->client, "GET", url, NULL, &cli->error), print_job);
+}
+
+int revocation_cancel(struct cli *cli) {
+    const char *url = admin_path(cli, "/admin/v1/revocations/%s/cancel", cli->operands[0]);
+    return admin_finish(cli, client_call(&cli->client, "POST", url, NULL, &cli->error), print_job);
+}
+
+/* One look, in an arena of its own: there may be very many. NULL: nobody answered, or there is no such job.
+ */
+static json_t *look(struct cli *cli, const char *url) {
+    struct client client = {.socket = cli->client.socket, .arena = arena_new(1024u * 1024)};
+    if (client.arena == NULL)
+        return NULL;
+    json_t *job = client_call(&client, "GET", url, NULL, &cli->error), *copy = json_deep_copy(job);
+    cli->client.status = client.status;
+    arena_free(client.arena);
+    return copy;
+}
+
+static bool is_running(const json_t *job) {
+    return strcmp(json_text(job, "state"), "running") == 0;
+}
+
+static void show_progress(const json_t *job) {
+    json_int_t done =
+        json_integer_value(json_object_get(job, "done")) + json_integer_value(json_object_get(job, "failed"));
+    progress_show(*json_text(job, "problem") == '\0' ? "revoked" : json_text(job, "problem"), (size_t)done,
+                  (size_t)json_integer_value(json_object_get(job, "total")));
+}
+
+/* The last look at the job; a server that restarts meanwhile is waited for. NULL with the error. */
+static json_t *watch(struct cli *cli, const char *url) {
+    const struct sigaction action = {.sa_handler = on_interrupt};
+    json_t *job = NULL;
+    unsigned away = 0;
+    sigaction(SIGINT, &action, NULL);
+    while (!was_interrupted) {
+        json_t *now = look(cli, url);
+        bool is_refused = now == NULL && cli->error.code != ERROR_UNAVAILABLE && cli->client.status != 503;
+        away = now == NULL ? away + 1 : 0;
+        if (now != NULL) {
+            json_decref(job);
+            job = now;
+            show_progress(job);
+        }
+        if (is_refused || away > AWAY_LOOKS_MAX) {
+            json_decref(job);
+            job = NULL;
+            break;
+        }
+        if (now != NULL && !is_running(job))
+            break;
+        usleep(LOOK_INTERVAL_US);
+    }
+    progress_end();
+    return job == NULL ? NULL : admin_own(cli, job);
+}
+
+static int wait_for(struct cli *cli, const char *id) {
+    const json_t *job = watch(cli, admin_path(cli, "/admin/v1/revocations/%s", id));
+    if (was_interrupted) {
+        fprintf(stderr,
+                "The job goes on. `originca admin revocation wait %s` watches it, `originca admin revocation "
+                "cancel %s` stops it.\n",
+                id, id);
+        return EXIT_INTERRUPTED;
+    }
+    int status = admin_finish(cli, job, print_job);
+    bool is_whole = strcmp(json_text(job, "state"), "done") == 0 &&
+                    json_integer_value(json_object_get(job, "failed")) == 0;
+    return status == EXIT_OK && !is_whole ? EXIT_REFUSED : status;
+}
+
+int revocation_wait(struct cli *cli) {
+    return wait_for(cli, cli->operands[0]);
+}
+
+static bool add_wishes(struct cli *cli, json_t *body) {
+    if (cli->per_second == NULL)
+        return true;
+    char *end;
+    long number = strtol(cli->per_second, &end, 10);
+    if (*cli->per_second == '\0' || *end != '\0' || number < 1 || number > 1000000)
+        return error_set(&cli->error, ERROR_INVALID, "--per-second is a number from 1 to 1000000");
+    json_object_set_new(body, "per_second", json_integer(number));
+    return true;
+}
+
+static int begin(struct cli *cli, json_t *body, json_int_t count) {
+    json_object_del(body, "dry_run");
+    json_object_set_new(body, "confirm", json_integer(count));
+    const json_t *job = client_call(&cli->client, "POST", "/admin/v1/revocations", body, &cli->error);
+    if (job == NULL)
+        return admin_finish(cli, NULL, NULL);
+    if (!cli->as_json)
+        printf("job %s\n", json_text(job, "id"));
+    fflush(stdout);
+    if (cli->key != NULL || cli->issuer != NULL)
+        fputs("What is issued from now on is not revoked by it: stop issuing first (`originca admin signing "
+              "stop`) where the key is not to be trusted.\n",
+              stderr);
+    return wait_for(cli, json_text(job, "id"));
+}
+
+int revoke_many(struct cli *cli) {
+    int status;
+    if (!cli->is_dry_run && !admin_need(cli, cli->reason, "--reason"))
+        return EXIT_USAGE;
+    json_t *body = selection_body(cli, &status);
+    if (body == NULL)
+        return status;
+    if (!add_wishes(cli, body))
+        return EXIT_USAGE;
+    if (cli->reason != NULL)
+        json_object_set_new(body, "reason", json_string(cli->reason));
+    json_object_set_new(body, "dry_run", json_true());
+    const json_t *dry_run = client_call(&cli->client, "POST", "/admin/v1/revocations", body, &cli->error);
+    if (dry_run == NULL || (cli->is_dry_run && cli->as_json))
+        return admin_finish(cli, dry_run, NULL);
+    json_int_t count = json_integer_value(json_object_get(dry_run, "count"));
+    if (!cli->as_json)
+        selection_print(dry_run, cli->is_dry_run);
+    if (cli->is_dry_run)
+        return EXIT_OK;
+    if (count == 0) {
+        error_set(&cli->error, ERROR_NOT_FOUND, "no valid certificate is selected");
+        return EXIT_REFUSED;
+    }
+    return selection_confirm(cli, "revoke", count, &status) ? begin(cli, body, count) : status;
+}

@@ -1,0 +1,140 @@
+/* Which certificates are meant: options into the admin API's "selection", what it selects shown to a person,
+ * who has to type how many there are. */
+#include "admin_selection.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "customer.h"
+
+#define SERIALS_PER_CALL 1000
+#define SERIAL_TEXT_MAX 64
+
+bool selection_is_given(const struct cli *cli) {
+    return cli->customer != NULL || cli->zone != NULL || cli->key != NULL || cli->account != NULL ||
+           cli->issuer != NULL || cli->profile != NULL || cli->issued_since != NULL ||
+           cli->issued_before != NULL || cli->serials != NULL;
+}
+
+static void set_option(json_t *selection, const char *key, const char *value) {
+    if (value != NULL)
+        json_object_set_new(selection, key, json_string(value));
+}
+
+/* Every call in an arena of its own: a file may have very many. */
+static bool send_serials(struct cli *cli, json_t *serials, char *list, size_t list_size) {
+    struct client client = {.socket = cli->client.socket, .arena = arena_new(8u * 1024 * 1024)};
+    if (client.arena == NULL) {
+        json_decref(serials);
+        return error_set(&cli->error, ERROR_INTERNAL, "out of memory");
+    }
+    json_t *body = arena_own_json(client.arena, json_pack("{s:o}", "serials", serials));
+    set_option(body, "serial_list", *list == '\0' ? NULL : list);
+    const json_t *reply = client_call(&client, "POST", "/admin/v1/serial-lists", body, &cli->error);
+    if (reply != NULL)
+        snprintf(list, list_size, "%s", json_text(reply, "serial_list"));
+    arena_free(client.arena);
+    return reply != NULL;
+}
+
+/* One a line, or with blanks or commas between; what follows a # is a comment. */
+static bool send_file(struct cli *cli, char *list, size_t list_size) {
+    static const char between[] = " \t\r\n,";
+    struct bytes file;
+    if (!file_read(cli->client.arena, cli->serials, &file, &cli->error))
+        return false;
+    char *text = arena_strndup(cli->client.arena, (const char *)file.data, file.length), *word;
+    json_t *serials = json_array();
+    bool is_sent = text != NULL;
+    for (char *line; is_sent && (line = strsep(&text, "\n")) != NULL;) {
+        line[strcspn(line, "#")] = '\0';
+        while (is_sent && (word = strsep(&line, between)) != NULL) {
+            if (*word == '\0')
+                continue;
+            json_array_append_new(serials, json_string(word));
+            if (json_array_size(serials) == SERIALS_PER_CALL) {
+                is_sent = send_serials(cli, serials, list, list_size);
+                serials = json_array();
+            }
+        }
+    }
+    if (is_sent && json_array_size(serials) > 0)
+        return send_serials(cli, serials, list, list_size);
+    json_decref(serials);
+    return is_sent &&
+           (*list != '\0' || error_set(&cli->error, ERROR_INVALID, "there is no serial in %s", cli->serials));
+}
+
+json_t *selection_body(struct cli *cli, int *status) {
+    json_t *selection = json_object(), *body = admin_own(cli, json_pack("{s:o}", "selection", selection));
+    char list[64] = "";
+    *status = EXIT_USAGE;
+    if (!selection_is_given(cli) && cli->operand_count == 0) {
+        error_set(&cli->error, ERROR_INVALID,
+                  "which ones? Serials, or --customer, --zone, --key, --account, --issuer, --profile, "
+                  "--issued-since, --issued-before, --serials FILE");
+        return NULL;
+    }
+    if (cli->serials != NULL && cli->operand_count > 0) {
+        error_set(&cli->error, ERROR_INVALID, "serials on the command line or --serials FILE, not both");
+        return NULL;
+    }
+    set_option(selection, "customer", cli->customer);
+    set_option(selection, "zone", cli->zone);
+    set_option(selection, "key", cli->key);
+    set_option(selection, "account", cli->account);
+    set_option(selection, "issuer", cli->issuer);
+    set_option(selection, "profile", cli->profile);
+    set_option(selection, "issued_since", cli->issued_since);
+    set_option(selection, "issued_before", cli->issued_before);
+    if (cli->operand_count > 0) {
+        json_t *serials = json_array();
+        for (size_t i = 0; i < cli->operand_count; i++)
+            json_array_append_new(serials, json_string(cli->operands[i]));
+        json_object_set_new(selection, "serials", serials);
+    }
+    if (cli->serials != NULL && !send_file(cli, list, sizeof list)) {
+        *status = cli->error.code == ERROR_UNAVAILABLE ? EXIT_NO_SERVER : EXIT_REFUSED;
+        return NULL;
+    }
+    set_option(selection, "serial_list", *list == '\0' ? NULL : list);
+    return body;
+}
+
+void selection_print(const json_t *dry_run, bool is_all) {
+    static const char *const titles[] = {"SERIAL", "NAMES", "CUSTOMER", "NOT AFTER"}, *const keys[] = {
+                                                                                          "serial", "names",
+                                                                                          "customer",
+                                                                                          "not_after"};
+    const json_t *sample = json_object_get(dry_run, "sample");
+    json_int_t count = json_integer_value(json_object_get(dry_run, "count"));
+    if (json_array_size(sample) > 0)
+        print_table(sample, titles, keys, 4);
+    if (count > (json_int_t)json_array_size(sample))
+        printf("... and %lld more\n", (long long)count - (long long)json_array_size(sample));
+    printf("%lld valid certificate%s selected%s\n", (long long)count, count == 1 ? " is" : "s are",
+           is_all ? "; nothing was changed" : "");
+    fflush(stdout);
+}
+
+bool selection_confirm(struct cli *cli, const char *what, json_int_t count, int *status) {
+    char typed[32], wanted[32];
+    *status = EXIT_USAGE;
+    if (cli->is_sure)
+        return true;
+    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+        error_set(&cli->error, ERROR_INVALID,
+                  "nothing was changed: --dry-run shows what is selected, --yes %s without asking", what);
+        return false;
+    }
+    snprintf(wanted, sizeof wanted, "%lld", (long long)count);
+    fprintf(stderr, "To %s all %s, type their number: ", what, wanted);
+    if (fgets(typed, sizeof typed, stdin) == NULL)
+        typed[0] = '\0';
+    typed[strcspn(typed, "\r\n")] = '\0';
+    *status = EXIT_REFUSED;
+    return strcmp(typed, wanted) == 0 ||
+           error_set(&cli->error, ERROR_REFUSED, "that is not %s; nothing was changed", wanted);
+}

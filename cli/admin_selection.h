@@ -1,0 +1,26 @@
+/* The options of `originca admin` that say which certificates are meant, and the commands that take them. */
+#pragma once
+
+#include "admin_calls.h"
+
+/* Is any of them there? Operands (serials) are not looked at. */
+bool selection_is_given(const struct cli *cli) MUST_CHECK;
+/* {"selection": {…}} from options and operands; the serials of a file go to the server first. NULL with the
+ * error; EXIT_USAGE or another status in *status. */
+json_t *selection_body(struct cli *cli, int *status);
+/* Shows what a dry run found, on standard error where there is more to come. */
+void selection_print(const json_t *dry_run, bool is_all);
+/* The operator says yes: by --yes, or by typing the count on a terminal. Otherwise the exit status says why
+ * not. */
+bool selection_confirm(struct cli *cli, const char *what, json_int_t count, int *status);
+
+int revoke_many(struct cli *cli); /* admin_revocation.c */
+int revocation_list(struct cli *cli);
+int revocation_show(struct cli *cli);
+int revocation_wait(struct cli *cli);
+int revocation_cancel(struct cli *cli);
+int replace_certificates(struct cli *cli); /* admin_replacement.c */
+int replacement_list(struct cli *cli);
+int replacement_show(struct cli *cli);
+int replacement_waiting(struct cli *cli);
+int replacement_cancel(struct cli *cli);

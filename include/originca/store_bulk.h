@@ -1,0 +1,149 @@
+/* What an operator does to many certificates at once: which ones he means, jobs that revoke them, and mass
+ * replacements that have them renewed (doc/revocation.md, "In bulk"). Like store.h, of which this is a part;
+ * ids are 32 hex digits. */
+#pragma once
+
+#include "originca/store.h"
+
+/* Which certificates: all that is set must fit; "" and 0 are not set. Those that are valid now, issued no
+ * later than the second in which the job or replacement was made; of that number also when the job goes on
+ * for days. */
+struct store_selection {
+    const char *customer, *zone, *account; /* ids */
+    const char *issuer, *profile;
+    const char *key;      /* hex SHA-256 of the SubjectPublicKeyInfo */
+    time_t issued_since;  /* this second and later */
+    time_t issued_before; /* before this second */
+    const char *serials;  /* id of a list of serials */
+};
+#define STORE_SAMPLE_MAX 10
+
+/* Adds serials (32 hex digits each) to the list `id`, which is new where there is none. A list that nothing
+ * uses within an hour is forgotten. `total`: how many it has. */
+void store_add_serials(struct store *, const char *id, const char *const *serials, size_t count,
+                       uint64_t *total, store_done *, void *);
+/* One page of counting what is selected: adds to `count`, raises `last_end`, appends to the sample until it
+ * is full. Begin with all of it zero; go on while `cursor` is not NULL afterwards. Of a certificate of the
+ * sample serial, names, customer, issuer and not_after are there. */
+struct store_selected {
+    uint64_t count;
+    time_t last_end; /* the latest not_after */
+    struct store_certificate sample[STORE_SAMPLE_MAX];
+    size_t sample_count;
+    const char *cursor;
+};
+void store_count_selected(struct store *, struct arena *, const struct store_selection *,
+                          struct store_selected *, store_done *, void *);
+
+/* --- jobs (store/bulk.c) --- */
+enum store_bulk_state { BULK_RUNNING, BULK_DONE, BULK_CANCELLED };
+struct store_bulk {
+    const char *id;
+    struct store_selection selection;
+    uint32_t reason, rate; /* revocations a second */
+    const char *by;        /* of its revocations; holds the id, so that they can be told from others */
+    enum store_bulk_state state;
+    uint64_t total, done, failed; /* done: by this job, each certificate once whatever was interrupted */
+    time_t created_at, ended_at;
+    const char *owner;    /* host that works on it, or did last */
+    const char *problem;  /* the last that kept a certificate from being revoked; "" */
+    const char *ended_by; /* who cancelled it */
+    const char *cursor;   /* how far it came; "" */
+};
+/* `id`, `selection`, `reason`, `rate`, `by` and `total` are the caller's. May be repeated. */
+void store_create_bulk(struct store *, const struct store_bulk *, store_done *, void *);
+void store_load_bulk(struct store *, struct arena *, const char *id, struct store_bulk *out, store_done *,
+                     void *);
+struct store_bulk_list {
+    struct store_bulk *items;
+    size_t count;
+    const char *next_cursor;
+};
+/* Newest first. */
+void store_list_bulks(struct store *, struct arena *, const char *cursor, uint32_t limit,
+                      struct store_bulk_list *out, store_done *, void *);
+/* ERROR_CONFLICT: it has ended. */
+void store_cancel_bulk(struct store *, struct arena *, const char *id, const char *by, struct store_bulk *out,
+                       store_done *, void *);
+/* The oldest job that nobody works on is this process's for so long. out->id is NULL where there is none. */
+struct store_bulk_lease {
+    const char *holder; /* of this process alone */
+    const char *host;
+    uint32_t lease_ms;
+};
+void store_claim_bulk(struct store *, struct arena *, const struct store_bulk_lease *, struct store_bulk *out,
+                      store_done *, void *);
+/* It stays this process's. ERROR_CONFLICT: it is not, or was cancelled: begin nothing more of it. `problem`
+ * ("" or NULL: as it was) is kept for operators. */
+void store_renew_bulk(struct store *, const char *id, const struct store_bulk_lease *, const char *problem,
+                      store_done *, void *);
+/* The next certificates to revoke, at most `limit`; whole ones. Renews. Those that the job has revoked before
+ * it was interrupted are counted in `repeated`. */
+struct store_bulk_page {
+    struct store_certificate *items;
+    size_t count;
+    uint64_t repeated;
+    const char *cursor, *next_cursor; /* next "": it is the last page */
+};
+void store_page_bulk(struct store *, struct arena *, const char *id, const struct store_bulk_lease *,
+                     uint32_t limit, struct store_bulk_page *out, store_done *, void *);
+/* The page is done. ERROR_CONFLICT: the job is another's by now, who does the page again. After the last page
+ * the job is done. */
+struct store_bulk_progress {
+    const char *cursor, *next_cursor;
+    uint64_t done, failed;
+    const char *problem;
+};
+void store_note_bulk(struct store *, const char *id, const struct store_bulk_lease *,
+                     const struct store_bulk_progress *, store_done *, void *);
+const char *store_bulk_state_name(enum store_bulk_state);
+
+/* --- mass replacements (store/replacement.c) --- */
+struct store_replacement {
+    const char *id;
+    struct store_selection selection;
+    time_t starts_at;
+    uint32_t over_seconds;
+    const char *explanation_url; /* "" */
+    const char *by;
+    uint64_t total;      /* when it was made */
+    time_t created_at;   /* out */
+    time_t ends_at;      /* the end of the last certificate */
+    time_t cancelled_at; /* 0 */
+    const char *cancelled_by;
+};
+#define STORE_REPLACEMENTS_MAX 20 /* at once: each renewal information looks at all of them */
+/* ERROR_CONFLICT: there are STORE_REPLACEMENTS_MAX. May be repeated. */
+void store_create_replacement(struct store *, const struct store_replacement *, store_done *, void *);
+void store_load_replacement(struct store *, struct arena *, const char *id, struct store_replacement *out,
+                            store_done *, void *);
+struct store_replacement_list {
+    struct store_replacement *items;
+    size_t count;
+    const char *next_cursor;
+};
+void store_list_replacements(struct store *, struct arena *, const char *cursor, uint32_t limit,
+                             struct store_replacement_list *out, store_done *, void *);
+/* ERROR_CONFLICT: it has ended. */
+void store_cancel_replacement(struct store *, struct arena *, const char *id, const char *by,
+                              struct store_replacement *out, store_done *, void *);
+/* One page of its progress, adding to the counts; begin with zeros, go on while `cursor` is not NULL. */
+struct store_replacement_progress {
+    uint64_t replaced; /* by an order that named it, or there is a newer valid one for the same names */
+    uint64_t ended;    /* not replaced: expired or revoked since */
+    uint64_t waiting;
+    const char *cursor;
+    /* of this page; only where `wants_waiting` */
+    struct store_certificate *items;
+    size_t count;
+};
+void store_page_replacement(struct store *, struct arena *, const char *id, bool wants_waiting,
+                            uint32_t limit, struct store_replacement_progress *, store_done *, void *);
+/* A certificate with the replacement that asks for it first, `from` 0 where none does. */
+struct store_renewal {
+    time_t from;
+    uint32_t over_seconds;
+    const char *explanation_url; /* "" */
+};
+void store_load_renewal(struct store *, struct arena *, const char *serial_hex, struct store_certificate *out,
+                        struct store_renewal *renewal, store_done *, void *);

@@ -1,0 +1,310 @@
+/* The work on a job: load a page, revoke what is in it, several at once and no faster than the job's rate,
+ * note the page, load the next.
+ *
+ * A job is held by a lease. Whoever lost it, whose fence is shut or who drains begins nothing more and drops
+ * the page: its revocations are told by who revoked them (`by` names the job), so the page is counted once,
+ * by the one who notes it. What fails for the moment is tried again; what cannot be revoked is counted as
+ * failed. */
+#include "bulk.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "originca/log.h"
+#include "originca/metrics.h"
+#include "originca/revoke.h"
+#include "originca/store_bulk.h"
+
+#define LEASE_MS 10000
+#define PAGE_MAX 512
+#define TICK_MS 5
+#define PAUSE_MS 1000 /* after what failed for the moment */
+
+enum entry_state { ENTRY_WAITS, ENTRY_RUNS, ENTRY_ENDED };
+struct entry {
+    struct bulk_runner *runner;
+    struct revoke revoke;
+    enum entry_state state;
+};
+
+struct bulk_runner {
+    struct worker *worker;
+    struct event *timer;
+    struct metric *revoked, *failed;
+    struct store_bulk_lease lease;
+    bool is_asking;  /* a claim or a renewal is under way */
+    bool is_loading; /* a page is being loaded or noted */
+    bool is_pumping;
+    int64_t asked_ms, leased_until_ms; /* monotonic: of the last claim or renewal; what it gave */
+    struct arena *arena;               /* of the job; NULL: there is none */
+    struct store_bulk job;
+    bool is_lost; /* it is not this process's any more, or has ended */
+    struct arena *page_arena;
+    struct store_bulk_page page;
+    struct entry *entries; /* NULL: no page */
+    size_t next, running, ended;
+    struct store_bulk_progress progress;
+    char problem[ERROR_MESSAGE_MAX];
+    int64_t resumes_ms; /* not before */
+    double room;        /* revocations that may begin now */
+    int64_t room_counted_ms;
+};
+
+static void pump(struct bulk_runner *runner);
+
+static void schedule(struct bulk_runner *runner, int64_t after_ms) {
+    const struct timeval delay = {.tv_sec = after_ms / 1000, .tv_usec = after_ms % 1000 * 1000};
+    event_add(runner->timer, &delay);
+}
+
+static bool may_go_on(const struct bulk_runner *runner) {
+    const struct worker *worker = runner->worker;
+    return !runner->is_lost && worker->is_ready && !worker->is_draining &&
+           clock_monotonic_ms() < runner->leased_until_ms;
+}
+
+static void drop_page(struct bulk_runner *runner) {
+    arena_free(runner->page_arena);
+    runner->page_arena = NULL;
+    runner->entries = NULL;
+}
+
+static void drop_job(struct bulk_runner *runner) {
+    drop_page(runner);
+    arena_free(runner->arena);
+    runner->arena = NULL;
+    runner->is_lost = true;
+    runner->problem[0] = '\0';
+}
+
+static void note_problem(struct bulk_runner *runner, const char *serial, const struct error *error) {
+    snprintf(runner->problem, sizeof runner->problem, "%s%s%.300s", serial, *serial == '\0' ? "" : ": ",
+             error->message);
+}
+
+/* --- the rate --- */
+
+/* What was not used in a tenth of a second does not come later in one burst. */
+static void count_room(struct bulk_runner *runner) {
+    int64_t now = clock_monotonic_ms();
+    double rate = runner->job.rate, most = rate / 10 < 1 ? 1 : rate / 10;
+    runner->room += rate * (double)(now - runner->room_counted_ms) / 1000;
+    runner->room = runner->room > most ? most : runner->room;
+    runner->room_counted_ms = now;
+}
+
+/* A page of about a second's work, so that progress is seen. */
+static uint32_t page_size(const struct bulk_runner *runner) {
+    return runner->job.rate < PAGE_MAX ? runner->job.rate : PAGE_MAX;
+}
+
+/* --- pages --- */
+
+static void note_page_noted(void *context, const struct error *error) {
+    struct bulk_runner *runner = context;
+    runner->is_loading = false;
+    bool is_last = *runner->progress.next_cursor == '\0';
+    metric_add(runner->revoked, error == NULL ? runner->progress.done : 0);
+    metric_add(runner->failed, error == NULL ? runner->progress.failed : 0);
+    if (error == NULL && is_last)
+        log_event(LOG_LEVEL_INFO, "all of a bulk revocation is done", "job", runner->job.id, NULL);
+    else if (error != NULL)
+        log_event(LOG_LEVEL_WARNING, "a page of a bulk revocation was not counted", "job", runner->job.id,
+                  "reason", error->message, NULL);
+    runner->is_lost = runner->is_lost || error != NULL || is_last;
+    drop_page(runner);
+    pump(runner);
+}
+
+static void finish_page(struct bulk_runner *runner) {
+    runner->progress.cursor = runner->page.cursor;
+    runner->progress.next_cursor = runner->page.next_cursor;
+    runner->progress.done += runner->page.repeated;
+    runner->progress.problem = runner->problem;
+    runner->is_loading = true;
+    store_note_bulk(runner->worker->store, runner->job.id, &runner->lease, &runner->progress, note_page_noted,
+                    runner);
+}
+
+static void note_page_loaded(void *context, const struct error *error) {
+    struct bulk_runner *runner = context;
+    runner->is_loading = false;
+    if (error == NULL) {
+        runner->entries = arena_alloc(runner->page_arena, (runner->page.count + 1) * sizeof *runner->entries);
+        runner->next = runner->running = runner->ended = 0;
+        runner->progress = (struct store_bulk_progress){.done = 0};
+        for (size_t i = 0; runner->entries != NULL && i < runner->page.count; i++)
+            runner->entries[i] = (struct entry){.runner = runner};
+    } else {
+        log_event(LOG_LEVEL_WARNING, "a page of a bulk revocation cannot be loaded", "job", runner->job.id,
+                  "reason", error->message, NULL);
+        runner->is_lost = true;
+    }
+    if (runner->entries == NULL)
+        drop_page(runner);
+    pump(runner);
+}
+
+static void load_page(struct bulk_runner *runner) {
+    runner->page_arena = arena_new(0);
+    if (runner->page_arena == NULL) {
+        runner->is_lost = true;
+        return;
+    }
+    runner->is_loading = true;
+    store_page_bulk(runner->worker->store, runner->page_arena, runner->job.id, &runner->lease,
+                    page_size(runner), &runner->page, note_page_loaded, runner);
+}
+
+/* --- one certificate --- */
+
+static bool is_for_the_moment(const struct error *error) {
+    return error->code == ERROR_UNAVAILABLE || error->code == ERROR_UNKNOWN || error->code == ERROR_LIMIT;
+}
+
+static void note_revoked(void *context, const struct error *error) {
+    struct entry *entry = context;
+    struct bulk_runner *runner = entry->runner;
+    runner->running--;
+    entry->state = ENTRY_ENDED;
+    if (error != NULL && is_for_the_moment(error)) {
+        entry->state = ENTRY_WAITS;
+        runner->resumes_ms = clock_monotonic_ms() + PAUSE_MS;
+        runner->next = 0;
+    } else if (error != NULL) {
+        runner->progress.failed++;
+    } else {
+        runner->progress.done++;
+    }
+    if (entry->state == ENTRY_ENDED)
+        runner->ended++;
+    if (error != NULL)
+        note_problem(runner, entry->revoke.certificate->serial, error);
+    pump(runner);
+}
+
+static struct entry *next_entry(struct bulk_runner *runner) {
+    while (runner->next < runner->page.count && runner->entries[runner->next].state != ENTRY_WAITS)
+        runner->next++;
+    return runner->next == runner->page.count ? NULL : &runner->entries[runner->next];
+}
+
+/* It is logged by the signer; here 100,000 lines would say no more than the job does. */
+static void start_entry(struct bulk_runner *runner, struct entry *entry) {
+    const struct store_certificate *certificate = &runner->page.items[entry - runner->entries];
+    entry->state = ENTRY_RUNS;
+    entry->revoke = (struct revoke){.worker = runner->worker,
+                                    .arena = runner->page_arena,
+                                    .certificate = certificate,
+                                    .reason = runner->job.reason,
+                                    .by = runner->job.by};
+    runner->running++;
+    runner->room--;
+    revoke_start(&entry->revoke, note_revoked, entry);
+}
+
+static void start_entries(struct bulk_runner *runner) {
+    struct entry *entry;
+    count_room(runner);
+    while (runner->running < runner->worker->config->bulk_revocations_at_once && runner->room >= 1 &&
+           clock_monotonic_ms() >= runner->resumes_ms && (entry = next_entry(runner)) != NULL)
+        start_entry(runner, entry);
+    if (next_entry(runner) != NULL)
+        schedule(runner, TICK_MS);
+}
+
+/* Whatever completes comes here; a completion that comes at once, while entries are started, is seen by the
+ * loop that starts them. */
+static void pump(struct bulk_runner *runner) {
+    if (runner->is_pumping || runner->arena == NULL)
+        return;
+    runner->is_pumping = true;
+    if (!may_go_on(runner)) {
+        if (runner->running == 0 && !runner->is_loading && !runner->is_asking)
+            drop_job(runner);
+    } else if (!runner->is_loading) {
+        if (runner->entries == NULL)
+            load_page(runner);
+        else if (runner->ended < runner->page.count)
+            start_entries(runner);
+        if (runner->entries != NULL && !runner->is_loading && runner->ended == runner->page.count)
+            finish_page(runner);
+    }
+    runner->is_pumping = false;
+}
+
+static void on_timer(evutil_socket_t fd, short events, void *context) {
+    (void)fd, (void)events;
+    pump(context);
+}
+
+/* --- the lease --- */
+
+static void note_claimed(void *context, const struct error *error) {
+    struct bulk_runner *runner = context;
+    runner->is_asking = false;
+    if (error != NULL || runner->job.id == NULL) {
+        drop_job(runner);
+        return;
+    }
+    runner->is_lost = false;
+    runner->leased_until_ms = runner->asked_ms + LEASE_MS;
+    runner->room = 0;
+    runner->room_counted_ms = clock_monotonic_ms();
+    runner->resumes_ms = 0;
+    log_event(LOG_LEVEL_INFO, "working on a bulk revocation", "job", runner->job.id, "by", runner->job.by,
+              NULL);
+    pump(runner);
+}
+
+static void note_renewed(void *context, const struct error *error) {
+    struct bulk_runner *runner = context;
+    runner->is_asking = false;
+    if (error == NULL)
+        runner->leased_until_ms = runner->asked_ms + LEASE_MS;
+    else if (error->code == ERROR_CONFLICT)
+        runner->is_lost = true;
+    pump(runner);
+}
+
+void bulk_runner_run(struct bulk_runner *runner) {
+    struct worker *worker = runner->worker;
+    if (runner->is_asking || worker->is_draining)
+        return;
+    runner->asked_ms = clock_monotonic_ms();
+    if (runner->arena != NULL) {
+        runner->is_asking = true;
+        store_renew_bulk(worker->store, runner->job.id, &runner->lease, runner->problem, note_renewed,
+                         runner);
+    } else if ((runner->arena = arena_new(0)) != NULL) {
+        runner->is_asking = true;
+        store_claim_bulk(worker->store, runner->arena, &runner->lease, &runner->job, note_claimed, runner);
+    }
+}
+
+struct bulk_runner *bulk_runner_new(struct worker *worker, struct error *error) {
+    struct bulk_runner *runner = calloc(1, sizeof *runner);
+    if (runner == NULL || (runner->timer = evtimer_new(worker->base, on_timer, runner)) == NULL) {
+        free(runner);
+        error_set(error, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    runner->worker = worker;
+    runner->is_lost = true;
+    runner->lease = (struct store_bulk_lease){
+        .holder = worker->instance, .host = worker->config->host_name, .lease_ms = LEASE_MS};
+    runner->revoked = metrics_counter(worker->metrics, "originca_bulk_revoked_total",
+                                      "Certificates revoked by jobs of administrators");
+    runner->failed = metrics_counter(worker->metrics, "originca_bulk_failed_total",
+                                     "Certificates that such a job could not revoke");
+    return runner;
+}
+
+void bulk_runner_free(struct bulk_runner *runner) {
+    if (runner == NULL)
+        return;
+    event_free(runner->timer);
+    drop_job(runner);
+    free(runner);
+}

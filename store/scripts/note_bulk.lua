@@ -1,0 +1,22 @@
+-- A page of a job is done: it stands behind it from now on, and all that the page counted is counted in the same moment. After
+-- the last page the job is done. Also what was done while it was cancelled counts.
+-- keys: bulk:<id>, bulk-open
+-- arguments: id, holder, cursor of the page, next cursor or '', done, failed, problem or '', retention
+-- result: ok | conflict
+-- uses: bulk
+local id, holder, cursor, next_cursor, done, failed, problem, retention = unpack(ARGV, 1, 8)
+local key = 'bulk:' .. id
+local job = load_hash(key)
+if not job then return {'conflict', 'the job is not here any more'} end
+local is_mine = job.holder == holder or (job.state == 'cancelled' and job.last_holder == holder)
+if not is_mine or (job.cursor or '') ~= cursor then return {'conflict', 'the job is another process\'s'} end
+redis.call('HSET', key, 'done', tonumber(job.done or '0') + tonumber(done), 'failed',
+           tonumber(job.failed or '0') + tonumber(failed))
+if next_cursor ~= '' then redis.call('HSET', key, 'cursor', next_cursor) end
+if problem ~= '' then redis.call('HSET', key, 'problem', problem) end
+if job.state ~= 'running' then
+  redis.call('HDEL', key, 'last_holder')
+  return {'conflict', 'the job is ' .. job.state}
+end
+if next_cursor == '' then end_bulk(id, 'done', tonumber(retention), '') end
+return {'ok'}

@@ -1,0 +1,348 @@
+"""Revoking many certificates: which ones are meant, a job that no death interrupts for good and that counts nothing twice, and
+the signer's guard that workers cannot do the same."""
+
+import datetime
+import os
+import secrets
+import signal
+import socket
+import struct
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from admin_api import AdminError
+from cli_tools import Shell
+from rest_client import RestClient, make_csr, new_key, service_key
+from signer_link import OK, REVOKE, UNAVAILABLE, SignerLink, revocation
+from test_two_hosts import hosts  # noqa: F401: a fixture
+from under_test import children, name_of, stopped, wait_until
+
+WORKER_RATE = 20
+SANDBOX_OPTIONS = ("--workers", "1", "--set", f"signer.signer_worker_revocations_per_second={WORKER_RATE}")
+
+
+def time_text(moment):
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def create(box, customer, count, zone=None, **extra):
+    """Serials of certificates made by the REST API."""
+    rest = RestClient(box["API_URL"], box["CA_BUNDLE"], service_key(customer.api_key))
+    names = [f"t{secrets.token_hex(4)}.{zone or customer.zone}" for _ in range(count)]
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(lambda name: rest.create([name], **extra).result["id"], names))
+
+
+def shown(box, serial):
+    return box.admin.get(f"certificates/{serial}")
+
+
+def dry_run(box, **selection):
+    return box.admin.post("revocations", {"selection": selection, "dry_run": True})
+
+
+def begin(box, count, reason="superseded", admin=None, **wish):
+    selection = wish.pop("selection")
+    return (admin or box.admin).post("revocations", {"selection": selection, "reason": reason, "confirm": count, **wish})
+
+
+def job(admin, identifier):
+    return admin.get(f"revocations/{identifier}")
+
+
+def ended(admin, identifier, seconds=60):
+    assert wait_until(lambda: job(admin, identifier)["state"] != "running", seconds), job(admin, identifier)
+    return job(admin, identifier)
+
+
+def records_of(box, identifier):
+    return [each for each in box.ledger("revoked") if each["by"].endswith(f" bulk:{identifier}")]
+
+
+def admin_process(supervisor):
+    return next((pid for pid in children(supervisor) if name_of(pid) == "oca-admin"), None)
+
+
+def refused(call, status, *words):
+    with pytest.raises(AdminError) as caught:
+        call()
+    assert caught.value.status == status, caught.value
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+@pytest.fixture(scope="module")
+def world(own_sandbox):
+    """Two customers; the first has two zones, certificates by REST and by ACME, and one with a key used twice."""
+    box = own_sandbox
+    first, other = box.new_customer(), box.new_customer()
+    second_zone = box.new_zone(first.id)
+    key = new_key()
+    name = f"k{secrets.token_hex(3)}.{first.zone}"
+    certificates = {
+        "rest": create(box, first, 1)[0], "rsa": create(box, first, 1, csr=make_csr(new_key("rsa2048")),
+                                                         request_type="origin-rsa")[0],
+        "second zone": create(box, first, 1, zone=second_zone)[0], "other": create(box, other, 1)[0],
+        "key": create(box, first, 1, csr=make_csr(key))[0],
+    }
+    first.client.issue([name])
+    time.sleep(1.1)  # times of issue are seconds
+    between = datetime.datetime.utcnow()
+    certificates["late"] = create(box, first, 1)[0]
+    everything = box.listing(f"certificates?customer={first.id}")
+    certificates["acme"] = next(each["serial"] for each in everything if each["names"] == [name])
+    return SimpleNamespace(box=box, first=first, other=other, second_zone=second_zone, between=between, of=certificates)
+
+
+SELECTORS = {
+    "customer": lambda w: ({"customer": w.first.id}, {"rest", "rsa", "second zone", "key", "acme", "late"}),
+    "zone": lambda w: ({"zone": w.second_zone}, {"second zone"}),
+    "customer-and-zone": lambda w: ({"customer": w.first.id, "zone": w.second_zone.upper()}, {"second zone"}),
+    "key": lambda w: ({"key": shown(w.box, w.of["key"])["spki_sha256"].upper()}, {"key"}),
+    "account": lambda w: ({"account": shown(w.box, w.of["acme"])["account"]}, {"acme"}),
+    "issuer": lambda w: ({"issuer": shown(w.box, w.of["rsa"])["issuer"], "customer": w.first.id},
+                         {name for name, serial in w.of.items() if name != "other" and
+                          shown(w.box, serial)["issuer"] == shown(w.box, w.of["rsa"])["issuer"]}),
+    "issuer-alone": lambda w: ({"issuer": "ecc", "issued_since": "2020-01-01T00:00:00Z", "customer": w.other.id}, {"other"}),
+    "profile": lambda w: ({"profile": shown(w.box, w.of["rest"])["profile"], "customer": w.other.id}, {"other"}),
+    "issued-since": lambda w: ({"issued_since": time_text(w.between), "customer": w.first.id}, {"late"}),
+    "issued-before": lambda w: ({"issued_before": time_text(w.between), "customer": w.first.id},
+                                {"rest", "rsa", "second zone", "key", "acme"}),
+    "serials": lambda w: ({"serials": [w.of["rest"], hex(int(w.of["other"])), "12345678901234567890"]}, {"rest", "other"}),
+    "serials-and-customer": lambda w: ({"serials": [w.of["rest"], w.of["other"]], "customer": w.other.id}, {"other"}),
+    "other-profile": lambda w: ({"profile": "nothing", "customer": w.first.id}, set()),
+}
+
+
+@pytest.mark.parametrize("case", SELECTORS)
+def test_a_selection_is_what_all_its_members_fit(world, case):
+    selection, names = SELECTORS[case](world)
+    found = dry_run(world.box, **selection)
+    assert found["count"] == len(names)
+    assert {each["serial"] for each in found["sample"]} == {world.of[name] for name in names}
+    for each in found["sample"]:
+        full = shown(world.box, each["serial"])
+        assert {key: full[key] for key in each if key != "account"} == {key: each[key] for key in each if key != "account"}
+        assert full["status"] == "valid"
+
+
+@pytest.mark.parametrize("body, words", [
+    ({"selection": {}}, "at least one of"), ({}, "selection must be"), ({"selection": {"custommer": "a"}}, "custommer"),
+    ({"selection": {"customer": ""}}, "customer"), ({"selection": {"key": "zz"}}, "key"),
+    ({"selection": {"issued_since": "yesterday"}}, "issued_since"), ({"selection": {"issuer": "nobody"}}, "issuer"),
+    ({"selection": {"serials": []}}, "serials"), ({"selection": {"serials": ["x"]}}, "serial"),
+    ({"selection": {"serials": ["1"], "serial_list": "0" * 32}}, "not both"),
+    ({"selection": {"zone": "a.test"}, "dry_run": 1}, "dry_run"),
+    ({"selection": {"issuer": "ecc"}, "dry_run": False, "reason": "superseded"}, "confirm"),
+    ({"selection": {"issuer": "ecc"}, "dry_run": False, "confirm": 1}, "reason"),
+    ({"selection": {"issuer": "ecc"}, "per_second": 0}, "per_second"),
+    ({"selection": {"issuer": "ecc"}, "reason": "bored"}, "reason"),
+])
+def test_what_is_no_selection_is_refused(own_sandbox, body, words):
+    refused(lambda: own_sandbox.admin.post("revocations", {"dry_run": True, **body}), 400, words)
+
+
+def test_unknown_owners_and_jobs_are_404(own_sandbox):
+    refused(lambda: dry_run(own_sandbox, customer="nobody"), 404)
+    refused(lambda: dry_run(own_sandbox, zone="nothing.test"), 404)
+    refused(lambda: job(own_sandbox.admin, "0" * 32), 404)
+    refused(lambda: own_sandbox.admin.post(f"revocations/{'0' * 32}/cancel"), 404)
+
+
+def test_a_job_revokes_what_was_selected_and_nothing_else(own_sandbox):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    other_zone = box.new_zone(customer.id)
+    wanted, kept = create(box, customer, 12), create(box, customer, 3, zone=other_zone)
+    box.admin.post(f"certificates/{wanted[0]}/revoke", {"reason": "keyCompromise"})
+    selection = {"customer": customer.id, "zone": customer.zone}
+    assert dry_run(box, **selection)["count"] == 11
+    for wrong in (0, 10, 12):
+        refused(lambda: begin(box, wrong, selection=selection), 409, "11 certificates are selected")
+    assert all(shown(box, serial)["status"] == "valid" for serial in wanted[1:])
+    made = begin(box, 11, selection=selection, reason="cessationOfOperation")
+    assert (made["total"], made["state"], made["reason"]) == (11, "running", "cessationOfOperation")
+    done = ended(box.admin, made["id"])
+    assert (done["state"], done["done"], done["failed"], done["skipped"]) == ("done", 11, 0, 0)
+    for serial in wanted[1:]:
+        certificate = shown(box, serial)
+        assert (certificate["status"], certificate["reason"]) == ("revoked", "cessationOfOperation")
+        assert certificate["revoked_by"].endswith(f"bulk:{made['id']}")
+    assert shown(box, wanted[0])["reason"] == "keyCompromise"
+    assert all(shown(box, serial)["status"] == "valid" for serial in kept)
+    assert len(records_of(box, made["id"])) == 11
+    assert made["id"] in [each["id"] for each in box.listing("revocations")]
+    refused(lambda: box.admin.post(f"revocations/{made['id']}/cancel"), 409, "done")
+    refused(lambda: begin(box, 0, selection=selection), 404)
+
+
+def test_a_job_that_is_cancelled_begins_nothing_more(own_sandbox):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    create(box, customer, 20)
+    made = begin(box, 20, selection={"customer": customer.id}, per_second=3)
+    assert wait_until(lambda: job(box.admin, made["id"])["done"] >= 3, 20)
+    assert box.admin.post(f"revocations/{made['id']}/cancel")["state"] == "cancelled"
+    records = wait_steady(lambda: len(records_of(box, made["id"])))
+    assert 3 <= records < 20
+    assert job(box.admin, made["id"])["state"] == "cancelled"
+    assert dry_run(box, customer=customer.id)["count"] == 20 - records
+
+
+def wait_steady(count):
+    """What a count is once it has been the same for three seconds."""
+    last, since = count(), time.monotonic()
+    while time.monotonic() < since + 3:
+        time.sleep(0.5)
+        now = count()
+        if now != last:
+            last, since = now, time.monotonic()
+    return last
+
+
+def check_whole(box, admin, made, count, ledgers=None):
+    done = ended(admin, made["id"], 120)
+    assert (done["state"], done["done"], done["failed"]) == ("done", count, 0), done
+    if ledgers is None:
+        serials = [each["serial"] for each in records_of(box, made["id"])]
+        assert len(serials) == len(set(serials)) == count
+    return done
+
+
+def test_an_admin_process_that_is_killed_is_followed_by_one_that_goes_on(own_sandbox):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    create(box, customer, 50)
+    made = begin(box, 50, selection={"customer": customer.id}, per_second=10)
+    for reached in (10, 30):
+        assert wait_until(lambda: job(box.admin, made["id"])["done"] >= reached, 60)
+        time.sleep(0.35)  # into a page
+        box.kill(admin_process(box.supervisor))
+        box.wait_ready()
+    check_whole(box, box.admin, made, 50)
+
+
+def test_a_job_waits_for_redis_and_for_the_signer(own_sandbox):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    create(box, customer, 40)
+    made = begin(box, 40, selection={"customer": customer.id}, per_second=10)
+    assert wait_until(lambda: job(box.admin, made["id"])["done"] >= 10, 60)
+    box.kill(box.signer())
+    box.wait_ready()
+    box.kill_redis()
+    box.start_redis()
+    box.wait_ready()
+    check_whole(box, box.admin, made, 40)
+
+
+# The command line
+
+
+def originca(box, *arguments):
+    program = Path(os.environ["ORIGINCA_BUILD"]) / "cli" / "originca"
+    return [str(program), "admin", "--socket", box["ADMIN_SOCKET"], *arguments]
+
+
+def test_the_command_line_shows_first_and_asks(own_sandbox, tmp_path):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    create(box, customer, 13)
+    selection = ("cert", "revoke", "--customer", customer.id)
+    shows = box.admin_command(*selection, "--dry-run")
+    assert "13 valid certificates are selected; nothing was changed" in shows.stdout and "... and 3 more" in shows.stdout
+    silent = box.admin_command(*selection, "--reason", "superseded", check=False)
+    assert silent.returncode == 2 and "--yes" in silent.stderr and "--dry-run" in silent.stderr
+    assert box.admin_command(*selection, "--yes", check=False).returncode == 2  # no reason
+    nothing = box.admin_command("cert", "revoke", "--reason", "superseded", "--yes", check=False)
+    assert nothing.returncode == 2 and "which ones?" in nothing.stderr
+    unknown = box.admin_command("cert", "revoke", "--zone", "no.test", "--reason", "superseded", "--yes", check=False)
+    assert unknown.returncode == 1
+    shell = Shell(tmp_path)
+    asked = shell.terminal(*originca(box, *selection, "--reason", "superseded")[1:], typed="12\n", status=1)
+    assert "type their number" in asked.out and "nothing was changed" in asked.out
+    assert dry_run(box, customer=customer.id)["count"] == 13
+    done = shell.terminal(*originca(box, *selection, "--reason", "superseded")[1:], typed="13\n", status=0)
+    assert "] 13/13" in done.out and "done" in done.out  # the bar
+    assert "done" in box.admin_command("revocation", "list").stdout
+
+
+def test_serials_come_from_the_command_line_or_a_file(own_sandbox, tmp_path):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    serials = create(box, customer, 5)
+    both = box.admin_command("cert", "revoke", *serials[:2], "--reason", "superseded", "--yes", "--json")
+    assert '"done": 2' in both.stdout
+    file = tmp_path / "serials"
+    file.write_text(f"# from the incident\n{serials[2]}\n{hex(int(serials[3]))}, {serials[0]}  # one is revoked already\n")
+    assert '"count": 2' in box.admin_command("cert", "revoke", "--serials", str(file), "--dry-run", "--json").stdout
+    box.admin_command("cert", "revoke", "--serials", str(file), "--reason", "superseded", "--yes", "--per-second", "100")
+    assert [shown(box, serial)["status"] for serial in serials] == ["revoked"] * 4 + ["valid"]
+    one = box.admin_command("cert", "revoke", serials[4], "--reason", "superseded")
+    assert "revoked by    admin:" in one.stdout
+
+
+def test_a_long_file_of_serials_goes_in_parts(own_sandbox, tmp_path):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    serials = create(box, customer, 2)
+    file = tmp_path / "serials"
+    file.write_text("\n".join([serials[0], *(str(secrets.randbits(127)) for _ in range(2500)), serials[1]]))
+    assert '"count": 2' in box.admin_command("cert", "revoke", "--serials", str(file), "--dry-run", "--json").stdout
+
+
+def test_an_interrupted_command_leaves_the_job_going(own_sandbox):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    create(box, customer, 15)
+    command = subprocess.Popen(originca(box, "cert", "revoke", "--customer", customer.id, "--reason", "superseded", "--yes",
+                                        "--per-second", "4"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    identifier = next(line for line in command.stdout if line.startswith("job ")).split()[1]
+    assert wait_until(lambda: job(box.admin, identifier)["done"] >= 4, 30)
+    command.send_signal(signal.SIGINT)
+    _, errors = command.communicate(timeout=20)
+    assert command.returncode == 130 and f"revocation wait {identifier}" in errors
+    waited = box.admin_command("revocation", "wait", identifier)
+    assert "done" in waited.stdout
+    check_whole(box, box.admin, {"id": identifier}, 15)
+
+
+# The guard is in the signer
+
+
+def test_workers_together_have_a_rate_of_revocations_and_operators_none(own_sandbox):
+    folder = Path(own_sandbox["ADMIN_SOCKET"]).parent
+    begun, codes = time.monotonic(), []
+    with SignerLink(folder) as first, SignerLink(folder) as second, SignerLink(folder) as third:
+        for number in range(6 * WORKER_RATE):
+            link = (first, second, third)[number % 3]
+            codes.append(link.ask(REVOKE, revocation(secrets.token_bytes(16), 4, "account:a1")).code)
+    allowed = WORKER_RATE * (2 + time.monotonic() - begun)
+    assert codes.count(OK) <= allowed and set(codes) <= {OK, UNAVAILABLE}
+    assert UNAVAILABLE in codes or allowed > len(codes)
+    with SignerLink(folder, is_operator=True) as operator:
+        for _ in range(6 * WORKER_RATE):
+            assert operator.ask(REVOKE, revocation(secrets.token_bytes(16), 4, "admin:test")).code == OK
+
+
+# Last: from here on the other host takes jobs too, and has them in its own ledger
+
+
+def process_behind(path):
+    """Who listens on a unix socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        return struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+
+def test_another_host_goes_on_with_the_job_of_one_that_is_silent(own_sandbox, hosts):  # noqa: F811
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    create(box, customer, 40)
+    made = begin(box, 40, selection={"customer": customer.id}, per_second=4)
+    assert wait_until(lambda: job(box.admin, made["id"])["done"] >= 4, 60)
+    owner = job(box.admin, made["id"])["host"]
+    silent, awake = (hosts[1], hosts[0]) if owner == "second" else hosts
+    admin = process_behind(silent.admin.path)
+    assert name_of(admin) == "oca-admin"
+    with stopped(admin):
+        assert wait_until(lambda: job(awake.admin, made["id"])["host"] != owner, 60)
+        done = check_whole(box, awake.admin, made, 40, ledgers="two")
+        assert done["host"] != owner
+    everything = box.listing(f"certificates?customer={customer.id}")
+    assert len(everything) == 40 and all(each["status"] == "revoked" for each in everything)

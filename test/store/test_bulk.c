@@ -1,0 +1,222 @@
+/* Jobs that revoke many certificates and mass replacements: what is selected, whose a job is, that a page
+ * counts once, what renewal information says. */
+#include <string.h>
+
+#include "originca/store_bulk.h"
+#include "sample.h"
+
+#define JOB "000102030405060708090a0b0c0d0e0f"
+#define JOB_B "100102030405060708090a0b0c0d0e0f"
+#define JOB_BY "admin:unix bulk:" JOB
+#define MANY 7
+
+static const struct store_bulk_lease mine = {"mine", "host-a", 10000}, other = {"other", "host-b", 10000};
+
+static const char *serial_of(struct fixture *f, size_t number) {
+    return arena_printf(f->arena, "0123456789abcdef0123456789ab%04zx", number);
+}
+
+/* MANY certificates of one customer, and one of another. */
+static void make_many(struct fixture *f, struct sample *s, struct sample *stranger) {
+    make_sample(f, s, "a", "shop.test");
+    make_sample(f, stranger, "b", "other.test");
+    for (size_t i = 0; i < MANY; i++)
+        issue(f, s, serial_of(f, i), arena_printf(f->arena, "00112233445566778899aabbccddeeff-%zu", i),
+              SPKI_A);
+    issue(f, stranger, SERIAL_B, "00112233445566778899aabbccddeeff-99", SPKI_B);
+}
+
+static uint64_t count(struct fixture *f, const struct store_selection *selection) {
+    struct store_selected selected = {.count = 0};
+    do
+        assert_ok(CALL(f, store_count_selected, f->arena, selection, &selected));
+    while (selected.cursor != NULL);
+    return selected.count;
+}
+
+static void a_selection_is_what_all_its_members_fit(void **state) {
+    struct fixture *f = *state;
+    struct sample s, stranger;
+    make_many(f, &s, &stranger);
+    const char *list[] = {serial_of(f, 1), SERIAL_B, SERIAL_A /* not there */};
+    uint64_t total;
+    assert_ok(CALL(f, store_add_serials, JOB, list, 3, &total));
+    assert_ok(CALL(f, store_add_serials, JOB, list, 2, &total));
+    assert_int_equal(total, 3);
+#define COUNT(...) count(f, &(const struct store_selection){__VA_ARGS__})
+    assert_int_equal(COUNT(.issuer = "ecc"), MANY + 1);
+    assert_int_equal(COUNT(.customer = s.customer.id), MANY);
+    assert_int_equal(COUNT(.zone = stranger.zone.id), 1);
+    assert_int_equal(COUNT(.account = s.account.id), MANY);
+    assert_int_equal(COUNT(.key = SPKI_A), MANY);
+    assert_int_equal(COUNT(.key = SPKI_A, .customer = stranger.customer.id), 0);
+    assert_int_equal(COUNT(.serials = JOB), 2);
+    assert_int_equal(COUNT(.serials = JOB, .customer = s.customer.id), 1);
+    assert_int_equal(COUNT(.profile = "origin"), MANY + 1);
+    assert_int_equal(COUNT(.profile = "other"), 0);
+    assert_int_equal(COUNT(.issued_since = now_seconds() + 10), 0);
+    assert_int_equal(COUNT(.issued_before = now_seconds() + 10), MANY + 1);
+    assert_int_equal(COUNT(.issued_before = 1000), 0);
+    assert_ok(
+        CALL(f, store_revoke_certificate, REVOCATION(serial_of(f, 0), now_seconds(), 4, "admin"), NULL));
+    assert_int_equal(COUNT(.customer = s.customer.id), MANY - 1);
+#undef COUNT
+}
+
+static void make_job(struct fixture *f, const char *id, const char *by, const char *customer) {
+    const struct store_bulk bulk = {
+        .id = id, .selection.customer = customer, .reason = 4, .rate = 100, .by = by, .total = MANY};
+    assert_ok(CALL(f, store_create_bulk, &bulk));
+}
+
+static void revoke_page(struct fixture *f, const struct store_bulk_page *page, size_t most) {
+    for (size_t i = 0; i < page->count && i < most; i++)
+        assert_ok(CALL(f, store_revoke_certificate,
+                       REVOCATION(page->items[i].serial, now_seconds(), 4, JOB_BY), NULL));
+}
+
+static void a_job_is_one_process_s_while_its_lease_lasts(void **state) {
+    struct fixture *f = *state;
+    struct sample s, stranger;
+    struct store_bulk job;
+    const struct store_bulk_lease brief = {"mine", "host-a", 1};
+    make_many(f, &s, &stranger);
+    assert_ok(CALL(f, store_claim_bulk, f->arena, &mine, &job));
+    assert_null(job.id);
+    make_job(f, JOB, JOB_BY, s.customer.id);
+    make_job(f, JOB, JOB_BY, s.customer.id);
+    assert_ok(CALL(f, store_claim_bulk, f->arena, &mine, &job));
+    assert_string_equal(job.id, JOB);
+    assert_string_equal(job.selection.customer, s.customer.id);
+    assert_int_equal(job.total, MANY);
+    assert_ok(CALL(f, store_claim_bulk, f->arena, &other, &job));
+    assert_null(job.id);
+    assert_code(CALL(f, store_renew_bulk, JOB, &other, ""), ERROR_CONFLICT);
+    assert_ok(CALL(f, store_renew_bulk, JOB, &brief, "slow"));
+    while (job.id == NULL) /* the lease ends in a moment */
+        assert_ok(CALL(f, store_claim_bulk, f->arena, &other, &job));
+    assert_string_equal(job.problem, "slow");
+    assert_code(CALL(f, store_renew_bulk, JOB, &mine, ""), ERROR_CONFLICT);
+    assert_ok(CALL(f, store_cancel_bulk, f->arena, JOB, "admin", &job));
+    assert_int_equal(job.state, BULK_CANCELLED);
+    assert_code(CALL(f, store_renew_bulk, JOB, &other, ""), ERROR_CONFLICT);
+    assert_code(CALL(f, store_cancel_bulk, f->arena, JOB, "admin", &job), ERROR_CONFLICT);
+    assert_int_equal(ask_number(f, "ZCARD bulk-open"), 0);
+    assert_true(ask_number(f, "TTL bulk:" JOB) > 0);
+}
+
+/* The first process revokes some of a page and dies; who follows counts all of them, once. */
+static void a_page_that_was_interrupted_counts_once(void **state) {
+    struct fixture *f = *state;
+    struct sample s, stranger;
+    struct store_bulk job;
+    struct store_bulk_page page;
+    make_many(f, &s, &stranger);
+    make_job(f, JOB, JOB_BY, s.customer.id);
+    const struct store_bulk_lease brief = {"mine", "host-a", 1};
+    assert_ok(CALL(f, store_claim_bulk, f->arena, &brief, &job));
+    assert_ok(CALL(f, store_page_bulk, f->arena, JOB, &brief, 4, &page));
+    assert_int_equal(page.count, 4);
+    revoke_page(f, &page, 3);
+    do
+        assert_ok(CALL(f, store_claim_bulk, f->arena, &other, &job));
+    while (job.id == NULL);
+    assert_ok(CALL(f, store_page_bulk, f->arena, JOB, &other, 4, &page));
+    assert_int_equal(page.count + page.repeated, 4);
+    assert_int_equal(page.repeated, 3);
+    revoke_page(f, &page, page.count);
+    struct store_bulk_progress progress = {page.cursor, page.next_cursor, page.count + page.repeated, 0, ""};
+    assert_code(CALL(f, store_note_bulk, JOB, &mine, &progress), ERROR_CONFLICT);
+    assert_ok(CALL(f, store_note_bulk, JOB, &other, &progress));
+    assert_code(CALL(f, store_note_bulk, JOB, &other, &progress), ERROR_CONFLICT);
+    while (*page.next_cursor != '\0') {
+        assert_ok(CALL(f, store_page_bulk, f->arena, JOB, &other, 4, &page));
+        revoke_page(f, &page, page.count);
+        progress =
+            (struct store_bulk_progress){page.cursor, page.next_cursor, page.count + page.repeated, 0, ""};
+        assert_ok(CALL(f, store_note_bulk, JOB, &other, &progress));
+    }
+    assert_ok(CALL(f, store_load_bulk, f->arena, JOB, &job));
+    assert_int_equal(job.state, BULK_DONE);
+    assert_int_equal(job.done, MANY);
+    assert_int_equal(ask_number(f, "ZCARD certificates:revoked"), MANY);
+}
+
+static void what_was_issued_after_a_job_was_made_is_not_touched(void **state) {
+    struct fixture *f = *state;
+    struct sample s, stranger;
+    struct store_bulk job;
+    struct store_bulk_page page;
+    make_many(f, &s, &stranger);
+    make_job(f, JOB, JOB_BY, s.customer.id);
+    ask_text(f, arena_printf(f->arena, "HSET certificate:%s issued %lld", serial_of(f, 2),
+                             (long long)now_seconds() + 2));
+    assert_ok(CALL(f, store_claim_bulk, f->arena, &mine, &job));
+    assert_ok(CALL(f, store_page_bulk, f->arena, JOB, &mine, 100, &page));
+    assert_int_equal(page.count, MANY - 1);
+}
+
+static void renewal_information_knows_the_first_replacement(void **state) {
+    struct fixture *f = *state;
+    struct sample s, stranger;
+    struct store_certificate certificate;
+    struct store_renewal renewal;
+    struct store_replacement out;
+    make_many(f, &s, &stranger);
+    const struct store_replacement later = {.id = JOB,
+                                            .selection.customer = s.customer.id,
+                                            .starts_at = now_seconds() + 50,
+                                            .over_seconds = 100,
+                                            .explanation_url = "https://a.test/",
+                                            .by = "admin",
+                                            .ends_at = now_seconds() + 1000},
+                                   sooner = {.id = JOB_B,
+                                             .selection.key = SPKI_A,
+                                             .starts_at = now_seconds() + 5,
+                                             .over_seconds = 7,
+                                             .explanation_url = "",
+                                             .by = "admin",
+                                             .ends_at = now_seconds() + 1000};
+    assert_ok(CALL(f, store_load_renewal, f->arena, serial_of(f, 1), &certificate, &renewal));
+    assert_int_equal(renewal.from, 0);
+    assert_ok(CALL(f, store_create_replacement, &later));
+    assert_ok(CALL(f, store_load_renewal, f->arena, serial_of(f, 1), &certificate, &renewal));
+    assert_int_equal(renewal.from, later.starts_at);
+    assert_int_equal(renewal.over_seconds, 100);
+    assert_string_equal(renewal.explanation_url, "https://a.test/");
+    assert_string_equal(certificate.customer, s.customer.id);
+    assert_ok(CALL(f, store_create_replacement, &sooner));
+    assert_ok(CALL(f, store_load_renewal, f->arena, serial_of(f, 1), &certificate, &renewal));
+    assert_int_equal(renewal.from, sooner.starts_at);
+    assert_ok(CALL(f, store_load_renewal, f->arena, SERIAL_B, &certificate, &renewal));
+    assert_int_equal(renewal.from, 0);
+    assert_ok(CALL(f, store_cancel_replacement, f->arena, JOB_B, "admin", &out));
+    assert_true(out.cancelled_at > 0);
+    assert_ok(CALL(f, store_load_renewal, f->arena, serial_of(f, 1), &certificate, &renewal));
+    assert_int_equal(renewal.from, later.starts_at);
+    assert_code(CALL(f, store_cancel_replacement, f->arena, JOB_B, "admin", &out), ERROR_CONFLICT);
+    assert_code(CALL(f, store_load_renewal, f->arena, SERIAL_A, &certificate, &renewal), ERROR_NOT_FOUND);
+}
+
+static void replacements_are_few(void **state) {
+    struct fixture *f = *state;
+    struct store_replacement replacement = {
+        .selection.issuer = "ecc", .explanation_url = "", .by = "admin", .ends_at = now_seconds() + 1000};
+    for (size_t i = 0; i <= STORE_REPLACEMENTS_MAX; i++) {
+        replacement.id = arena_printf(f->arena, "%032zx", i);
+        assert_code(CALL(f, store_create_replacement, &replacement),
+                    i < STORE_REPLACEMENTS_MAX ? ERROR_NONE : ERROR_CONFLICT);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        test_case(a_selection_is_what_all_its_members_fit),
+        test_case(a_job_is_one_process_s_while_its_lease_lasts),
+        test_case(a_page_that_was_interrupted_counts_once),
+        test_case(what_was_issued_after_a_job_was_made_is_not_touched),
+        test_case(renewal_information_knows_the_first_replacement),
+        test_case(replacements_are_few),
+    };
+    return cmocka_run_group_tests(tests, start_group, end_group);
+}
