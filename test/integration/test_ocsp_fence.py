@@ -155,3 +155,26 @@ def test_a_revocation_at_one_host_is_in_the_next_answer_of_the_other(hosts):  # 
         assert [each.get(asked).status for each in asks] == ["revoked", "revoked"]
     for each in asks:
         each.close()
+
+
+def test_a_revocation_at_one_host_outlives_an_old_copy_of_redis_at_the_other(hosts, tmp_path):  # noqa: F811
+    """The other host's own ledger knows nothing of it: it waits until the one that does has brought it back."""
+    box = hosts[0].sandbox
+    owner, zone = Customer(hosts, 0), new_zone()
+    owner.own(zone, 0)
+    _, chain, _ = owner.clients[0].issue([f"old.{zone}"])
+    leaf = load_chain(chain)[0]
+    watchers = [Watcher(box, issuer_of(box), leaf.serial_number, has_nonce) for has_nonce in (False, True)]
+    try:
+        assert wait_until(lambda: all("good" in each.said() for each in watchers), RECOVERY)
+        copy = OldCopy(box, tmp_path)
+        owner.clients[1].revoke(der_of(leaf), 4).expect(200)
+        acknowledged = time.monotonic()
+        copy.put_back()
+        assert wait_until(lambda: all(host.admin.readiness()[0] for host in hosts), RECOVERY)
+        assert wait_until(lambda: all(each.seen[-1][1] == "revoked" for each in watchers), RECOVERY)
+    finally:
+        for each in watchers:
+            each.end()
+    later = [status for each in watchers for began, status in each.seen if began > acknowledged]
+    assert "good" not in later and "unauthorized" not in later, later
