@@ -210,6 +210,8 @@ class Runner:
                    {"ORIGINCA_BUILD": str(directory)})
         self.check("bench-ocsp smoke (release build)", [ROOT / "scripts" / "bench-ocsp", "--smoke"], 300,
                    {"ORIGINCA_BUILD": str(directory)})
+        self.check("bench-crl smoke (release build)", [ROOT / "scripts" / "bench-crl", "--smoke"], 120,
+                   {"ORIGINCA_BUILD": str(directory)})
         self.check("bench-memory smoke (release build)", [ROOT / "scripts" / "bench-memory", "--smoke"], 300,
                    {"ORIGINCA_BUILD": str(directory)})
 
