@@ -5,6 +5,7 @@
 
 #include "customer_commands.h"
 #include "keymaker.h"
+#include "originca/revocation.h"
 
 #define PER_PAGE 100
 #define ALREADY_REVOKED 1014
@@ -165,6 +166,7 @@ static void print_item(const struct customer *customer, const json_t *item) {
         print_line(i == 0 ? "hostnames" : "", json_string_value(name));
     print_line("expires", json_text(item, "expires_on"));
     print_line("revoked", json_text(item, "revoked_at"));
+    print_line("reason", json_text(item, "revocation_reason"));
     print_line("type", json_text(item, "request_type"));
     printf("%-13s %lld days\n", "validity",
            (long long)json_integer_value(json_object_get(item, "requested_validity")));
@@ -196,10 +198,17 @@ static bool confirm(struct customer *customer, const char *id) {
 }
 
 int revoke_command(struct customer *customer) {
-    const char *id = find_id(customer);
+    const char *id = find_id(customer), *reason = customer->options.reason;
+    uint32_t number;
+    if (reason != NULL && !revocation_reason_parse(reason, &number)) {
+        error_set(&customer->error, ERROR_INVALID, "--reason is " REVOCATION_REASON_NAMES);
+        return customer_exit(customer);
+    }
     if (id == NULL || !confirm(customer, id))
         return customer_exit(customer);
-    const json_t *result = rest_call(customer, "DELETE", path_of(customer, id), NULL);
+    const json_t *body =
+        reason == NULL ? NULL : arena_own_json(customer->arena, json_pack("{s:s}", "reason", reason));
+    const json_t *result = rest_call(customer, "DELETE", path_of(customer, id), body);
     bool was_revoked = result == NULL && customer->rest.code == ALREADY_REVOKED;
     if (result == NULL && !was_revoked)
         return customer_exit(customer);

@@ -21,7 +21,8 @@ struct options {
     const char *days, *key_type, *key_size, *request_type, *format, *key_format, *key_group, *out_dir,
         *reload_hook, *state_dir, *issuer_file;
     /* flags of single commands */
-    const char *hostnames, *from_file, *csr, *key_out, *certificate_out, *name, *zone, *input, *certificate;
+    const char *hostnames, *from_file, *csr, *key_out, *certificate_out, *name, *zone, *input, *certificate,
+        *reason;
     bool as_json, may_overwrite, has_no_state, is_forced, wants_all, is_dry_run, is_sure, is_bare, to_stdout,
         shows_requests, keeps_key, wants_help, only_unrevocable;
 };

@@ -46,6 +46,8 @@ const struct rule option_rules[] = {
     {"missing-revocation", FLAG(only_unrevocable), false, FOR_LIST, NULL,
      "only those that name no CRL and no OCSP server"},
     {"yes", FLAG(is_sure), false, FOR_REVOKE, NULL, "do not ask"},
+    {"reason", TEXT(reason), false, FOR_REVOKE, "R",
+     "keyCompromise, superseded, cessationOfOperation, ... (RFC 5280)"},
     {"certificate", TEXT(certificate), false, FOR_REVOKE | FOR_SHOW, "FILE",
      "the certificate instead of its id"},
     {"f", TEXT(input), false, FOR_JSON, "FILE", "read this instead of standard input"},

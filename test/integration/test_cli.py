@@ -407,6 +407,16 @@ def test_list_show_and_revoke_follow_a_certificate_through_its_life(sandbox, she
     assert "already" in shell.run("revoke", identity, "--yes").out
 
 
+def test_revoke_takes_a_reason_and_show_tells_it(sandbox, shell):
+    identity = shell.run("getcert", sandbox.name(), "--json").json["id"]
+    assert "keyCompromise" in shell.run("revoke", identity, "--yes", "--reason", "bored", status=USAGE).err
+    shell.run("revoke", identity, "--yes", "--reason", "superseded")
+    shown = shell.run("show", identity).out
+    assert re.search(r"^reason +superseded$", shown, re.MULTILINE), shown
+    by = sandbox.admin_command("cert", "show", identity).stdout
+    assert re.search(r"^revoked by +api-key:", by, re.MULTILINE), by
+
+
 def test_list_reads_every_page_once(sandbox, shell, recorder):
     pages = [[{"id": str(page * 1000 + n), "hostnames": ["a.test"], "certificate": ""} for n in range(100)]
              for page in range(2)] + [[{"id": "7777", "hostnames": [], "certificate": ""}], []]
