@@ -212,6 +212,8 @@ class Runner:
                    {"ORIGINCA_BUILD": str(directory)})
         self.check("bench-crl smoke (release build)", [ROOT / "scripts" / "bench-crl", "--smoke"], 120,
                    {"ORIGINCA_BUILD": str(directory)})
+        self.check("bench-bulk smoke (release build)", [ROOT / "scripts" / "bench-bulk", "--smoke"], 400,
+                   {"ORIGINCA_BUILD": str(directory)})
         self.check("bench-memory smoke (release build)", [ROOT / "scripts" / "bench-memory", "--smoke"], 300,
                    {"ORIGINCA_BUILD": str(directory)})
 
