@@ -30,7 +30,7 @@ class Bench:
     def fill(self, box):
         """How many certificates there are."""
         box.processes.stop("server", 60)
-        mib = self.options.certificates * 2.9 / 1024  # two records of a certificate
+        mib = self.options.certificates * 2.23 / 1024  # two records of a certificate
         made = run_program([self.programs / "make-ledger", box.directory / "ledger", "sandbox", int(mib) + 1, 0], 3600)
         box.processes.start("server", [box.program, "-c", str(box.directory / "originca.conf")], box.token_environment)
         if not wait_until(lambda: box.admin.readiness()[0], 3600, pause=0.2):
