@@ -121,6 +121,8 @@ const struct setting config_settings[] = {
         "pause before an order in processing whose signing failed for the moment is tried again; it doubles"),
     NUMBER("acme", resume_longest_seconds, "60", 1, 86400, "the longest such pause"),
     NUMBER("acme", resume_max_orders, "100", 1, 10000, "orders of this kind that a host works on at once"),
+    NUMBER("acme", stop_retry_after_seconds, "300", 1, 86400,
+           "when clients are told to come back while issuance is stopped"),
     NUMBER("acme", ari_retry_after_seconds, "21600", 60, 864000,
            "how often clients ask for renewal information"),
     STRING("acme", default_profile, "origin", "profile of orders that name none"),

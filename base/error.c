@@ -82,6 +82,8 @@ const char *error_code_name(enum error_code code) {
         return "unknown-outcome";
     case ERROR_INTERNAL:
         return "internal";
+    case ERROR_STOPPED:
+        return "stopped";
     }
     return "internal";
 }

@@ -334,6 +334,10 @@ static int stats(struct cli *cli) {
     return admin_finish(cli, client_call(&cli->client, "GET", "/admin/v1/stats", NULL, &cli->error), NULL);
 }
 
+static bool is_stopped(const json_t *health) {
+    return json_object_get(health, "issuance") != NULL;
+}
+
 static void show_health(const struct cli *cli, const json_t *health) {
     static const char *const parts[] = {"redis", "ledger", "signer", "dns", "workers"};
     (void)cli;
@@ -343,12 +347,15 @@ static void show_health(const struct cli *cli, const json_t *health) {
         printf("  %-7s %s\n", parts[i],
                json_is_true(json_object_get(part, "ok")) ? "ok" : json_text(part, "reason"));
     }
+    if (is_stopped(health))
+        printf("  %s\n", json_text(json_object_get(health, "issuance"), "reason"));
 }
 
 static int health(struct cli *cli) {
     const json_t *json = client_call(&cli->client, "GET", "/readyz", NULL, &cli->error);
     int status = admin_finish(cli, json, show_health);
-    return status == EXIT_OK && !json_is_true(json_object_get(json, "ready")) ? EXIT_REFUSED : status;
+    bool is_well = json_is_true(json_object_get(json, "ready")) && !is_stopped(json);
+    return status == EXIT_OK && !is_well ? EXIT_REFUSED : status;
 }
 
 static int metrics(struct cli *cli) {
@@ -359,22 +366,9 @@ static int metrics(struct cli *cli) {
     return EXIT_OK;
 }
 
-static int set_signing(struct cli *cli, bool is_allowed) {
-    const json_t *body = admin_own(cli, json_pack("{s:b}", "allowed", is_allowed));
-    return admin_finish(cli, client_call(&cli->client, "POST", "/admin/v1/signing", body, &cli->error), NULL);
-}
-
 static int token_retry(struct cli *cli) {
     return admin_finish(cli, client_call(&cli->client, "POST", "/admin/v1/token/retry", NULL, &cli->error),
                         NULL);
-}
-
-static int signing_stop(struct cli *cli) {
-    return set_signing(cli, false);
-}
-
-static int signing_allow(struct cli *cli) {
-    return set_signing(cli, true);
 }
 
 static int confirm_loss(struct cli *cli) {
@@ -453,8 +447,12 @@ const struct command admin_commands[] = {
     {"stats", "", "", 0, "counts for an overview", stats},
     {"health", "", "", 0, "is everything usable? exit 1 if not", health},
     {"metrics", "", "", 0, "Prometheus text", metrics},
-    {"signing", "stop", "", 0, "stop issuing at once, until allowed again", signing_stop},
-    {"signing", "allow", "", 0, "allow issuing again", signing_allow},
+    {"signing", "stop", "[--this-host]", 0, "stop issuing for everybody, until allowed again", signing_stop},
+    {"signing", "allow", "[--this-host]", 0, "allow issuing again", signing_allow},
+    {"issuance", "stop", "[--issuer I | --customer C | --zone Z]", 0,
+     "stop issuing for everybody, or for one", issuance_stop},
+    {"issuance", "allow", "[--issuer I | --customer C | --zone Z]", 0, "allow it again", issuance_allow},
+    {"issuance", "show", "", 0, "what is stopped, since when and by whom", issuance_show},
     {"token", "retry", "", 0, "try the token again with the PIN that it refused", token_retry},
     {"ledger", "confirm-loss", "", 0, "accept that ledger records are lost", confirm_loss},
     {"ledger", "accept-empty", "", 0, "fill an emptied Redis from nothing but the ledger", accept_empty},

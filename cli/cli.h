@@ -22,6 +22,7 @@ struct cli {
     bool wants_walk;               /* --explain */
     const char *format, *interval; /* import, top */
     bool is_dry_run, is_once, for_good;
+    bool is_this_host; /* signing */
     struct {
         const char *name_servers, *edge_prefixes, *root_hints, *dns_port, *allow_addresses, *deny_addresses,
             *trust_anchor, *caa_mode, *caa_identities, *name_server_pool, *account_uri, *txt, *deadline,
@@ -61,6 +62,11 @@ const char *json_text(const json_t *json, const char *key); /* "" where absent *
 int admin_import(struct cli *cli);
 int admin_search(struct cli *cli);
 int admin_top(struct cli *cli);
+int signing_stop(struct cli *cli);
+int signing_allow(struct cli *cli);
+int issuance_stop(struct cli *cli);
+int issuance_allow(struct cli *cli);
+int issuance_show(struct cli *cli);
 
 /* check.c: `originca check NAME... --name-servers a,b` */
 int check_command(struct cli *cli);

@@ -94,6 +94,7 @@ enum {
     OPTION_FROM,
     OPTION_URL,
     OPTION_YES,
+    OPTION_THIS_HOST,
     OPTION_VERSION,
     OPTION_HELP
 };
@@ -148,6 +149,7 @@ static const struct option options[] = {
     {"from", required_argument, NULL, OPTION_FROM},
     {"url", required_argument, NULL, OPTION_URL},
     {"yes", no_argument, NULL, OPTION_YES},
+    {"this-host", no_argument, NULL, OPTION_THIS_HOST},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
     {0},
@@ -219,6 +221,8 @@ static bool take_option(struct cli *cli, int option, const char *value) {
         cli->is_sure = true;
     else if (option == OPTION_FOR_GOOD)
         cli->for_good = true;
+    else if (option == OPTION_THIS_HOST)
+        cli->is_this_host = true;
     else
         return false;
     return true;

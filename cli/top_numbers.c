@@ -230,7 +230,14 @@ static json_t *alarms(struct arena *arena, const struct change *change, const st
     const char *why = json_string_value(json_object_get(signer, "reason")); /* others are said by readyz */
     if (why != NULL && strstr(why, "stopped by an operator") != NULL)
         json_array_append_new(
-            array, json_string("issuing is stopped by an admin; `originca admin signing allow` ends it"));
+            array,
+            json_string("the signer of this host is stopped by an admin; `originca admin signing allow "
+                        "--this-host` ends it"));
+    const char *stops =
+        json_string_value(json_object_get(json_object_get(now->readiness, "issuance"), "reason"));
+    if (stops != NULL)
+        json_array_append_new(
+            array, json_sprintf("%s; `originca admin signing allow` or `issuance allow` ends it", stops));
     if (is_stuck(value(before->metrics, behind), value(now->metrics, behind)))
         alarm_count(array, arena, value(now->metrics, behind), "ledger records are not in Redis yet");
     if (is_stuck((double)signer_number(before, open), (double)signer_number(now, open)))

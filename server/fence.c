@@ -19,6 +19,7 @@
 #include "originca/revoke.h"
 #include "originca/rights.h"
 #include "originca/signer.h"
+#include "originca/stops.h"
 #include "originca/store.h"
 #include "reconcile.h"
 #include "redis_run.h"
@@ -38,6 +39,7 @@ struct fence {
     struct reconciler *reconciler;   /* NULL where it is no keeper */
     struct rights_sync *rights_sync; /* likewise */
     struct lost_data *lost_data;     /* likewise */
+    struct stops_watch *stops_watch; /* likewise */
     struct event *timer;
     struct metric *behind, *replayed, *orphans, *went_back, *hosts;
     struct known_hosts known_hosts;
@@ -322,6 +324,7 @@ static void serve_whole(struct fence *fence) {
     if (fence->is_keeper && !fence->worker->is_draining) {
         reconciler_run(fence->reconciler);
         rights_sync_run(fence->rights_sync, fence->status.knows_zones, hosts);
+        stops_watch_run(fence->stops_watch);
     }
 }
 
@@ -577,8 +580,10 @@ struct fence *fence_new(struct worker *worker, enum fence_role role, struct erro
     fence->reconciler = fence->is_keeper ? reconciler_new(worker, error) : NULL;
     fence->rights_sync = fence->is_keeper ? rights_sync_new(worker, error) : NULL;
     fence->lost_data = fence->is_keeper ? lost_data_new(worker) : NULL;
-    if (fence->timer == NULL || (fence->is_keeper && (fence->reconciler == NULL || fence->lost_data == NULL ||
-                                                      fence->rights_sync == NULL))) {
+    fence->stops_watch = fence->is_keeper ? stops_watch_new(worker, error) : NULL;
+    bool has_parts = fence->reconciler != NULL && fence->lost_data != NULL && fence->rights_sync != NULL &&
+                     fence->stops_watch != NULL;
+    if (fence->timer == NULL || (fence->is_keeper && !has_parts)) {
         fence_free(fence);
         return NULL;
     }
@@ -594,6 +599,7 @@ void fence_free(struct fence *fence) {
     if (fence->timer != NULL)
         event_free(fence->timer);
     reconciler_free(fence->reconciler);
+    stops_watch_free(fence->stops_watch);
     rights_sync_free(fence->rights_sync);
     lost_data_free(fence->lost_data);
     known_hosts_free(&fence->known_hosts);

@@ -121,11 +121,8 @@ static void note_signed(void *context, const struct error *error) {
 
 static void note_claimed(void *context, const struct error *error) {
     struct job *job = context;
-    struct error broken = {.code = ERROR_NONE};
-    if (error == NULL && issue_set_terms(&job->issue, job->csr.key.kind == KEY_KIND_RSA, &broken))
+    if (error == NULL)
         issue_sign(&job->issue, note_signed, job);
-    else if (error == NULL)
-        note_recorded(job, &broken); /* claimed: it comes back as an attempt that nobody ended */
     else if (job->issue.failure == ISSUE_BAD_KEY)
         end_order(job, "badCSR", 400, error->message);
     else if (job->issue.failure == ISSUE_REFUSED)
@@ -136,7 +133,7 @@ static void note_claimed(void *context, const struct error *error) {
         postpone(job, error);
 }
 
-static void claim(struct job *job) {
+static bool set_terms(struct job *job, struct error *error) {
     job->issue = (struct issue){
         .worker = job->resumer->worker,
         .arena = job->arena,
@@ -151,7 +148,15 @@ static void claim(struct job *job) {
         .checked_at = job->recheck.checked_at,
         .describe = describe_refusal,
     };
-    issue_claim(&job->issue, note_claimed, job);
+    return issue_set_terms(&job->issue, job->csr.key.kind == KEY_KIND_RSA, error);
+}
+
+static void claim(struct job *job) {
+    struct error error;
+    if (set_terms(job, &error))
+        issue_claim(&job->issue, note_claimed, job);
+    else
+        postpone(job, &error);
 }
 
 /* --- before it --- */
@@ -173,7 +178,6 @@ static void note_rechecked(void *context, const struct error *error) {
             return;
         }
         break;
-    case RECHECK_PAUSED:
     case RECHECK_LIMITED:
     case RECHECK_UNSURE:
         break;
@@ -205,11 +209,14 @@ static void run_job(struct job *job) {
         /* Claimed by a version that kept no CSR; or a key that went onto the block list meanwhile. */
         end_order(job, "badCSR", 400,
                   order->csr.length == 0 ? "The order holds no CSR; make a new order" : error.message);
+    } else if (!set_terms(job, &error)) {
+        postpone(job, &error);
     } else {
         job->recheck = (struct recheck){.worker = job->resumer->worker,
                                         .arena = job->arena,
                                         .order = order,
                                         .names = job->names,
+                                        .issuer = job->issue.issuer,
                                         .checker = order->account,
                                         .must_check = true};
         recheck_run(&job->recheck, note_rechecked, job);

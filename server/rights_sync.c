@@ -25,7 +25,8 @@ struct rights_sync {
     /* taking over */
     struct store_customer_list customers;
     struct store_zone_list zones;
-    bool are_customers_done;
+    struct store_stop_list stops;
+    bool are_stops_done, are_customers_done;
     char cursor[128];
     /* being told */
     struct store_right_list told;
@@ -142,9 +143,27 @@ static void note_customers(void *context, const struct error *error) {
     write_batch(sync);
 }
 
+static void note_stops(void *context, const struct error *error) {
+    struct rights_sync *sync = context;
+    if (error != NULL) {
+        fail_batch(sync, "stops", error);
+        return;
+    }
+    for (size_t i = 0; i < sync->stops.count && i < BATCH; i++) {
+        const struct store_stop *stop = &sync->stops.items[i];
+        bool is_global = strcmp(stop->of, "global") == 0;
+        if (stop->is_stopped)
+            add(sync, is_global ? "issuance-stopped" : "issuer-stopped", stop->id, stop->since_ms);
+    }
+    sync->are_stops_done = true;
+    write_batch(sync);
+}
+
 static void load_page(struct rights_sync *sync) {
     const char *cursor = *sync->cursor == '\0' ? NULL : sync->cursor;
-    if (sync->are_customers_done)
+    if (!sync->are_stops_done)
+        store_load_stops(sync->worker->store, sync->arena, 0, &sync->stops, note_stops, sync);
+    else if (sync->are_customers_done)
         store_list_zones(sync->worker->store, sync->arena, NULL, cursor, BATCH, &sync->zones, note_zones,
                          sync);
     else
@@ -161,10 +180,11 @@ static bool is_end_of_account(const char *kind) {
 
 /* Of this host too: its signer knows it already, and says so. */
 static bool is_for_the_signer(const char *kind) {
-    return is_end_of_account(kind) ? true
-           : strncmp(kind, "zone-", 5) == 0
-               ? strcmp(kind, "zone-moved") != 0 && strcmp(kind, "zone-returned") != 0
-               : strncmp(kind, "customer-", 9) == 0;
+    static const char *const beginnings[] = {"zone-", "customer-", "issuance-", "issuer-"};
+    bool is_known = is_end_of_account(kind);
+    for (size_t i = 0; i < sizeof beginnings / sizeof beginnings[0]; i++)
+        is_known = is_known || strncmp(kind, beginnings[i], strlen(beginnings[i])) == 0;
+    return is_known && strcmp(kind, "zone-moved") != 0 && strcmp(kind, "zone-returned") != 0;
 }
 
 static void note_told(void *context, const struct error *error) {
@@ -248,7 +268,7 @@ void rights_sync_run(struct rights_sync *sync, bool knows_zones, size_t hosts) {
         return;
     if (!knows_zones && !sync->takes_over && !is_cut_off && sync->worker->is_ready) {
         sync->takes_over = true;
-        sync->are_customers_done = false;
+        sync->are_stops_done = sync->are_customers_done = false;
         *sync->cursor = '\0';
     }
     sync->is_catching_up = !sync->worker->is_ready && !sync->takes_over;

@@ -183,11 +183,8 @@ static void read_error(struct store_call *call, const struct redisReply *reply) 
 static const struct {
     const char *status;
     enum error_code code;
-} statuses[] = {{"conflict", ERROR_CONFLICT},
-                {"notfound", ERROR_NOT_FOUND},
-                {"refused", ERROR_REFUSED},
-                {"unavailable", ERROR_UNAVAILABLE},
-                {"limit", ERROR_LIMIT}};
+} statuses[] = {{"conflict", ERROR_CONFLICT},       {"notfound", ERROR_NOT_FOUND}, {"refused", ERROR_REFUSED},
+                {"unavailable", ERROR_UNAVAILABLE}, {"stopped", ERROR_STOPPED},    {"limit", ERROR_LIMIT}};
 
 /* {status, message, ...}: the rest, where there is one, is parsed all the same. */
 static void read_status(struct store_call *call, const struct redisReply *reply) {

@@ -339,7 +339,7 @@ static void send_marks(struct job *job) {
     add_call(job->batch, call);
 }
 
-/* Records of rights, and the member that holds the subject of each. */
+/* Records of rights, and the member that holds the subject of each; "": it has none. */
 static const struct {
     const char *type, *subject;
 } rights[] = {{"zone-added", "zone"},
@@ -350,6 +350,10 @@ static const struct {
               {"zone-returned", "zone"},
               {"customer-suspended", "customer"},
               {"customer-resumed", "customer"},
+              {"issuance-stopped", ""},
+              {"issuance-allowed", ""},
+              {"issuer-stopped", "issuer"},
+              {"issuer-allowed", "issuer"},
               {"api-key-ended", "key"},
               {"eab-key-ended", "kid"},
               {"account-deactivated", "account"},
@@ -395,6 +399,7 @@ static void send_right(struct job *job) {
                                 .customer = get_text(record, "customer"),
                                 .detail = jwk,
                                 .at_ms = json_integer_value(json_object_get(record, "at_ms")),
+                                .by = get_text(record, "by"),
                                 .seal = seal};
     if (strncmp(type, "customer-", 9) == 0)
         right.customer = "";

@@ -213,7 +213,8 @@ static bool parse_order(struct store_call *call, struct redisReply *const *items
 
 void store_claim_order(struct store *store, struct arena *arena, const char *order_id, const char *attempt,
                        int64_t claimed_at_ms, const char *csr_sha256, const char *spki_sha256,
-                       struct bytes csr, struct store_order *out, store_done *done, void *context) {
+                       struct bytes csr, const char *issuer, struct store_order *out, store_done *done,
+                       void *context) {
     struct store_call *call = call_new(store, SCRIPT_CLAIM_ORDER, arena, parse_order, out, done, context);
     if (call == NULL)
         return;
@@ -224,6 +225,7 @@ void store_claim_order(struct store *store, struct arena *arena, const char *ord
     call_add(call, csr_sha256);
     call_add(call, spki_sha256);
     call_add_bytes(call, csr.data, csr.length);
+    call_add(call, issuer);
     call_send(call);
 }
 

@@ -9,6 +9,7 @@ void right_add_head(struct store_call *call, const struct store_right *right) {
     call_add(call, right->customer);
     call_add(call, right->detail);
     call_add_number(call, right->at_ms);
+    call_add(call, right->by);
     call_add(call, right->seal);
 }
 

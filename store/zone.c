@@ -183,7 +183,7 @@ static void add_suffixes(struct store_call *call, const char *name) {
         call_add(call, suffixes[i]);
 }
 
-void store_zones_of_names(struct store *store, struct arena *arena, const char *customer,
+void store_zones_of_names(struct store *store, struct arena *arena, const char *customer, const char *issuers,
                           const char *const *names, size_t count, struct store_zone *out, store_done *done,
                           void *context) {
     struct store_call *call =
@@ -196,6 +196,7 @@ void store_zones_of_names(struct store *store, struct arena *arena, const char *
         return;
     }
     call_add(call, customer);
+    call_add(call, issuers);
     for (size_t i = 0; i < count; i++)
         add_suffixes(call, names[i]);
     call_send(call);

@@ -201,6 +201,7 @@ struct config {
     uint32_t dns_max_cname, dns_referral_cache_entries, dns_referral_max_ttl;
     uint32_t dns_max_concurrent_checks, dns_max_per_server;
     uint32_t recheck_after_seconds;
+    uint32_t stop_retry_after_seconds; /* told while issuance is stopped */
     uint32_t resume_first_seconds, resume_longest_seconds, resume_max_orders; /* server/resume.c */
     uint32_t zone_sweep_interval_seconds, zone_pending_interval_seconds, zone_moved_after;
     uint32_t zone_checks_per_second, dns_share_ms;

@@ -22,6 +22,7 @@ enum error_code {
     ERROR_UNAVAILABLE, /* Redis, signer, DNS or token is away: the same request may succeed later */
     ERROR_UNKNOWN,     /* a time-out after sending: the outcome is not known, read before deciding */
     ERROR_INTERNAL,    /* a broken invariant or allocation failure */
+    ERROR_STOPPED,     /* an operator has stopped issuance; the message says by which stop. Another time */
 };
 
 #define ERROR_MESSAGE_MAX 512

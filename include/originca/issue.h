@@ -15,12 +15,14 @@
 #include "originca/worker.h"
 
 enum issue_failure {
-    ISSUE_FAILED,    /* Redis is away, or the like: the error's code says it */
+    ISSUE_FAILED,    /* Redis is away, issuance is stopped, or the like: the error's code says it */
     ISSUE_NOT_READY, /* the order is in another state: `order` shows it */
     ISSUE_REFUSED,   /* account, zone or authorizations changed: nothing was signed */
     ISSUE_BAD_KEY,   /* the key may not be used: blocked, or an account's */
     ISSUE_UNSIGNED,  /* the signer refused for good; the order is invalid now */
-    ISSUE_POSTPONED, /* the signer is away or busy; the reconciler tries again, the order is processing */
+    /* The signer is away or busy, or issuance was stopped (the error's code says it) after the claim: the
+     * order is processing, and the reconciler tries again. */
+    ISSUE_POSTPONED,
     ISSUE_WITHDRAWN, /* account or zone changed while it was signed: it was revoked at once */
 };
 
@@ -35,10 +37,10 @@ struct issue {
     const char *const *names;             /* canonical, as many as authorizations */
     struct bytes spki, csr;               /* DER */
     const char *csr_sha256, *spki_sha256; /* hex */
+    const char *issuer;
     /* before issue_sign */
     const char *evidence; /* of the DNS check, JSON; or NULL */
     time_t checked_at;
-    const char *issuer;
     time_t not_before; /* 0: now less the back-date setting */
     uint32_t validity_seconds;
     bool is_only_attempt; /* nobody would fetch what a later one gives: the order ends where this one fails */
@@ -68,6 +70,11 @@ struct issue {
 
 /* Sets issuer, not_before and validity_seconds by what the order asks for; `issue->order` is all it needs
  * beside worker and arena. */
+/* Which issuer is asked for what: by the key that it signs with, or by the request_type of the REST API. */
+const char *issue_acme_issuer(const struct config *config, bool is_rsa);
+/* Both, with a blank between where they are two; NULL: out of memory. */
+const char *issue_acme_issuers(const struct config *config, struct arena *arena);
+const char *issue_rest_issuer(const struct config *config, const char *request_type);
 bool issue_set_terms(struct issue *issue, bool is_rsa, struct error *error) MUST_CHECK;
 void issue_claim(struct issue *issue, issue_done *done, void *context);
 void issue_sign(struct issue *issue, issue_done *done, void *context);

@@ -8,9 +8,8 @@
 #include "originca/worker.h"
 
 enum recheck_failure {
-    RECHECK_FAILED,    /* Redis is away, or the like: the error's code says it */
+    RECHECK_FAILED,    /* Redis is away, issuance is stopped, or the like: the error's code says it */
     RECHECK_NOT_YOURS, /* a zone is no longer the order's */
-    RECHECK_PAUSED,    /* a zone is paused: its customer may resume it */
     RECHECK_LIMITED,   /* `limits` says which, and when it has room again */
     RECHECK_REFUSED,   /* DNS says no: trying again changes nothing; `result` has the findings */
     RECHECK_UNSURE,    /* DNS did not say; likewise */
@@ -24,6 +23,7 @@ struct recheck { /* lives in the arena */
     struct arena *arena;
     const struct store_order *order;
     const char *const *names; /* canonical, as many as authorizations */
+    const char *issuer;       /* that the certificate will come from */
     const char *checker;      /* whose checks count where the order has no customer (limits.h) */
     bool must_check;          /* also where the last check is younger than recheck_after_seconds */
     /* results */

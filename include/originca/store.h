@@ -58,6 +58,7 @@ struct store_ledger_mark { /* these records are applied by it */
 struct store_right {
     const char *kind, *subject, *name, *customer, *detail; /* NULL is "" */
     int64_t at_ms;                                         /* when it counts as happened */
+    const char *by;                /* whose word it is; not sealed, and not told to other hosts */
     const char *seal;              /* for the other hosts; "" or NULL: they are not told (rights.h) */
     struct store_ledger_mark mark; /* count 0 where the ledger knew it before */
 };
@@ -86,6 +87,25 @@ struct store_customer_list {
 };
 void store_list_customers(struct store *, struct arena *, const char *cursor, uint32_t limit,
                           struct store_customer_list *out, store_done *, void *);
+
+/* --- stops of issuance (store/stop.c), beside suspended customers and paused zones --- */
+#define STORE_EVERY_ISSUER "*"
+void store_set_issuer_stopped(struct store *, const char *issuer, bool is_stopped, const struct store_right *,
+                              store_done *, void *);
+struct store_stop {
+    const char *of;        /* "global", "issuer", "customer", "zone" */
+    const char *id, *name; /* "" of the global one; an issuer's name is both */
+    const char *by;        /* whose word it is; "" where a former version did not keep it */
+    int64_t since_ms;
+    bool is_stopped; /* false of the global one and issuers alone: allowed again, since then */
+};
+struct store_stop_list {
+    struct store_stop *items; /* the global one, issuers, then `limit` customers and zones at most */
+    size_t count;
+    uint64_t customers, zones; /* all of them */
+};
+void store_load_stops(struct store *, struct arena *, uint32_t limit, struct store_stop_list *out,
+                      store_done *, void *);
 
 /* --- external account binding keys (store/eab.c); the HMAC key itself derives from the master secret --- */
 struct store_eab_key {
@@ -194,9 +214,11 @@ void store_find_zone(struct store *, struct arena *, const char *name_or_id, con
                      struct store_zone *out, store_done *, void *);
 /* For each canonical name (wildcards by their base): the zone of longest suffix of that customer, or with
  * customer NULL the longest suffix that is an active zone of anybody. out[i] has id NULL where there is none.
- */
-void store_zones_of_names(struct store *, struct arena *, const char *customer, const char *const *names,
-                          size_t count, struct store_zone *out, store_done *, void *);
+ * ERROR_STOPPED where issuance is stopped for the customer, for one of the zones or for all of `issuers`
+ * (with blanks between; "": not known). */
+void store_zones_of_names(struct store *, struct arena *, const char *customer, const char *issuers,
+                          const char *const *names, size_t count, struct store_zone *out, store_done *,
+                          void *);
 struct store_zone_list {
     struct store_zone *items;
     size_t count;
@@ -353,12 +375,16 @@ struct store_order {
     const char *request; /* of REST: JSON of what was asked; the certificate keeps it. NULL and "" are none */
     const char *api_key; /* of REST: the key's id; the order ends with it. NULL and "" are none */
     time_t created_at, expires_at, checked_at; /* checked_at: the oldest proof it rests on */
+    /* Of an order to be created: which issuers its certificate may come from, with blanks between, so that it
+     * is refused where issuance is stopped for all of them. Not kept; NULL and "" are not known. */
+    const char *issuers;
 };
 /* `order->id` is set by the caller (store_new_order_id), so repeating the call after ERROR_UNKNOWN is safe.
  * Checks in the script: account and API key may still act, and the names are still the customer's by these
- * zones (doc/rights.md; ERROR_REFUSED); `replaces_serial` not replaced by another live order
- * (ERROR_CONFLICT). Stores evidence beside it. The check behind a ready order makes zones active that wait
- * for it. An order with status ORDER_REFUSED is a kept attempt: it never changes and is capped per customer.
+ * zones (doc/rights.md; ERROR_REFUSED), issuance is not stopped (ERROR_STOPPED); `replaces_serial` not
+ * replaced by another live order (ERROR_CONFLICT). Stores evidence beside it. The check behind a ready order
+ * makes zones active that wait for it. An order with status ORDER_REFUSED is a kept attempt: it never changes
+ * and is capped per customer.
  */
 char *store_new_order_id(struct arena *);
 void store_create_order(struct store *, const struct store_order *, const char *evidence, store_done *,
@@ -395,12 +421,13 @@ void store_record_recheck(struct store *, const char *order_id, time_t checked_a
                           store_done *, void *);
 /* ready -> processing with this attempt; exactly one winner. Likewise an order in processing that waits for
  * an attempt with this CSR. Checks the rights of store_create_order and expiry again, and that `spki_sha256`
- * (hex) is no account key and not blocked (ERROR_REFUSED, each). ERROR_CONFLICT: not ready, expired, or the
+ * (hex) is no account key and not blocked (ERROR_REFUSED, each); issuance by `issuer` ("": not known yet) and
+ * otherwise must not be stopped (ERROR_STOPPED). ERROR_CONFLICT: not ready, expired, or the
  * attempt was released before. The order keeps the CSR (DER) while it is processing. `out` is the order as it
  * is, in each case. */
 void store_claim_order(struct store *, struct arena *, const char *order_id, const char *attempt,
                        int64_t claimed_at_ms, const char *csr_sha256, const char *spki_sha256,
-                       struct bytes csr, struct store_order *out, store_done *, void *);
+                       struct bytes csr, const char *issuer, struct store_order *out, store_done *, void *);
 /* Nothing was signed by this attempt: the order, still processing, waits for another one, after a pause that
  * doubles from resume_first_seconds to resume_longest_seconds; or, where `error` is not NULL, becomes invalid
  * with it. An `attempt` of "" is that of an order that waits: it waits longer, or ends. */

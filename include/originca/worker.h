@@ -42,6 +42,8 @@ struct worker {
         applied_at_least; /* records of this host's ledger that Redis had applied when it was last compared */
     bool is_ready;        /* Redis scripts loaded, ledger replayed, signer answered */
     char not_ready_reason[256]; /* for /readyz and for the 503 of every request that needs the store */
+    char issuance_stopped[512]; /* of the admin process: the stops of all and of issuers in words; ""
+                                   (stops.h) */
     /* Adds this worker's counts to the shared metrics; runs every second and before /metrics is answered. */
     void (*publish_metrics)(struct worker *worker);
 };

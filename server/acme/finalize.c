@@ -138,7 +138,6 @@ static void note_rechecked(void *context, const struct error *error) {
         describe_findings(operation, state->recheck.result);
     switch (state->recheck.failure) {
     case RECHECK_NOT_YOURS:
-    case RECHECK_PAUSED:
     case RECHECK_REFUSED:
         acme_refuse(operation, 403, "unauthorized", "%s", error->message);
         break;
@@ -160,12 +159,14 @@ static void note_rechecked(void *context, const struct error *error) {
 static enum step_result recheck_dns(struct operation *operation) {
     struct finalize_state *state = operation->state;
     struct limits_order asker;
+    bool is_rsa = state->csr.key.kind == KEY_KIND_RSA;
     if (!acme_set_asker(operation, &asker, state->order.customer))
         return acme_refuse(operation, 503, "serverInternal", "out of memory");
     state->recheck = (struct recheck){.worker = operation->worker,
                                       .arena = operation->arena,
                                       .order = &state->order,
                                       .names = state->names,
+                                      .issuer = issue_acme_issuer(operation->worker->config, is_rsa),
                                       .checker = asker.checker};
     recheck_run(&state->recheck, note_rechecked, operation);
     return STEP_WAIT;
@@ -217,14 +218,14 @@ static enum step_result claim_order(struct operation *operation) {
         .checked_at = state->recheck.checked_at,
         .describe = describe_refusal,
     };
+    if (!issue_set_terms(&state->issue, state->csr.key.kind == KEY_KIND_RSA, &operation->error))
+        return STEP_FAIL;
     issue_claim(&state->issue, note_issue_step, operation);
     return STEP_WAIT;
 }
 
 static enum step_result sign_certificate(struct operation *operation) {
     struct finalize_state *state = operation->state;
-    if (!issue_set_terms(&state->issue, state->csr.key.kind == KEY_KIND_RSA, &operation->error))
-        return STEP_FAIL;
     issue_sign(&state->issue, note_issue_step, operation);
     return STEP_WAIT;
 }

@@ -3,6 +3,7 @@
 
 #include <time.h>
 
+#include "originca/issue.h"
 #include "originca/limits.h"
 #include "originca/names.h"
 #include "originca/perspective.h"
@@ -249,8 +250,11 @@ static enum step_result check_replaced(struct operation *operation) {
 static enum step_result find_zones(struct operation *operation) {
     struct order_state *state = operation->state;
     const char *customer = *state->order.customer == '\0' ? NULL : state->order.customer;
-    store_zones_of_names(operation->worker->store, operation->arena, customer, state->names,
-                         state->order.authorization_count, state->zones, acme_done, operation);
+    state->order.issuers = issue_acme_issuers(operation->worker->config, operation->arena);
+    if (state->order.issuers == NULL)
+        return acme_refuse(operation, 503, "serverInternal", "out of memory");
+    store_zones_of_names(operation->worker->store, operation->arena, customer, state->order.issuers,
+                         state->names, state->order.authorization_count, state->zones, acme_done, operation);
     return STEP_WAIT;
 }
 
@@ -274,9 +278,6 @@ static enum step_result match_zones(struct operation *operation) {
                 operation, "rejectedIdentifier", state->order.authorizations[i].identifier,
                 has_customer ? "This name is on none of your zones; add the zone at your provider first"
                              : "This name is on no zone of this provider");
-        else if (zone->status == ZONE_PAUSED)
-            acme_add_subproblem(operation, "rejectedIdentifier", state->order.authorizations[i].identifier,
-                                "The zone is paused; resume it at your provider first");
     }
     if (state->post.subproblems == NULL)
         return STEP_DONE;

@@ -90,6 +90,7 @@ static struct meaning meaning_of(enum error_code code) {
         return (struct meaning){429, "rateLimited"};
     case ERROR_UNAVAILABLE:
     case ERROR_UNKNOWN:
+    case ERROR_STOPPED: /* not a 4xx, and not rateLimited: clients take those for their own fault */
         return (struct meaning){503, "serverInternal"};
     case ERROR_NONE:
     case ERROR_INTERNAL:
@@ -125,7 +126,9 @@ void acme_fail(struct operation *operation) {
     if (post->type != NULL)
         meaning = (struct meaning){post->status, post->type};
     log_failure(operation, meaning.status, meaning.type);
-    if (meaning.status >= 500)
+    if (post->type == NULL && operation->error.code == ERROR_STOPPED)
+        post->retry_after = operation->worker->config->stop_retry_after_seconds;
+    else if (meaning.status >= 500)
         detail = operation_outward_text(operation, inside_code(operation, meaning.status));
     if (meaning.status == 503 || meaning.status == 429 || post->retry_after != 0) {
         snprintf(text, sizeof text, "%u",

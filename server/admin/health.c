@@ -1,11 +1,11 @@
-/* Statistics and metrics; stopping issuance and accepting a lost ledger. */
+/* Statistics and metrics; trying the token again, and accepting a lost ledger. */
 #include "internal.h"
 
 struct health_state {
     struct admin_call call;
     struct store_stats stats;
     struct signer_status signer;
-    bool is_signer_there, is_allowed;
+    bool is_signer_there;
     struct error signer_error;
     struct store_ledger_state ledger;
     char found_hash[2 * SHA256_BYTES + 1];
@@ -127,49 +127,6 @@ static const struct operation_kind metrics_kind =
 
 void admin_metrics(struct http_request *request) {
     operation_start(request, &metrics_kind);
-}
-
-/* --- stop and go --- */
-
-static enum step_result read_allowed(struct operation *operation) {
-    struct health_state *state = operation->state;
-    const json_t *allowed = json_object_get(state->call.body, "allowed");
-    if (!json_is_boolean(allowed))
-        return admin_refuse(operation, ERROR_INVALID, "\"allowed\" must be true or false");
-    state->is_allowed = json_is_true(allowed);
-    return operation_forget_request(operation);
-}
-
-static enum step_result set_signing(struct operation *operation) {
-    struct health_state *state = operation->state;
-    signer_set_signing(operation->worker->operator_signer, state->is_allowed, operation->request->peer_text,
-                       admin_done, operation);
-    return STEP_WAIT;
-}
-
-static enum step_result reply_signing(struct operation *operation) {
-    struct health_state *state = operation->state;
-    admin_reply(operation, 200, json_pack("{s:b}", "allowed", state->is_allowed));
-    return STEP_REPLIED;
-}
-
-/* No Redis needed: issuance must be stoppable whatever else is broken. */
-static enum step_result read_plain_body(struct operation *operation) {
-    struct admin_call *call = operation->state;
-    call->body = json_parse(operation->reading, operation->request->body.data,
-                            operation->request->body.length, &operation->error);
-    return call->body == NULL ? STEP_FAIL : STEP_DONE;
-}
-
-static const struct step signing_steps[] = {{"read body", read_plain_body},
-                                            {"read allowed", read_allowed},
-                                            {"set signing", set_signing},
-                                            {"reply", reply_signing}};
-static const struct operation_kind signing =
-    OPERATION_KIND("signing", signing_steps, struct health_state, admin_fail);
-
-void admin_set_signing(struct http_request *request) {
-    operation_start(request, &signing);
 }
 
 /* --- the token --- */

@@ -96,6 +96,8 @@ void admin_list_waiting(struct http_request *request);
 void admin_cancel_replacement(struct http_request *request);
 void admin_show_stats(struct http_request *request);
 void admin_set_signing(struct http_request *request);
+void admin_stop_issuance(struct http_request *request);
+void admin_show_issuance(struct http_request *request);
 void admin_retry_token(struct http_request *request);
 void admin_confirm_loss(struct http_request *request);
 void admin_accept_empty(struct http_request *request);

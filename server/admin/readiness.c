@@ -1,4 +1,4 @@
-/* /healthz and /readyz: what each worker says of itself, put together. */
+/* /healthz and /readyz: what each worker says of itself, put together, and whether issuance is stopped. */
 #include "internal.h"
 
 struct readiness_state {
@@ -32,11 +32,20 @@ static size_t count_answers(const struct readiness_state *state) {
 
 /* --- health: does anybody live? --- */
 
+/* Said where there is one, and no reason to take a host out of service: revoking, OCSP, CRLs and downloads go
+ * on under each stop. */
+static void add_stops(const struct operation *operation, json_t *json) {
+    const char *stops = operation->worker->issuance_stopped;
+    if (*stops != '\0')
+        json_object_set_new(json, "issuance", json_pack("{s:b, s:s}", "ok", 0, "reason", stops));
+}
+
 static enum step_result reply_health(struct operation *operation) {
     const struct readiness_state *state = operation->state;
     bool is_alive = count_answers(state) > 0;
     json_t *json = is_alive ? json_pack("{s:s}", "status", "ok")
                             : json_pack("{s:s, s:s}", "status", "failed", "reason", "no worker answers");
+    add_stops(operation, json);
     http_reply_json(operation->request, is_alive ? 200 : 503, arena_own_json(operation->arena, json));
     return STEP_REPLIED;
 }
@@ -106,6 +115,7 @@ static enum step_result reply_readiness(struct operation *operation) {
     for (enum link_part part = 0; part < LINK_PARTS; part++)
         json_object_set_new(json, link_part_name(part), judge_part(operation, part, &is_ready));
     json_object_set_new(json, "workers", judge_workers(operation->state, &is_ready));
+    add_stops(operation, json);
     json_object_set_new(json, "ready", json_boolean(is_ready));
     http_reply_json(operation->request, is_ready ? 200 : 503, arena_own_json(operation->arena, json));
     return STEP_REPLIED;

@@ -40,6 +40,11 @@ static const struct http_route routes[] = {
     {HTTP_METHOD_POST, "/admin/v1/replacements/:id/cancel", admin_cancel_replacement, NULL},
     {HTTP_METHOD_GET, "/admin/v1/stats", admin_show_stats, NULL},
     {HTTP_METHOD_POST, "/admin/v1/signing", admin_set_signing, NULL},
+    {HTTP_METHOD_GET, "/admin/v1/issuance", admin_show_issuance, NULL},
+    {HTTP_METHOD_POST, "/admin/v1/issuance/stop", admin_stop_issuance, (const void *)"stop"},
+    {HTTP_METHOD_POST, "/admin/v1/issuance/allow", admin_stop_issuance, NULL},
+    {HTTP_METHOD_POST, "/admin/v1/issuers/:name/stop", admin_stop_issuance, (const void *)"stop"},
+    {HTTP_METHOD_POST, "/admin/v1/issuers/:name/allow", admin_stop_issuance, NULL},
     {HTTP_METHOD_POST, "/admin/v1/token/retry", admin_retry_token, NULL},
     {HTTP_METHOD_POST, "/admin/v1/ledger/confirm-loss", admin_confirm_loss, NULL},
     {HTTP_METHOD_POST, "/admin/v1/ledger/accept-empty", admin_accept_empty, NULL},
@@ -66,9 +71,9 @@ static void fail(struct http_request *request, unsigned status, const char *deta
 
 void admin_fail(struct operation *operation) {
     static const unsigned statuses[] = {
-        [ERROR_NONE] = 500,        [ERROR_INVALID] = 400, [ERROR_NOT_FOUND] = 404,
-        [ERROR_CONFLICT] = 409,    [ERROR_REFUSED] = 403, [ERROR_LIMIT] = 429,
-        [ERROR_UNAVAILABLE] = 503, [ERROR_UNKNOWN] = 503, [ERROR_INTERNAL] = 500};
+        [ERROR_NONE] = 500,     [ERROR_INVALID] = 400, [ERROR_NOT_FOUND] = 404,   [ERROR_CONFLICT] = 409,
+        [ERROR_REFUSED] = 403,  [ERROR_LIMIT] = 429,   [ERROR_UNAVAILABLE] = 503, [ERROR_UNKNOWN] = 503,
+        [ERROR_INTERNAL] = 500, [ERROR_STOPPED] = 503};
     unsigned status = statuses[operation->error.code];
     log_event(LOG_LEVEL_WARNING, "admin call failed", "request", operation->request->id, "call",
               operation->kind->name, "step", operation->kind->steps[operation->at].name, "peer",

@@ -61,7 +61,8 @@ void issue_claim(struct issue *issue, issue_done *done, void *context) {
         return;
     }
     store_claim_order(worker->store, issue->arena, issue->order->id, issue->attempt, issue->claimed_at_ms,
-                      issue->csr_sha256, issue->spki_sha256, issue->csr, issue->order, note_claimed, issue);
+                      issue->csr_sha256, issue->spki_sha256, issue->csr, issue->issuer, issue->order,
+                      note_claimed, issue);
 }
 
 /* --- sign --- */
@@ -180,6 +181,11 @@ static void note_orphan_revoked(void *context, const struct error *error) {
         fail(issue, ISSUE_FAILED, &issue->error);
         return;
     }
+    if (issue->error.code ==
+        ERROR_STOPPED) { /* the order waits, as if the stop had come before the signature */
+        fail(issue, ISSUE_POSTPONED, &issue->error);
+        return;
+    }
     error_set(&issue->error, ERROR_REFUSED,
               "The account or the zone changed while the certificate was made; it was revoked at once");
     fail(issue, ISSUE_WITHDRAWN, &issue->error);
@@ -204,7 +210,8 @@ static void note_committed(void *context, const struct error *error) {
         issue->order->status = ORDER_VALID;
         issue->order->serial = issue->certificate.serial;
         succeed(issue);
-    } else if (error->code == ERROR_CONFLICT) {
+    } else if (error->code == ERROR_CONFLICT || error->code == ERROR_STOPPED) {
+        issue->error = *error;
         log_event(LOG_LEVEL_WARNING, "revoking a certificate that could not be committed", "order",
                   issue->order->id, "serial", issue->certificate.serial, "reason", error->message, NULL);
         /* A Redis that went back refuses for want of what it forgot: nothing has changed for the client. */

@@ -179,12 +179,6 @@ static void note_zones(void *context, const struct error *error) {
             fail(recheck, RECHECK_NOT_YOURS, &recheck->error);
             return;
         }
-        if (recheck->zones[i].status == ZONE_PAUSED) {
-            error_set(&recheck->error, ERROR_REFUSED, "The zone %s is paused; resume it first",
-                      recheck->zones[i].name);
-            fail(recheck, RECHECK_PAUSED, &recheck->error);
-            return;
-        }
     }
     take_limits(recheck);
 }
@@ -203,6 +197,6 @@ void recheck_run(struct recheck *recheck, recheck_done *done, void *context) {
     if (recheck->zones == NULL)
         run_out_of_memory(recheck);
     else
-        store_zones_of_names(recheck->worker->store, recheck->arena, customer, recheck->names,
-                             order->authorization_count, recheck->zones, note_zones, recheck);
+        store_zones_of_names(recheck->worker->store, recheck->arena, customer, recheck->issuer,
+                             recheck->names, order->authorization_count, recheck->zones, note_zones, recheck);
 }

@@ -13,12 +13,27 @@ static bool has_issuer(const struct config *config, const char *name) {
     return false;
 }
 
+const char *issue_acme_issuer(const struct config *config, bool is_rsa) {
+    return is_rsa ? config->acme_rsa_issuer : config->acme_ecc_issuer;
+}
+
+const char *issue_acme_issuers(const struct config *config, struct arena *arena) {
+    const char *ecc = config->acme_ecc_issuer, *rsa = config->acme_rsa_issuer;
+    return strcmp(ecc, rsa) == 0 ? ecc : arena_printf(arena, "%s %s", ecc, rsa);
+}
+
+const char *issue_rest_issuer(const struct config *config, const char *request_type) {
+    bool is_rsa = strcmp(request_type, "origin-rsa") == 0;
+    const char *wanted = is_rsa ? config->rest_rsa_issuer : config->rest_ecc_issuer;
+    return has_issuer(config, wanted) ? wanted : issue_acme_issuer(config, is_rsa);
+}
+
 /* The order may fix start and end; else the profile's default counts from now. */
 static void set_acme_terms(struct issue *issue, bool is_rsa) {
     const struct config *config = issue->worker->config;
     const struct store_order *order = issue->order;
     const struct config_profile *profile = config_find_profile(config, order->profile);
-    issue->issuer = is_rsa ? config->acme_rsa_issuer : config->acme_ecc_issuer;
+    issue->issuer = issue_acme_issuer(config, is_rsa);
     if (profile == NULL)
         return; /* issue_sign says so */
     time_t start = order->not_before != 0 ? order->not_before : time(NULL) - (time_t)config->backdate_seconds;
@@ -40,11 +55,7 @@ static bool set_rest_terms(struct issue *issue, struct error *error) {
     json_int_t days = json_integer_value(json_object_get(request, "requested_validity"));
     if (type == NULL || days <= 0 || days > UINT32_MAX / 86400)
         return error_set(error, ERROR_INTERNAL, "the order does not hold what was asked for");
-    bool is_rsa = strcmp(type, "origin-rsa") == 0;
-    const char *wanted = is_rsa ? config->rest_rsa_issuer : config->rest_ecc_issuer;
-    issue->issuer = has_issuer(config, wanted) ? wanted
-                    : is_rsa                   ? config->acme_rsa_issuer
-                                               : config->acme_ecc_issuer;
+    issue->issuer = issue_rest_issuer(config, type);
     issue->validity_seconds = (uint32_t)days * 86400u;
     return true;
 }

@@ -180,6 +180,7 @@ static enum step_result find_zones(struct operation *operation) {
     if (state->zones == NULL)
         return refuse_out_of_memory(operation);
     store_zones_of_names(operation->worker->store, operation->arena, state->call.key.customer,
+                         issue_rest_issuer(operation->worker->config, state->request.request_type),
                          state->request.names, state->request.name_count, state->zones, rest_done, operation);
     return STEP_WAIT;
 }
@@ -206,8 +207,6 @@ static enum step_result match_zones(struct operation *operation) {
         const struct store_zone *zone = &state->zones[i];
         if (zone->id == NULL || !rest_may_use_zone(&state->call, zone->id))
             add_hostname_error(operation, state->request.names[i], TEXT_ZONE_UNKNOWN);
-        else if (zone->status == ZONE_PAUSED)
-            add_hostname_error(operation, state->request.names[i], "The zone is paused; resume it first");
     }
     return STEP_DONE;
 }
@@ -324,6 +323,7 @@ static bool fill_order(struct operation *operation) {
         .serial = "",
         .attempt = "",
         .csr_sha256 = "",
+        .issuers = issue_rest_issuer(operation->worker->config, state->request.request_type),
     };
     if (order.id == NULL || order.authorizations == NULL || order.request == NULL)
         return false;
@@ -414,6 +414,10 @@ static void note_issue_step(void *context, const struct error *error) {
         return;
     }
     operation->error = *error;
+    if (error->code == ERROR_STOPPED) {
+        operation_fail(operation, error);
+        return;
+    }
     switch (state->issue.failure) {
     case ISSUE_NOT_READY: /* the same request was faster on its way here */
         join(operation);

@@ -34,6 +34,7 @@ enum rest_code {
     REST_NOT_FOUND = 1101,
     REST_CA_REFUSED = 1200,
     REST_CA_FAILED = 1201,
+    REST_STOPPED = 1202, /* issuance; the message says by which stop */
     REST_NO_ROUTE = 7000,
     REST_BAD_METHOD = 7001,
     REST_NO_OBJECT = 7003,

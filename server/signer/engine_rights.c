@@ -77,6 +77,15 @@ static struct asked *read_asked(struct engine *engine, struct engine_call *call,
     return asked;
 }
 
+static bool is_stop(enum right_kind kind) {
+    return kind == RIGHT_ISSUANCE_STOPPED || kind == RIGHT_ISSUER_STOPPED;
+}
+
+static const char *stopped_issuer(const struct asked *asked) {
+    bool is_of_one = asked->kind == RIGHT_ISSUER_STOPPED || asked->kind == RIGHT_ISSUER_ALLOWED;
+    return is_of_one ? asked->change.subject : ZONES_EVERY_ISSUER;
+}
+
 /* What is known of the object of a change: since when, and whether it is what the change says, for good. */
 struct known {
     int64_t at_ms;
@@ -88,6 +97,7 @@ static struct known find_known(const struct engine *engine, const struct asked *
     struct known known = {0};
     struct zone_state zone;
     struct customer_state customer;
+    struct stop_state stop;
     switch (asked->kind) {
     case RIGHT_ZONES_KNOWN:
         known.is_settled = zones_are_known(engine->zones);
@@ -117,6 +127,14 @@ static struct known find_known(const struct engine *engine, const struct asked *
         known.at_ms = zones_account_end(engine->zones, asked->change.subject);
         known.is_settled = known.at_ms != 0;
         break;
+    case RIGHT_ISSUANCE_STOPPED:
+    case RIGHT_ISSUANCE_ALLOWED:
+    case RIGHT_ISSUER_STOPPED:
+    case RIGHT_ISSUER_ALLOWED:
+        zones_find_stop(engine->zones, stopped_issuer(asked), &stop);
+        known.at_ms = stop.at_ms;
+        known.is_same = stop.is_stopped == is_stop(asked->kind);
+        break;
     default:
         break;
     }
@@ -124,7 +142,8 @@ static struct known find_known(const struct engine *engine, const struct asked *
 }
 
 static bool takes_away(enum right_kind kind) {
-    return kind != RIGHT_ZONE_RESUMED && kind != RIGHT_CUSTOMER_RESUMED;
+    return kind != RIGHT_ZONE_RESUMED && kind != RIGHT_CUSTOMER_RESUMED && kind != RIGHT_ISSUANCE_ALLOWED &&
+           kind != RIGHT_ISSUER_ALLOWED;
 }
 
 /* Sets the moment; false where nothing is to be written. One's own word always counts: another host's clock
@@ -175,13 +194,25 @@ static void reply_asked(struct engine_call *call, const struct asked *asked, siz
     engine_end_reply(call, &writer);
 }
 
+/* What stops issuance is written also while Redis's position is not known (doc/ledger.md): it only takes
+ * away.
+ */
+static bool may_write_now(const struct engine *engine, const struct asked *asked, size_t count,
+                          struct error *error) {
+    bool are_stops = engine->phase == ENGINE_WAITING;
+    for (size_t i = 0; are_stops && i < count; i++)
+        are_stops = is_stop(asked[i].kind);
+    return are_stops || engine_may_write(engine, error);
+}
+
 void engine_run_change_rights(struct engine *engine, struct engine_call *call) {
     struct error error;
     size_t count = 0;
-    struct asked *asked = engine_may_write(engine, &error) && engine_has_room(engine, &error)
-                              ? read_asked(engine, call, &count, &error)
-                              : NULL;
-    bool is_done = asked != NULL && access_take(&engine->access, call, RATE_CHANGES, count, &error);
+    bool is_read = engine->phase != ENGINE_READING || engine_may_write(engine, &error);
+    struct asked *asked =
+        is_read && engine_has_room(engine, &error) ? read_asked(engine, call, &count, &error) : NULL;
+    bool is_done = asked != NULL && may_write_now(engine, asked, count, &error) &&
+                   access_take(&engine->access, call, RATE_CHANGES, count, &error);
     for (size_t i = 0; is_done && i < count; i++)
         is_done = write_asked(engine, &asked[i], &error);
     if (is_done)

@@ -125,6 +125,19 @@ static bool judge_validity(const struct config *config, int64_t now_ms, struct s
            error_set(error, ERROR_REFUSED, "the certificate would have expired already");
 }
 
+/* By this host's own knowledge, whatever a worker says Redis holds. */
+static bool judge_stops(const struct zones *zones, const char *issuer, struct error *error) {
+    struct stop_state stop;
+    if (zones == NULL)
+        return true;
+    zones_find_stop(zones, ZONES_EVERY_ISSUER, &stop);
+    if (stop.is_stopped)
+        return error_set(error, ERROR_STOPPED, "issuance is stopped for everybody");
+    zones_find_stop(zones, issuer, &stop);
+    return !stop.is_stopped ||
+           error_set(error, ERROR_STOPPED, "issuance is stopped for the issuer %s", issuer);
+}
+
 /* Whatever a worker says of it: what operators gave to whom is in the ledger. */
 static bool judge_zone(const struct zones *zones, const char *id, const char *customer,
                        struct zone_state *zone, struct error *error) {
@@ -135,9 +148,9 @@ static bool judge_zone(const struct zones *zones, const char *id, const char *cu
     if (*customer != '\0' && strcmp(zone->customer, customer) != 0)
         return error_set(error, ERROR_REFUSED, "zone %s is another customer's", id);
     if (zone->is_paused)
-        return error_set(error, ERROR_UNAVAILABLE, "zone %s is paused; try again when it is resumed", id);
-    return !zone->is_suspended ||
-           error_set(error, ERROR_UNAVAILABLE, "issuance is stopped for the customer of zone %s", id);
+        return error_set(error, ERROR_STOPPED, "issuance is stopped for the zone %s: it is paused",
+                         zone->name);
+    return !zone->is_suspended || error_set(error, ERROR_STOPPED, "issuance is stopped for this customer");
 }
 
 /* Without customer the account alone proved the names, in a zone that somebody has here: only where this
@@ -199,6 +212,8 @@ bool policy_judge(struct arena *arena, const struct config *config, const struct
         return error_set(error, ERROR_REFUSED, "the profile is unknown to the signer");
     if (job->issuer == NULL)
         return error_set(error, ERROR_REFUSED, "the issuer is unknown to the signer");
+    if (!judge_stops(zones, request->issuer, error))
+        return false;
     if (claim_age < -5000 || claim_age > (int64_t)config->claim_timeout_seconds * 1000)
         return error_set(error, ERROR_UNAVAILABLE, /* and so will another attempt */
                          "the claim of the order is %lld ms old; at most %u seconds are allowed",

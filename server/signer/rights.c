@@ -20,6 +20,10 @@ static const struct right_form forms[RIGHT_KINDS] = {
     [RIGHT_ZONE_RETURNED] = {"zone-returned", "zone", true, "zone delegated here again"},
     [RIGHT_CUSTOMER_SUSPENDED] = {"customer-suspended", "customer", false, "customer suspended"},
     [RIGHT_CUSTOMER_RESUMED] = {"customer-resumed", "customer", false, "customer resumed"},
+    [RIGHT_ISSUANCE_STOPPED] = {"issuance-stopped", NULL, false, "issuance stopped"},
+    [RIGHT_ISSUANCE_ALLOWED] = {"issuance-allowed", NULL, false, "issuance allowed"},
+    [RIGHT_ISSUER_STOPPED] = {"issuer-stopped", "issuer", false, "issuance stopped for an issuer"},
+    [RIGHT_ISSUER_ALLOWED] = {"issuer-allowed", "issuer", false, "issuance allowed for an issuer"},
     [RIGHT_API_KEY_ENDED] = {"api-key-ended", "key", false, "API key ended"},
     [RIGHT_EAB_KEY_ENDED] = {"eab-key-ended", "kid", false, "EAB key revoked"},
     [RIGHT_ACCOUNT_DEACTIVATED] = {"account-deactivated", "account", true, "account deactivated"},
@@ -150,6 +154,12 @@ bool right_apply(struct zones *zones, enum right_kind kind, const char *subject,
         return zones_set_suspended(zones, subject, kind == RIGHT_CUSTOMER_SUSPENDED, at_ms);
     case RIGHT_ACCOUNT_DEACTIVATED:
         return zones_end_account(zones, subject, at_ms);
+    case RIGHT_ISSUANCE_STOPPED:
+    case RIGHT_ISSUANCE_ALLOWED:
+        return zones_set_stopped(zones, ZONES_EVERY_ISSUER, kind == RIGHT_ISSUANCE_STOPPED, at_ms);
+    case RIGHT_ISSUER_STOPPED:
+    case RIGHT_ISSUER_ALLOWED:
+        return zones_set_stopped(zones, subject, kind == RIGHT_ISSUER_STOPPED, at_ms);
     default:
         return true; /* nothing that a signature is asked by */
     }

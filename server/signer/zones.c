@@ -1,6 +1,6 @@
-/* Two pools of packed entries, zones and holders (customers, and accounts that ended; their ids differ in
- * form), each with an open-addressing index over it. An entry: flags (1 byte), moment (6), link (4: of a
- * zone, to its customer's entry), lengths of key and text (1 each), key, NUL, text, NUL. Numbers are
+/* Three pools of packed entries, zones, holders (customers, and accounts that ended; their ids differ in
+ * form) and issuers, each with an open-addressing index over it. An entry: flags (1 byte), moment (6), link
+ * (4: of a zone, to its customer's entry), lengths of key and text (1 each), key, NUL, text, NUL. Numbers are
  * big-endian, links are offsets, so a pool is saved as it lies. */
 #include "zones.h"
 
@@ -9,13 +9,13 @@
 
 #define HEAD_BYTES 13
 #define FIRST_INDEX 1024
-#define SAVED_HEAD 17 /* known, lengths of both pools */
+#define SAVED_HEAD 25 /* known, lengths of the pools */
 #define KEY_MAX 128
 #define TEXT_MAX 255
 
 enum flag {
     FLAG_ENDED = 1, /* a zone, an account */
-    FLAG_HELD = 2,  /* a zone paused, a customer suspended */
+    FLAG_HELD = 2,  /* a zone paused, a customer suspended, an issuer stopped */
     FLAG_NAMED = 4, /* a zone was added, not only heard of */
     FLAG_DEAD = 8,  /* another entry stands for it */
     FLAGS_ALL = 15
@@ -29,7 +29,7 @@ struct pool {
 };
 
 struct zones {
-    struct pool zones, holders;
+    struct pool zones, holders, issuers;
     size_t living;
     bool is_known;
 };
@@ -199,7 +199,8 @@ static uint8_t *get_entry(struct pool *pool, const char *key, int64_t at_ms) {
 
 struct zones *zones_new(void) {
     struct zones *zones = calloc(1, sizeof *zones);
-    if (zones != NULL && pool_begin(&zones->zones) && pool_begin(&zones->holders))
+    if (zones != NULL && pool_begin(&zones->zones) && pool_begin(&zones->holders) &&
+        pool_begin(&zones->issuers))
         return zones;
     zones_free(zones);
     return NULL;
@@ -210,6 +211,7 @@ void zones_free(struct zones *zones) {
         return;
     pool_end(&zones->zones);
     pool_end(&zones->holders);
+    pool_end(&zones->issuers);
     free(zones);
 }
 
@@ -259,6 +261,12 @@ void zones_find_customer(const struct zones *zones, const char *id, struct custo
     out->is_suspended = entry != NULL && (entry[0] & FLAG_HELD) != 0;
 }
 
+void zones_find_stop(const struct zones *zones, const char *issuer, struct stop_state *out) {
+    const uint8_t *entry = find_entry(&zones->issuers, issuer);
+    *out = (struct stop_state){.at_ms = entry == NULL ? 0 : moment_of(entry)};
+    out->is_stopped = entry != NULL && (entry[0] & FLAG_HELD) != 0;
+}
+
 bool zones_are_known(const struct zones *zones) {
     return zones->is_known;
 }
@@ -272,8 +280,9 @@ size_t zones_count_living(const struct zones *zones) {
 }
 
 size_t zones_memory(const struct zones *zones) {
-    return zones->zones.capacity + zones->holders.capacity +
-           (zones->zones.index_size + zones->holders.index_size) * sizeof(uint32_t);
+    return zones->zones.capacity + zones->holders.capacity + zones->issuers.capacity +
+           (zones->zones.index_size + zones->holders.index_size + zones->issuers.index_size) *
+               sizeof(uint32_t);
 }
 
 /* What was heard of it before it was added still counts. */
@@ -332,20 +341,32 @@ int64_t zones_account_end(const struct zones *zones, const char *id) {
     return moment_of(entry) == 0 ? 1 : moment_of(entry);
 }
 
+bool zones_set_stopped(struct zones *zones, const char *issuer, bool is_stopped, int64_t at_ms) {
+    uint8_t *entry = get_entry(&zones->issuers, issuer, at_ms);
+    if (entry != NULL)
+        set_flag(entry, FLAG_HELD, is_stopped, at_ms);
+    return entry != NULL;
+}
+
 /* --- the checkpoint --- */
 
 size_t zones_saved_length(const struct zones *zones) {
-    return SAVED_HEAD + zones->holders.length + zones->zones.length;
+    return SAVED_HEAD + zones->holders.length + zones->issuers.length + zones->zones.length;
+}
+
+static uint8_t *save_pool(const struct pool *pool, uint8_t *out) {
+    if (pool->length > 0)
+        memcpy(out, pool->bytes, pool->length);
+    return out + pool->length;
 }
 
 void zones_save(const struct zones *zones, uint8_t *out) {
     out[0] = zones->is_known;
     put_number(out + 1, zones->holders.length, 8);
-    put_number(out + 9, zones->zones.length, 8);
-    if (zones->holders.length > 0)
-        memcpy(out + SAVED_HEAD, zones->holders.bytes, zones->holders.length);
-    if (zones->zones.length > 0)
-        memcpy(out + SAVED_HEAD + zones->holders.length, zones->zones.bytes, zones->zones.length);
+    put_number(out + 9, zones->issuers.length, 8);
+    put_number(out + 17, zones->zones.length, 8);
+    out = save_pool(&zones->holders, out + SAVED_HEAD);
+    save_pool(&zones->zones, save_pool(&zones->issuers, out));
 }
 
 static bool is_text(const uint8_t *at, size_t length) {
@@ -406,10 +427,13 @@ static bool check_links(struct zones *zones) {
 bool zones_load(struct zones *zones, const uint8_t *bytes, size_t length) {
     if (length < SAVED_HEAD || bytes[0] > 1)
         return false;
-    uint64_t holders = get_number(bytes + 1, 8), own = get_number(bytes + 9, 8);
-    if (holders > length - SAVED_HEAD || own != length - SAVED_HEAD - holders)
+    uint64_t holders = get_number(bytes + 1, 8), issuers = get_number(bytes + 9, 8);
+    uint64_t own = get_number(bytes + 17, 8), rest = length - SAVED_HEAD;
+    if (holders > rest || issuers > rest - holders || own != rest - holders - issuers)
         return false;
     zones->is_known = bytes[0] == 1;
-    return load_pool(&zones->holders, bytes + SAVED_HEAD, (size_t)holders) &&
-           load_pool(&zones->zones, bytes + SAVED_HEAD + holders, (size_t)own) && check_links(zones);
+    bytes += SAVED_HEAD;
+    return load_pool(&zones->holders, bytes, (size_t)holders) &&
+           load_pool(&zones->issuers, bytes + holders, (size_t)issuers) &&
+           load_pool(&zones->zones, bytes + holders + issuers, (size_t)own) && check_links(zones);
 }

@@ -1,6 +1,7 @@
-/* The zones that the ledger has given to customers, which customers are suspended, and which accounts have
- * ended: what the signer asks before it signs a name. Packed, so that a million zones take some tens of MiB (doc/ledger.md). Nothing
- * leaves it: a zone that has ended never comes back under its id.
+/* The zones that the ledger has given to customers, which customers are suspended, which accounts have ended,
+ * and whether an operator has stopped issuance, of all or of an issuer: what the signer asks before it signs
+ * a name. Packed, so that a million zones take some tens of MiB (doc/ledger.md). Nothing leaves it: a zone
+ * that has ended never comes back under its id.
  *
  * Words about one object can come out of order, those of another host late: each has its moment, and an older
  * one changes nothing (`at_ms`). The end of a zone is final whenever it comes. */
@@ -20,6 +21,13 @@ struct zone_state {
     int64_t at_ms; /* of the newest word about it */
 };
 
+/* Of an issuer, or of all of them. */
+struct stop_state {
+    bool is_stopped;
+    int64_t at_ms; /* 0: nothing was ever said of it */
+};
+#define ZONES_EVERY_ISSUER "*"
+
 struct customer_state {
     bool is_suspended;
     int64_t at_ms; /* 0: nothing was ever said of it */
@@ -30,6 +38,8 @@ void zones_free(struct zones *zones);
 
 /* False where nothing was ever said of such a zone. */
 bool zones_find(const struct zones *zones, const char *id, struct zone_state *out);
+/* `issuer` may be ZONES_EVERY_ISSUER; each stands for itself alone. */
+void zones_find_stop(const struct zones *zones, const char *issuer, struct stop_state *out);
 void zones_find_customer(const struct zones *zones, const char *id, struct customer_state *out);
 /* Are names on zones that are not here to be refused? */
 bool zones_are_known(const struct zones *zones);
@@ -48,6 +58,8 @@ bool zones_end(struct zones *zones, const char *id, int64_t at_ms) MUST_CHECK;
 bool zones_set_paused(struct zones *zones, const char *id, bool is_paused, int64_t at_ms) MUST_CHECK;
 bool zones_set_suspended(struct zones *zones, const char *customer, bool is_suspended,
                          int64_t at_ms) MUST_CHECK;
+
+bool zones_set_stopped(struct zones *zones, const char *issuer, bool is_stopped, int64_t at_ms) MUST_CHECK;
 
 /* Accounts that were deactivated; for good. */
 bool zones_end_account(struct zones *zones, const char *id, int64_t at_ms) MUST_CHECK;

@@ -32,7 +32,8 @@ if known[1] == 'revoked' then
 end
 if is_claimed and proof ~= 'lost' then
   -- Claimed and never committed: the worker died. Only a fresh proof may still be used.
-  local problem = issue_problem(issue, order)
+  local stop = stop_of(issue.customer, issue.zones, issue.issuer)
+  local problem = stop and stop[2] or issue_problem(issue, order)
   if proof ~= 'fresh' then problem = 'the proof of ownership is too old' end
   if problem then return conflict(problem) end
 elseif not is_claimed and order and order.serial ~= issue.serial and

@@ -1,10 +1,10 @@
 -- ready -> processing for one attempt: exactly one winner. Also of an order in processing that waits for another attempt: only
 -- for the CSR that it was first claimed with.
 -- keys: order:<id>, attempts, account:<id>, customer:<id>, api-key:<id>, zone:<id>, zone-name:<suffix>, account-spki:<spki>,
---   blocked-keys, blocked-keys:<customer or account>, orders:<status>, orders-waiting
--- arguments: order, attempt, claimed at (ms), csr_sha256, spki_sha256, the CSR (DER)
--- result: ok, id, fields | conflict, message, id, fields | refused, message, id, fields | notfound
--- uses: common, rights, key, order
+--   blocked-keys, blocked-keys:<customer or account>, orders:<status>, orders-waiting, ledger-stops
+-- arguments: order, attempt, claimed at (ms), csr_sha256, spki_sha256, the CSR (DER), issuer
+-- result: ok, id, fields | stopped, message, id, fields | conflict, message, id, fields | refused, message, id, fields | notfound
+-- uses: common, rights, key, order, stop
 local id, attempt, claimed, csr, spki = unpack(ARGV, 1, 5)
 local key = 'order:' .. id
 local order, flat = load_hash(key)
@@ -21,6 +21,8 @@ for i = 0, tonumber(order.count) - 1 do
     return {'conflict', 'an authorization of the order is not valid any more', id, flat}
   end
 end
+local stop = stop_of(order.customer or '', order.zones or '', ARGV[7])
+if stop then return {stop[1], stop[2], id, flat} end
 local problem = order_problem(order)
 if problem then return {'refused', problem, id, flat} end
 if redis.call('EXISTS', 'account-spki:' .. spki) == 1 then

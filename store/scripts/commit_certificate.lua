@@ -2,9 +2,9 @@
 -- attempt's and account and zones are still good. A repeated call succeeds. On conflict the certificate is kept as
 -- void, so that the revocation that must follow finds it.
 -- keys: certificate:<serial> and its indexes, order:<id> and its, account:<id>, api-key:<id>, zone:<id>,
---   zone-name:<suffix>, edge-events, ledger:<host>
+--   zone-name:<suffix>, ledger-stops, customer:<id>, edge-events, ledger:<host>
 -- arguments: certificate_retention, evidence_retention, the certificate (lib/issue.lua), host, sequences ...
--- result: ok | conflict
+-- result: ok | conflict | stopped (likewise)
 -- uses: common, rights, issue, ledger
 local retention, evidence_retention = tonumber(ARGV[1]), tonumber(ARGV[2])
 local issue, at = read_issue(3)
@@ -15,9 +15,9 @@ if known[1] == 'valid' and known[2] == issue.attempt then
   mark_applied(host, sequences)
   return {'ok'}
 end
-local function conflict(why)
+local function conflict(why, status)
   record_orphan(issue, retention, micros)
-  return {'conflict', why}
+  return {status or 'conflict', why}
 end
 if known[1] then return conflict('the serial is known as ' .. known[1]) end
 local order
@@ -28,6 +28,8 @@ if issue.order ~= '' then
     return conflict('the order is ' .. order.status .. ', not in processing by this attempt')
   end
 end
+local stop = stop_of(issue.customer, issue.zones, issue.issuer)
+if stop then return conflict(stop[2], stop[1]) end
 local problem = issue_problem(issue, order)
 if problem then return conflict(problem) end
 record_issue(issue, order, retention, evidence_retention, now, micros)

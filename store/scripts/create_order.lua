@@ -1,24 +1,26 @@
 -- Stores a new order with its authorizations and evidence; a repeated call changes nothing.
 -- keys: order:<id>, evidence:<id>, orders, orders:<status>, orders-by-expiry, customer-orders:<customer>,
 --   customer-refused:<customer>, account-orders:<account>, zone-orders:<zone>, account-names:<account>, certificate:<serial>,
---   retry:<hash>, api-key:<id>, zone:<id>, zone-name:<suffix>, zones:<status>, zones-due, edge-events
+--   retry:<hash>, ledger-stops, customer:<id>, api-key:<id>, zone:<id>, zone-name:<suffix>, zones:<status>, zones-due, edge-events
 -- arguments: id, account, customer, status, expires, zones, replaces_serial, evidence, evidence_retention,
 --   refused_retention, max_refused, hash of the request or '', seconds it counts, whether certificates of a moved zone
---   leave the edges, number of held names, ("name zone", end) ..., then the fields in pairs
--- result: ok, id (of the order that an earlier request with this hash made, where there is one) | refused (account or zone) | conflict (certificate replaced already)
--- uses: common, account, rights, proof, order, retry
+--   leave the edges, issuers that its certificate may come from (blanks between), number of held names, ("name zone", end) ..., then the fields in pairs
+-- result: stopped | ok, id (of the order that an earlier request with this hash made, where there is one) | refused (account or zone) | conflict (certificate replaced already)
+-- uses: common, account, rights, proof, order, retry, stop
 local id, account, customer, status, expires, zones, replaces, evidence = unpack(ARGV, 1, 8)
 local key = 'order:' .. id
 if redis.call('EXISTS', key) == 1 then return {'ok', id} end
 local now, micros = now_parts()
-local retry, held = ARGV[12], tonumber(ARGV[15])
-local first_field = 16 + 2 * held
+local retry, held = ARGV[12], tonumber(ARGV[16])
+local first_field = 17 + 2 * held
 if status ~= 'refused' then
   local order = {}
   for i = first_field, #ARGV, 2 do order[ARGV[i]] = ARGV[i + 1] end
   if status == 'ready' and customer ~= '' then
     note_proof(id, zones, order.checked or '0', now, micros, ARGV[14] == '1')
   end
+  local stop = stop_of(customer, zones, ARGV[15])
+  if stop then return stop end
   local problem = order_problem(order)
   if problem then return {'refused', problem} end
   local earlier = retry ~= '' and order_of_retry(retry, now)
@@ -35,7 +37,7 @@ if status ~= 'refused' then
   end
 end
 if retry ~= '' and status ~= 'refused' then redis.call('SET', 'retry:' .. retry, id, 'EX', ARGV[13]) end
-for i = 16, first_field - 1, 2 do hold_name(account, ARGV[i], ARGV[i + 1], now) end
+for i = 17, first_field - 1, 2 do hold_name(account, ARGV[i], ARGV[i + 1], now) end
 set_fields(key, ARGV, first_field)
 if evidence ~= '' then redis.call('HSET', 'evidence:' .. id, 'all', evidence) end
 redis.call('ZADD', 'orders', micros, id)

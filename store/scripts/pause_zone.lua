@@ -9,6 +9,6 @@ local key = 'zone:' .. id
 local zone, flat = load_hash(key)
 if not zone or zone.status == 'deleted' then return {'notfound', 'no such zone'} end
 local now, micros = now_parts()
-set_zone_paused(id, zone, is_paused, right.at, now, micros)
+set_zone_paused(id, zone, is_paused, right.at, right.by, now, micros)
 zone, flat = load_hash(key)
 return {'ok', id, flat}

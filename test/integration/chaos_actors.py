@@ -104,7 +104,9 @@ class Fleet:
 
 
 def is_passing(reply):
-    """A reply that decides nothing: the same request is to be sent again."""
+    """A reply that decides nothing: the same request is to be sent again. That issuance is stopped decides."""
+    if b"Issuance is stopped" in bytes(reply.body):
+        return False
     if reply.status >= 500 or reply.status == 429:
         return True
     return getattr(reply, "problem", None) in PASSING
@@ -420,8 +422,8 @@ class Actor(threading.Thread):
                        self.read_account(host, Account(each.id, key)), (400, 401, 403)) for key in account.former_keys]
         barred = [zone for zone, state in self.zones.items()
                   if self.is_suspended or state in ("paused", "deleted")]
-        found += [(f"order in {zone}", lambda host, zone=zone: self.order(host, zone), (403,)) for zone in barred]
-        found += [(f"create in {zone}", lambda host, zone=zone: self.create(host, zone), (400, 403)) for zone in barred]
+        found += [(f"order in {zone}", lambda host, zone=zone: self.order(host, zone), (403, 503)) for zone in barred]
+        found += [(f"create in {zone}", lambda host, zone=zone: self.create(host, zone), (400, 403, 503)) for zone in barred]
         return found
 
     def register(self, host, key):

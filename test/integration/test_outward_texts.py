@@ -114,11 +114,11 @@ def test_signer_that_does_not_answer(own_sandbox, clients):
 
 
 def test_signer_that_is_told_to_stop(own_sandbox, clients):
-    own_sandbox.admin_command("signing", "stop")
+    own_sandbox.admin_command("signing", "stop", "--this-host")
     try:
         replies = clients.ask_all()
     finally:
-        own_sandbox.admin_command("signing", "allow")
+        own_sandbox.admin_command("signing", "allow", "--this-host")
     check_outward(own_sandbox, replies, "stopped by an operator")
 
 

@@ -39,13 +39,13 @@ class Waiting:
         return self
 
     def finalize_without_signing(self, during):
-        """While an operator has stopped signing: what ends a right needs the signer's ledger."""
-        self.sandbox.admin.post("signing", {"allowed": False})
+        """While an operator has stopped this host's signer: what ends a right needs the signer's ledger."""
+        self.sandbox.admin.post("signing", {"allowed": False, "only": "this-host"})
         try:
             assert self.client.finalize(self.order, self.csr).expect(200).json["status"] == "processing"
             during()
         finally:
-            self.sandbox.admin.post("signing", {"allowed": True})
+            self.sandbox.admin.post("signing", {"allowed": True, "only": "this-host"})
 
     def poll(self, *expected):
         """Until it has one of these states; on the way it is in processing and in nothing else."""
@@ -110,7 +110,7 @@ def test_order_waits_while_name_servers_are_silent(own_sandbox, waiting):
 
 def test_order_of_a_paused_zone_waits_until_it_is_resumed(own_sandbox, waiting):
     waiting.finalize_without_signing(lambda: own_sandbox.admin.post(f"zones/{waiting.zone}/pause"))
-    assert wait_until(lambda: f"{waiting.zone} is paused" in own_sandbox.log_text(), SETTLED)
+    assert wait_until(lambda: f"stopped for the zone {waiting.zone}" in own_sandbox.log_text(), SETTLED)
     waiting.poll("processing")
     own_sandbox.admin.post(f"zones/{waiting.zone}/resume")
     waiting.poll("valid")

@@ -457,7 +457,7 @@ def test_names_of_a_zone_that_left_are_refused_and_kept_for_admins(sandbox, api)
     shown = sandbox.admin.get(f"orders/{refused[0]['id']}")
     assert shown["error"]["code"] == 1010 and shown["evidence"]
     sandbox.admin.post(f"zones/{zone}/pause")
-    api.create([f"a.{zone}"]).expect_error(400, 1010, "paused")
+    api.create([f"a.{zone}"]).expect_error(503, 1202, f"stopped for the zone {zone}")
     sandbox.admin.post(f"zones/{zone}/resume")
     sandbox.admin.delete(f"zones/{zone}")
     api.create([f"a.{zone}"]).expect_error(400, 1010, TEXT_1010)

@@ -150,7 +150,7 @@ class World:
         """Claimed, not signed: signing is stopped until the end has come. (A signer that is away would keep the end itself
         away: it is a record of its ledger first.)"""
         csr = make_csr(make_key("p256"), [f"processing.{self.zone_of(IN_PROCESSING)}"])
-        self.admin.post("signing", {"allowed": False})
+        self.admin.post("signing", {"allowed": False, "only": "this-host"})
         try:
             assert self.main.finalize(self.processing, csr).expect(200).json["status"] == "processing"
             assert self.rest().create([f"rest-late.{self.zone_of(IN_PROCESSING)}"]).status == 503
@@ -159,7 +159,7 @@ class World:
             assert set(self.late) == {"processing", "rest-late"}, waiting
             yield
         finally:
-            self.admin.post("signing", {"allowed": True})
+            self.admin.post("signing", {"allowed": True, "only": "this-host"})
 
     def come_to_an_end(self):
         with self.two_in_processing():
@@ -228,11 +228,15 @@ class World:
     # The rights: each says whether it is there
 
     def by_acme(self, reply):
+        if reply.status == 503 and "Issuance is stopped" in reply.text:
+            return False
         assert reply.status in (200, 201) or (reply.status in (400, 401, 403) and reply.problem in (
             "unauthorized", "rejectedIdentifier", "orderNotReady", "accountDoesNotExist", "externalAccountRequired")), reply.text
         return reply.status < 300
 
     def by_rest(self, reply):
+        if reply.status == 503 and b"Issuance is stopped" in reply.body:
+            return False
         assert reply.status == 200 or reply.status in (400, 403, 404), reply.body
         return reply.status == 200
 

@@ -86,7 +86,7 @@ def test_a_worker_may_not_send_an_operators_message(box, worker, kind):
 
 
 @pytest.mark.parametrize("kind", ["zone-added", "zone-ended", "zone-paused", "zone-resumed", "customer-suspended",
-                                  "customer-resumed", "api-key-ended", "eab-key-ended", "zones-known", "host-excused",
+                                  "customer-resumed", "issuer-stopped", "issuer-allowed", "api-key-ended", "eab-key-ended", "zones-known", "host-excused",
                                   "emptied-accepted"])
 def test_a_worker_may_not_give_or_take_an_operators_right(worker, kind):
     sequence = last_sequence(worker)

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from acme_raw import make_key
-from signer_link import CONFLICT, OK, REFUSED, SIGN, STATUS, UNAVAILABLE, SignerLink, append_record, change, sign_request
+from signer_link import CONFLICT, OK, REFUSED, SIGN, STATUS, STOPPED, UNAVAILABLE, SignerLink, append_record, change, sign_request
 from under_test import wait_until
 
 SANDBOX_OPTIONS = ("--set", "signer.checkpoint_records=100")
@@ -122,7 +122,7 @@ def test_a_paused_zone_waits(worker, operator, zone):
     identity, name = zone
     operator.change_rights(change("zone-paused", identity))
     code, message = sign(worker, [name], [identity])
-    assert code == UNAVAILABLE and "paused" in message
+    assert code == STOPPED and "paused" in message
     operator.change_rights(change("zone-resumed", identity))
     assert sign(worker, [name], [identity])[0] == OK
 
@@ -131,7 +131,7 @@ def test_a_suspended_customer_waits(worker, operator, zone):
     identity, name = zone
     operator.change_rights(change("customer-suspended", "c1"))
     code, message = sign(worker, [name], [identity])
-    assert code == UNAVAILABLE and "stopped for the customer" in message
+    assert code == STOPPED and "stopped for this customer" in message
     operator.change_rights(change("customer-resumed", "c1"))
     assert sign(worker, [name], [identity])[0] == OK
 
@@ -166,7 +166,7 @@ def test_another_hosts_words_count_by_their_moment(worker, operator, zone):
     assert not tell("zone-resumed", now + 4000)  # came late
     assert not tell("zone-paused", now + 5000)  # once more
     assert not tell("zone-resumed", now + 5000)  # of two in one millisecond the one that takes away
-    assert sign(worker, [name], [identity])[0] == UNAVAILABLE
+    assert sign(worker, [name], [identity])[0] == STOPPED
     reply, results = operator.change_rights(change("zone-resumed", identity))  # an operator of this host, now
     sequence, at_ms, _ = results[0]
     assert sequence != 0 and at_ms == now + 5001  # behind what another clock said
@@ -213,7 +213,7 @@ def test_a_new_signer_knows_the_same(box, operator, zone, how):
     assert wait_until(lambda: box.signer() not in (None, before), 20)
     box.wait_ready()
     with link_to(box, False) as worker, link_to(box, True) as operator:
-        for each, code in ((identity, UNAVAILABLE), (paused, UNAVAILABLE), (ended, REFUSED), (secrets.token_hex(16), UNAVAILABLE)):
+        for each, code in ((identity, STOPPED), (paused, STOPPED), (ended, REFUSED), (secrets.token_hex(16), UNAVAILABLE)):
             assert sign(worker, [name if each == identity else f"{each[:6]}.test"], [each])[0] == code
         operator.change_rights(change("zone-resumed", identity))
         assert sign(worker, [name], [identity])[0] == OK

@@ -124,6 +124,23 @@ static void a_customer_is_suspended_with_all_zones(void **state) {
     assert_int_equal(customer.at_ms, 0);
 }
 
+static void stops_of_everybody_and_of_an_issuer_are_two(void **state) {
+    struct zones *zones = *state;
+    struct stop_state stop;
+    zones_find_stop(zones, "ecc", &stop);
+    assert_true(!stop.is_stopped && stop.at_ms == 0);
+    assert_true(zones_set_stopped(zones, "ecc", true, 5));
+    assert_true(zones_set_stopped(zones, "ecc", false, 4)); /* older */
+    zones_find_stop(zones, "ecc", &stop);
+    assert_true(stop.is_stopped && stop.at_ms == 5);
+    zones_find_stop(zones, ZONES_EVERY_ISSUER, &stop);
+    assert_false(stop.is_stopped);
+    assert_true(zones_set_stopped(zones, ZONES_EVERY_ISSUER, true, 6));
+    assert_true(zones_set_stopped(zones, "ecc", false, 7));
+    zones_find_stop(zones, ZONES_EVERY_ISSUER, &stop);
+    assert_true(stop.is_stopped && stop.at_ms == 6);
+}
+
 #define MANY 20000
 
 static void fill(struct zones *zones) {
@@ -139,6 +156,8 @@ static void fill(struct zones *zones) {
             assert_true(zones_end(zones, id, 100000));
     }
     assert_true(zones_set_suspended(zones, "customer-3", true, 7));
+    assert_true(zones_set_stopped(zones, ZONES_EVERY_ISSUER, true, 8));
+    assert_true(zones_set_stopped(zones, "rsa", true, 9));
     zones_set_known(zones);
 }
 
@@ -164,6 +183,11 @@ static void many_come_back_from_the_checkpoint(void **state) {
         assert_true(other.is_known && other.is_ended == (i % 5 == 0) && other.is_paused == (i % 11 == 0) &&
                     other.is_suspended == (i % 700 == 3) && other.at_ms == one.at_ms);
     }
+    struct stop_state stop;
+    zones_find_stop(back, ZONES_EVERY_ISSUER, &stop);
+    assert_true(stop.is_stopped && stop.at_ms == 8);
+    zones_find_stop(back, "rsa", &stop);
+    assert_true(stop.is_stopped && stop.at_ms == 9);
     assert_false(zones_load(back, bytes, length)); /* into one that is not empty */
     free(bytes);
     zones_free(back);
@@ -199,7 +223,7 @@ static void other_bytes_are_refused(void **state) {
             (void)loads(bytes, length);
             bytes[i] = (uint8_t)(bytes[i] ^ 1u << bit);
         }
-    size_t first = 17 + (13 + 2 + 1 + 0 + 1) * 2; /* the first zone's entry, behind two customers */
+    size_t first = 25 + (13 + 2 + 1 + 0 + 1) * 2; /* the first zone's entry, behind two customers */
     bytes[first + 10] = 2;                        /* leads into the middle of a customer */
     assert_false(loads(bytes, length));
     zones_save(zones, bytes);
@@ -256,6 +280,7 @@ int main(void) {
         ZONES(an_end_is_final_whenever_it_comes),
         ZONES(what_is_heard_before_a_zone_is_added_counts),
         ZONES(a_customer_is_suspended_with_all_zones),
+        ZONES(stops_of_everybody_and_of_an_issuer_are_two),
         ZONES(many_come_back_from_the_checkpoint),
         ZONES(other_bytes_are_refused),
         cmocka_unit_test(each_kind_has_its_form),

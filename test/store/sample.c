@@ -87,7 +87,7 @@ void make_claimed(struct fixture *f, struct sample *sample, const char *attempt)
     fill_order(f, sample, ORDER_READY, 1);
     assert_ok(CALL(f, store_create_order, &sample->order, "{\"evidence\":1}"));
     assert_ok(CALL(f, store_claim_order, f->arena, sample->order.id, attempt, clock_wall_ms(), SPKI_A, SPKI_A,
-                   CSR, &order));
+                   CSR, "ecc", &order));
     assert_int_equal(order.status, ORDER_PROCESSING);
 }
 

@@ -144,8 +144,9 @@ static void certificate_key_is_refused_as_account_key_and_the_other_way_round(vo
     assert_false(is_blocked);
     fill_order(f, &s, ORDER_READY, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_A, spki, CSR, &order),
-                ERROR_REFUSED);
+    assert_code(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_A, spki, CSR, "ecc", &order),
+        ERROR_REFUSED);
     ask_number(f, "DEL account-spki:%s account-key:%s account:%s", spki, fresh.thumbprint, out.id);
     issue(f, &s, SERIAL_A, ATTEMPT_A, spki);
     assert_code(CALL(f, store_create_account, f->arena, &fresh, &out, &was_created), ERROR_REFUSED);
@@ -193,7 +194,7 @@ static void deactivated_account_can_do_nothing_more(void **state) {
                                                       .checked_at = now_seconds(),
                                                       .expires_at = now_seconds() + 60};
     assert_code(CALL(f, store_change_authorization, f->arena, &change, &order), ERROR_REFUSED);
-    assert_code(CALL(f, store_claim_order, f->arena, ready, ATTEMPT_B, 1, SPKI_A, SPKI_A, CSR, &order),
+    assert_code(CALL(f, store_claim_order, f->arena, ready, ATTEMPT_B, 1, SPKI_A, SPKI_A, CSR, "ecc", &order),
                 ERROR_REFUSED);
     assert_int_equal(order.status, ORDER_READY);
     assert_code(CALL(f, store_commit_certificate, &certificate, ATTEMPT_A, NULL), ERROR_CONFLICT);

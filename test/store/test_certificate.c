@@ -48,10 +48,10 @@ static void repeated_commit_succeeds_and_adds_nothing(void **state) {
 }
 
 /* Signed and refused: it is known as void, so that the revocation that must follow finds it. */
-static void check_orphan(struct fixture *f, struct sample *s, const char *attempt) {
+static void check_orphan(struct fixture *f, struct sample *s, const char *attempt, enum error_code code) {
     const struct store_certificate certificate = new_certificate(s, SERIAL_A, SPKI_A);
     struct store_certificate out;
-    assert_code(CALL(f, store_commit_certificate, &certificate, attempt, NULL), ERROR_CONFLICT);
+    assert_code(CALL(f, store_commit_certificate, &certificate, attempt, NULL), code);
     assert_ok(CALL(f, store_load_certificate, f->arena, SERIAL_A, &out));
     assert_int_equal(out.status, CERTIFICATE_VOID);
     assert_int_equal(ask_number(f, "XLEN edge-events"), 0);
@@ -69,7 +69,7 @@ static void commit_for_a_paused_zone_is_refused(void **state) {
     make_sample(f, &s, "a", "shop.test");
     make_claimed(f, &s, ATTEMPT_A);
     assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, NULL));
-    check_orphan(f, &s, ATTEMPT_A);
+    check_orphan(f, &s, ATTEMPT_A, ERROR_STOPPED);
     /* Its revocation leaves the order to another attempt; the late one cannot end it any more. */
     assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &order));
     assert_int_equal(order.status, ORDER_PROCESSING);
@@ -79,13 +79,36 @@ static void commit_for_a_paused_zone_is_refused(void **state) {
     assert_int_equal(order.status, ORDER_INVALID);
 }
 
+static void stop(struct fixture *f, const char *issuer, bool is_stopped) {
+    assert_ok(CALL(f, store_set_issuer_stopped, issuer, is_stopped, NULL));
+}
+
+static void commit_under_a_stop_is_refused_and_leaves_the_order_waiting(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_order order;
+    make_sample(f, &s, "a", "shop.test");
+    make_claimed(f, &s, ATTEMPT_A);
+    stop(f, STORE_EVERY_ISSUER, true);
+    check_orphan(f, &s, ATTEMPT_A, ERROR_STOPPED);
+    assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &order));
+    assert_int_equal(order.status, ORDER_PROCESSING);
+    /* Another attempt waits as well, until it is allowed. */
+    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, clock_wall_ms(), SPKI_A, SPKI_A,
+                     CSR, "ecc", &order),
+                ERROR_STOPPED);
+    stop(f, STORE_EVERY_ISSUER, false);
+    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, clock_wall_ms(), SPKI_A, SPKI_A,
+                   CSR, "ecc", &order));
+}
+
 static void commit_for_a_deleted_zone_is_refused(void **state) {
     struct fixture *f = *state;
     struct sample s;
     make_sample(f, &s, "a", "shop.test");
     make_claimed(f, &s, ATTEMPT_A);
     assert_ok(CALL(f, store_delete_zone, s.zone.id, NULL));
-    check_orphan(f, &s, ATTEMPT_A);
+    check_orphan(f, &s, ATTEMPT_A, ERROR_CONFLICT);
 }
 
 static void commit_of_a_released_attempt_is_refused(void **state) {
@@ -94,7 +117,7 @@ static void commit_of_a_released_attempt_is_refused(void **state) {
     make_sample(f, &s, "a", "shop.test");
     make_claimed(f, &s, ATTEMPT_A);
     assert_ok(CALL(f, store_release_order, s.order.id, ATTEMPT_A, NULL));
-    check_orphan(f, &s, ATTEMPT_A);
+    check_orphan(f, &s, ATTEMPT_A, ERROR_CONFLICT);
 }
 
 static void commit_of_another_attempt_than_the_one_in_processing_is_refused(void **state) {
@@ -105,8 +128,8 @@ static void commit_of_another_attempt_than_the_one_in_processing_is_refused(void
     make_claimed(f, &s, ATTEMPT_A);
     assert_ok(CALL(f, store_release_order, s.order.id, ATTEMPT_A, NULL));
     assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, clock_wall_ms(), SPKI_A, SPKI_A,
-                   CSR, &order));
-    check_orphan(f, &s, ATTEMPT_A);
+                   CSR, "ecc", &order));
+    check_orphan(f, &s, ATTEMPT_A, ERROR_CONFLICT);
     assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &order));
     assert_string_equal(order.attempt, ATTEMPT_B); /* untouched by the other's failure */
     const struct store_certificate certificate = new_certificate(&s, SERIAL_B, SPKI_A);
@@ -119,7 +142,7 @@ static void commit_without_its_order_is_refused(void **state) {
     make_sample(f, &s, "a", "shop.test");
     make_claimed(f, &s, ATTEMPT_A);
     ask_number(f, "DEL order:%s", s.order.id);
-    check_orphan(f, &s, ATTEMPT_A);
+    check_orphan(f, &s, ATTEMPT_A, ERROR_CONFLICT);
 }
 
 static void rest_certificate_needs_no_account(void **state) {
@@ -131,7 +154,8 @@ static void rest_certificate_needs_no_account(void **state) {
     fill_order(f, &s, ORDER_READY, 1);
     s.order.origin = "rest";
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out));
+    assert_ok(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out));
     const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
     assert_ok(CALL(f, store_commit_certificate, &certificate, ATTEMPT_A, NULL));
 }
@@ -152,7 +176,8 @@ static void revocation_is_set_once(void **state) {
     assert_int_equal(out.reason, 4);
     assert_ok(CALL(f, store_key_status, SPKI_A, s.customer.id, s.account.id, &is_blocked, &is_account_key));
     assert_false(is_blocked);
-    assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, 1700000003, 1, "certificate-key"), NULL));
+    assert_ok(
+        CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, 1700000003, 1, "certificate-key"), NULL));
     assert_ok(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_A, 1700000004, 4, "admin"), NULL));
     assert_ok(CALL(f, store_load_certificate, f->arena, SERIAL_A, &out));
     assert_int_equal(out.revoked_at, 1700000001);
@@ -160,11 +185,13 @@ static void revocation_is_set_once(void **state) {
     assert_ok(CALL(f, store_key_status, SPKI_A, s.customer.id, s.account.id, &is_blocked, &is_account_key));
     assert_true(is_blocked);
     assert_int_equal(ask_number(f, "XLEN edge-events"), 2); /* issued, revoked once */
-    assert_code(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_B, 1, 0, "admin"), NULL), ERROR_NOT_FOUND);
+    assert_code(CALL(f, store_revoke_certificate, REVOCATION(SERIAL_B, 1, 0, "admin"), NULL),
+                ERROR_NOT_FOUND);
     fill_order(f, &s, ORDER_READY, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, CSR, &order),
-                ERROR_REFUSED);
+    assert_code(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, CSR, "ecc", &order),
+        ERROR_REFUSED);
 }
 
 static size_t count_certificates(struct fixture *f, struct store_certificate_filter filter) {
@@ -190,15 +217,15 @@ static void list_filters_combine(void **state) {
         fill_order(f, owner, ORDER_READY, 1);
         assert_ok(CALL(f, store_create_order, &owner->order, ""));
         const char *attempt = arena_printf(f->arena, "attempt-%d", i);
-        assert_ok(
-            CALL(f, store_claim_order, f->arena, owner->order.id, attempt, 1, SPKI_B, SPKI_A, CSR, &order));
+        assert_ok(CALL(f, store_claim_order, f->arena, owner->order.id, attempt, 1, SPKI_B, SPKI_A, CSR,
+                       "ecc", &order));
         struct store_certificate certificate =
             new_certificate(owner, arena_printf(f->arena, "0%d23456789abcdef0123456789abcdef", i), SPKI_A);
         certificate.not_after = now_seconds() + (i - 1) * 86400 + 1800;
         assert_ok(CALL(f, store_commit_certificate, &certificate, attempt, NULL));
     }
-    assert_ok(CALL(f, store_revoke_certificate, REVOCATION("0323456789abcdef0123456789abcdef", now_seconds(), 0, "admin"),
-                   NULL));
+    assert_ok(CALL(f, store_revoke_certificate,
+                   REVOCATION("0323456789abcdef0123456789abcdef", now_seconds(), 0, "admin"), NULL));
     const time_t soon = now_seconds() + 2 * 86400 + 3600;
     assert_int_equal(count_certificates(f, (struct store_certificate_filter){.status = -1}), 6);
     assert_int_equal(
@@ -279,6 +306,7 @@ int main(void) {
         test_case(commit_makes_certificate_and_order_valid),
         test_case(repeated_commit_succeeds_and_adds_nothing),
         test_case(commit_for_a_paused_zone_is_refused),
+        test_case(commit_under_a_stop_is_refused_and_leaves_the_order_waiting),
         test_case(commit_for_a_deleted_zone_is_refused),
         test_case(commit_of_a_released_attempt_is_refused),
         test_case(commit_of_another_attempt_than_the_one_in_processing_is_refused),

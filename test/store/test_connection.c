@@ -330,7 +330,7 @@ static void commit_waits_for_its_replicas(void **state) {
     assert_ok(CALL(f, store_create_order, &s.order, ""));
     struct store_order out;
     enum error_code code =
-        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out);
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out);
     assert_int_equal(code, ERROR_UNKNOWN);
     assert_non_null(strstr(f->error.message, "0 of 1"));
     assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &out));
@@ -339,7 +339,8 @@ static void commit_waits_for_its_replicas(void **state) {
     server_start(&replica, (const char *const[]){"--replicaof", "127.0.0.1", port, NULL});
     int64_t until = clock_monotonic_ms() + 10000;
     do
-        code = CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out);
+        code =
+            CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out);
     while (code == ERROR_UNKNOWN && clock_monotonic_ms() < until);
     assert_ok(code);
     const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);

@@ -107,7 +107,7 @@ static void call_some(struct fixture *f, struct proxy *proxy, const char *answer
         (void)CALL(f, store_load_order, f->arena, "x", &order);
         break;
     case 1:
-        (void)CALL(f, store_claim_order, f->arena, "x", "y", 1, "c", "k", CSR, &order);
+        (void)CALL(f, store_claim_order, f->arena, "x", "y", 1, "c", "k", CSR, "ecc", &order);
         break;
     case 2:
         (void)CALL(f, store_load_certificate, f->arena, SERIAL_A, &certificate);
@@ -116,7 +116,7 @@ static void call_some(struct fixture *f, struct proxy *proxy, const char *answer
         (void)CALL(f, store_list_orders, f->arena, &filter, &orders);
         break;
     case 4:
-        (void)CALL(f, store_zones_of_names, f->arena, NULL, names, 2, zones);
+        (void)CALL(f, store_zones_of_names, f->arena, NULL, "", names, 2, zones);
         break;
     case 5:
         (void)CALL(f, store_load_stats, f->arena, &stats);

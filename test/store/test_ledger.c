@@ -579,7 +579,7 @@ static void restored_backup_and_replay_give_the_same_state(void **state) {
      * revoked. */
     struct store_order out;
     assert_ok(CALL(f, store_claim_order, f->arena, a.order.id, ATTEMPT_A, clock_wall_ms(), SPKI_B, SPKI_A,
-                   CSR, &out));
+                   CSR, "ecc", &out));
     certificates[0] = new_certificate(&a, SERIAL_A, SPKI_A);
     assert_ok(CALL(f, store_commit_certificate, &certificates[0], ATTEMPT_A,
                    (&(struct store_ledger_mark){HOST, marks[0], 2})));

@@ -81,7 +81,7 @@ static void creation_checks_account_and_zones(void **state) {
     assert_code(CALL(f, store_create_order, &s.order, ""), ERROR_REFUSED);
     s.order.account = s.account.id;
     assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, NULL));
-    assert_code(CALL(f, store_create_order, &s.order, ""), ERROR_REFUSED);
+    assert_code(CALL(f, store_create_order, &s.order, ""), ERROR_STOPPED);
     assert_int_equal(ask_number(f, "ZCARD orders"), 0);
     assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, false, &s.zone, NULL));
     s.order.account = ""; /* REST */
@@ -108,7 +108,7 @@ static void certificate_is_replaced_by_one_live_order(void **state) {
     assert_ok(CALL(f, store_change_authorization, f->arena, &lost, &out));
     assert_ok(CALL(f, store_create_order, &s.order, "")); /* the first one lives no more */
     assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, clock_wall_ms(), SPKI_A, SPKI_B,
-                   CSR, &out));
+                   CSR, "ecc", &out));
     const struct store_certificate next = new_certificate(&s, SERIAL_B, SPKI_B);
     assert_ok(CALL(f, store_commit_certificate, &next, ATTEMPT_B, NULL));
     assert_ok(CALL(f, store_load_certificate, f->arena, SERIAL_A, &certificate));
@@ -126,19 +126,21 @@ static void claim_has_one_winner(void **state) {
     fill_order(f, &s, ORDER_READY, 2);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
     assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1234567890123, SPKI_B, SPKI_A, CSR,
-                   &out));
+                   "ecc", &out));
     assert_int_equal(out.status, ORDER_PROCESSING);
     assert_string_equal(out.attempt, ATTEMPT_A);
     assert_true(out.claimed_at_ms == 1234567890123);
     assert_string_equal(out.csr_sha256, SPKI_B);
-    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 5, SPKI_B, SPKI_A, CSR,
+    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 5, SPKI_B, SPKI_A, CSR, "ecc",
                    &out)); /* repeated */
     assert_true(out.claimed_at_ms == 1234567890123);
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 5, SPKI_B, SPKI_A, CSR, &out),
-                ERROR_CONFLICT);
+    assert_code(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 5, SPKI_B, SPKI_A, CSR, "ecc", &out),
+        ERROR_CONFLICT);
     assert_string_equal(out.attempt, ATTEMPT_A);
-    assert_code(CALL(f, store_claim_order, f->arena, "nothing", ATTEMPT_B, 5, SPKI_B, SPKI_A, CSR, &out),
-                ERROR_NOT_FOUND);
+    assert_code(
+        CALL(f, store_claim_order, f->arena, "nothing", ATTEMPT_B, 5, SPKI_B, SPKI_A, CSR, "ecc", &out),
+        ERROR_NOT_FOUND);
 }
 
 static void claim_checks_everything_again(void **state) {
@@ -148,30 +150,94 @@ static void claim_checks_everything_again(void **state) {
     make_sample(f, &s, "a", "shop.test");
     fill_order(f, &s, ORDER_PENDING, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out),
-                ERROR_CONFLICT);
+    assert_code(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out),
+        ERROR_CONFLICT);
     assert_int_equal(out.status, ORDER_PENDING);
     fill_order(f, &s, ORDER_READY, 1);
     s.order.expires_at = now_seconds() - 1;
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out),
-                ERROR_CONFLICT);
+    assert_code(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out),
+        ERROR_CONFLICT);
     assert_int_equal(out.status, ORDER_INVALID);
     fill_order(f, &s, ORDER_READY, 2);
     s.order.authorizations[1].expires_at = now_seconds() - 1;
     assert_ok(CALL(f, store_create_order, &s.order, ""));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out),
-                ERROR_CONFLICT);
+    assert_code(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out),
+        ERROR_CONFLICT);
     assert_int_equal(out.authorizations[1].status, AUTHORIZATION_EXPIRED);
     fill_order(f, &s, ORDER_READY, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
     ask_number(f, "SADD blocked-keys " SPKI_A);
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out),
-                ERROR_REFUSED);
+    assert_code(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out),
+        ERROR_REFUSED);
     assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, NULL));
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_B, CSR, &out),
-                ERROR_REFUSED);
+    assert_code(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_B, CSR, "ecc", &out),
+        ERROR_STOPPED);
     assert_int_equal(out.status, ORDER_READY);
+}
+
+static void stop(struct fixture *f, const char *issuer, bool is_stopped) {
+    assert_ok(CALL(f, store_set_issuer_stopped, issuer, is_stopped, NULL));
+}
+
+/* Neither begins while issuance is stopped for everybody, or for all issuers that it could come from. */
+static void stops_of_issuers_refuse_creation_and_claim(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_order out;
+    struct store_stop_list stops;
+    make_sample(f, &s, "a", "shop.test");
+    fill_order(f, &s, ORDER_READY, 1);
+    s.order.issuers = "ecc rsa";
+    stop(f, "ecc", true);
+    assert_ok(CALL(f, store_create_order, &s.order, ""));
+    assert_code(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out),
+        ERROR_STOPPED);
+    assert_int_equal(out.status, ORDER_READY);
+    stop(f, "rsa", true);
+    fill_order(f, &s, ORDER_READY, 1);
+    s.order.issuers = "ecc rsa";
+    assert_code(CALL(f, store_create_order, &s.order, ""), ERROR_STOPPED);
+    stop(f, "ecc", false);
+    assert_ok(CALL(f, store_create_order, &s.order, ""));
+    stop(f, STORE_EVERY_ISSUER, true);
+    assert_code(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out),
+        ERROR_STOPPED);
+    assert_ok(CALL(f, store_load_stops, f->arena, 10, &stops));
+    assert_int_equal(stops.count, 3); /* with the one that was allowed again */
+    stop(f, STORE_EVERY_ISSUER, false);
+    assert_ok(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out));
+}
+
+static void stops_of_customers_and_zones_are_told_by_whom(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_stop_list stops;
+    const struct store_right right = {.kind = "x", .at_ms = clock_wall_ms(), .by = "admin:uid=7"};
+    make_sample(f, &s, "a", "shop.test");
+    assert_ok(CALL(f, store_set_customer_suspended, f->arena, s.customer.id, true, &s.customer, &right));
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, s.zone.id, true, &s.zone, &right));
+    assert_ok(CALL(f, store_load_stops, f->arena, 0, &stops));
+    assert_true(stops.count == 0 && stops.customers == 1 && stops.zones == 1);
+    assert_ok(CALL(f, store_load_stops, f->arena, 10, &stops));
+    assert_int_equal(stops.count, 2);
+    assert_string_equal(stops.items[0].of, "customer");
+    assert_string_equal(stops.items[0].name, "a");
+    assert_string_equal(stops.items[1].of, "zone");
+    assert_string_equal(stops.items[1].name, "shop.test");
+    assert_string_equal(stops.items[1].by, "admin:uid=7");
+    assert_int_equal(stops.items[1].since_ms / 1000, right.at_ms / 1000);
+    assert_ok(CALL(f, store_set_customer_suspended, f->arena, s.customer.id, false, &s.customer, NULL));
+    assert_ok(CALL(f, store_load_stops, f->arena, 10, &stops));
+    assert_int_equal(stops.count, 1);
 }
 
 static void released_order_can_be_claimed_again_but_not_by_that_attempt(void **state) {
@@ -188,11 +254,14 @@ static void released_order_can_be_claimed_again_but_not_by_that_attempt(void **s
     assert_string_equal(out.attempt, "");
     assert_memory_equal(out.csr.data, CSR.data, CSR.length);
     assert_int_equal(out.csr.length, CSR.length);
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, CSR, &out),
-                ERROR_CONFLICT); /* another CSR */
-    assert_code(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_A, SPKI_A, CSR, &out),
-                ERROR_CONFLICT);
-    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_A, SPKI_A, CSR, &out));
+    assert_code(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, CSR, "ecc", &out),
+        ERROR_CONFLICT); /* another CSR */
+    assert_code(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_A, SPKI_A, CSR, "ecc", &out),
+        ERROR_CONFLICT);
+    assert_ok(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_B, 1, SPKI_A, SPKI_A, CSR, "ecc", &out));
     assert_ok(CALL(f, store_release_order, s.order.id, ATTEMPT_B, "{\"type\":\"serverInternal\"}"));
     assert_ok(CALL(f, store_release_order, s.order.id, ATTEMPT_B, "{\"type\":\"serverInternal\"}"));
     assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &out));
@@ -272,8 +341,8 @@ static void stale_attempts_are_those_still_in_processing(void **state) {
         ids[i] = s.order.id;
         assert_ok(CALL(f, store_create_order, &s.order, ""));
         const char *attempt = arena_printf(f->arena, "attempt-%d", i);
-        assert_ok(
-            CALL(f, store_claim_order, f->arena, ids[i], attempt, 1000 * (i + 1), SPKI_B, SPKI_A, CSR, &out));
+        assert_ok(CALL(f, store_claim_order, f->arena, ids[i], attempt, 1000 * (i + 1), SPKI_B, SPKI_A, CSR,
+                       "ecc", &out));
     }
     assert_ok(CALL(f, store_release_order, ids[1], "attempt-1", NULL));
     assert_ok(CALL(f, store_stale_attempts, f->arena, 3000, 10, "attempt-", 1, &list));
@@ -447,6 +516,8 @@ int main(void) {
         test_case(certificate_is_replaced_by_one_live_order),
         test_case(claim_has_one_winner),
         test_case(claim_checks_everything_again),
+        test_case(stops_of_issuers_refuse_creation_and_claim),
+        test_case(stops_of_customers_and_zones_are_told_by_whom),
         test_case(released_order_can_be_claimed_again_but_not_by_that_attempt),
         test_case(an_order_that_waits_is_due_after_longer_and_longer_pauses),
         test_case(attempts_of_another_host_are_stale_when_their_order_has_ended),

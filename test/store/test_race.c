@@ -83,7 +83,7 @@ static void one_order_is_claimed_by_one(void **state) {
             struct racer *racer = next_racer(&race, i);
             const char *attempt = arena_printf(f->arena, "attempt-%d-%zu", round, i);
             store_claim_order(race.stores[i % CONNECTIONS], f->arena, s.order.id, attempt, clock_wall_ms(),
-                              SPKI_B, SPKI_A, CSR, &racer->order, note_finish, racer);
+                              SPKI_B, SPKI_A, CSR, "ecc", &racer->order, note_finish, racer);
         }
         run_until(f, &race.is_over);
         assert_int_equal(race.won, 1);

@@ -36,7 +36,7 @@ static void request_sent_again_joins_the_order_of_the_first(void **state) {
     assert_string_equal(found.id, first);
     assert_string_equal(found.request, REQUEST);
     /* While it is made, and while its certificate is good. */
-    assert_ok(CALL(f, store_claim_order, f->arena, first, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &found));
+    assert_ok(CALL(f, store_claim_order, f->arena, first, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &found));
     assert_string_equal(create_once(f, &again, 60), first);
     struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
     certificate.account = "";
@@ -56,7 +56,7 @@ static void failed_or_expired_order_is_not_joined(void **state) {
     make_sample(f, &s, "a", "shop.test");
     again = s;
     const char *first = create_once(f, &s, 60);
-    assert_ok(CALL(f, store_claim_order, f->arena, first, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &found));
+    assert_ok(CALL(f, store_claim_order, f->arena, first, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &found));
     assert_ok(CALL(f, store_release_order, first, ATTEMPT_A, "{}"));
     assert_code(CALL(f, store_find_retry, f->arena, HASH, &found), ERROR_NOT_FOUND);
     const char *second = create_once(f, &again, 60);
@@ -73,7 +73,8 @@ static void request_is_kept_with_the_certificate_through_commit_and_order_loss(v
     struct store_certificate found;
     make_sample(f, &s, "a", "shop.test");
     create_once(f, &s, 60);
-    assert_ok(CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &order));
+    assert_ok(
+        CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &order));
     struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
     certificate.account = "";
     assert_ok(CALL(f, store_commit_certificate, &certificate, ATTEMPT_A, NULL));

@@ -44,7 +44,7 @@ static enum error_code create(struct fixture *f, struct sample *s, size_t names)
 
 static enum error_code claim(struct fixture *f, const struct sample *s) {
     struct store_order out;
-    return CALL(f, store_claim_order, f->arena, s->order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out);
+    return CALL(f, store_claim_order, f->arena, s->order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out);
 }
 
 static enum error_code commit(struct fixture *f, const struct sample *s) {
@@ -91,8 +91,9 @@ static void zone_between_ends_the_names_below_it_alone(void **state) {
     give_away(f, "host1.shop.test", &other);
     assert_ok(commit(f, &s));
     s.order.id = both;
-    assert_code(CALL(f, store_claim_order, f->arena, both, ATTEMPT_B, 1, SPKI_B, SPKI_A, CSR, &s.order),
-                ERROR_REFUSED);
+    assert_code(
+        CALL(f, store_claim_order, f->arena, both, ATTEMPT_B, 1, SPKI_B, SPKI_A, CSR, "ecc", &s.order),
+        ERROR_REFUSED);
     assert_false(holds(f, &s, "host1.shop.test"));
     assert_true(holds(f, &s, "host2.shop.test"));
     assert_true(holds(f, &s, "shop.test"));

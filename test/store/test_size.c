@@ -43,7 +43,7 @@ static long long measure_certificates(struct fixture *f, struct sample *s) {
         assert_ok(CALL(f, store_create_order, &s->order, ""));
         const char *attempt = arena_printf(f->arena, "0011223344556677-%d", i);
         assert_ok(CALL(f, store_claim_order, f->arena, orders[i], attempt, clock_wall_ms(), SPKI_A, SPKI_A,
-                       CSR, &out));
+                       CSR, "ecc", &out));
     }
     long long before = memory_of_all_keys(f);
     for (int i = 0; i < MANY; i++) {

@@ -37,6 +37,7 @@ static void walk_lists(struct fixture *f, bool must_succeed) {
 }
 
 static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struct sample *s) {
+    struct store_stop_list stops;
     static const char *const servers[] = {"ns1.p.test", "ns2.p.test"};
     const struct store_name_server_pool pool = {servers, 2, 2};
     const struct store_delegation delegation = {true, servers, 2};
@@ -80,7 +81,7 @@ static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struc
     TRY(store_record_zone_check, f->arena, &check, &s->zone);
     TRY(store_find_zone, f->arena, "shop.test", NULL, &s->zone);
     TRY(store_load_zone, f->arena, s->zone.id, &s->zone);
-    TRY(store_zones_of_names, f->arena, s->customer.id, names, 2, found);
+    TRY(store_zones_of_names, f->arena, s->customer.id, "", names, 2, found);
     TRY(store_list_zones, f->arena, NULL, NULL, 10, &zones);
     const struct store_zone_filter page = {.customer = s->customer.id, .limit = 10};
     uint64_t total;
@@ -88,6 +89,9 @@ static void walk_customers_and_zones(struct fixture *f, bool must_succeed, struc
     TRY(store_set_zone_ssl, f->arena, s->zone.id, "full", &s->zone);
     TRY(store_set_zone_paused, f->arena, s->zone.id, true, &s->zone, NULL);
     TRY(store_set_zone_paused, f->arena, s->zone.id, false, &s->zone, NULL);
+    TRY(store_set_issuer_stopped, STORE_EVERY_ISSUER, true, NULL);
+    TRY(store_load_stops, f->arena, 10, &stops);
+    TRY(store_set_issuer_stopped, STORE_EVERY_ISSUER, false, NULL);
     if (s->zone.id == NULL || s->zone.name == NULL)
         s->zone = (struct store_zone){.id = "z", .name = "shop.test"};
     if (s->customer.id == NULL)
@@ -140,11 +144,11 @@ static void walk_orders(struct fixture *f, bool must_succeed, struct sample *s) 
     TRY(store_load_evidence, f->arena, s->order.id, &evidence);
     TRY(store_record_recheck, s->order.id, now_seconds(), "{}");
     TRY(store_account_holds_names, s->account.id, names, 1, &holds);
-    TRY(store_claim_order, f->arena, s->order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, &out);
+    TRY(store_claim_order, f->arena, s->order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out);
     TRY(store_stale_attempts, f->arena, clock_wall_ms(), 10, "", 0, &attempts);
     TRY(store_release_order, s->order.id, ATTEMPT_A, NULL);
     TRY(store_waiting_orders, f->arena, 10, 1000, &waiting);
-    TRY(store_claim_order, f->arena, s->order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, CSR, &out);
+    TRY(store_claim_order, f->arena, s->order.id, ATTEMPT_B, 1, SPKI_B, SPKI_A, CSR, "ecc", &out);
     const struct store_order_filter filter = {.status = -1, .limit = 10};
     TRY(store_list_orders, f->arena, &filter, &orders);
     TRY(store_list_account_orders, f->arena, s->account.id, NULL, 10, &ids);

@@ -1,5 +1,5 @@
 -- The certificate of a commit or of a ledger record, and what recording it changes in its order.
--- uses: common, order, certificate, rights, crl
+-- uses: common, order, certificate, rights, crl, stop
 
 -- ARGV[first ...] in the order that store/issue.c writes. Returns the table and the index after it.
 local ISSUE_FIELDS = {'serial', 'attempt', 'order', 'account', 'customer', 'names', 'zones', 'profile', 'issuer', 'spki',

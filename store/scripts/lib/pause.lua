@@ -2,12 +2,12 @@
 -- uses: common, zone, order, delegation, right
 
 -- Paused, or going on in the status it had; an active name that somebody else took meanwhile has moved.
-local function set_zone_paused(id, zone, is_paused, at, now, micros)
+local function set_zone_paused(id, zone, is_paused, at, by, now, micros)
   local key = 'zone:' .. id
   if not is_newer(zone.right_at, at, is_paused) then return end
   redis.call('HSET', key, 'right_at', moment(at))
   if is_paused and zone.status ~= 'paused' then
-    redis.call('HSET', key, 'resumes', zone.status)
+    redis.call('HSET', key, 'resumes', zone.status, 'paused', math.floor(at / 1000), 'paused_by', by)
     if zone.status == 'active' then redis.call('HDEL', 'zone-name:' .. zone.name, 'active') end
     move_zone(id, zone.status, 'paused', micros)
     redis.call('ZREM', 'zones-due', id)
@@ -17,7 +17,7 @@ local function set_zone_paused(id, zone, is_paused, at, now, micros)
       local other = redis.call('HGET', 'zone-name:' .. zone.name, 'active')
       if other then to = 'moved' else redis.call('HSET', 'zone-name:' .. zone.name, 'active', id) end
     end
-    redis.call('HDEL', key, 'resumes')
+    redis.call('HDEL', key, 'resumes', 'paused', 'paused_by')
     move_zone(id, 'paused', to, micros)
     redis.call('ZADD', 'zones-due', now, id)
   end
@@ -53,10 +53,16 @@ local function end_zone_orders(id, done, now, retention)
   return #orders == 500 and done + 500 or -1
 end
 
-local function set_customer_suspended(id, is_suspended, at)
+local function set_customer_suspended(id, is_suspended, at, by)
   local key = 'customer:' .. id
   local known = redis.call('HMGET', key, 'name', 'right_at')
   if not known[1] or not is_newer(known[2], at, is_suspended) then return end
   redis.call('HSET', key, 'right_at', moment(at))
-  if is_suspended then redis.call('HSET', key, 'suspended', math.floor(at / 1000)) else redis.call('HDEL', key, 'suspended') end
+  if is_suspended then
+    redis.call('HSET', key, 'suspended', math.floor(at / 1000), 'suspended_by', by)
+    redis.call('ZADD', 'customers-suspended', at, id)
+  else
+    redis.call('HDEL', key, 'suspended', 'suspended_by')
+    redis.call('ZREM', 'customers-suspended', id)
+  end
 end

@@ -5,7 +5,7 @@
 -- ARGV[first ...] as store/right.c writes it. The record is marked as applied, and told to the other hosts where it is sealed:
 -- what the script does follows in the same moment, and what it does not do it would not do later either. That an account ended is
 -- told without a seal too: workers say so, to their own signer as well, and have none.
-local RIGHT_FIELDS = {'kind', 'subject', 'name', 'customer', 'detail', 'at', 'seal', 'host'}
+local RIGHT_FIELDS = {'kind', 'subject', 'name', 'customer', 'detail', 'at', 'by', 'seal', 'host'}
 local RIGHTS_KEPT = 1000000
 local function take_right(first)
   local right = {}
