@@ -15,6 +15,7 @@ from admin_api import AdminError
 from processes import children, name_of
 from signer_link import SIGN, STOPPED, SignerLink, sign_request
 from test_client_certbot import Certbot
+from test_client_lego import Lego
 from test_going_back import OldCopy
 from test_two_hosts import Customer, hosts, new_zone  # noqa: F401 (hosts is a fixture)
 from under_test import stopped, wait_until
@@ -315,3 +316,13 @@ def test_certbot_reads_that_issuance_is_stopped_and_finishes_afterwards(hosts, t
     hosts[1].admin.post("issuance/allow")
     pem, _ = certbot.obtain(names, "p256")
     assert load_chain(pem)
+
+
+def test_lego_reads_that_issuance_is_stopped_and_finishes_afterwards(hosts, tmp_path):  # noqa: F811
+    box = hosts[0].sandbox
+    lego, names = Lego(box, tmp_path), [box.name()]
+    hosts[1].admin.post("issuance/stop")
+    refused = lego(names, "p256", "run", check=False)
+    assert refused.returncode != 0 and "Issuance is stopped for everybody" in refused.stdout + refused.stderr
+    hosts[1].admin.post("issuance/allow")
+    assert load_chain(lego.obtain(names, "p256")[0])
