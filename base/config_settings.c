@@ -339,6 +339,16 @@ const struct setting config_settings[] = {
     NUMBER("signer", signer_not_before_max_ahead_hours, "24", 0, 8760,
            "how far ahead of now the signer dates a certificate, whatever a worker asks for"),
 
+    NUMBER("revocation", crl_delay_ms, "10000", 1000, 60000,
+           "how long a revocation list waits for further changes before it is made anew"),
+    NUMBER("revocation", crl_lifetime_hours, "168", 2, 8760,
+           "from making a revocation list to its nextUpdate; it is made anew at half of it at the latest"),
+    NUMBER("revocation", crl_max_age_seconds, "60", 0, 86400,
+           "how long HTTP caches may keep a revocation list"),
+    BOOL(
+        "revocation", crl_complete, "true",
+        "also make a list of everything for each issuer, for certificates that name none (template compact)"),
+
     {"issuer", "key_uri", SETTING_STRING, ISSUER(key_uri), 0, NULL, 0, 0,
      "PKCS#11 URI of the private key; required"},
     {"issuer", "certificate_file", SETTING_PATH, ISSUER(certificate_file), 0, NULL, 0, 0,

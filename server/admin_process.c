@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "originca/admin.h"
+#include "originca/crl_service.h"
 #include "originca/fence.h"
 #include "originca/log.h"
 #include "originca/rights.h"
@@ -18,6 +19,7 @@ struct admin_process {
     uint8_t operator_key[SECRET_BYTES];
     struct admin *admin;
     struct fence *fence;
+    struct crl_keeper *crls;
     struct http_service services[1];
 };
 
@@ -35,6 +37,7 @@ static bool set_up_services(struct admin_process *process, struct error *error) 
            (worker->signer = worker->operator_signer = signer_client_new(
                 worker->base, config, SIGNER_LINK_OPERATOR, worker->instance, error)) != NULL &&
            (process->fence = fence_new(worker, FENCE_KEEPS, error)) != NULL &&
+           (process->crls = crl_keeper_new(worker, error)) != NULL &&
            (process->admin = admin_new(worker, error)) != NULL;
 }
 

@@ -258,6 +258,19 @@ static bool take_pid_file(struct supervisor *supervisor, struct error *error) {
     return true;
 }
 
+/* Where the admin process puts revocation lists for the workers. */
+static bool make_list_folder(const struct config *config, struct error *error) {
+    char path[256];
+    const struct config_user *owner = &config->run_as[CONFIG_ADMIN];
+    snprintf(path, sizeof path, "%s/crl", config->run_directory);
+    if (mkdir(path, 0755) != 0 && errno != EEXIST)
+        return error_set(error, ERROR_UNAVAILABLE, "cannot make %s: %m", path);
+    if (owner->name != NULL && lchown(path, owner->uid, owner->gid) != 0)
+        return error_set(error, ERROR_UNAVAILABLE, "cannot give %s to user %s: %m", path, owner->name);
+    return chmod(path, 0755) == 0 ||
+           error_set(error, ERROR_UNAVAILABLE, "cannot open %s to workers: %m", path);
+}
+
 static bool prepare(struct supervisor *supervisor, struct error *error) {
     enum log_level level = LOG_LEVEL_INFO;
     if (!log_level_parse(supervisor->config->log_level, &level))
@@ -276,7 +289,8 @@ static bool prepare(struct supervisor *supervisor, struct error *error) {
         }
     process_raise_file_limit();
     supervisor->metrics = metrics_new(error);
-    if (supervisor->metrics == NULL || !take_pid_file(supervisor, error))
+    if (supervisor->metrics == NULL || !take_pid_file(supervisor, error) ||
+        !make_list_folder(supervisor->config, error))
         return false;
     supervisor->restarts = metrics_counter(supervisor->metrics, "originca_child_deaths_total",
                                            "Processes that died and were started again");

@@ -6,6 +6,7 @@
 
 #include "issuer_files.h"
 #include "originca/acme.h"
+#include "originca/crl_service.h"
 #include "originca/dnscheck.h"
 #include "originca/fence.h"
 #include "originca/log.h"
@@ -28,6 +29,7 @@ struct worker_process {
     struct rest *rest;
     struct issuer_files *issuer_files;
     struct ocsp *ocsp;
+    struct crl_service *crls;
     struct fence *fence;
     struct http_service public_services[SERVICES_MAX], plain_services[SERVICES_MAX];
 };
@@ -91,14 +93,15 @@ static bool set_up_services(struct worker_process *process, struct error *error)
            (process->acme = acme_new(worker, error)) != NULL &&
            (process->rest = rest_new(worker, error)) != NULL &&
            (process->issuer_files = issuer_files_new(worker, error)) != NULL &&
-           (process->ocsp = ocsp_new(worker, error)) != NULL;
+           (process->ocsp = ocsp_new(worker, error)) != NULL &&
+           (process->crls = crl_service_new(worker, error)) != NULL;
 }
 
 static bool listen_on(struct worker_process *process, const struct listener *listener, struct error *error) {
     if (listener->kind == LISTENER_HTTPS)
         return serving_listen(&process->serving, listener, process->tls, process->public_services, 4, error);
     return listener->kind != LISTENER_HTTP ||
-           serving_listen(&process->serving, listener, NULL, process->plain_services, 3, error);
+           serving_listen(&process->serving, listener, NULL, process->plain_services, 4, error);
 }
 
 static bool listen_on_all(struct serving *serving, struct error *error) {
@@ -110,7 +113,8 @@ static bool listen_on_all(struct serving *serving, struct error *error) {
     process->public_services[3] = fallback;
     process->plain_services[0] = *issuer_files_service(process->issuer_files);
     process->plain_services[1] = *ocsp_service(process->ocsp);
-    process->plain_services[2] = fallback;
+    process->plain_services[2] = *crl_service_http(process->crls);
+    process->plain_services[3] = fallback;
     for (size_t i = 0; i < serving->listeners->count; i++)
         if (!listen_on(process, &serving->listeners->items[i], error))
             return false;

@@ -188,6 +188,16 @@ void store_list_crls(struct store *store, struct arena *arena, uint64_t after, u
     call_send(call);
 }
 
+static bool parse_facts(struct store_call *call, struct redisReply *const *items, size_t count,
+                        struct error *error) {
+    return reply_read_hash(call, items, count, read_crl, "revocation list", error);
+}
+
+void store_find_crl(struct store *store, struct arena *arena, const char *id, struct store_crl *out,
+                    store_done *done, void *context) {
+    call_load_hash(store, arena, "crl:", id, parse_facts, out, done, context);
+}
+
 static bool parse_der(struct store_call *call, struct redisReply *const *items, size_t count,
                       struct error *error) {
     struct bytes *der = call->out;

@@ -214,6 +214,9 @@ struct config {
     uint32_t perspective_timeout_ms;
     /* signer */
     char *pkcs11_module, *pkcs11_pin_file;
+    /* revocation lists */
+    uint32_t crl_delay_ms, crl_lifetime_hours, crl_max_age_seconds;
+    bool crl_complete;
     struct config_issuer *issuers;
     size_t issuer_count;
     char *ledger_directory;

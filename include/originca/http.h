@@ -58,6 +58,13 @@ void http_reply_header(struct http_request *request, const char *name, const cha
 /* Sends the reply; `body` is copied. HEAD sends headers alone. The request is gone after this call. */
 void http_reply(struct http_request *request, unsigned status, const char *content_type, const void *body,
                 size_t length);
+/* The same without a copy: `body` must stay as it is until `release` is called, also where nobody is sent it.
+ */
+void http_reply_reference(struct http_request *request, unsigned status, const char *content_type,
+                          struct bytes body, void (*release)(void *context), void *context);
+/* Does the client have it already (RFC 9110 13.2.2: If-None-Match, else If-Modified-Since)? Also sets ETag
+ * and Last-Modified of the reply; `etag` is strong, with its quotes. */
+bool http_is_not_modified(struct http_request *request, const char *etag, time_t last_modified) MUST_CHECK;
 /* Sends `json` compactly, as application/json; NULL answers 500. Takes no reference. */
 void http_reply_json(struct http_request *request, unsigned status, const json_t *json);
 

@@ -35,6 +35,7 @@ struct revoke {
     signer_done *done;
     void *context;
     struct store_ledger_mark mark;
+    unsigned tries;
     uint64_t marked[3];
     uint8_t marked_hashes[3][SHA256_BYTES];
 };

@@ -594,6 +594,8 @@ void store_publish_crl(struct store *, const struct store_crl *, struct bytes de
                        const char *run, store_done *, void *);
 void store_list_crls(struct store *, struct arena *, uint64_t after, uint32_t limit,
                      struct store_crl_list *out, store_done *, void *);
+void store_find_crl(struct store *, struct arena *, const char *id, struct store_crl *out, store_done *,
+                    void *);
 void store_load_crl(struct store *, struct arena *, const char *id, struct bytes *der, store_done *, void *);
 
 /* --- OCSP (store/ocsp.c) --- */

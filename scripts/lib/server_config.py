@@ -4,6 +4,7 @@
 DEFAULTS = {
     "http": {"max_connections_per_address": 10000},
     "acme": {"allowed_special_names": ["test"]},
+    "revocation": {"crl_delay_ms": 1000},
     "dns": {"zone_pending_interval_seconds": 2, "dns_referral_max_ttl": 5,
             "allow_addresses": ["127.0.0.0/8", "::1/128"]},
 }
@@ -79,7 +80,7 @@ def sections_for(box):
         },
     }
     for section, settings in DEFAULTS.items():
-        sections[section].update(settings)
+        sections.setdefault(section, {}).update(settings)
     if options["limits"] != "production":  # out of the way, so that tests can order as fast as they like
         sections["limits"] = {name: 0 for name in ("accounts_per_address", "orders_per_customer", "names_per_zone",
                                                    "requests_per_key", "checks_per_name", "checks_per_customer",

@@ -7,6 +7,7 @@ struct certificates_state {
     struct store_certificate certificate;
     struct store_certificate_list list;
     struct store_zone zone;
+    struct store_crl crl;
     char serial[SERIAL_HEX_MAX];
     uint32_t reason;
     bool was_revoked_before;
@@ -60,14 +61,38 @@ static enum step_result load(struct operation *operation) {
     return STEP_WAIT;
 }
 
+static enum step_result load_list(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    if (*state->certificate.crl == '\0' || state->certificate.listed_ms == 0)
+        return STEP_DONE;
+    store_find_crl(operation->worker->store, operation->arena, state->certificate.crl, &state->crl,
+                   admin_done, operation);
+    return STEP_WAIT;
+}
+
+/* Who checks the certificate learns of its revocation by OCSP with the next question; by its list as soon as
+ * one was made whose number, a time, is past the revocation. */
+static void set_list(json_t *json, const struct certificates_state *state) {
+    if (state->crl.id == NULL)
+        return;
+    bool is_listed = state->crl.number > (uint64_t)state->certificate.listed_ms;
+    json_t *crl = json_pack("{s:b, s:I}", "listed", is_listed, "number", (json_int_t)state->crl.number);
+    if (*state->crl.url != '\0')
+        json_object_set_new(crl, "url", json_string(state->crl.url));
+    admin_set_time(crl, "this_update", state->crl.this_update);
+    json_object_set_new(json, "crl", crl);
+}
+
 static enum step_result reply_one(struct operation *operation) {
     struct certificates_state *state = operation->state;
-    admin_reply(operation, 200, certificate_json(operation, &state->certificate, true));
+    json_t *json = certificate_json(operation, &state->certificate, true);
+    set_list(json, state);
+    admin_reply(operation, 200, json);
     return STEP_REPLIED;
 }
 
 static const struct step show_steps[] = {
-    {"require Redis", admin_require_ready}, {"load", load}, {"reply", reply_one}};
+    {"require Redis", admin_require_ready}, {"load", load}, {"load list", load_list}, {"reply", reply_one}};
 static const struct operation_kind show =
     OPERATION_KIND("show certificate", show_steps, struct certificates_state, admin_fail);
 

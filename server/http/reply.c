@@ -126,8 +126,9 @@ static void write_head(struct http_exchange *exchange, unsigned status, const ch
                         connection->is_closing ? "Connection: close\r\n" : "");
 }
 
-void http_reply(struct http_request *request, unsigned status, const char *content_type, const void *body,
-                size_t length) {
+/* The exchange ends; the body is what `add` puts behind the head. */
+static void reply_with(struct http_request *request, unsigned status, const char *content_type, size_t length,
+                       void (*add)(struct evbuffer *out, const void *context), const void *context) {
     struct http_exchange *exchange = (struct http_exchange *)request;
     struct http_connection *connection = exchange->connection;
     struct http_server *server = exchange->server;
@@ -138,7 +139,7 @@ void http_reply(struct http_request *request, unsigned status, const char *conte
             connection->is_closing = true;
         write_head(exchange, status, content_type, length);
         if (request->method != HTTP_METHOD_HEAD && status != 204 && status != 304)
-            evbuffer_add(connection->out, body, length);
+            add(connection->out, context);
         connection->exchange = NULL;
     }
     http_exchange_free(exchange);
@@ -146,6 +147,53 @@ void http_reply(struct http_request *request, unsigned status, const char *conte
         http_connection_send(connection);
     else
         http_server_check_drained(server);
+}
+
+static void add_copy(struct evbuffer *out, const void *context) {
+    const struct bytes *body = context;
+    evbuffer_add(out, body->data, body->length);
+}
+
+void http_reply(struct http_request *request, unsigned status, const char *content_type, const void *body,
+                size_t length) {
+    const struct bytes whole = {body, length};
+    reply_with(request, status, content_type, length, add_copy, &whole);
+}
+
+struct reference {
+    struct bytes body;
+    void (*release)(void *context);
+    void *context;
+    bool *is_held;
+};
+
+static void let_go(const void *data, size_t length, void *context) {
+    struct reference *reference = context;
+    (void)data;
+    (void)length;
+    reference->release(reference->context);
+    free(reference);
+}
+
+static void add_reference(struct evbuffer *out, const void *context) {
+    const struct reference *given = context;
+    struct reference *reference = malloc(sizeof *reference);
+    if (reference == NULL)
+        return;
+    *reference = *given;
+    if (evbuffer_add_reference(out, given->body.data, given->body.length, let_go, reference) == 0)
+        *given->is_held = true;
+    else
+        free(reference);
+}
+
+void http_reply_reference(struct http_request *request, unsigned status, const char *content_type,
+                          struct bytes body, void (*release)(void *context), void *context) {
+    bool is_held = false;
+    const struct reference reference = {body, release, context, &is_held};
+    reply_with(request, status, content_type, body.length, add_reference, &reference);
+    if (!is_held)
+        release(context);
 }
 
 void http_reply_json(struct http_request *request, unsigned status, const json_t *json) {

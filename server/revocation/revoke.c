@@ -6,6 +6,10 @@
 #include "originca/crl.h"
 #include "originca/log.h"
 
+/* Together a little longer than a pass of the fence. */
+#define RECORD_TRIES 5
+#define RECORD_PAUSE_MS 500
+
 static void finish(struct revoke *revoke) {
     if (revoke->request_id != NULL)
         log_event(LOG_LEVEL_INFO, "certificate revoked", "request", revoke->request_id, "serial",
@@ -14,9 +18,28 @@ static void finish(struct revoke *revoke) {
     revoke->done(revoke->context, NULL);
 }
 
+static void record(struct revoke *revoke);
+
+static void record_again(evutil_socket_t fd, short what, void *context) {
+    (void)fd;
+    (void)what;
+    record(context);
+}
+
+/* Where it is this process's connection alone that broke, others still tell the certificate as good until
+ * they compare Redis with the ledger: whoever asked hears of a success when they have, or it is in Redis. */
+static bool try_again(struct revoke *revoke) {
+    const struct timeval pause = {.tv_usec = RECORD_PAUSE_MS * 1000};
+    return revoke->tries++ < RECORD_TRIES && !revoke->worker->is_draining &&
+           event_base_once(revoke->worker->base, -1, EV_TIMEOUT, record_again, revoke, &pause) == 0;
+}
+
 static void note_recorded(void *context, const struct error *error) {
     struct revoke *revoke = context;
     revoke->is_in_store = error == NULL;
+    if (error != NULL && (error->code == ERROR_UNKNOWN || error->code == ERROR_UNAVAILABLE) &&
+        try_again(revoke))
+        return;
     if (error != NULL)
         log_event(LOG_LEVEL_WARNING, "the ledger holds a revocation that Redis did not take yet", "serial",
                   revoke->certificate->serial, "reason", error->message, NULL);
@@ -27,6 +50,18 @@ static void add_mark(struct revoke *revoke, uint64_t sequence, const uint8_t *ha
     size_t at = revoke->mark.count++;
     revoke->marked[at] = sequence;
     memcpy(revoke->marked_hashes[at], hash, SHA256_BYTES);
+}
+
+static void record(struct revoke *revoke) {
+    const struct signer_revocation *word = &revoke->word;
+    /* The reason with who said it: what the ledger knows beyond that comes with its own record. */
+    const struct store_revocation revocation = {.serial = revoke->certificate->serial,
+                                                .by = revoke->by,
+                                                .reason = revoke->reason,
+                                                .revoked_at = word->revoked_at,
+                                                .not_after = word->not_after,
+                                                .crl_url = word->crl_url};
+    store_revoke_certificate(revoke->worker->store, &revocation, &revoke->mark, note_recorded, revoke);
 }
 
 static void note_in_ledger(void *context, const struct error *error) {
@@ -45,14 +80,7 @@ static void note_in_ledger(void *context, const struct error *error) {
     for (size_t i = 0; i < revoke->sequence_count; i++)
         add_mark(revoke, revoke->sequences[i], revoke->hashes + i * SHA256_BYTES);
     add_mark(revoke, word->sequence, word->hash);
-    /* The reason with who said it: what the ledger knows beyond that comes with its own record. */
-    const struct store_revocation revocation = {.serial = revoke->certificate->serial,
-                                                .by = revoke->by,
-                                                .reason = revoke->reason,
-                                                .revoked_at = word->revoked_at,
-                                                .not_after = word->not_after,
-                                                .crl_url = word->crl_url};
-    store_revoke_certificate(revoke->worker->store, &revocation, &revoke->mark, note_recorded, revoke);
+    record(revoke);
 }
 
 void revoke_start(struct revoke *revoke, signer_done *done, void *context) {

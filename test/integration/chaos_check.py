@@ -3,6 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from chaos_actors import Violation
+from crl_kit import ListWatch, path_of, plain_url
+from under_test import wait_until
 from verify import load_chain
 
 SAMPLE = 12  # certificates of a customer that are read one by one at each host; the states of all are listed
@@ -12,6 +14,7 @@ def check_all(actors, hosts, only_sample=True):
     """While nothing is killed and no actor acts."""
     for host in hosts:
         check_states(actors, host)
+        check_lists(actors, host)
     with ThreadPoolExecutor(6) as pool:
         for done in [pool.submit(check_actor, actor, host, only_sample) for actor in actors for host in hosts]:
             done.result()
@@ -36,6 +39,26 @@ def check_states(actors, host):
             allowed = {True: {"revoked"}, False: {"valid"}, None: {"valid", "revoked"}}[certificate.revoked]
             if state not in allowed:
                 raise Violation(f"{actor}: certificate {certificate.serial} is {state} at {host.base_url}, not {allowed}")
+
+
+_watch = ListWatch()
+
+
+def check_lists(actors, host):
+    """What was acknowledged as revoked is on its list soon after."""
+    base, revoked = plain_url(host.base_url), {}
+    for actor in actors:
+        for certificate in actor.certificates:
+            if certificate.revoked:
+                revoked.setdefault(path_of(certificate.leaf), []).append(certificate)
+    for path, certificates in revoked.items():
+        def missing():
+            crl = _watch.load(base, path)
+            return [each.serial for each in certificates
+                    if crl.get_revoked_certificate_by_serial_number(each.leaf.serial_number) is None]
+
+        if not wait_until(lambda: not missing(), 60, pause=0.3):
+            raise Violation(f"{path} of {base} lacks {missing()}")
 
 
 def check_actor(actor, host, only_sample):

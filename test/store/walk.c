@@ -33,6 +33,8 @@ static void walk_lists(struct fixture *f, bool must_succeed) {
     TRY(store_publish_crl, &crl, der, 0, "");
     TRY(store_list_crls, f->arena, 0, 10, &list);
     if (must_succeed)
+        TRY(store_find_crl, f->arena, list.items[0].id, &list.items[0]);
+    if (must_succeed)
         TRY(store_load_crl, f->arena, list.items[0].id, &loaded);
 }
 

@@ -1,0 +1,29 @@
+/* Lists as files: RUN_DIRECTORY/crl/ holds each list's DER under a name of its own, and `index`, which is
+ * renamed into place, says which file is which list. A file never changes; a newer list is another file. */
+#pragma once
+
+#include "originca/text.h"
+
+#define CRL_FILE_NAME_MAX 64
+
+struct crl_file {
+    char *issuer, *url; /* url "": the issuer's complete list */
+    uint64_t number, entry_count, bytes;
+    time_t this_update, next_update;
+    char name[CRL_FILE_NAME_MAX]; /* in the directory */
+};
+
+struct crl_files {
+    char directory[256];
+    struct crl_file *items;
+    size_t count;
+};
+
+/* Reads the index; none is an empty one. */
+bool crl_files_read(struct crl_files *files, const char *run_directory, struct error *error) MUST_CHECK;
+void crl_files_free(struct crl_files *files);
+const struct crl_file *crl_files_find(const struct crl_files *files, const char *issuer, const char *url);
+/* Writes a list's file and the index, and removes the list's former file. Takes no reference; a number that
+ * is not higher than the one that is there changes nothing. */
+bool crl_files_put(struct crl_files *files, const struct crl_file *file, struct bytes der,
+                   struct error *error) MUST_CHECK;
