@@ -1,8 +1,12 @@
 /* The token: opened when the ledger is read, and waited for while it cannot be used. A PIN that it refused is
  * not tried again, by this process or the next, until the PIN file or the token has changed or an operator
  * asks: real tokens lock after a few wrong ones. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "engine_state.h"
 #include "originca/log.h"
@@ -13,6 +17,7 @@
 #define LOOK_FIRST_MS 500
 #define LOOK_LAST_MS 10000
 #define LOOK_PIN_MS 1000 /* the file is read, nobody logs in */
+#define TURN_WAIT_MS 5000
 
 /* Kept in a file, so that a restart is not another try. */
 struct refused {
@@ -145,10 +150,23 @@ static void describe_refused(const struct engine *engine, const char *why, char 
              why, engine->config->pkcs11_pin_file);
 }
 
-/* One login at most. `is_known`: the token refused this PIN before, and unless an operator asks it is not
- * tried.
+/* SoftHSM empties its token's file before it locks and rewrites it, at each login: whoever reads it in
+ * between is told that the PIN is wrong, which would be remembered, or that the key is not there. So the
+ * signer and those who check its settings log in one after the other. Closing the result lets the next one
+ * in; negative where the folder cannot be opened; where somebody hangs in the token it is tried all the same.
  */
-static bool log_in(struct engine *engine, bool is_asked, bool *is_known, struct error *error) {
+static int await_turn(const struct engine *engine) {
+    static const struct timespec pause = {.tv_nsec = 20 * 1000000};
+    int fd = open(engine->config->ledger_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int64_t last = clock_monotonic_ms() + TURN_WAIT_MS;
+    while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && clock_monotonic_ms() < last)
+        nanosleep(&pause, NULL);
+    return fd;
+}
+
+/* One login at most. `is_known`: the token refused this PIN before, and unless an operator asks it is not
+ * tried. */
+static bool log_in_alone(struct engine *engine, bool is_asked, bool *is_known, struct error *error) {
     struct refused refused = {.asked_at = 0}, now = {.asked_at = 0};
     *is_known = false;
     if (!token_open(engine->config, error))
@@ -169,6 +187,14 @@ static bool log_in(struct engine *engine, bool is_asked, bool *is_known, struct 
         write_refused(engine, &now);
     }
     return false;
+}
+
+static bool log_in(struct engine *engine, bool is_asked, bool *is_known, struct error *error) {
+    int turn = await_turn(engine);
+    bool is_in = log_in_alone(engine, is_asked, is_known, error);
+    if (turn >= 0)
+        close(turn);
+    return is_in;
 }
 
 static void open_token(struct engine *engine, bool is_asked) {

@@ -4,6 +4,7 @@ no token. Logins are counted between the signer and the token, by a PKCS#11 modu
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,17 @@ def test_ca_init_with_a_wrong_pin_asks_the_token_once(box, pin):
     failed = box.server_tool("ca", "init", check=False)
     assert failed.returncode == 1 and "PIN" in failed.stderr, failed.stderr
     assert refusals(box) == before + 1
+
+
+def test_nobody_logs_in_while_another_process_does(box):
+    """SoftHSM empties and rewrites a file at each login: who read it then was told that the PIN is wrong, which is
+    remembered, or that the key is not there. A reload checks the token while the signer that the one before has
+    restarted logs in."""
+    box.wait_ready()
+    before = box.logins.read_text().count("\n")
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: box.server_tool("--check-config", check=False), range(8)))
+    said = box.logins.read_text().split()[before:]
+    assert len(said) >= len(results) and "overlap" not in said, said
+    assert {result.stderr for result in results} == {""} and not any(result.returncode for result in results), results
+    box.client().issue([box.name()])

@@ -1,13 +1,16 @@
 /* A PKCS#11 module that passes everything on to another one (ORIGINCA_REAL_MODULE) and adds a line to a file
  * (ORIGINCA_LOGINS) for each C_Login with its outcome: how often a token is asked decides whether it locks.
- */
+ * One that begins while another process is in its own is noted too. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <p11-kit/pkcs11.h>
+
+#define LOGIN_TAKES_US 50000
 
 __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list);
 
@@ -15,10 +18,13 @@ static CK_FUNCTION_LIST *real, counting;
 
 static CK_RV count_login(CK_SESSION_HANDLE session, CK_USER_TYPE user, unsigned char *pin,
                          unsigned long length) {
-    CK_RV outcome = real->C_Login(session, user, pin, length);
     const char *path = getenv("ORIGINCA_LOGINS");
     int fd = path == NULL ? -1 : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0)
+        dprintf(fd, "overlap\n");
+    CK_RV outcome = real->C_Login(session, user, pin, length);
     if (fd >= 0) {
+        usleep(LOGIN_TAKES_US);
         dprintf(fd, "%lx\n", outcome);
         close(fd);
     }
