@@ -18,7 +18,7 @@ from urllib.parse import quote
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
 
-from admin_api import AdminClient  # noqa: E402
+from admin_api import AdminClient, AdminError  # noqa: E402
 from processes import Processes, children, name_of, start_time, wait_end, wait_until  # noqa: E402
 
 from acme_raw import AcmeClient  # noqa: E402
@@ -244,12 +244,21 @@ class SandboxUnderTest:
         self.processes.start("redis", ["redis-server", str(self.directory / "redis.conf")])
 
     def wait_ready(self, seconds=60):
-        """Until every worker serves: each comes back from an outage by its own pauses."""
+        """Until every worker serves, and the admin process has Redis, of which readyz says nothing: each comes back from an
+        outage by its own pauses."""
         answers = []
 
         def is_ready():
             answers[:] = self.admin.readiness()
-            return answers[0] and all(self.readiness_of_workers().values())
+            return answers[0] and all(self.readiness_of_workers().values()) and has_redis()
+
+        def has_redis():
+            try:
+                self.admin.get("customers?limit=1")
+                return True
+            except (AdminError, OSError, http.client.HTTPException) as error:
+                answers[:] = False, str(error)
+                return False
 
         assert wait_until(is_ready, seconds), f"not ready: {answers}\n{self.log_text()[-4000:]}"
 
