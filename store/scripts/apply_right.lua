@@ -1,6 +1,6 @@
 -- Replay of a ledger record that gives or takes a right. What is not here has nothing that could be taken, and gets nothing: who
 -- lost a customer, a zone or a key with Redis's data is onboarded anew, and such a zone is remembered as lost.
--- keys: ledger-stops, customer:<id>, customers-suspended, zone:<id> and its indexes, zones-lost, api-key:<id>, eab:<kid>, account:<id> and what else is its own,
+-- keys: ledger-stops, customer:<id>, customers-suspended, zone:<id> and its indexes (zones-by-name too), zones-lost, api-key:<id>, eab:<kid>, account:<id> and what else is its own,
 --   ledger-rights, ledger:<host>
 -- arguments: seconds that a deleted zone stays readable, that name servers may still have it, refused_retention, idle life of accounts, whether certificates of a
 --   moved zone leave the edges, spki of an account's new key or '', the right (lib/right.lua)

@@ -1,19 +1,36 @@
 -- Adds a zone, pending, with a set of name servers of its own: none that today's delegation of the name, or one that another
 -- customer left behind (lib/delegation.lua), would prove at once; a former holder gets what he had. Where it can be, it shares
--- no server with another customer's zone above, whose servers could not show its delegation, nor with one of this name; where
--- many have added it, it shares rather with those who never showed that it is theirs.
+-- no server with another customer's zone above, whose servers could not show its delegation, nor with one of this name or
+-- below; where many have added such, it shares rather with those who never showed that it is theirs.
 -- A plan judges and changes nothing.
 -- keys: customer:<id>, zone:<id>, zone-name:<name or what is above>, name-sets:<name>, zones, zones:pending,
---   zones-lost, customer-zones:<customer>, zones-due, ledger-rights, ledger:<host>
+--   zones-lost, customer-zones:<customer>, zones-due, zones-by-name, ledger-rights, ledger:<host>
 -- arguments: id, name, customer, whether the delegation was looked at, the servers that it names (blanks between), number of
 --   servers in a set, whether it is a plan, the right (lib/right.lua), then the pool in the order of preference
 -- result: ok, id, fields (of a plan none) | conflict, message, id, fields (of the one that exists) | notfound | limit
--- uses: common, zone, delegation, assignment, right
-local function find_least_shared(pool, name, customer, count, within, around)
-  local above = names_above(name)
-  local of_anybody = add_foreign_servers(add_foreign_servers({}, above, customer), {name}, customer)
-  local of_owners = add_foreign_servers(add_foreign_servers({}, above, customer), {name}, customer, true)
-  for _, avoided in ipairs({of_anybody, of_owners, add_foreign_servers({}, above, customer), {}}) do
+-- uses: common, zone, zones_below, delegation, assignment, right
+local function union(...)
+  local all = {}
+  for _, set in ipairs({...}) do
+    for key in pairs(set) do all[key] = true end
+  end
+  return all
+end
+
+-- What to avoid, from all of it to nothing: a server that is shared with a zone above hides this zone's delegation, with one
+-- below that somebody has shown to be his, that zone's; with one of this name it answers for either; with one below that
+-- nobody has shown to be his it keeps the names there from this one.
+local function servers_to_avoid(name, customer)
+  local above = add_foreign_servers({}, names_above(name), customer)
+  local below, of_owners_below = foreign_servers_below(name, customer)
+  local hiding = union(above, of_owners_below)
+  local of_name = union(hiding, add_foreign_servers({}, {name}, customer))
+  local of_name_owners = union(hiding, add_foreign_servers({}, {name}, customer, true))
+  return {union(of_name, below), of_name, union(of_name_owners, below), of_name_owners, hiding, above, {}}
+end
+
+local function find_least_shared(pool, avoided_sets, count, within, around)
+  for _, avoided in ipairs(avoided_sets) do
     local set = find_set(without(pool, avoided), count, within, around)
     if set then return set end
   end
@@ -42,8 +59,9 @@ local servers = former_set(pool, customer, sets, taken)
 local is_blind = not servers and not was_looked_at
 if not servers then
   if #delegation > 0 then table.insert(taken.within, delegation) end
-  servers = find_least_shared(pool, name, customer, count, joined(taken.within, told), taken.around) or
-    find_least_shared(pool, name, customer, count, taken.within, taken.around)
+  local avoided = servers_to_avoid(name, customer)
+  servers = find_least_shared(pool, avoided, count, joined(taken.within, told), taken.around) or
+    find_least_shared(pool, avoided, count, taken.within, taken.around)
 end
 if not servers then
   return {'limit', string.format('the pool of %d name servers has no set of %d left for %s: %d are other customers\' or what ' ..
@@ -58,6 +76,7 @@ if is_blind then redis.call('HSET', 'zone:' .. id, 'blind', 1) end
 redis.call('HSET', 'zone-name:' .. name, customer, id)
 redis.call('ZREM', 'zones-lost', id)
 redis.call('ZADD', 'zones', micros, id)
+index_zone_name(id, name, customer)
 redis.call('ZADD', 'zones:pending', micros, id)
 redis.call('ZADD', 'customer-zones:' .. customer, micros, id)
 redis.call('ZADD', 'zones-due', now, id)

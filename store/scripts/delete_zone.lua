@@ -1,5 +1,5 @@
 -- Off-boards a zone. From the first call on nothing is issued for it; its open orders become invalid, 500 a call.
--- keys: zone:<id>, zone-name:<name>, name-sets:<name>, zones-left:<name>, names-due, zones, zones:<status>, customer-zones:<customer>, zones-due,
+-- keys: zone:<id>, zone-name:<name>, name-sets:<name>, zones-left:<name>, names-due, zones, zones:<status>, customer-zones:<customer>, zones-by-name, zones-due,
 --   zone-orders:<id>, order:<id> and its indexes, ledger-rights, ledger:<host>
 -- arguments: id, seconds that the deleted zone stays readable, number of orders done, refused_retention, seconds that name
 --   servers may still have it, the right (lib/right.lua)

@@ -187,3 +187,16 @@ def test_zone_add_tells_to_whom_the_name_is_delegated(own_sandbox, customer):
     assert "elsewhere.test" in text and "set its name servers to ns" in text, text
     shown = json.loads(own_sandbox.admin_command("zone", "check", zone, "--customer", owner.name, "--json").stdout)
     assert shown["delegation"]["status"] == "delegated-elsewhere" and shown["delegation"]["name_servers"], shown
+
+
+def test_a_zone_that_a_stranger_added_below_a_name_does_not_keep_its_owner_out(own_sandbox, customer):
+    """Its name servers answer for the names below it, and would be the owner's too."""
+    for _ in range(6):
+        zone = new_name()
+        strays = customer().add(f"www.{zone}")["name_servers"]
+        owner = customer()
+        servers = owner.add(zone)["name_servers"]
+        assert not set(servers) & set(strays), (servers, strays)
+    own_sandbox.dns("delegate", zone, ",".join(servers))
+    assert wait_until(lambda: owner.check(zone)["status"] == "active", 20, pause=0.3)
+    owner.assert_gets_a_certificate(zone)

@@ -74,6 +74,48 @@ static void zone_below_another_customers_shares_no_server_with_it_where_that_can
     assert_string_equal(below.name_servers[0], "ns1.p.test"); /* there is no other */
 }
 
+static void zone_above_another_customers_shares_no_server_with_it_where_that_can_be(void **state) {
+    static const char *const pool[] = {"ns1.p.test", "ns2.p.test", "ns3.p.test",
+                                       "ns4.p.test", "ns5.p.test", "ns6.p.test"};
+    static const struct store_name_server_pool first = {pool, 2, 2}, second = {pool + 2, 2, 2},
+                                               whole = {pool, 6, 2}, both = {pool, 4, 2};
+    struct fixture *f = *state;
+    struct store_customer a, b;
+    struct store_zone stray, active, zone;
+    assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
+    assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
+    assert_ok(
+        CALL(f, store_create_zone, f->arena, "www.shop.test", a.id, &first, &not_delegated, &stray, NULL));
+    assert_ok(CALL(f, store_create_zone, f->arena, "x.app.shop.test", a.id, &second, &not_delegated, &active,
+                   NULL));
+    record(f, &active, true, false, now_seconds());
+    /* Names that look like one below but are none. */
+    assert_ok(CALL(f, store_create_zone, f->arena, "shop-x.test", b.id, &whole, &not_delegated, &zone, NULL));
+    assert_string_equal(zone.name_servers[0], "ns1.p.test");
+    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", b.id, &whole, &not_delegated, &zone, NULL));
+    assert_string_equal(zone.name_servers[0], "ns5.p.test");
+    /* Rather with the one that was never active: the delegation of the other would be hidden. */
+    assert_ok(CALL(f, store_delete_zone, zone.id, NULL));
+    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", b.id, &both, &not_delegated, &zone, NULL));
+    assert_string_equal(zone.name_servers[0], "ns1.p.test");
+}
+
+static void zone_below_from_before_the_index_is_known_after_its_next_check(void **state) {
+    static const char *const pool[] = {"ns1.p.test", "ns2.p.test", "ns3.p.test", "ns4.p.test"};
+    static const struct store_name_server_pool sets = {pool, 4, 2};
+    struct fixture *f = *state;
+    struct store_customer a, b;
+    struct store_zone below, above;
+    assert_ok(CALL(f, store_create_customer, f->arena, "a", &a));
+    assert_ok(CALL(f, store_create_customer, f->arena, "b", &b));
+    assert_ok(
+        CALL(f, store_create_zone, f->arena, "www.shop.test", a.id, &sets, &not_delegated, &below, NULL));
+    assert_int_equal(ask_number(f, "DEL zones-by-name"), 1);
+    record(f, &below, false, false, now_seconds());
+    assert_ok(CALL(f, store_create_zone, f->arena, "shop.test", b.id, &sets, &not_delegated, &above, NULL));
+    assert_string_equal(above.name_servers[0], "ns3.p.test");
+}
+
 static void zone_is_found_by_id_name_and_customer(void **state) {
     struct fixture *f = *state;
     struct store_customer a, b;
@@ -397,6 +439,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         test_case(customers_sharing_a_name_get_different_servers),
         test_case(zone_below_another_customers_shares_no_server_with_it_where_that_can_be),
+        test_case(zone_above_another_customers_shares_no_server_with_it_where_that_can_be),
+        test_case(zone_below_from_before_the_index_is_known_after_its_next_check),
         test_case(zone_is_found_by_id_name_and_customer),
         test_case(status_follows_the_checks),
         test_case(repeated_check_counts_once),

@@ -1,5 +1,5 @@
 -- A zone is paused, goes on, or ends; a customer is stopped, or goes on.
--- uses: common, zone, order, delegation, right
+-- uses: common, zone, zones_below, order, delegation, right
 
 -- Paused, or going on in the status it had; an active name that somebody else took meanwhile has moved.
 local function set_zone_paused(id, zone, is_paused, at, by, now, micros)
@@ -31,6 +31,7 @@ local function end_zone(id, zone, keep, leave, now)
   redis.call('HDEL', by_name, zone.customer)
   if redis.call('HGET', by_name, 'active') == id then redis.call('HDEL', by_name, 'active') end
   redis.call('ZREM', 'zones', id)
+  forget_zone_name(id, zone.name, zone.customer)
   redis.call('ZREM', 'customer-zones:' .. zone.customer, id)
   redis.call('ZREM', 'zones-due', id)
   move_zone(id, zone.status, 'deleted', now + keep)
