@@ -79,6 +79,7 @@ static void find_users(struct config *config) {
 
 bool config_complete(struct config *config, struct error *error) {
     canonicalise(&config->name_server_pool);
+    canonicalise(&config->reserved_zones);
     find_users(config);
     char host[65] = "";
     if (config->host_name == NULL && gethostname(host, sizeof host - 1) == 0)

@@ -226,6 +226,10 @@ const struct setting config_settings[] = {
     {"dns", "name_server_pool", SETTING_STRINGS, AT(name_server_pool), 0, NULL, 0, 0,
      "the provider's name servers that zones are assigned from; required"},
     NUMBER("dns", name_servers_per_zone, "2", 1, 8, "how many a zone gets"),
+    {"dns", "reserved_zones", SETTING_STRINGS, AT(reserved_zones), 0, NULL, 0, 0,
+     "names that can be no customer's zone, nor what is above or below them: the provider's own, such as "
+     "those of the "
+     "edge. The name servers are so without being named; zones that were added earlier stay"},
     NUMBER("dns", name_server_hold_seconds, "157680000", 1, 3153600000,
            "how long the name servers of a zone that went stay taken for that name after its delegation was "
            "last "

@@ -146,6 +146,7 @@ void config_check_names(const struct config *config, struct config_complaints *c
     check_urls(config, complaints);
     check_domains(&config->caa_identities, complaints, "acme", "caa_identities");
     check_domains(&config->name_server_pool, complaints, "dns", "name_server_pool");
+    check_domains(&config->reserved_zones, complaints, "dns", "reserved_zones");
     check_issuer_names(config, complaints);
 }
 

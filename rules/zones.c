@@ -16,17 +16,22 @@ static uint64_t draw(const uint8_t key[SECRET_BYTES], uint32_t counter) {
     return value;
 }
 
-/* Whoever has a zone there answers where the provider's name servers are. */
-static bool refuse_reserved(const struct config *config, const char *zone, struct error *error) {
-    for (size_t i = 0; i < config->name_server_pool.count; i++) {
-        const char *server = config->name_server_pool.items[i];
-        if (name_is_below(zone, server) || name_is_below(server, zone))
+static bool refuse_related(const struct config_strings *names, const char *what, const char *zone,
+                           struct error *error) {
+    for (size_t i = 0; i < names->count; i++) {
+        const char *name = names->items[i];
+        if (name_is_below(zone, name) || name_is_below(name, zone))
             return error_set(error, ERROR_INVALID,
-                             "%s is at, above or below %s, a name server of the provider, so it can be no "
-                             "customer's zone",
-                             zone, server);
+                             "%s is at, above or below %s, a name %s, so it can be no customer's zone", zone,
+                             name, what);
     }
     return true;
+}
+
+/* Whoever has a zone there answers where the provider's name servers, or its other names, are. */
+static bool refuse_reserved(const struct config *config, const char *zone, struct error *error) {
+    return refuse_related(&config->name_server_pool, "server of the provider", zone, error) &&
+           refuse_related(&config->reserved_zones, "that the provider keeps for itself", zone, error);
 }
 
 bool zones_order_name_servers(struct arena *arena, const struct config *config, const struct secrets *secrets,

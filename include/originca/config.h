@@ -191,6 +191,7 @@ struct config {
     uint32_t dns_port;
     struct config_strings name_server_pool; /* the provider's name servers */
     uint32_t name_servers_per_zone;
+    struct config_strings reserved_zones; /* the provider's own names: at, above and below no customer's */
     /* of a zone that went: how long its name servers stay taken, after how long elsewhere they are given up,
      * and how often the name is looked at meanwhile */
     uint32_t name_server_hold_seconds, name_server_release_seconds, name_server_look_seconds;

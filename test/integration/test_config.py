@@ -78,6 +78,8 @@ def test_a_mistake_is_named_with_file_line_and_key(good, tmp_path, section, line
     ("dns", 'allow_addresses = {"127.0.0.0/8", "0.0.0.0/0"}', "allow_addresses", "too large"),
     ("dns", 'name_server_pool = {"NS1.provider.test.", "ns1.provider.test"}', "name_server_pool", "twice"),
     ("dns", 'name_server_pool = {"ns1.provider.test", "192.0.2.1"}', "name_server_pool", "domain name"),
+    ("dns", 'reserved_zones = {"edge.provider.test", "Edge.provider.test."}', "reserved_zones", "twice"),
+    ("dns", 'reserved_zones = {"*.provider.test"}', "reserved_zones", "domain name"),
     ("limits", "failed_check_pause_seconds = 1000", "failed_check_pause_seconds", "longest"),
     ("redis", f'redis_socket = "/{"r" * 120}"', "redis_socket", "107"),
 ])

@@ -65,7 +65,8 @@ def sandbox(farm, provider, tmp_path_factory):
     (directory / "anchor").write_text(provider.world.anchor())
     # CAA records are asked for all the way up, which hinders an attacker only as long as somebody's server errs there.
     settings = ["dns.caa_mode=off", "acme.recheck_after_seconds=0", "dns.zone_pending_interval_seconds=3600", "dns.dns_share_ms=0",
-                f"dns.trust_anchor_file={directory / 'anchor'}", "dns.zone_moved_after=3"]
+                f"dns.trust_anchor_file={directory / 'anchor'}", "dns.zone_moved_after=3",
+                "dns.reserved_zones=edge.network.test"]
     sandbox = SandboxUnderTest(directory / "box", "--workers", "1", "--root-hints", directory / "hints", "--dns-port",
                                farm.port, *(word for name in SERVERS for word in ("--name-server", name)),
                                *(word for prefix in EDGE for word in ("--edge-prefix", prefix)),
@@ -294,3 +295,14 @@ def test_no_customer_has_a_zone_where_the_providers_name_servers_are(sandbox, na
     with pytest.raises(Exception, match="name server of the provider") as refused:
         add(sandbox, A, name)
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("name", ["network.test", "edge.network.test", "www.edge.network.test"])
+def test_no_customer_has_a_zone_where_other_names_of_the_provider_are(sandbox, name):
+    with pytest.raises(Exception, match="edge.network.test, a name that the provider keeps") as refused:
+        add(sandbox, A, name)
+    assert refused.value.status == 400
+
+
+def test_names_beside_what_the_provider_keeps_are_customers(sandbox):
+    assert add(sandbox, A, f"beside-edge{secrets.token_hex(4)}.network.test")
