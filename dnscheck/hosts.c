@@ -10,7 +10,7 @@ struct completion {
     size_t next;
     unsigned depth, pending;
     bool lacks_glue, is_private;
-    struct cut host; /* what is found of the current server, kept in the cache as "@host" */
+    struct cut host; /* what is found of the current server, kept in the cache by its key */
     uint32_t ttl;
     const char *failure;
     addresses_done *done;
@@ -18,6 +18,12 @@ struct completion {
 };
 
 static void complete_next(struct completion *completion);
+
+/* "@host" in `key`, or "" for one of 253 bytes, whose key would not fit: part of it could be another's. */
+static void host_key(char key[DNS_NAME_MAX], const char *server) {
+    if (snprintf(key, DNS_NAME_MAX, "@%s", server) >= DNS_NAME_MAX)
+        *key = '\0';
+}
 
 static void use_host(struct completion *completion, const struct cut *host) {
     cut_take_addresses(completion->cut, completion->cut->servers[completion->next], host);
@@ -36,7 +42,7 @@ static void on_host_address(void *context, const struct lookup_result *result) {
         completion->failure = fault;
     if (--completion->pending > 0)
         return;
-    if (completion->host.addresses.count > 0 && !completion->is_private)
+    if (completion->host.addresses.count > 0 && !completion->is_private && *completion->host.name != '\0')
         referral_cache_put(completion->job->dnscheck->cache, &completion->host, completion->ttl);
     use_host(completion, &completion->host);
     completion->next++;
@@ -89,12 +95,11 @@ static void complete_next(struct completion *completion) {
     struct dnscheck_job *job = completion->job;
     for (; completion->next < cut->server_count; completion->next++) {
         const char *server = cut->servers[completion->next];
-        char key[DNS_NAME_MAX + 1];
+        char key[DNS_NAME_MAX];
         if (cut_has_address(cut, server))
             continue;
-        snprintf(key, sizeof key, "@%s", server);
-        const struct cut *known =
-            strlen(key) < DNS_NAME_MAX ? referral_cache_find(job->dnscheck->cache, key) : NULL;
+        host_key(key, server);
+        const struct cut *known = *key == '\0' ? NULL : referral_cache_find(job->dnscheck->cache, key);
         if (known != NULL) {
             use_host(completion, known);
             continue;
@@ -110,7 +115,7 @@ static void complete_next(struct completion *completion) {
         }
         job->hosts_left--;
         completion->host = (struct cut){.server_count = 0};
-        snprintf(completion->host.name, sizeof completion->host.name, "@%.252s", server);
+        strcpy(completion->host.name, key);
         completion->ttl = job->dnscheck->settings.referral_max_ttl;
         const struct walk_options options = {.kind = WALK_CACHED, .depth = completion->depth};
         if (completion->lacks_glue)

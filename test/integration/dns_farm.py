@@ -82,6 +82,14 @@ def root_keys():
     return _root[0]
 
 
+def wildcard_below(encloser):
+    """None below one of the longest names."""
+    try:
+        return dns.name.Name((b"*",) + encloser.labels)
+    except dns.name.NameTooLong:
+        return None
+
+
 class Zone:
     """Records by owner and type. `keys` signs it (NSEC). `lies` are functions (rrset, zone) -> RRSIG rdata or None that
     replace a signature."""
@@ -235,7 +243,7 @@ class Server:
         encloser = qname
         while not any(owner.is_subdomain(encloser) for owner in zone.names()):
             encloser = encloser.parent()
-        star = dns.name.Name((b"*",) + encloser.labels)
+        star = wildcard_below(encloser)
         if not exists and any(owner == star for owner in zone.names()):
             self._expand(answer, zone, qname, kind, star, hops)
             return

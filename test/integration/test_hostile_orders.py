@@ -271,6 +271,24 @@ def test_what_is_planted_in_one_check_is_not_believed_in_the_next(remembering):
     assert world.misled == [] and remembering.newest_certificate(victims) is None
 
 
+def test_the_longest_name_of_a_name_server_is_not_taken_for_one_that_is_a_byte_shorter(remembering):
+    """Both zones are on the way to an alias's target; neither has glue, and what is found of the servers is kept."""
+    longest = ".".join(("a" * 63, "b" * 63, "c" * 63, "d" * 56, "nets"))
+    shorter = longest[:-1]
+    assert len(longest) == 253
+    world = World()
+    world.tld.add(f"one.test. NS {longest}.").add(f"two.test. NS {shorter}.")
+    world.root.add(f"{longest}. A 127.66.0.25").add(f"{shorter}. A 127.66.0.26")
+    world.server(25, Zone("one.test.", f"one.test. NS {longest}.\nwww.one.test. A 203.0.113.10"))
+    world.server(26, Zone("two.test.", f"two.test. NS {shorter}.\nwww.two.test. A 203.0.113.10"))
+    world.shop.add("one.shop.test. CNAME www.one.test.").add("two.shop.test. CNAME www.two.test.")
+    remembering.add_zone("shop.test", OURS)
+    remembering.start(world)
+    for name in ("one.shop.test", "two.shop.test", "one.shop.test"):
+        problem, text = order(remembering.clients[1], [name], remembering.key)
+        assert problem is None, f"{name}: {text}"
+
+
 # Ghost domains (Jiang et al. 2012) and phoenix domains (Li et al. 2023): a zone that has lost its delegation lives on in
 # caches as long as somebody keeps asking
 
