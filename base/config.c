@@ -204,8 +204,8 @@ static bool take_issuers(const struct reading *reading, const char *directory, c
     return true;
 }
 
-static const char *const plain_sections[] = {"server", "http",  "acme", "limits", "ocsp", "revocation",
-                                             "rest",   "redis", "dns",  "signer"};
+static const char *const plain_sections[] = {"server",     "http", "acme",  "limits", "ocsp",
+                                             "revocation", "rest", "redis", "dns",    "signer"};
 #define PLAIN_SECTIONS (sizeof plain_sections / sizeof plain_sections[0])
 
 struct option_tables {

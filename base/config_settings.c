@@ -22,7 +22,8 @@ const struct setting config_settings[] = {
     {"server", "https_listen", SETTING_ADDRESSES, AT(https_listen), AT(https_listen_count), "0.0.0.0:443", 0,
      0, "addresses of the HTTPS listener, `{\"0.0.0.0:443\", \"[::]:443\"}`"},
     {"server", "http_listen", SETTING_ADDRESSES, AT(http_listen), AT(http_listen_count), NULL, 0, 0,
-     "addresses of the plain HTTP listener (OCSP, revocation lists, issuing certificates); none: no such listener"},
+     "addresses of the plain HTTP listener (OCSP, revocation lists, issuing certificates); none: no such "
+     "listener"},
     {"server", "admin_listen", SETTING_ADDRESS, AT(admin_listen), 0, "unix:/run/originca/admin.sock", 0, 0,
      "unix socket of the admin API"},
     {"server", "admin_socket_mode", SETTING_OCTAL, AT(admin_socket_mode), 0, "0660", 0, 0777,
