@@ -201,9 +201,10 @@ static void check_dns(const struct config *config, struct config_complaints *com
         config_complain(complaints, 0, "dns", "edge_prefixes",
                         "needs at least one CIDR block: where proxied names point");
     if (strcmp(config->moved_zone_certificates, "keep") != 0 &&
-        strcmp(config->moved_zone_certificates, "withdraw") != 0)
+        strcmp(config->moved_zone_certificates, "withdraw") != 0 &&
+        strcmp(config->moved_zone_certificates, "revoke") != 0)
         config_complain(complaints, 0, "dns", "moved_zone_certificates",
-                        "\"%s\" is neither keep nor withdraw", config->moved_zone_certificates);
+                        "\"%s\" is none of keep, withdraw, revoke", config->moved_zone_certificates);
     if (strcmp(config->caa_mode, "off") != 0 && strcmp(config->caa_mode, "named") != 0 &&
         strcmp(config->caa_mode, "strict") != 0)
         config_complain(complaints, 0, "dns", "caa_mode", "\"%s\" is none of off, named, strict",

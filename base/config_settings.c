@@ -271,8 +271,10 @@ const struct setting config_settings[] = {
     NUMBER("dns", zone_checks_per_second, "200", 1, 10000,
            "bound on periodic checks of zones, and looks at names whose zones went, a host"),
     STRING("dns", moved_zone_certificates, "keep",
-           "certificates of a zone that moved away: `keep` them valid at the edge, or `withdraw` them while "
-           "it is away"),
+           "certificates of a zone that moved away: `keep` them valid at the edge, `withdraw` them while it "
+           "is away, or also `revoke` them, as those of a deleted one, after left_zone_revoke_after_seconds"),
+    NUMBER("dns", left_zone_revoke_after_seconds, "259200", 0, 31536000,
+           "how long a zone is left before `revoke` takes its certificates; one that comes back keeps them"),
     STRING("dns", caa_mode, "named",
            "CAA records: `off`; `named`: only sets that name one of our caa_identities bind; `strict`: all "
            "bind"),

@@ -19,7 +19,9 @@
 #define LEASE_MS 10000
 #define PAGE_MAX 512
 #define TICK_MS 5
-#define PAUSE_MS 1000 /* after what failed for the moment */
+#define WITHDRAW_INTERVAL_MS 5000
+#define WITHDRAW_ZONES 50 /* in one look */
+#define PAUSE_MS 1000     /* after what failed for the moment */
 
 enum entry_state { ENTRY_WAITS, ENTRY_RUNS, ENTRY_ENDED };
 struct entry {
@@ -37,6 +39,7 @@ struct bulk_runner {
     bool is_loading; /* a page is being loaded or noted */
     bool is_pumping;
     int64_t asked_ms, leased_until_ms; /* monotonic: of the last claim or renewal; what it gave */
+    int64_t withdrew_ms;               /* when zones that were left were looked for; 0: never */
     struct arena *arena;               /* of the job; NULL: there is none */
     struct store_bulk job;
     bool is_lost; /* it is not this process's any more, or has ended */
@@ -268,9 +271,32 @@ static void note_renewed(void *context, const struct error *error) {
     pump(runner);
 }
 
+static void note_withdrawn(void *context, const struct error *error) {
+    struct bulk_runner *runner = context;
+    runner->is_asking = false;
+    if (error != NULL)
+        log_event(LOG_LEVEL_WARNING, "zones that were left cannot be looked for", "reason", error->message,
+                  NULL);
+}
+
+/* By policy; the jobs are found like those of administrators. */
+static bool withdraw_zones(struct bulk_runner *runner) {
+    const struct config *config = runner->worker->config;
+    int64_t now = clock_monotonic_ms();
+    if (strcmp(config->moved_zone_certificates, "revoke") != 0 ||
+        (runner->withdrew_ms != 0 && now - runner->withdrew_ms < WITHDRAW_INTERVAL_MS))
+        return false;
+    runner->withdrew_ms = now;
+    runner->is_asking = true;
+    store_withdraw_zones(runner->worker->store, (int64_t)config->left_zone_revoke_after_seconds,
+                         REASON_CESSATION_OF_OPERATION, config->bulk_revocations_per_second, WITHDRAW_ZONES,
+                         note_withdrawn, runner);
+    return true;
+}
+
 void bulk_runner_run(struct bulk_runner *runner) {
     struct worker *worker = runner->worker;
-    if (runner->is_asking || worker->is_draining)
+    if (runner->is_asking || worker->is_draining || withdraw_zones(runner))
         return;
     runner->asked_ms = clock_monotonic_ms();
     if (runner->arena != NULL) {

@@ -38,6 +38,6 @@ void store_record_recheck(struct store *store, const char *order_id, time_t chec
     call_add(call, order_id);
     call_add_number(call, checked_at);
     call_add(call, evidence);
-    call_add_number(call, strcmp(store_config(store)->moved_zone_certificates, "withdraw") == 0);
+    call_add_number(call, strcmp(store_config(store)->moved_zone_certificates, "keep") != 0);
     call_send(call);
 }

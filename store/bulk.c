@@ -47,6 +47,19 @@ void store_create_bulk(struct store *store, const struct store_bulk *bulk, store
     call_send(call);
 }
 
+void store_withdraw_zones(struct store *store, int64_t hold_seconds, uint32_t reason, uint32_t rate,
+                          uint32_t limit, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_WITHDRAW_ZONES, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    call->is_durable = true;
+    call_add_number(call, hold_seconds);
+    call_add_number(call, reason);
+    call_add_number(call, rate);
+    call_add_limit(call, limit);
+    call_send(call);
+}
+
 static bool parse_loaded(struct store_call *call, struct redisReply *const *items, size_t count,
                          struct error *error) {
     return reply_read_hash(call, items, count, read_bulk, "job", error);

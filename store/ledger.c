@@ -409,7 +409,7 @@ static void send_right(struct job *job) {
     call_add_number(call, config->name_server_look_seconds);
     call_add_number(call, config->refused_retention_seconds);
     call_add_number(call, config->account_idle_seconds);
-    call_add_number(call, strcmp(config->moved_zone_certificates, "withdraw") == 0);
+    call_add_number(call, strcmp(config->moved_zone_certificates, "keep") != 0);
     call_add(call, spki);
     right_add_head(call, &right);
     call_add(call, replay->host);

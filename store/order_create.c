@@ -150,7 +150,7 @@ static void create(struct store_call *call, const struct config *config, const s
     call_add_number(call, config->max_refused_per_customer);
     call_add(call, retry_hash);
     call_add_number(call, seconds);
-    call_add_number(call, strcmp(config->moved_zone_certificates, "withdraw") == 0);
+    call_add_number(call, strcmp(config->moved_zone_certificates, "keep") != 0);
     call_add(call, order->issuers);
     if (!add_held_names(call, order) || !add_fields(call, order, &zones)) {
         call_refuse(call, ERROR_INTERNAL, "out of memory");

@@ -247,7 +247,7 @@ void store_record_zone_check(struct store *store, struct arena *arena, const str
     call_add_number(call, check->moved_after);
     call_add_number(call, config->zone_pending_interval_seconds);
     call_add_number(call, with_jitter(config->zone_sweep_interval_seconds));
-    call_add_number(call, strcmp(config->moved_zone_certificates, "withdraw") == 0);
+    call_add_number(call, strcmp(config->moved_zone_certificates, "keep") != 0);
     call_add_number(call, config->zone_checks_per_second);
     add_delegation(call, &check->delegation);
     add_hold(call);

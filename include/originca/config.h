@@ -205,7 +205,7 @@ struct config {
     uint32_t stop_retry_after_seconds; /* told while issuance is stopped */
     uint32_t resume_first_seconds, resume_longest_seconds, resume_max_orders; /* server/resume.c */
     uint32_t zone_sweep_interval_seconds, zone_pending_interval_seconds, zone_moved_after;
-    uint32_t zone_checks_per_second, dns_share_ms;
+    uint32_t zone_checks_per_second, dns_share_ms, left_zone_revoke_after_seconds;
     char *moved_zone_certificates; /* "keep", "withdraw" */
     char *caa_mode;                /* "off", "named", "strict" */
     char *trust_anchor_file;       /* NULL: no DNSSEC */

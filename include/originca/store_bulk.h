@@ -52,6 +52,9 @@ struct store_bulk {
 };
 /* `id`, `selection`, `reason`, `rate`, `by` and `total` are the caller's. May be repeated. */
 void store_create_bulk(struct store *, const struct store_bulk *, store_done *, void *);
+/* Jobs for the certificates of zones that were left, moved away or deleted, `hold_seconds` ago. */
+void store_withdraw_zones(struct store *, int64_t hold_seconds, uint32_t reason, uint32_t rate,
+                          uint32_t limit, store_done *, void *);
 void store_load_bulk(struct store *, struct arena *, const char *id, struct store_bulk *out, store_done *,
                      void *);
 struct store_bulk_list {

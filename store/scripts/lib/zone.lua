@@ -1,6 +1,14 @@
 -- Zones: their status index, and what lies above.
+-- uses: common
+
+-- Since when a zone is left, by moving away or being deleted, decides what a policy makes of its certificates.
 local function move_zone(id, from, to, score)
   if from then redis.call('ZREM', 'zones:' .. from, id) end
+  if to == 'moved' or to == 'deleted' then
+    redis.call('ZADD', 'zones-left', 'NX', (now_parts()), id)
+  elseif to == 'active' then
+    redis.call('ZREM', 'zones-left', id)
+  end
   redis.call('ZADD', 'zones:' .. to, score, id)
   redis.call('HSET', 'zone:' .. id, 'status', to)
 end
