@@ -129,7 +129,8 @@ void store_scan_crl(struct store *store, struct arena *arena, const char *id, co
 }
 
 void store_publish_crl(struct store *store, const struct store_crl *crl, struct bytes der, int64_t begun_us,
-                       const char *run, store_done *done, void *context) {
+                       const char *run, const struct store_ledger_mark *mark, store_done *done,
+                       void *context) {
     struct store_call *call = call_new(store, SCRIPT_PUBLISH_CRL, NULL, NULL, NULL, done, context);
     if (call == NULL)
         return;
@@ -142,6 +143,7 @@ void store_publish_crl(struct store *store, const struct store_crl *crl, struct 
     call_add_number(call, begun_us);
     call_add(call, run);
     call_add_bytes(call, der.data, der.length);
+    issue_add_mark(call, mark);
     call_send(call);
 }
 

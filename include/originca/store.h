@@ -591,7 +591,7 @@ void store_scan_crl(struct store *, struct arena *, const char *id, const char *
 /* ERROR_CONFLICT: a newer one is there, or Redis is another run than its entries were read from. `begun_us`
  * 0: it was published before and this Redis has forgotten it. */
 void store_publish_crl(struct store *, const struct store_crl *, struct bytes der, int64_t begun_us,
-                       const char *run, store_done *, void *);
+                       const char *run, const struct store_ledger_mark *, store_done *, void *);
 void store_list_crls(struct store *, struct arena *, uint64_t after, uint32_t limit,
                      struct store_crl_list *out, store_done *, void *);
 void store_find_crl(struct store *, struct arena *, const char *id, struct store_crl *out, store_done *,

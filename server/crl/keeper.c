@@ -126,8 +126,10 @@ static void note_list_signed(void *context, const struct error *error) {
                                           .next_update = keeper->request.next_update,
                                           .entry_count = keeper->row_count};
     const struct bytes der = {keeper->made_list.der, keeper->made_list.length};
+    const struct store_ledger_mark mark = {keeper->worker->config->host_name, &keeper->made_list.sequence, 1,
+                                           keeper->made_list.hash};
     store_publish_crl(keeper->worker->store, &keeper->made_crl, der, keeper->claim.begun_us,
-                      keeper->claim.run, note_list_published, keeper);
+                      keeper->claim.run, &mark, note_list_published, keeper);
 }
 
 /* Higher than any before, whatever clocks did meanwhile: what Redis knows, and what was served here. */
@@ -339,7 +341,7 @@ static void note_der(void *context, const struct error *error) {
 static void end_copying(struct crl_keeper *keeper) {
     publish_metrics(keeper);
     if (keeper->compares_all && publish_forgotten(keeper)) {
-        store_publish_crl(keeper->worker->store, &keeper->made_crl, keeper->der, 0, "",
+        store_publish_crl(keeper->worker->store, &keeper->made_crl, keeper->der, 0, "", NULL,
                           note_forgotten_published, keeper);
         keeper->ticks = 0; /* all are compared once more */
         return;

@@ -1,12 +1,15 @@
 -- A list that was made anew. Its number is higher than every one before; it is of a Redis that all hosts have compared with
 -- their ledgers, the same that its entries were read from. Entries whose certificates had ended when it was made were on it
 -- once more, and leave.
--- keys: crl-lists, crl:<id>, crl-der:<id>, crl-entries:<id>, crls-due, crls-published, crls-sequence, ledger-hosts, ledger:<host>
+-- keys: crl-lists, crl:<id>, crl-der:<id>, crl-entries:<id>, crls-due, crls-published, crls-sequence, ledger-hosts, ledger:<host>,
+--   ledger-ahead:<host>
 -- arguments: issuer, url, number, this_update, next_update, number of entries, when reading began in µs ('0': it is another host's or an
---   earlier Redis's, which a Redis that went back has forgotten), run of Redis, DER
+--   earlier Redis's, which a Redis that went back has forgotten), run of Redis, DER, host, sequence of
+--   the list's record
 -- result: ok | conflict
--- uses: crl, run
-local issuer, url, number, this_update, next_update, entries, begun, run, der = unpack(ARGV)
+-- uses: crl, run, ledger
+local issuer, url, number, this_update, next_update, entries, begun, run, der, host = unpack(ARGV, 1, 10)
+mark_applied(host, {unpack(ARGV, 11)})
 local _, micros = now_parts()
 local id = find_crl(issuer, url)
 local key = 'crl:' .. id

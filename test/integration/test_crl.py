@@ -339,3 +339,17 @@ def test_a_revocation_at_one_host_is_on_the_lists_of_both(box):
     finally:
         second.stop()
         box.admin_command("ledger", "excuse", "second", "--for-good", check=False)
+
+
+def test_the_record_of_a_list_is_applied_with_its_publication(box):
+    """Else each list would leave the ledger ahead of Redis, and look like something that has to be replayed."""
+    _, leaf = create(box)
+    before = len(box.ledger("crl"))
+    replayed = box.admin.metrics()["originca_ledger_replayed_total"]
+    for _ in range(3):
+        identifier, leaf = create(box)
+        rest(box).revoke(identifier)
+        wait_listed(box, leaf)
+    assert len(box.ledger("crl")) > before
+    assert wait_until(lambda: box.admin.metrics()["originca_ledger_records_behind"] == 0, RECOVERY)
+    assert box.admin.metrics()["originca_ledger_replayed_total"] == replayed

@@ -44,7 +44,7 @@ static bool publish(struct fixture *f, const struct store_crl_claim *claim, uint
                                   .next_update = now_seconds() + 3600,
                                   .entry_count = 1};
     return CALL(f, store_publish_crl, &crl, ((struct bytes){(const uint8_t *)"DER", 3}), claim->begun_us,
-                claim->run) == ERROR_NONE;
+                claim->run, NULL) == ERROR_NONE;
 }
 
 /* Publishes whatever is due. */

@@ -24,13 +24,15 @@ static void walk_lists(struct fixture *f, bool must_succeed) {
     struct store_crl_page page;
     struct store_crl_list list;
     struct bytes loaded;
+    const uint64_t sequence = 1;
+    const struct store_ledger_mark mark = {"host", &sequence, 1};
     bool is_done;
     TRY(store_register_crls, &name, 1);
     TRY(store_adopt_revocations, 10, &is_done);
     TRY(store_sort_revocation, SERIAL_A, SAMPLE_LIST);
     TRY(store_claim_crl, f->arena, 0, 1000, "host", true, &claim);
     TRY(store_scan_crl, f->arena, "1", "0", 10, &page);
-    TRY(store_publish_crl, &crl, der, 0, "");
+    TRY(store_publish_crl, &crl, der, 0, "", &mark);
     TRY(store_list_crls, f->arena, 0, 10, &list);
     if (must_succeed)
         TRY(store_find_crl, f->arena, list.items[0].id, &list.items[0]);
