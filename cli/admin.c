@@ -388,6 +388,14 @@ static int ledger_hosts(struct cli *cli) {
     return admin_finish_list(cli, json_object_get(json, "items"), titles, keys, 2);
 }
 
+static int crl_list(struct cli *cli) {
+    static const char *const titles[] = {"ISSUER", "URL", "ENTRIES", "AGE (S)", "NEXT UPDATE", "NUMBER"},
+                             *const keys[] = {"issuer",      "url",         "entries",
+                                              "age_seconds", "next_update", "number"};
+    const json_t *json = client_call(&cli->client, "GET", "/admin/v1/crls", NULL, &cli->error);
+    return admin_finish_list(cli, json_object_get(json, "items"), titles, keys, 6);
+}
+
 static int ledger_excuse(struct cli *cli) {
     const json_t *body = admin_own(cli, json_pack("{s:b}", "for_good", cli->for_good));
     return admin_finish(cli,
@@ -428,6 +436,7 @@ const struct command admin_commands[] = {
     {"cert", "show", "SERIAL", 1, "show a certificate", cert_show},
     {"cert", "revoke", "SERIAL... | SELECTION --reason R [--dry-run | --yes]", ANY_OPERANDS,
      "revoke certificates for ever", cert_revoke},
+    {"crl", "list", "", 0, "the revocation lists, their ages and entries", crl_list},
     {"revocation", "list", "", 0, "list what revokes many certificates", revocation_list},
     {"revocation", "show", "ID", 1, "how far it is", revocation_show},
     {"revocation", "wait", "ID", 1, "show its progress until it ends", revocation_wait},

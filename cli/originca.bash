@@ -53,7 +53,7 @@ _originca() {
         case $command in
         renew) mapfile -t COMPREPLY < <(compgen -W "$(_originca_names)" -- "$current") ;;
         genkey | json | certinfo | selfsign) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-        admin) mapfile -t COMPREPLY < <(compgen -W "customer zone eab key acme-account order cert revocation replace replacement import search top stats health metrics signing issuance token ledger" -- "$current") ;;
+        admin) mapfile -t COMPREPLY < <(compgen -W "customer zone eab key acme-account order cert crl revocation replace replacement import search top stats health metrics signing issuance token ledger" -- "$current") ;;
         esac
     fi
 }

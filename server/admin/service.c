@@ -48,6 +48,7 @@ static const struct http_route routes[] = {
     {HTTP_METHOD_POST, "/admin/v1/token/retry", admin_retry_token, NULL},
     {HTTP_METHOD_POST, "/admin/v1/ledger/confirm-loss", admin_confirm_loss, NULL},
     {HTTP_METHOD_POST, "/admin/v1/ledger/accept-empty", admin_accept_empty, NULL},
+    {HTTP_METHOD_GET, "/admin/v1/crls", admin_list_crls, NULL},
     {HTTP_METHOD_GET, "/admin/v1/ledger/hosts", admin_list_ledger_hosts, NULL},
     {HTTP_METHOD_POST, "/admin/v1/ledger/hosts/:host/excuse", admin_excuse_host, NULL},
     {HTTP_METHOD_GET, "/metrics", admin_metrics, NULL},

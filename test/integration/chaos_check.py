@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from chaos_actors import Violation
 from crl_kit import ListWatch, path_of, plain_url
+from ocsp_kit import Responder, cert_id, issuer_of, request
 from under_test import wait_until
 from verify import load_chain
 
@@ -15,6 +16,7 @@ def check_all(actors, hosts, only_sample=True):
     for host in hosts:
         check_states(actors, host)
         check_lists(actors, host)
+        check_ocsp(actors, host)
     with ThreadPoolExecutor(6) as pool:
         for done in [pool.submit(check_actor, actor, host, only_sample) for actor in actors for host in hosts]:
             done.result()
@@ -59,6 +61,25 @@ def check_lists(actors, host):
 
         if not wait_until(lambda: not missing(), 60, pause=0.3):
             raise Violation(f"{path} of {base} lacks {missing()}")
+
+
+def check_ocsp(actors, host):
+    """The newest certificates of each actor: revoked is revoked, and what is not is good."""
+    responder = Responder(f"{plain_url(host.base_url)}/ocsp")
+    for actor in actors:
+        issuer = issuer_of(actor.fleet.sandbox)
+        for certificate in actor.certificates[-SAMPLE:]:
+            body = request(cert_id(issuer, certificate.leaf.serial_number))
+            allowed = {True: {"revoked"}, False: {"good"}, None: {"revoked", "good"}}[certificate.revoked]
+            told = []
+
+            def is_told():
+                told.append(responder.post(body))
+                return told[-1].outcome != "tryLater"
+
+            if not wait_until(is_told, 60, pause=0.3) or told[-1].status not in allowed:
+                raise Violation(f"{actor}: OCSP of {host.base_url} says {told[-1].outcome} of {certificate.serial}, not {allowed}")
+    responder.close()
 
 
 def check_actor(actor, host, only_sample):

@@ -353,3 +353,13 @@ def test_the_record_of_a_list_is_applied_with_its_publication(box):
     assert len(box.ledger("crl")) > before
     assert wait_until(lambda: box.admin.metrics()["originca_ledger_records_behind"] == 0, RECOVERY)
     assert box.admin.metrics()["originca_ledger_replayed_total"] == replayed
+
+
+def test_the_command_line_lists_them_with_their_ages(box):
+    _, leaf = create(box)
+    assert wait_until(lambda: len(box.admin.get("crls")["items"]) >= 2 * (SHARDS + 1), RECOVERY)
+    items = box.admin.get("crls")["items"]
+    shown = next(item for item in items if item["url"] == box["HTTP_URL"] + path_of(leaf))
+    assert shown["issuer"] == "ecc" and 0 <= shown["age_seconds"] < 7200 and shown["next_update"] > shown["this_update"]
+    told = box.admin_command("crl", "list").stdout
+    assert all(item["url"] in told for item in items) and "(complete)" in told

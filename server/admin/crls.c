@@ -1,0 +1,53 @@
+/* Revocation lists: what was published last of each (doc/revocation.md). */
+#include "internal.h"
+
+#define LISTS_MAX 10000
+
+struct crls_state {
+    struct admin_call call;
+    struct store_crl_list list;
+};
+
+static enum step_result load(struct operation *operation) {
+    struct crls_state *state = operation->state;
+    store_list_crls(operation->worker->store, operation->arena, 0, LISTS_MAX, &state->list, admin_done,
+                    operation);
+    return STEP_WAIT;
+}
+
+static int by_name(const void *a, const void *b) {
+    const struct store_crl *x = a, *y = b;
+    int order = strcmp(x->issuer, y->issuer);
+    return order != 0 ? order : strcmp(x->url, y->url);
+}
+
+static json_t *crl_json(const struct store_crl *crl, time_t now) {
+    json_t *json =
+        json_pack("{s:s, s:s, s:I, s:I, s:I}", "issuer", crl->issuer, "url",
+                  *crl->url == '\0' ? "(complete)" : crl->url, "number", (json_int_t)crl->number, "entries",
+                  (json_int_t)crl->entry_count, "age_seconds", (json_int_t)(now - crl->this_update));
+    admin_set_time(json, "this_update", crl->this_update);
+    admin_set_time(json, "next_update", crl->next_update);
+    return json;
+}
+
+static enum step_result reply_list(struct operation *operation) {
+    struct crls_state *state = operation->state;
+    json_t *items = json_array();
+    time_t now = time(NULL);
+    if (state->list.count > 0)
+        qsort(state->list.items, state->list.count, sizeof *state->list.items, by_name);
+    for (size_t i = 0; i < state->list.count; i++)
+        json_array_append_new(items, crl_json(&state->list.items[i], now));
+    admin_reply(operation, 200, json_pack("{s:o}", "items", items));
+    return STEP_REPLIED;
+}
+
+static const struct step list_steps[] = {
+    {"require Redis", admin_require_ready}, {"load", load}, {"reply", reply_list}};
+static const struct operation_kind list_kind =
+    OPERATION_KIND("list CRLs", list_steps, struct crls_state, admin_fail);
+
+void admin_list_crls(struct http_request *request) {
+    operation_start(request, &list_kind);
+}
