@@ -62,6 +62,7 @@ static void end_step(struct crl_keeper *keeper, int64_t pause_ms) {
     keeper->page_arena = keeper->arena = NULL;
     keeper->rows = NULL;
     keeper->made_list.der = NULL;
+    keeper->claim = (struct store_crl_claim){.id = NULL}; /* its texts went with the arena */
     keeper->row_count = keeper->row_capacity = 0;
     event_add(keeper->timer, &pause);
 }
@@ -278,12 +279,14 @@ static void publish_metrics(struct crl_keeper *keeper) {
     metric_set(keeper->oldest, oldest == 0 ? 0 : (int64_t)(time(NULL) - oldest));
 }
 
+/* Then all are compared anew. */
 static void note_forgotten_published(void *context, const struct error *error) {
     struct crl_keeper *keeper = context;
+    keeper->ticks = 0;
     if (error != NULL && error->code != ERROR_CONFLICT)
         fail_step(keeper, "publish again", error);
     else
-        copy_published(keeper);
+        end_step(keeper, error == NULL ? 0 : TICK_MS);
 }
 
 static bool read_whole(struct crl_keeper *keeper, const struct crl_file *file, struct bytes *der) {
@@ -343,11 +346,9 @@ static void end_copying(struct crl_keeper *keeper) {
     if (keeper->compares_all && publish_forgotten(keeper)) {
         store_publish_crl(keeper->worker->store, &keeper->made_crl, keeper->der, 0, "", NULL,
                           note_forgotten_published, keeper);
-        keeper->ticks = 0; /* all are compared once more */
         return;
     }
-    if (keeper->ticks > 0)
-        keeper->compares_all = false;
+    keeper->compares_all = false;
     claim_next(keeper);
 }
 

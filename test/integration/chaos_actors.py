@@ -105,7 +105,7 @@ class Fleet:
 
 def is_passing(reply):
     """A reply that decides nothing: the same request is to be sent again. That issuance is stopped decides."""
-    if b"Issuance is stopped" in bytes(reply.body):
+    if "Issuance is stopped" in str(reply.body):
         return False
     if reply.status >= 500 or reply.status == 429:
         return True
