@@ -1,5 +1,6 @@
 /* Serves the lists that the admin process has put into the run directory. Files are mapped, so a list costs
- * this process nothing, however large it is and however many take it at once. */
+ * this process nothing, however large it is and however many take it at once. Whether the index is another
+ * one is looked at with each request: two workers in turn never give a newer list before an older one. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 #include "originca/crl_service.h"
 #include "originca/log.h"
 
-#define LOOK_SECONDS 1
+#define LOOKS 3 /* at an index that changes meanwhile */
 
 /* A mapped file; lives until nobody is sent it any more. */
 struct mapping {
@@ -24,7 +25,6 @@ struct mapping {
 
 struct crl_service {
     struct worker *worker; /* first: what services share (operation.h) */
-    struct event *timer;
     struct crl_files files;
     struct mapping **mappings; /* of each file; NULL: it could not be mapped */
     struct stat index;
@@ -87,41 +87,46 @@ static void forget(struct crl_service *service) {
     crl_files_free(&service->files);
 }
 
-/* What cannot be read leaves what was served before. */
-static void take_index(struct crl_service *service) {
+/* What cannot be read leaves what was served before. False: a file that it names has gone, because a newer
+ * index is there by now. */
+static bool take_index(struct crl_service *service) {
     struct crl_files next;
     struct error error;
     if (!crl_files_read(&next, service->worker->config->run_directory, &error)) {
         log_event(LOG_LEVEL_WARNING, "revocation lists cannot be read", "reason", error.message, NULL);
-        return;
+        return true;
     }
     struct mapping **mappings = calloc(next.count + 1, sizeof(struct mapping *));
     if (mappings == NULL) {
         crl_files_free(&next);
-        return;
+        return true;
     }
-    for (size_t i = 0; i < next.count; i++)
+    bool is_whole = true;
+    for (size_t i = 0; i < next.count; i++) {
         mappings[i] = keep_or_map(service, &next, &next.items[i]);
+        is_whole = is_whole && mappings[i] != NULL;
+    }
     forget(service);
     service->files = next;
     service->mappings = mappings;
+    return is_whole;
 }
 
-static void look(evutil_socket_t fd, short what, void *context) {
-    (void)fd;
-    (void)what;
-    struct crl_service *service = context;
-    const struct timeval pause = {.tv_sec = LOOK_SECONDS};
+static bool has_changed(const struct crl_service *service, const struct stat *found) {
+    const struct stat *known = &service->index;
+    return found->st_ino != known->st_ino || found->st_mtim.tv_sec != known->st_mtim.tv_sec ||
+           found->st_mtim.tv_nsec != known->st_mtim.tv_nsec;
+}
+
+static void look(struct crl_service *service) {
     char path[320];
     struct stat found;
     snprintf(path, sizeof path, "%s/crl/index", service->worker->config->run_directory);
-    if (stat(path, &found) == 0 &&
-        (found.st_ino != service->index.st_ino || found.st_mtim.tv_sec != service->index.st_mtim.tv_sec ||
-         found.st_mtim.tv_nsec != service->index.st_mtim.tv_nsec)) {
-        service->index = found;
-        take_index(service);
+    for (unsigned tries = 0; tries < LOOKS && stat(path, &found) == 0 && has_changed(service, &found);
+         tries++) {
+        bool is_whole = take_index(service);
+        service->index = is_whole ? found : (struct stat){.st_ino = 0};
     }
-    event_add(service->timer, &pause);
 }
 
 /* The path of a list's URL; of a complete one, which has none, /crl/ISSUER-all.crl. */
@@ -157,8 +162,9 @@ static size_t find(const struct crl_service *service, const struct http_request 
 
 static void send_list(struct http_request *request) {
     struct crl_service *service = request->service_context;
-    size_t at = find(service, request);
     char text[96];
+    look(service);
+    size_t at = find(service, request);
     if (at == service->files.count) {
         answer(request, 404, "There is no such revocation list.\n");
         return;
@@ -185,8 +191,7 @@ static const struct http_route routes[] = {{HTTP_METHOD_GET, "/crl/:name", send_
 
 struct crl_service *crl_service_new(struct worker *worker, struct error *error) {
     struct crl_service *service = calloc(1, sizeof *service);
-    if (service == NULL || (service->timer = evtimer_new(worker->base, look, service)) == NULL) {
-        free(service);
+    if (service == NULL) {
         error_set(error, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
@@ -196,14 +201,13 @@ struct crl_service *crl_service_new(struct worker *worker, struct error *error) 
                                              .route_count = sizeof routes / sizeof routes[0],
                                              .fail = answer,
                                              .context = service};
-    look(-1, 0, service);
+    look(service);
     return service;
 }
 
 void crl_service_free(struct crl_service *service) {
     if (service == NULL)
         return;
-    event_free(service->timer);
     forget(service);
     free(service);
 }
