@@ -315,8 +315,14 @@ static int cert_show(struct cli *cli) {
 
 /* One certificate is named by its serial and asks nothing; several, or a selection, show their number first.
  */
+#define CERT_REVOKE_OPERANDS "SERIAL... | SELECTION --reason R [--dry-run | --yes]"
+
 static int cert_revoke(struct cli *cli) {
     bool is_one = cli->operand_count == 1 && !selection_is_given(cli) && !cli->is_dry_run;
+    if (cli->operand_count == 0 && !selection_is_given(cli)) {
+        fputs("Usage: originca admin cert revoke " CERT_REVOKE_OPERANDS "\n", stderr);
+        return EXIT_USAGE;
+    }
     if (!is_one)
         return revoke_many(cli);
     const json_t *body =
@@ -434,7 +440,7 @@ const struct command admin_commands[] = {
     {"cert", "list", "[--status S] [--zone Z] [--customer C] [--expires-before T]", 0, "list certificates",
      cert_list},
     {"cert", "show", "SERIAL", 1, "show a certificate", cert_show},
-    {"cert", "revoke", "SERIAL... | SELECTION --reason R [--dry-run | --yes]", ANY_OPERANDS,
+    {"cert", "revoke", CERT_REVOKE_OPERANDS, ANY_OPERANDS,
      "revoke certificates for ever", cert_revoke},
     {"crl", "list", "", 0, "the revocation lists, their ages and entries", crl_list},
     {"revocation", "list", "", 0, "list what revokes many certificates", revocation_list},

@@ -263,12 +263,11 @@ static bool make_list_folder(const struct config *config, struct error *error) {
     char path[256];
     const struct config_user *owner = &config->run_as[CONFIG_ADMIN];
     snprintf(path, sizeof path, "%s/crl", config->run_directory);
-    if (mkdir(path, 0755) != 0 && errno != EEXIST)
+    /* Its mode before its owner: root in a unit may give files away and not change those of others. */
+    if (mkdir(path, 0755) == 0 ? chmod(path, 0755) != 0 : errno != EEXIST)
         return error_set(error, ERROR_UNAVAILABLE, "cannot make %s: %m", path);
-    if (owner->name != NULL && lchown(path, owner->uid, owner->gid) != 0)
-        return error_set(error, ERROR_UNAVAILABLE, "cannot give %s to user %s: %m", path, owner->name);
-    return chmod(path, 0755) == 0 ||
-           error_set(error, ERROR_UNAVAILABLE, "cannot open %s to workers: %m", path);
+    return owner->name == NULL || lchown(path, owner->uid, owner->gid) == 0 ||
+           error_set(error, ERROR_UNAVAILABLE, "cannot give %s to user %s: %m", path, owner->name);
 }
 
 static bool prepare(struct supervisor *supervisor, struct error *error) {

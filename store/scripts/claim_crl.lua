@@ -14,6 +14,8 @@ for _, id in ipairs(redis.call('ZRANGE', 'crls-due', '-inf', now_ms - delay, 'BY
   if not list[2] or (list[2] == '' and ARGV[4] == '0') then
     redis.call('ZREM', 'crls-due', id)
   elseif not list[4] or tonumber(list[4]) < now_ms then
+    -- Behind all others until the lease ends: one that cannot be made never keeps the rest waiting.
+    redis.call('ZADD', 'crls-due', string.format('%.0f', now_ms + lease - delay), id)
     redis.call('HSET', 'crl:' .. id, 'claimed', string.format('%.0f', now_ms + lease), 'claimed_by', host)
     return {'ok', {}, id, list[1], list[2], list[3] or '0', string.format('%.0f', micros), run_of_redis(),
             redis.call('ZCARD', 'crl-entries:' .. id)}

@@ -104,7 +104,7 @@ def test_a_redis_that_lost_a_part_is_not_served_until_its_backup_is_back(box, pu
     delete(box, *patterns)
     reason = wait_refused(box, "Redis lost data", words, "restore a backup")
     assert "originca admin ledger accept-empty" in reason
-    assert redis(box, "HGET", "ledger:sandbox", "applied") >= applied
+    assert int(redis(box, "HGET", "ledger:sandbox", "applied")) >= int(applied)
     client.close()
     reply = client.new_order([box.name()])
     assert reply.status == 503 and reply.problem == "serverInternal", reply.text

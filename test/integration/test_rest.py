@@ -784,7 +784,8 @@ def test_openapi_document_describes_every_route(api):
 
 
 def test_nothing_above_was_answered_with_a_server_error(sandbox):
-    lines = [line for line in sandbox.log_text().splitlines() if "REST" in line and "status=5" in line]
+    lines = [line for line in sandbox.log_text().splitlines() if "REST" in line and "status=5" in line
+             and "Issuance is stopped" not in line]  # 503 by an operator's word
     assert lines == []
 
 

@@ -57,6 +57,11 @@ def last_sequence(link):
     return reply.number()
 
 
+def is_nothing_new(operator, sequence):
+    """No record behind this one but those of revocation lists, which the admin process has signed meanwhile."""
+    return all(record["type"] == "crl" for record in operator.records(sequence + 1))
+
+
 def is_served(box):
     with contextlib.closing(box.client()) as client:
         client.issue([box.name()])
@@ -75,12 +80,12 @@ OPERATORS_MESSAGES = {
 
 
 @pytest.mark.parametrize("kind", OPERATORS_MESSAGES)
-def test_a_worker_may_not_send_an_operators_message(box, worker, kind):
+def test_a_worker_may_not_send_an_operators_message(box, worker, kind, operator):
     refused = box.admin.metrics().get("originca_signer_refused_total", 0)
     sequence = last_sequence(worker)
     reply = worker.ask(*OPERATORS_MESSAGES[kind])
     assert reply.code == REFUSED, reply.message
-    assert last_sequence(worker) == sequence
+    assert is_nothing_new(operator, sequence)
     assert box.admin.metrics()["originca_signer_refused_total"] == refused + 1
     assert "the signer refused a message" in box.log_text()
 
@@ -88,21 +93,21 @@ def test_a_worker_may_not_send_an_operators_message(box, worker, kind):
 @pytest.mark.parametrize("kind", ["zone-added", "zone-ended", "zone-paused", "zone-resumed", "customer-suspended",
                                   "customer-resumed", "issuer-stopped", "issuer-allowed", "api-key-ended", "eab-key-ended", "zones-known", "host-excused",
                                   "emptied-accepted"])
-def test_a_worker_may_not_give_or_take_an_operators_right(worker, kind):
+def test_a_worker_may_not_give_or_take_an_operators_right(worker, kind, operator):
     sequence = last_sequence(worker)
     has_zone = kind == "zone-added"
     reply, _ = worker.change_rights(change("account-deactivated", "a1", by="account:a1"),
                                     change(kind, "x1", "x.test" if has_zone else "", "c1" if has_zone else ""))
     assert reply.code == REFUSED, reply.message
-    assert last_sequence(worker) == sequence  # nothing of the call
+    assert is_nothing_new(operator, sequence)  # nothing of the call
 
 
 @pytest.mark.parametrize("by", ["admin:uid=0", "bulk", "somebody", ""])
-def test_a_worker_may_not_revoke_as_an_operator(worker, by):
+def test_a_worker_may_not_revoke_as_an_operator(worker, by, operator):
     sequence = last_sequence(worker)
     reply = worker.ask(REVOKE, revocation(secrets.token_bytes(16), 1, by))
     assert reply.code == REFUSED, reply.message
-    assert last_sequence(worker) == sequence
+    assert is_nothing_new(operator, sequence)
 
 
 def test_a_worker_may_end_what_its_protocols_end(worker, operator):
@@ -151,11 +156,11 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("kind", MALFORMED)
-def test_a_malformed_change_writes_nothing(worker, kind):
+def test_a_malformed_change_writes_nothing(worker, operator, kind):
     sequence = last_sequence(worker)
     reply, _ = worker.change_rights(change("account-deactivated", "a1", by="account:a1"), MALFORMED[kind])
     assert reply.code == INVALID, reply.message
-    assert last_sequence(worker) == sequence
+    assert is_nothing_new(operator, sequence)
 
 
 def test_a_worker_may_not_tell_another_hosts_change(worker):

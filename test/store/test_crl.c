@@ -131,6 +131,26 @@ static void list_that_changed_while_it_was_made_is_due_again(void **state) {
     assert_null(again.id);
 }
 
+static void lists_that_cannot_be_made_do_not_keep_others_waiting(void **state) {
+    struct fixture *f = *state;
+    struct store_crl_claim out;
+    bool is_found = false;
+    for (unsigned i = 0; i < 60; i++) {
+        const struct store_crl_name name = {"gone",
+                                            arena_printf(f->arena, "http://crl.example/crl/gone%u", i)};
+        assert_ok(CALL(f, store_register_crls, &name, 1));
+    }
+    run_for(f, 5);
+    const struct store_crl_name last = {"ecc", LIST};
+    assert_ok(CALL(f, store_register_crls, &last, 1));
+    /* As often as each is claimed and given up once; the lease holds all the while. */
+    for (unsigned i = 0; i < 70 && !is_found; i++) {
+        claim(f, &out);
+        is_found = out.id != NULL && strcmp(out.url, LIST) == 0;
+    }
+    assert_true(is_found);
+}
+
 static void list_of_another_run_of_redis_is_not_published(void **state) {
     struct fixture *f = *state;
     struct store_crl_claim out;
@@ -217,6 +237,7 @@ int main(void) {
         test_case(revoked_serial_is_on_its_list_and_on_the_complete_one),
         test_case(list_of_an_older_certificate_is_read_in_it_before_any_is_made),
         test_case(list_that_changed_while_it_was_made_is_due_again),
+        test_case(lists_that_cannot_be_made_do_not_keep_others_waiting),
         test_case(list_of_another_run_of_redis_is_not_published),
         test_case(entry_leaves_after_one_list_past_its_certificates_end),
         test_case(published_lists_are_found_by_whoever_knows_former_ones),
