@@ -315,11 +315,11 @@ static int cert_show(struct cli *cli) {
 
 /* One certificate is named by its serial and asks nothing; several, or a selection, show their number first.
  */
-#define CERT_REVOKE_OPERANDS "SERIAL... | SELECTION --reason R [--dry-run | --yes]"
+#define CERT_REVOKE_OPERANDS "SERIAL... | SELECTION --reason R [--per-second N] [--dry-run | --yes]"
 
 static int cert_revoke(struct cli *cli) {
     bool is_one = cli->operand_count == 1 && !selection_is_given(cli) && !cli->is_dry_run;
-    if (cli->operand_count == 0 && !selection_is_given(cli)) {
+    if (cli->operand_count == 0 && !selection_is_given(cli) && cli->reason == NULL) {
         fputs("Usage: originca admin cert revoke " CERT_REVOKE_OPERANDS "\n", stderr);
         return EXIT_USAGE;
     }
@@ -420,11 +420,12 @@ const struct command admin_commands[] = {
     {"zone", "add", "NAME --customer C", 1, "add a zone and show the name servers to delegate it to",
      zone_add},
     {"zone", "list", "[--customer C]", 0, "list zones", zone_list},
-    {"zone", "show", "NAME", 1, "show a zone with the evidence of its last check", zone_show},
-    {"zone", "check", "NAME", 1, "check its delegation now", zone_check},
-    {"zone", "pause", "NAME", 1, "issue nothing for it until resumed", zone_pause},
-    {"zone", "resume", "NAME", 1, "issue for it again", zone_resume},
-    {"zone", "delete", "NAME", 1, "off-board it: nothing is issued for it any more", zone_delete},
+    {"zone", "show", "NAME [--customer C]", 1, "show a zone with the evidence of its last check", zone_show},
+    {"zone", "check", "NAME [--customer C]", 1, "check its delegation now", zone_check},
+    {"zone", "pause", "NAME [--customer C]", 1, "issue nothing for it until resumed", zone_pause},
+    {"zone", "resume", "NAME [--customer C]", 1, "issue for it again", zone_resume},
+    {"zone", "delete", "NAME [--customer C]", 1, "off-board it: nothing is issued for it any more",
+     zone_delete},
     {"eab", "add", "CUSTOMER", 1, "make a key for external account binding", eab_add},
     {"eab", "list", "CUSTOMER", 1, "list a customer's binding keys", eab_list},
     {"eab", "delete", "KID --customer C", 1, "revoke a binding key", eab_delete},
@@ -440,8 +441,7 @@ const struct command admin_commands[] = {
     {"cert", "list", "[--status S] [--zone Z] [--customer C] [--expires-before T]", 0, "list certificates",
      cert_list},
     {"cert", "show", "SERIAL", 1, "show a certificate", cert_show},
-    {"cert", "revoke", CERT_REVOKE_OPERANDS, ANY_OPERANDS,
-     "revoke certificates for ever", cert_revoke},
+    {"cert", "revoke", CERT_REVOKE_OPERANDS, ANY_OPERANDS, "revoke certificates for ever", cert_revoke},
     {"crl", "list", "", 0, "the revocation lists, their ages and entries", crl_list},
     {"revocation", "list", "", 0, "list what revokes many certificates", revocation_list},
     {"revocation", "show", "ID", 1, "how far it is", revocation_show},

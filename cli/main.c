@@ -155,6 +155,8 @@ static const struct option options[] = {
     {0},
 };
 
+#define OPTION_COUNT (sizeof options / sizeof options[0] - 1)
+
 static bool take_option(struct cli *cli, int option, const char *value) {
     struct {
         int option;
@@ -260,7 +262,50 @@ static int run_customer_check(struct cli *cli, const char *const *words, size_t 
     return finish(cli, check_command(cli));
 }
 
-static int run(struct cli *cli, const char *const *words, size_t count) {
+/* The usage line of a command says which options it takes: "--customer C", or SELECTION for those that select
+ * certificates. */
+static bool takes_option(const struct command *command, const char *name) {
+    static const char *const everywhere[] = {"socket", "json"}, *const lists[] = {"limit", "all"},
+                             *const selection[] = {"customer",     "zone",          "key",
+                                                   "account",      "issuer",        "profile",
+                                                   "issued-since", "issued-before", "serials"};
+    for (size_t i = 0; i < sizeof everywhere / sizeof everywhere[0]; i++)
+        if (strcmp(name, everywhere[i]) == 0)
+            return true;
+    bool is_list = strcmp(command->verb, "list") == 0 || strcmp(command->verb, "waiting") == 0 ||
+                   strcmp(command->noun, "search") == 0;
+    for (size_t i = 0; is_list && i < sizeof lists / sizeof lists[0]; i++)
+        if (strcmp(name, lists[i]) == 0)
+            return true;
+    bool has_selection = strstr(command->operands, "SELECTION") != NULL;
+    for (size_t i = 0; has_selection && i < sizeof selection / sizeof selection[0]; i++)
+        if (strcmp(name, selection[i]) == 0)
+            return true;
+    size_t length = strlen(name);
+    for (const char *at = strstr(command->operands, "--"); at != NULL; at = strstr(at + 2, "--"))
+        if (strncmp(at + 2, name, length) == 0 && strchr(" ]|", at[2 + length]) != NULL)
+            return true;
+    return false;
+}
+
+/* An option that a command does not know would be passed over, and what it was to bound with it. */
+static bool judge_options(const struct command *command, const unsigned char given[OPTION_COUNT]) {
+    const char *gap = *command->verb == '\0' ? "" : " ";
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (given[i] == 0 || (given[i] == 1 && takes_option(command, options[i].name)))
+            continue;
+        fprintf(stderr,
+                given[i] > 1
+                    ? "originca: --%s was given twice\nUsage: originca admin %s%s%s %s\n"
+                    : "originca: --%s is none of this command's options\nUsage: originca admin %s%s%s %s\n",
+                options[i].name, command->noun, gap, command->verb, command->operands);
+        return false;
+    }
+    return true;
+}
+
+static int run(struct cli *cli, const char *const *words, size_t count,
+               const unsigned char given[OPTION_COUNT]) {
     size_t used = 0;
     if (count > 0 && strcmp(words[0], "check") == 0)
         return run_customer_check(cli, words, count);
@@ -270,6 +315,8 @@ static int run(struct cli *cli, const char *const *words, size_t count) {
         fputs("originca: unknown command; `originca --help` lists them\n", stderr);
         return EXIT_USAGE;
     }
+    if (!judge_options(command, given))
+        return EXIT_USAGE;
     bool has_room = count - used <= OPERANDS_MAX;
     if (!has_room || (command->operand_count != ANY_OPERANDS && count - used != command->operand_count)) {
         fprintf(stderr, "Usage: originca admin %s %s %s\n", command->noun, command->verb, command->operands);
@@ -290,7 +337,10 @@ int main(int argc, char **argv) {
     cli.client.socket = from_environment != NULL ? from_environment : DEFAULT_SOCKET;
     /* Options may stand anywhere; "-" in front of the short options hands out words in between as option 1.
      */
-    for (int option; (option = getopt_long(argc, argv, "-h", options, NULL)) != -1;) {
+    unsigned char given[OPTION_COUNT] = {0};
+    for (int option, place; place = -1, (option = getopt_long(argc, argv, "-h", options, &place)) != -1;) {
+        if (place >= 0 && given[place] < 2)
+            given[place]++;
         if (option == 1 && count < sizeof words / sizeof words[0]) {
             words[count++] = optarg;
         } else if (option == OPTION_HELP || option == 'h') {
@@ -304,10 +354,17 @@ int main(int argc, char **argv) {
             return EXIT_USAGE;
         }
     }
+    /* Behind "--" nothing is an option. */
+    for (; optind < argc && count < sizeof words / sizeof words[0]; optind++)
+        words[count++] = argv[optind];
+    if (optind < argc) {
+        fprintf(stderr, "originca: more than %d words\n", OPERANDS_MAX);
+        return EXIT_USAGE;
+    }
     cli.client.arena = arena_new(256u * 1024 * 1024);
     if (cli.client.arena == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return EXIT_REFUSED;
-    int status = run(&cli, words, count);
+    int status = run(&cli, words, count, given);
     curl_global_cleanup();
     arena_free(cli.client.arena);
     return status;

@@ -1081,6 +1081,32 @@ def test_wrong_usage_is_exit_2_and_says_what_is_right(sandbox, arguments, words)
     fails(sandbox, 2, *arguments, words=words)
 
 
+@pytest.mark.parametrize("arguments, words", [
+    ("signing stop --customer alice", "--customer"), ("signing stop --issuer ecc", "--issuer"),
+    ("signing allow --customer bob", "--customer"), ("issuance stop --account x", "--account"),
+    ("issuance stop --customer alice --this-host", "--this-host"), ("issuance stop --zone a --zone b", "given twice"),
+    ("customer suspend alice --zone blog.test", "--zone"), ("cert revoke --customer alice --zones blog.test --yes", "--zones"),
+    ("cert revoke --customer alice --since 2026-01-01T00:00:00Z --yes", "--since"),
+    ("cert revoke --customer alice --status valid --yes", "--status"), ("cert revoke --customer alice --limit 1 --yes", "--limit"),
+    ("cert revoke --customer alice --customer bob --yes", "given twice"), ("cert revoke --customer alice --name x --yes", "--name"),
+    ("replace --customer alice --zones blog.test --over 1h --yes", "--zones"), ("zone delete x.test --yes", "--yes"),
+])
+def test_an_option_that_a_command_does_not_know_is_not_passed_over(sandbox, arguments, words):
+    """It was to bound what the command does."""
+    fails(sandbox, 2, *arguments.split(), "--reason", "superseded", words=[words]) if "cert revoke" in arguments else \
+        fails(sandbox, 2, *arguments.split(), words=[words])
+    assert sandbox.admin.get("issuance")["items"] == []
+
+
+def test_behind_two_dashes_there_are_words_alone(sandbox):
+    fails(sandbox, 2, "signing", "stop", "--", "--this-host", words=["Usage"])
+    good = sandbox.client().issue([sandbox.name()])[1]
+    serial = str(load_chain(good)[0].serial_number)
+    sandbox.admin_command("cert", "revoke", "12345", "--reason", "superseded", "--yes", "--", serial)
+    assert sandbox.admin.get(f"certificates/{serial}")["status"] == "revoked"
+    assert sandbox.admin.get("issuance")["items"] == []
+
+
 def program():
     return Path(os.environ["ORIGINCA_BUILD"]) / "cli" / "originca"
 
