@@ -55,6 +55,8 @@ void http_forget_body(struct http_request *request);
 /* Reply headers: up to 16 besides those the layer writes (Date, Content-Length, Connection, HSTS under TLS).
  * Name and value are copied; CR and LF in a value drop the header and log an error. */
 void http_reply_header(struct http_request *request, const char *name, const char *value);
+/* The same with a time, in the form of HTTP (RFC 9110 5.6.7). */
+void http_reply_date(struct http_request *request, const char *name, time_t when);
 /* Sends the reply; `body` is copied. HEAD sends headers alone. The request is gone after this call. */
 void http_reply(struct http_request *request, unsigned status, const char *content_type, const void *body,
                 size_t length);

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-#define DATE_TEXT_MAX 40
-
 /* Weak comparison (RFC 9110 8.8.3.2): a "W/" in front does not count. */
 static bool names_tag(const char *list, const char *etag) {
     size_t length = strlen(etag);
@@ -29,7 +27,7 @@ static bool names_tag(const char *list, const char *etag) {
 /* IMF-fixdate; the obsolete forms are for recipients that must talk to the nineties. */
 static bool parse_date(const char *text, time_t *when) {
     struct tm parts = {0};
-    const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    const char *end = strptime(text, HTTP_DATE_FORMAT, &parts);
     if (end == NULL || *end != '\0')
         return false;
     *when = timegm(&parts);
@@ -39,13 +37,9 @@ static bool parse_date(const char *text, time_t *when) {
 bool http_is_not_modified(struct http_request *request, const char *etag, time_t last_modified) {
     const char *tags = http_header(request, "If-None-Match"),
                *date = http_header(request, "If-Modified-Since");
-    char text[DATE_TEXT_MAX];
-    struct tm parts;
     time_t known;
-    gmtime_r(&last_modified, &parts);
-    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
     http_reply_header(request, "ETag", etag);
-    http_reply_header(request, "Last-Modified", text);
+    http_reply_date(request, "Last-Modified", last_modified);
     if (request->method != HTTP_METHOD_GET && request->method != HTTP_METHOD_HEAD)
         return false;
     if (tags != NULL)

@@ -11,6 +11,7 @@
 
 #define HTTP_HEADERS_MAX 64
 #define HTTP_REPLY_HEADERS_MAX 16
+#define HTTP_DATE_FORMAT "%a, %d %b %Y %H:%M:%S GMT" /* IMF-fixdate (RFC 9110 5.6.7) */
 
 struct http_field {
     const char *name, *value;

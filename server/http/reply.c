@@ -10,6 +10,8 @@
 #include "originca/json.h"
 #include "originca/log.h"
 
+#define DATE_TEXT_MAX 40
+
 static const char *reason_of(unsigned status) {
     static const struct {
         unsigned status;
@@ -42,15 +44,19 @@ static const char *reason_of(unsigned status) {
     return "Status";
 }
 
+static void format_date(time_t when, char text[DATE_TEXT_MAX]) {
+    struct tm parts;
+    gmtime_r(&when, &parts);
+    strftime(text, DATE_TEXT_MAX, HTTP_DATE_FORMAT, &parts);
+}
+
 /* The date changes once a second; every reply carries it (RFC 9110 6.6.1). */
 static const char *current_date(void) {
     static time_t formatted_for;
-    static char text[40];
+    static char text[DATE_TEXT_MAX];
     time_t now = time(NULL);
     if (now != formatted_for) {
-        struct tm parts;
-        gmtime_r(&now, &parts);
-        strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+        format_date(now, text);
         formatted_for = now;
     }
     return text;
@@ -106,6 +112,12 @@ void http_reply_header(struct http_request *request, const char *name, const cha
     struct http_field field = {arena_strdup(request->arena, name), arena_strdup(request->arena, value)};
     if (field.name != NULL && field.value != NULL)
         exchange->reply_headers[exchange->reply_header_count++] = field;
+}
+
+void http_reply_date(struct http_request *request, const char *name, time_t when) {
+    char text[DATE_TEXT_MAX];
+    format_date(when, text);
+    http_reply_header(request, name, text);
 }
 
 static void write_head(struct http_exchange *exchange, unsigned status, const char *content_type,

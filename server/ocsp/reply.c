@@ -8,16 +8,7 @@
 #include "originca/log.h"
 
 #define RESPONSE_TYPE "application/ocsp-response"
-#define HTTP_DATE_MAX 40
 #define ETAG_BYTES 16
-
-static void put_date(struct http_request *request, const char *name, time_t when) {
-    char text[HTTP_DATE_MAX];
-    struct tm parts;
-    gmtime_r(&when, &parts);
-    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
-    http_reply_header(request, name, text);
-}
 
 static void log_error(const struct operation *operation, enum ocsp_outcome outcome) {
     if (outcome != OCSP_INTERNAL && outcome != OCSP_TRY_LATER)
@@ -41,26 +32,6 @@ static void make_etag(struct bytes der, char etag[2 * ETAG_BYTES + 3]) {
     sha256(der.data, der.length, digest);
     hex_encode(digest, ETAG_BYTES, hex);
     snprintf(etag, 2 * ETAG_BYTES + 3, "\"%s\"", hex);
-}
-
-/* A list of entity tags, weak or strong, or "*" (RFC 9110 13.1.2). */
-static bool names_etag(const char *list, const char *etag) {
-    return strcmp(list, "*") == 0 || strstr(list, etag) != NULL;
-}
-
-static bool is_known_since(const char *text, time_t this_update) {
-    struct tm parts = {0};
-    const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
-    return end != NULL && *end == '\0' && timegm(&parts) >= this_update;
-}
-
-/* If-Modified-Since counts only without If-None-Match (RFC 9110 13.1.3). */
-static bool is_not_modified(const struct http_request *request, const char *etag, time_t this_update) {
-    const char *tags = http_header(request, "If-None-Match"),
-               *since = http_header(request, "If-Modified-Since");
-    if (tags != NULL)
-        return names_etag(tags, etag);
-    return since != NULL && is_known_since(since, this_update);
 }
 
 /* Never longer than the answer holds, nor so long that a revocation would be hidden for more than the
@@ -87,10 +58,8 @@ enum step_result ocsp_reply_answer(struct operation *operation) {
     } else {
         make_etag(answer->der, etag);
         put_max_age(operation, answer->next_update);
-        put_date(request, "Last-Modified", answer->this_update);
-        put_date(request, "Expires", answer->next_update);
-        http_reply_header(request, "ETag", etag);
-        status = is_not_modified(request, etag, answer->this_update) ? 304 : 200;
+        http_reply_date(request, "Expires", answer->next_update);
+        status = http_is_not_modified(request, etag, answer->this_update) ? 304 : 200;
     }
     http_reply(request, status, RESPONSE_TYPE, answer->der.data, answer->der.length);
     return STEP_REPLIED;
