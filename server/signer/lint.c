@@ -8,6 +8,7 @@
 
 #include <gnutls/x509.h>
 
+#include "lint_parts.h"
 #include "lint_url.h"
 #include "originca/der.h"
 #include "originca/names.h"
@@ -15,25 +16,15 @@
 #define EXTENSIONS_MAX 16
 #define TBS_MAX_BYTES (64 * 1024)
 
-struct extension {
-    struct bytes oid, value;
-    bool is_critical, has_explicit_default;
-};
-
 struct parts {
     const struct certificate_contents *wanted;
     struct bytes tbs;
     bool is_parsed, has_trailing, has_unique_ids;
     struct bytes version, serial, algorithm, issuer, not_before, not_after, subject, spki;
     uint8_t not_before_tag, not_after_tag;
-    struct extension extensions[EXTENSIONS_MAX];
+    struct lint_extension extensions[EXTENSIONS_MAX];
     size_t extension_count;
 };
-
-static bool same(struct bytes a, const void *b, size_t length) {
-    return a.length == length && memcmp(a.data, b, length) == 0;
-}
-#define IS(bytes, text) same(bytes, text, sizeof(text) - 1)
 
 #define SAN "\x55\x1D\x11"
 #define EKU "\x55\x1D\x25"
@@ -52,30 +43,7 @@ static bool same(struct bytes a, const void *b, size_t length) {
     "\x31\x12\x30\x10\x06\x03\x55\x04\x0B\x0C\x09Origin CA"                                                  \
     "\x31\x1B\x30\x19\x06\x03\x55\x04\x03\x0C\x12Origin Certificate"
 
-static const struct extension *find(const struct parts *parts, const char *oid, size_t length) {
-    for (size_t i = 0; i < parts->extension_count; i++)
-        if (same(parts->extensions[i].oid, oid, length))
-            return &parts->extensions[i];
-    return NULL;
-}
-#define FIND(parts, oid) find(parts, oid, sizeof(oid) - 1)
-
 /* --- taking apart --- */
-
-static bool split_extension(struct bytes input, struct extension *out) {
-    struct der_item oid, next;
-    if (!der_expect(&input, 0x06, &oid) || !der_next(&input, &next))
-        return false;
-    out->oid = oid.content;
-    if (next.tag == 0x01) {
-        out->is_critical = IS(next.content, "\xFF");
-        out->has_explicit_default = !out->is_critical;
-        if (!der_next(&input, &next))
-            return false;
-    }
-    out->value = next.content;
-    return next.tag == 0x04 && input.length == 0;
-}
 
 static bool split_extensions(struct parts *parts, struct bytes input) {
     struct der_item list, extension;
@@ -83,7 +51,7 @@ static bool split_extensions(struct parts *parts, struct bytes input) {
         return false;
     while (list.content.length > 0) {
         if (parts->extension_count == EXTENSIONS_MAX || !der_expect(&list.content, 0x30, &extension) ||
-            !split_extension(extension.content, &parts->extensions[parts->extension_count++]))
+            !lint_split_extension(extension.content, &parts->extensions[parts->extension_count++]))
             return false;
     }
     return true;
@@ -173,21 +141,21 @@ static const char *serial_has_entropy(const struct parts *parts) {
 }
 
 static const char *serial_is_wanted(const struct parts *parts) {
-    return same(parts->serial, parts->wanted->serial, SERIAL_BYTES)
+    return lint_same(parts->serial, parts->wanted->serial, SERIAL_BYTES)
                ? NULL
                : "the serial is not the one of the intent";
 }
 
 static const char *algorithm_fits_issuer(const struct parts *parts) {
     struct bytes wanted = parts->wanted->issuer->signature_identifier;
-    return same(parts->algorithm, wanted.data, wanted.length)
+    return lint_same(parts->algorithm, wanted.data, wanted.length)
                ? NULL
                : "the signature algorithm is not exactly the issuer's";
 }
 
 static const char *issuer_is_subject_of_issuer(const struct parts *parts) {
     struct bytes wanted = parts->wanted->issuer->subject;
-    return same(parts->issuer, wanted.data, wanted.length)
+    return lint_same(parts->issuer, wanted.data, wanted.length)
                ? NULL
                : "the issuer differs from the issuing certificate's subject";
 }
@@ -276,7 +244,7 @@ static const char *subject_fits_template(const struct parts *parts) {
 }
 
 static const char *spki_is_wanted(const struct parts *parts) {
-    return same(parts->spki, parts->wanted->spki.data, parts->wanted->spki.length)
+    return lint_same(parts->spki, parts->wanted->spki.data, parts->wanted->spki.length)
                ? NULL
                : "the public key is not the one of the request";
 }
@@ -291,13 +259,13 @@ static const char *spki_parameters_are_right(const struct parts *parts) {
     struct der_item outer, algorithm, oid;
     if (!der_expect(&input, 0x30, &outer) || !der_expect(&outer.content, 0x30, &algorithm))
         return "the public key is not a SubjectPublicKeyInfo";
-    if (same(algorithm.whole, rsa, sizeof rsa - 1))
+    if (lint_same(algorithm.whole, rsa, sizeof rsa - 1))
         return parts->wanted->is_rsa ? NULL : "the key is RSA and should not be";
     input = algorithm.content;
     if (!der_expect(&input, 0x06, &oid) || !IS(oid.content, "\x2A\x86\x48\xCE\x3D\x02\x01"))
         return "the public key's algorithm is neither RSA nor EC";
     for (size_t i = 0; i < 3; i++)
-        if (same(input, curves[i], lengths[i]))
+        if (lint_same(input, curves[i], lengths[i]))
             return parts->wanted->is_rsa ? "the key is EC and should be RSA" : NULL;
     return "the curve is not a named one of P-256, P-384, P-521";
 }
@@ -305,8 +273,8 @@ static const char *spki_parameters_are_right(const struct parts *parts) {
 static const char *extensions_are_unique(const struct parts *parts) {
     for (size_t i = 0; i < parts->extension_count; i++)
         for (size_t k = i + 1; k < parts->extension_count; k++)
-            if (same(parts->extensions[i].oid, parts->extensions[k].oid.data,
-                     parts->extensions[k].oid.length))
+            if (lint_same(parts->extensions[i].oid, parts->extensions[k].oid.data,
+                          parts->extensions[k].oid.length))
                 return "an extension is present twice";
     return NULL;
 }
@@ -329,7 +297,7 @@ static const char *defaults_are_left_out(const struct parts *parts) {
 }
 
 static const char *names_are_critical_without_subject(const struct parts *parts) {
-    const struct extension *names = FIND(parts, SAN);
+    const struct lint_extension *names = FIND(parts, SAN);
     if (names == NULL)
         return "there is no subjectAltName";
     return names->is_critical || parts->wanted->shape == TEMPLATE_CLASSIC
@@ -342,7 +310,7 @@ static bool next_name(struct bytes *list, struct der_item *name) {
 }
 
 static bool open_names(const struct parts *parts, struct bytes *list) {
-    const struct extension *names = FIND(parts, SAN);
+    const struct lint_extension *names = FIND(parts, SAN);
     struct der_item sequence;
     if (names == NULL)
         return false;
@@ -390,7 +358,7 @@ static const char *names_are_wanted(const struct parts *parts) {
         return "subjectAltName is malformed";
     for (; next_name(&list, &name); count++)
         if (count >= parts->wanted->name_count ||
-            !same(name.content, parts->wanted->names[count], strlen(parts->wanted->names[count])))
+            !lint_same(name.content, parts->wanted->names[count], strlen(parts->wanted->names[count])))
             return "the names are not those of the request";
     return count == parts->wanted->name_count ? NULL : "a name of the request is missing";
 }
@@ -404,7 +372,7 @@ static const char *names_are_unique(const struct parts *parts) {
 }
 
 static const char *extended_key_usage_fits(const struct parts *parts) {
-    const struct extension *usage = FIND(parts, EKU);
+    const struct lint_extension *usage = FIND(parts, EKU);
     if (usage == NULL || usage->is_critical)
         return "extKeyUsage is missing or critical";
     switch (parts->wanted->shape) {
@@ -423,7 +391,7 @@ static const char *extended_key_usage_fits(const struct parts *parts) {
 }
 
 static const char *is_no_ca(const struct parts *parts) {
-    const struct extension *constraints = FIND(parts, BC);
+    const struct lint_extension *constraints = FIND(parts, BC);
     if (constraints != NULL && (!constraints->is_critical || !IS(constraints->value, "\x30\x00")))
         return "basicConstraints is not critical or not an empty sequence (cA FALSE)";
     return (constraints != NULL) == (parts->wanted->shape == TEMPLATE_CLASSIC)
@@ -432,7 +400,7 @@ static const char *is_no_ca(const struct parts *parts) {
 }
 
 static const char *key_usage_fits(const struct parts *parts) {
-    const struct extension *usage = FIND(parts, KU);
+    const struct lint_extension *usage = FIND(parts, KU);
     if (parts->wanted->shape != TEMPLATE_CLASSIC)
         return usage == NULL ? NULL : "keyUsage does not belong into this template";
     if (usage == NULL || !usage->is_critical)
@@ -445,7 +413,7 @@ static const char *key_usage_fits(const struct parts *parts) {
 }
 
 static const char *authority_key_id_fits(const struct parts *parts) {
-    const struct extension *id = FIND(parts, AKI);
+    const struct lint_extension *id = FIND(parts, AKI);
     struct der_item sequence, key;
     if (id == NULL || id->is_critical)
         return "authorityKeyIdentifier is missing or critical";
@@ -453,13 +421,13 @@ static const char *authority_key_id_fits(const struct parts *parts) {
     if (!der_expect(&input, 0x30, &sequence) || input.length != 0 ||
         !der_expect(&sequence.content, 0x80, &key) || sequence.content.length != 0)
         return "authorityKeyIdentifier holds more or less than a key identifier";
-    return same(key.content, wanted.data, wanted.length)
+    return lint_same(key.content, wanted.data, wanted.length)
                ? NULL
                : "authorityKeyIdentifier is not the issuer's subjectKeyIdentifier";
 }
 
 static const char *subject_key_id_fits(const struct parts *parts) {
-    const struct extension *id = FIND(parts, SKI);
+    const struct lint_extension *id = FIND(parts, SKI);
     if (parts->wanted->shape != TEMPLATE_CLASSIC)
         return id == NULL ? NULL : "subjectKeyIdentifier does not belong into this template";
     uint8_t digest[SHA256_BYTES];
@@ -495,11 +463,11 @@ static bool is_only_access(struct bytes value, const char *url) {
     struct der_item method, location;
     return unwrap(value, "\x30\x30", &description) && der_expect(&description, 0x06, &method) &&
            IS(method.content, OCSP) && der_expect(&description, 0x86, &location) && description.length == 0 &&
-           same(location.content, url, strlen(url));
+           lint_same(location.content, url, strlen(url));
 }
 
 static const char *crl_point_fits(const struct parts *parts) {
-    const struct extension *points = FIND(parts, CRL);
+    const struct lint_extension *points = FIND(parts, CRL);
     const struct config_issuer *config = parts->wanted->issuer->config;
     if (parts->wanted->shape == TEMPLATE_COMPACT || config->crl_url == NULL)
         return points == NULL ? NULL : "a CRL distribution point does not belong here";
@@ -509,7 +477,7 @@ static const char *crl_point_fits(const struct parts *parts) {
 }
 
 static const char *authority_access_fits(const struct parts *parts) {
-    const struct extension *access = FIND(parts, AIA);
+    const struct lint_extension *access = FIND(parts, AIA);
     const char *url =
         parts->wanted->shape == TEMPLATE_CLASSIC ? parts->wanted->issuer->config->ocsp_url : NULL;
     if (url == NULL)
@@ -588,8 +556,8 @@ bool lint_certificate(struct bytes der, struct bytes tbs, const struct issuer *i
         outer.content.length != 0 || signature.content.length < 2 || signature.content.data[0] != 0)
         return error_set(error, ERROR_INTERNAL,
                          "lint: certificate-form: the signed certificate is not well-formed");
-    if (!same(inner.whole, tbs.data, tbs.length) ||
-        !same(algorithm.whole, issuer->signature_identifier.data, issuer->signature_identifier.length))
+    if (!lint_same(inner.whole, tbs.data, tbs.length) ||
+        !lint_same(algorithm.whole, issuer->signature_identifier.data, issuer->signature_identifier.length))
         return error_set(error, ERROR_INTERNAL,
                          "lint: certificate-contents: the signed certificate differs from what was linted");
     gnutls_datum_t data = {(unsigned char *)(uintptr_t)tbs.data, (unsigned)tbs.length};

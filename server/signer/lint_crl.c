@@ -5,14 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lint_parts.h"
 #include "originca/der.h"
 
 #define EXTENSIONS_MAX 8
-
-struct extension {
-    struct bytes oid, value;
-    bool is_critical, has_explicit_default;
-};
 
 struct parts {
     const struct crl_contents *wanted;
@@ -23,7 +19,7 @@ struct parts {
     struct bytes version, algorithm, issuer, behind;
     struct der_item this_update, next_update;
     bool has_next_update;
-    struct extension extensions[EXTENSIONS_MAX];
+    struct lint_extension extensions[EXTENSIONS_MAX];
     size_t extension_count;
 };
 
@@ -35,10 +31,6 @@ struct entry_parts {
     struct der_item time;
 };
 
-static bool same(struct bytes a, const void *b, size_t length) {
-    return a.length == length && memcmp(a.data, b, length) == 0;
-}
-#define IS(bytes, text) same(bytes, text, sizeof(text) - 1)
 #define AKI "\x55\x1D\x23"
 #define NUMBER "\x55\x1D\x14"
 #define IDP "\x55\x1D\x1C"
@@ -63,22 +55,6 @@ static bool take_header(struct bytes *input, uint8_t tag, uint64_t *length) {
     return true;
 }
 
-static bool split_extension(struct bytes input, struct extension *out) {
-    struct der_item oid, next;
-    *out = (struct extension){.is_critical = false};
-    if (!der_expect(&input, 0x06, &oid) || !der_next(&input, &next))
-        return false;
-    out->oid = oid.content;
-    if (next.tag == 0x01) {
-        out->is_critical = IS(next.content, "\xFF");
-        out->has_explicit_default = !out->is_critical;
-        if (!der_next(&input, &next))
-            return false;
-    }
-    out->value = next.content;
-    return next.tag == 0x04 && input.length == 0;
-}
-
 static bool split_tail(struct parts *parts, struct bytes tail) {
     struct der_item outer, list, extension;
     if (!der_expect(&tail, 0xA0, &outer) || tail.length != 0 || !der_expect(&outer.content, 0x30, &list) ||
@@ -86,7 +62,7 @@ static bool split_tail(struct parts *parts, struct bytes tail) {
         return false;
     while (list.content.length > 0)
         if (parts->extension_count == EXTENSIONS_MAX || !der_expect(&list.content, 0x30, &extension) ||
-            !split_extension(extension.content, &parts->extensions[parts->extension_count++]))
+            !lint_split_extension(extension.content, &parts->extensions[parts->extension_count++]))
             return false;
     return true;
 }
@@ -118,13 +94,6 @@ static bool split_head(struct parts *parts, struct bytes head) {
     return true;
 }
 
-static const struct extension *find(const struct parts *parts, const char *oid) {
-    for (size_t i = 0; i < parts->extension_count; i++)
-        if (same(parts->extensions[i].oid, oid, 3))
-            return &parts->extensions[i];
-    return NULL;
-}
-
 /* --- rules on head and tail: NULL where kept, else what is wrong --- */
 
 static const char *is_well_formed(const struct parts *parts) {
@@ -141,12 +110,13 @@ static const char *is_version_2(const struct parts *parts) {
 
 static const char *algorithm_fits_issuer(const struct parts *parts) {
     const struct bytes wanted = parts->wanted->signature_identifier;
-    return same(parts->algorithm, wanted.data, wanted.length) ? NULL
-                                                              : "the algorithm is not that of the issuer";
+    return lint_same(parts->algorithm, wanted.data, wanted.length)
+               ? NULL
+               : "the algorithm is not that of the issuer";
 }
 
 static const char *issuer_is_wanted(const struct parts *parts) {
-    return same(parts->issuer, parts->wanted->issuer.data, parts->wanted->issuer.length)
+    return lint_same(parts->issuer, parts->wanted->issuer.data, parts->wanted->issuer.length)
                ? NULL
                : "the issuer is not byte for byte that of the certificates";
 }
@@ -200,8 +170,8 @@ static const char *list_is_absent_or_filled(const struct parts *parts) {
 static const char *extensions_are_unique(const struct parts *parts) {
     for (size_t i = 0; i < parts->extension_count; i++)
         for (size_t k = 0; k < i; k++)
-            if (same(parts->extensions[i].oid, parts->extensions[k].oid.data,
-                     parts->extensions[k].oid.length))
+            if (lint_same(parts->extensions[i].oid, parts->extensions[k].oid.data,
+                          parts->extensions[k].oid.length))
                 return "an extension stands there twice";
     return NULL;
 }
@@ -223,17 +193,17 @@ static const char *defaults_are_left_out(const struct parts *parts) {
 }
 
 static const char *authority_key_id_fits(const struct parts *parts) {
-    const struct extension *extension = find(parts, AKI);
+    const struct lint_extension *extension = FIND(parts, AKI);
     struct der_item list, id;
     struct bytes value = extension == NULL ? (struct bytes){0} : extension->value;
     bool fits = extension != NULL && !extension->is_critical && der_expect(&value, 0x30, &list) &&
                 value.length == 0 && der_expect(&list.content, 0x80, &id) && list.content.length == 0 &&
-                same(id.content, parts->wanted->key_id.data, parts->wanted->key_id.length);
+                lint_same(id.content, parts->wanted->key_id.data, parts->wanted->key_id.length);
     return fits ? NULL : "the authority key identifier is missing, critical or another key's";
 }
 
 static const char *number_is_wanted(const struct parts *parts) {
-    const struct extension *extension = find(parts, NUMBER);
+    const struct lint_extension *extension = FIND(parts, NUMBER);
     struct der_item number;
     struct bytes value = extension == NULL ? (struct bytes){0} : extension->value;
     if (extension == NULL || extension->is_critical || !der_expect(&value, 0x02, &number) ||
@@ -252,7 +222,7 @@ static const char *number_is_wanted(const struct parts *parts) {
 }
 
 static const char *point_is_critical(const struct parts *parts) {
-    const struct extension *extension = find(parts, IDP);
+    const struct lint_extension *extension = FIND(parts, IDP);
     return extension != NULL && extension->is_critical
                ? NULL
                : "issuingDistributionPoint is missing or not critical";
@@ -269,7 +239,7 @@ static bool take_point(struct bytes *list, struct bytes *url) {
 }
 
 static bool open_point(const struct parts *parts, struct bytes *content) {
-    const struct extension *extension = find(parts, IDP);
+    const struct lint_extension *extension = FIND(parts, IDP);
     struct der_item list;
     struct bytes value = extension == NULL ? (struct bytes){0} : extension->value;
     bool is_open = extension != NULL && der_expect(&value, 0x30, &list) && value.length == 0;
@@ -284,7 +254,7 @@ static const char *point_is_the_certificates_url(const struct parts *parts) {
     bool is_open = open_point(parts, &content), has_point = content.length > 0 && content.data[0] == 0xA0;
     if (*wanted == '\0')
         return is_open && !has_point ? NULL : "the complete list has the address of another";
-    return is_open && take_point(&content, &url) && same(url, wanted, strlen(wanted))
+    return is_open && take_point(&content, &url) && lint_same(url, wanted, strlen(wanted))
                ? NULL
                : "the distribution point is not the URL of the list's certificates";
 }
@@ -328,7 +298,7 @@ static const struct {
 
 static bool split_entry(struct entry_parts *parts, struct bytes input) {
     struct der_item serial, list, item;
-    struct extension extension;
+    struct lint_extension extension;
     if (!der_expect(&input, 0x02, &serial) || !der_next(&input, &parts->time))
         return false;
     parts->serial = serial.content;
@@ -336,7 +306,7 @@ static bool split_entry(struct entry_parts *parts, struct bytes input) {
         return true;
     parts->has_extensions = true;
     if (!der_expect(&input, 0x30, &list) || input.length != 0 || !der_expect(&list.content, 0x30, &item) ||
-        !split_extension(item.content, &extension))
+        !lint_split_extension(item.content, &extension))
         return false;
     parts->is_reason_critical = extension.is_critical || extension.has_explicit_default;
     parts->has_other_extension = list.content.length != 0 || !IS(extension.oid, REASON);
@@ -358,7 +328,7 @@ static const char *serial_is_positive(const struct entry_parts *parts) {
 }
 
 static const char *serial_is_wanted(const struct entry_parts *parts) {
-    return same(parts->serial, parts->wanted->serial, SERIAL_BYTES)
+    return lint_same(parts->serial, parts->wanted->serial, SERIAL_BYTES)
                ? NULL
                : "a serial is not the one that was given";
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lint_parts.h"
 #include "originca/der.h"
 #include "originca/revocation.h"
 
@@ -26,11 +27,6 @@ struct parts {
     struct single singles[OCSP_REQUESTS_MAX];
     size_t count;
 };
-
-static bool same(struct bytes a, const void *b, size_t length) {
-    return a.length == length && memcmp(a.data, b, length) == 0;
-}
-#define IS(bytes, text) same(bytes, text, sizeof(text) - 1)
 
 /* --- taking it apart --- */
 
@@ -145,8 +141,8 @@ static const char *responder_is_issuers_key(const struct parts *parts) {
     struct bytes hash;
     if (parts->responder.tag != 0xA2 || !unwrap(parts->responder.content, 0x04, &hash))
         return "the responder is not named by its key";
-    return same(hash, parts->wanted->issuer->ocsp.key[0], 20) ? NULL
-                                                              : "the responder is not the issuer's key";
+    return lint_same(hash, parts->wanted->issuer->ocsp.key[0], 20) ? NULL
+                                                                   : "the responder is not the issuer's key";
 }
 
 static const char *times_are_well_formed(const struct parts *parts) {
@@ -189,8 +185,8 @@ static const char *issuers_are_wanted(const struct parts *parts) {
         const struct single *single = &parts->singles[i];
         bool is_sha256 = single->name_hash.length == SHA256_BYTES;
         size_t length = is_sha256 ? SHA256_BYTES : 20;
-        if (!same(single->name_hash, id->name[is_sha256], length) ||
-            !same(single->key_hash, id->key[is_sha256], length))
+        if (!lint_same(single->name_hash, id->name[is_sha256], length) ||
+            !lint_same(single->key_hash, id->key[is_sha256], length))
             return "a CertID names another issuer";
     }
     return NULL;
@@ -199,7 +195,7 @@ static const char *issuers_are_wanted(const struct parts *parts) {
 static const char *serials_are_wanted(const struct parts *parts) {
     for (size_t i = 0; i < parts->count && i < parts->wanted->count; i++) {
         const struct bytes serial = parts->singles[i].serial;
-        if (!same(serial, parts->wanted->statuses[i].serial, SERIAL_BYTES) || serial.data[0] == 0 ||
+        if (!lint_same(serial, parts->wanted->statuses[i].serial, SERIAL_BYTES) || serial.data[0] == 0 ||
             serial.data[0] > 0x7F)
             return "a CertID has another serial";
     }
@@ -287,7 +283,7 @@ static const char *nonce_is_wanted(const struct parts *parts) {
         !unwrap(value.content, 0x04, &inner))
         return "it has other extensions than a nonce";
     return inner.length >= 1 && inner.length <= OCSP_NONCE_MAX &&
-                   same(inner, parts->wanted->nonce.data, parts->wanted->nonce.length)
+                   lint_same(inner, parts->wanted->nonce.data, parts->wanted->nonce.length)
                ? NULL
                : "the nonce is another one";
 }
@@ -338,7 +334,7 @@ bool ocsp_lint_tbs(struct bytes tbs, const struct ocsp_contents *wanted, uint32_
 static bool open_response(struct bytes der, struct bytes *basic) {
     struct der_item whole, status, wrapped, bytes, type, octets;
     return der_expect(&der, 0x30, &whole) && der.length == 0 && der_expect(&whole.content, 0x0A, &status) &&
-           same(status.content, "\0", 1) && der_expect(&whole.content, 0xA0, &wrapped) &&
+           lint_same(status.content, "\0", 1) && der_expect(&whole.content, 0xA0, &wrapped) &&
            whole.content.length == 0 && der_expect(&wrapped.content, 0x30, &bytes) &&
            wrapped.content.length == 0 && der_expect(&bytes.content, 0x06, &type) &&
            IS(type.content, "\x2B\x06\x01\x05\x05\x07\x30\x01\x01") &&
@@ -355,8 +351,8 @@ bool ocsp_lint_response(struct bytes der, struct bytes tbs, const struct issuer 
         signature.content.length < 2 || signature.content.data[0] != 0)
         return error_set(error, ERROR_INTERNAL,
                          "lint: ocsp-response: the signed response is not well-formed");
-    if (!same(data.whole, tbs.data, tbs.length) ||
-        !same(algorithm.whole, issuer->signature_identifier.data, issuer->signature_identifier.length))
+    if (!lint_same(data.whole, tbs.data, tbs.length) ||
+        !lint_same(algorithm.whole, issuer->signature_identifier.data, issuer->signature_identifier.length))
         return error_set(error, ERROR_INTERNAL,
                          "lint: ocsp-response: the signed response differs from what was linted");
     gnutls_datum_t signed_data = {(unsigned char *)(uintptr_t)tbs.data, (unsigned)tbs.length};
