@@ -24,31 +24,20 @@ static bool read_duration(const char *text, json_int_t *seconds) {
     return false;
 }
 
-static void line(const char *label, const json_t *json, const char *key) {
-    const json_t *value = json_object_get(json, key);
-    if (json_is_integer(value))
-        printf("%-13s %lld\n", label, (long long)json_integer_value(value));
-    else if (*json_text(json, key) != '\0')
-        printf("%-13s %s\n", label, json_text(json, key));
-}
-
 static void print_replacement(const struct cli *cli, const json_t *replacement) {
-    const json_t *value;
-    const char *key;
     (void)cli;
-    line("replacement", replacement, "id");
-    line("state", replacement, "state");
-    json_object_foreach((json_t *)json_object_get(replacement, "selection"), key, value)
-        printf("%-13s %s\n", key, json_string_value(value));
-    line("starts", replacement, "starts_at");
-    line("seconds", replacement, "over_seconds");
-    line("explained at", replacement, "explanation_url");
-    line("certificates", replacement, "total");
-    line("replaced", replacement, "replaced");
-    line("waiting", replacement, "waiting");
-    line("ended", replacement, "ended");
-    line("by", replacement, "by");
-    line("cancelled", replacement, "cancelled_at");
+    selection_print_line("replacement", replacement, "id");
+    selection_print_line("state", replacement, "state");
+    selection_print_chosen(replacement);
+    selection_print_line("starts", replacement, "starts_at");
+    selection_print_line("seconds", replacement, "over_seconds");
+    selection_print_line("explained at", replacement, "explanation_url");
+    selection_print_line("certificates", replacement, "total");
+    selection_print_line("replaced", replacement, "replaced");
+    selection_print_line("waiting", replacement, "waiting");
+    selection_print_line("ended", replacement, "ended");
+    selection_print_line("by", replacement, "by");
+    selection_print_line("cancelled", replacement, "cancelled_at");
 }
 
 static int begin(struct cli *cli, json_t *body) {

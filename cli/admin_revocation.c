@@ -21,34 +21,23 @@ static void on_interrupt(int signal) {
     was_interrupted = 1;
 }
 
-static void line(const char *label, const json_t *job, const char *key) {
-    const json_t *value = json_object_get(job, key);
-    if (json_is_integer(value))
-        printf("%-13s %lld\n", label, (long long)json_integer_value(value));
-    else if (*json_text(job, key) != '\0')
-        printf("%-13s %s\n", label, json_text(job, key));
-}
-
 static void print_job(const struct cli *cli, const json_t *job) {
-    const json_t *value;
-    const char *key;
     (void)cli;
-    line("job", job, "id");
-    line("state", job, "state");
-    json_object_foreach((json_t *)json_object_get(job, "selection"), key, value)
-        printf("%-13s %s\n", key, json_string_value(value));
-    line("reason", job, "reason");
-    line("certificates", job, "total");
-    line("revoked", job, "done");
-    line("failed", job, "failed");
-    line("skipped", job, "skipped");
-    line("a second", job, "per_second");
-    line("host", job, "host");
-    line("problem", job, "problem");
-    line("by", job, "by");
-    line("cancelled by", job, "cancelled_by");
-    line("begun", job, "created_at");
-    line("ended", job, "ended_at");
+    selection_print_line("job", job, "id");
+    selection_print_line("state", job, "state");
+    selection_print_chosen(job);
+    selection_print_line("reason", job, "reason");
+    selection_print_line("certificates", job, "total");
+    selection_print_line("revoked", job, "done");
+    selection_print_line("failed", job, "failed");
+    selection_print_line("skipped", job, "skipped");
+    selection_print_line("a second", job, "per_second");
+    selection_print_line("host", job, "host");
+    selection_print_line("problem", job, "problem");
+    selection_print_line("by", job, "by");
+    selection_print_line("cancelled by", job, "cancelled_by");
+    selection_print_line("begun", job, "created_at");
+    selection_print_line("ended", job, "ended_at");
 }
 
 int revocation_list(struct cli *cli) {

@@ -103,6 +103,21 @@ json_t *selection_body(struct cli *cli, int *status) {
     return body;
 }
 
+void selection_print_line(const char *label, const json_t *json, const char *key) {
+    const json_t *value = json_object_get(json, key);
+    if (json_is_integer(value))
+        printf("%-13s %lld\n", label, (long long)json_integer_value(value));
+    else if (*json_text(json, key) != '\0')
+        printf("%-13s %s\n", label, json_text(json, key));
+}
+
+void selection_print_chosen(const json_t *json) {
+    const json_t *value;
+    const char *key;
+    json_object_foreach((json_t *)json_object_get(json, "selection"), key, value)
+        printf("%-13s %s\n", key, json_string_value(value));
+}
+
 void selection_print(const json_t *dry_run, bool is_all) {
     static const char *const titles[] = {"SERIAL", "NAMES", "CUSTOMER", "NOT AFTER"}, *const keys[] = {
                                                                                           "serial", "names",

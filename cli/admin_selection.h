@@ -10,6 +10,9 @@ bool selection_is_given(const struct cli *cli) MUST_CHECK;
 json_t *selection_body(struct cli *cli, int *status);
 /* Shows what a dry run found, on standard error where there is more to come. */
 void selection_print(const json_t *dry_run, bool is_all);
+/* A member of a job or replacement on a line of its own; nothing where it is not there. */
+void selection_print_line(const char *label, const json_t *json, const char *key);
+void selection_print_chosen(const json_t *json); /* its "selection", likewise */
 /* The operator says yes: by --yes, or by typing the count on a terminal. Otherwise the exit status says why
  * not. */
 bool selection_confirm(struct cli *cli, const char *what, json_int_t count, int *status);
