@@ -45,7 +45,7 @@ static void check_url(struct config_complaints *complaints, struct arena *arena,
 static bool share_a_url(const struct config_issuer *a, const struct config_issuer *b, struct arena *arena) {
     if (a->crl_url == NULL || b->crl_url == NULL)
         return false;
-    uint32_t shards = strstr(a->crl_url, CRL_SHARD_MARK) == NULL ? 1 : a->crl_shards;
+    uint32_t shards = crl_url_count(a->crl_url, a->crl_shards);
     for (uint32_t shard = 0; shard < shards; shard++) {
         const char *url = crl_url_fill(arena, a->crl_url, shard);
         if (url == NULL || crl_url_is_fill(url, b->crl_url, b->crl_shards, NULL))

@@ -18,6 +18,10 @@ uint32_t crl_shard_of(const uint8_t serial[SERIAL_BYTES], uint32_t shards) {
     return ((uint32_t)serial[SERIAL_BYTES - 2] << 8 | serial[SERIAL_BYTES - 1]) % shards;
 }
 
+uint32_t crl_url_count(const char *url_template, uint32_t shards) {
+    return strstr(url_template, CRL_SHARD_MARK) == NULL ? 1 : shards;
+}
+
 const char *crl_url_fill(struct arena *arena, const char *url_template, uint32_t shard) {
     const char *mark = strstr(url_template, CRL_SHARD_MARK);
     if (mark == NULL)

@@ -23,6 +23,8 @@ bool crl_url_is_good(const char *url) MUST_CHECK;
 
 /* The serial's last two bytes, big-endian, modulo `shards` (1 to CRL_SHARDS_MAX). */
 uint32_t crl_shard_of(const uint8_t serial[SERIAL_BYTES], uint32_t shards);
+/* How many lists the template gives: 1 where it has no mark. */
+uint32_t crl_url_count(const char *url_template, uint32_t shards);
 /* The template with the shard's number in lower-case hex digits without leading zeros; the template itself
  * where it has no mark. NULL when out of memory. */
 const char *crl_url_fill(struct arena *arena, const char *url_template, uint32_t shard);

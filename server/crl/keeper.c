@@ -411,9 +411,7 @@ static void note_registered(void *context, const struct error *error) {
 }
 
 static uint32_t count_shards(const struct config_issuer *issuer) {
-    if (issuer->crl_url == NULL)
-        return 0;
-    return strstr(issuer->crl_url, CRL_SHARD_MARK) == NULL ? 1 : issuer->crl_shards;
+    return issuer->crl_url == NULL ? 0 : crl_url_count(issuer->crl_url, issuer->crl_shards);
 }
 
 /* Every list that a certificate issued from now on may name. */
