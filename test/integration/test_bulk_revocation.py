@@ -20,7 +20,7 @@ from cli_tools import Shell
 from rest_client import RestClient, make_csr, new_key, service_key
 from signer_link import OK, REVOKE, UNAVAILABLE, SignerLink, revocation
 from test_two_hosts import hosts  # noqa: F401: a fixture
-from under_test import children, name_of, stopped, wait_until
+from under_test import name_of, stopped, wait_until
 
 WORKER_RATE = 20
 SANDBOX_OPTIONS = ("--workers", "1", "--set", f"signer.signer_worker_revocations_per_second={WORKER_RATE}")
@@ -62,10 +62,6 @@ def ended(admin, identifier, seconds=60):
 
 def records_of(box, identifier):
     return [each for each in box.ledger("revoked") if each["by"].endswith(f" bulk:{identifier}")]
-
-
-def admin_process(supervisor):
-    return next((pid for pid in children(supervisor) if name_of(pid) == "oca-admin"), None)
 
 
 def refused(call, status, *words):
@@ -218,7 +214,7 @@ def test_an_admin_process_that_is_killed_is_followed_by_one_that_goes_on(own_san
     for reached in (10, 30):
         assert wait_until(lambda: job(box.admin, made["id"])["done"] >= reached, 60)
         time.sleep(0.35)  # into a page
-        box.kill(admin_process(box.supervisor))
+        box.kill(box.admin_process())
         box.wait_ready()
     check_whole(box, box.admin, made, 50)
 

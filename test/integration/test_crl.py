@@ -19,7 +19,6 @@ from acme_raw import make_csr, make_key
 from crl_kit import fetch, load as load_from, number_of, path_of, plain_url
 from rest_client import RestClient, leaf_of, make_csr as make_pem_csr, rest, service_key
 from test_going_back import OldCopy, Second
-from processes import children, name_of
 from under_test import stopped, wait_until
 from verify import load_chain
 
@@ -35,10 +34,6 @@ def box(own_sandbox):
     own_sandbox.wait_ready(RECOVERY)
     yield own_sandbox
     own_sandbox.wait_ready(RECOVERY)
-
-
-def children_named(box, kind):
-    return [pid for pid in children(box.supervisor) if name_of(pid).startswith(f"oca-{kind}")]
 
 
 def load(box, path, base=None):
@@ -247,12 +242,12 @@ def test_lists_are_served_while_redis_and_signer_are_away_and_by_workers_that_st
     assert before[0] == 200
     box.kill_redis()
     try:
-        with stopped(*children_named(box, "signer"), *children_named(box, "admin")):
+        with stopped(*box.parts("signer"), *box.parts("admin")):
             assert fetch(box["HTTP_URL"], path) [2] == before[2]
-            workers = children_named(box, "worker")
+            workers = box.parts("worker")
             for pid in workers:
                 os.kill(pid, signal.SIGKILL)
-            assert wait_until(lambda: not set(workers) & set(children_named(box, "worker")), 20)
+            assert wait_until(lambda: not set(workers) & set(box.parts("worker")), 20)
 
             def is_served():
                 try:
@@ -310,7 +305,7 @@ def test_numbers_never_fall_over_crashes_and_restored_copies(box, tmp_path):
                 box.kill_redis()
                 box.start_redis()
             else:
-                for pid in children_named(box, fault):
+                for pid in box.parts(fault):
                     os.kill(pid, signal.SIGKILL)
             box.wait_ready(RECOVERY)
             for _, leaf in made:

@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from acme_raw import make_csr, make_key
 from admin_api import AdminError
-from processes import children, name_of
 from signer_link import SIGN, STOPPED, SignerLink, sign_request
 from test_client_certbot import Certbot
 from test_client_lego import Lego
@@ -183,7 +182,7 @@ def test_a_stop_outlives_the_death_of_each_process(hosts, owner, kind, process):
         box.kill_redis()
         box.start_redis()
     elif process == "admin":
-        box.kill(admin_of(box))
+        box.kill(box.admin_process())
     else:
         box.kill(box.signer() if process == "signer" else box.workers()[0])
     box.wait_ready(RECOVERY)
@@ -195,10 +194,6 @@ def test_a_stop_outlives_the_death_of_each_process(hosts, owner, kind, process):
     stop.allow(hosts[0], owner, owner.zone)
     box.wait_ready(RECOVERY)
     order.comes_through()
-
-
-def admin_of(box):
-    return next(pid for pid in children(box.supervisor) if name_of(pid).startswith("oca-admin"))
 
 
 @pytest.mark.parametrize("kind", ["global", "issuer"])

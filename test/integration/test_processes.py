@@ -27,10 +27,6 @@ def box(own_sandbox):
     own_sandbox.client().issue([own_sandbox.name()])
 
 
-def admin_process(box):
-    return next((pid for pid in children(box.supervisor) if name_of(pid) == "oca-admin"), None)
-
-
 def worker(box, slot):
     return next((pid for pid in children(box.supervisor) if name_of(pid) == f"oca-worker-{slot}"), None)
 
@@ -72,13 +68,13 @@ def test_the_admin_process_has_no_socket_to_the_network(box):
         checking.start()
         workers = [worker(box, 0), worker(box, 1)]
         assert wait_until(lambda: any(sockets_of(pid) & network_sockets() for pid in workers), 10)
-        assert not sockets_of(admin_process(box)) & network_sockets()
+        assert not sockets_of(box.admin_process()) & network_sockets()
         checking.join(30)
 
 
 def test_only_the_admin_process_listens_on_the_admin_socket(box):
     inode = listening_on(box["ADMIN_SOCKET"])
-    assert inode in sockets_of(admin_process(box))
+    assert inode in sockets_of(box.admin_process())
     for pid in (*box.workers(), box.signer()):
         assert inode not in sockets_of(pid)
 
@@ -87,17 +83,17 @@ def test_each_worker_answers_the_admin_process_on_its_own_socket(box):
     for slot in (0, 1):
         inode = listening_on(Path(box["ADMIN_SOCKET"]).parent / f"worker-{slot}.sock")
         assert inode in sockets_of(worker(box, slot))
-        assert inode not in sockets_of(admin_process(box)) | sockets_of(worker(box, 1 - slot))
+        assert inode not in sockets_of(box.admin_process()) | sockets_of(worker(box, 1 - slot))
 
 
 # The admin process ends
 
 
 def test_workers_issue_while_the_admin_process_is_away_and_it_comes_back(box):
-    client, before = box.client(), admin_process(box)
+    client, before = box.client(), box.admin_process()
     box.kill(before)
     client.issue([box.name()])
-    assert wait_until(lambda: admin_process(box) not in (None, before), 20)
+    assert wait_until(lambda: box.admin_process() not in (None, before), 20)
     box.wait_ready()
     assert box.admin.get("customers")["items"]
 
@@ -108,14 +104,14 @@ def test_a_replay_goes_on_where_the_admin_process_died(box):
     for _ in range(3):
         client.issue([box.name()])
     for _ in range(3):
-        box.kill(admin_process(box))
-        assert wait_until(lambda: admin_process(box), 20)
+        box.kill(box.admin_process())
+        assert wait_until(lambda: box.admin_process(), 20)
     box.wait_ready()
     assert box.admin.metrics()["originca_ledger_records_behind"] == 0
 
 
 def test_a_reload_replaces_the_admin_process_and_drops_no_request(box):
-    before, problems, stop = admin_process(box), [], threading.Event()
+    before, problems, stop = box.admin_process(), [], threading.Event()
 
     def ask():
         while not stop.is_set():
@@ -128,7 +124,7 @@ def test_a_reload_replaces_the_admin_process_and_drops_no_request(box):
     asking.start()
     os.kill(box.supervisor, signal.SIGHUP)
     try:
-        assert wait_until(lambda: admin_process(box) not in (None, before), 20)
+        assert wait_until(lambda: box.admin_process() not in (None, before), 20)
         assert wait_until(lambda: before not in children(box.supervisor), 40)
     finally:
         stop.set()
@@ -241,9 +237,9 @@ class FakeWorker:
 
     def _renew(self):
         """A new admin process connects to whoever is there now; one that ends by itself is followed at once."""
-        before = admin_process(self.box)
+        before = self.box.admin_process()
         os.kill(before, signal.SIGTERM)
-        assert wait_until(lambda: admin_process(self.box) not in (None, before), 20)
+        assert wait_until(lambda: self.box.admin_process() not in (None, before), 20)
 
     def _accept(self):
         while not self.ends:
@@ -354,13 +350,13 @@ LIES = {
 def test_a_worker_that_breaks_the_protocol_is_passed_over(box, behave):
     zone = box["ZONE"]
     with FakeWorker(box, 0, behave) as fake:
-        victim = admin_process(box)
+        victim = box.admin_process()
         assert wait_until(lambda: fake.connections > 0, 20)
         for _ in range(3):
             reply = box.admin.post(f"zones/{zone}/check")
             assert reply["status"] == "active" and reply["delegation"]["status"] == "delegated", reply
             assert reply["evidence"]["queries"], reply
-        assert admin_process(box) == victim
+        assert box.admin_process() == victim
 
 
 def resident_kib(pid):
@@ -377,9 +373,9 @@ def test_a_worker_that_sends_without_end_makes_the_admin_process_no_larger(box):
     with FakeWorker(box, 0, behave) as fake:
         assert wait_until(lambda: fake.connections > 0, 20)
         box.admin.get("customers")
-        before = resident_kib(admin_process(box))
+        before = resident_kib(box.admin_process())
         assert wait_until(lambda: fake.connections > 3, 30)
-        assert resident_kib(admin_process(box)) < before + 64 * 1024  # sanitizers keep what was freed for a while
+        assert resident_kib(box.admin_process()) < before + 64 * 1024  # sanitizers keep what was freed for a while
 
 
 def test_a_lie_is_about_the_zone_that_was_asked_and_stays_printable(box):

@@ -214,12 +214,19 @@ class SandboxUnderTest:
     def supervisor(self):
         return self.processes.pid("server")
 
+    def parts(self, part):
+        """Pids of the server's processes of that kind: "worker", "signer", "admin"; none while one is being restarted."""
+        return [pid for pid in children(self.supervisor) if name_of(pid).startswith(f"oca-{part}")]
+
     def workers(self):
-        return [pid for pid in children(self.supervisor) if name_of(pid).startswith("oca-worker")]
+        return self.parts("worker")
 
     def signer(self):
         """The signer's pid, None while it is being restarted."""
-        return next((pid for pid in children(self.supervisor) if name_of(pid) == "oca-signer"), None)
+        return next(iter(self.parts("signer")), None)
+
+    def admin_process(self):
+        return next(iter(self.parts("admin")), None)
 
     def kill(self, pid):
         """kill -9, back when it is dead."""
