@@ -108,6 +108,8 @@ const struct setting config_settings[] = {
     NUMBER("acme", refused_retention_seconds, "604800", 60, 31536000,
            "how long refused attempts are kept for admins"),
     NUMBER("acme", max_refused_per_customer, "1000", 1, 1000000, "refused attempts kept; the oldest goes"),
+    NUMBER("acme", key_change_seconds, "30", 5, 600,
+           "how long a change of an account key that broke off keeps others from changing it"),
     NUMBER("acme", account_idle_seconds, "94608000", 86400, 4294967295u,
            "accounts unused for so long are forgotten"),
     NUMBER("acme", certificate_retention_seconds, "2592000", 0, 315360000,

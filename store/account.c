@@ -152,12 +152,17 @@ void store_update_account(struct store *store, struct arena *arena, const char *
 
 static bool parse_holder(struct store_call *call, struct redisReply *const *items, size_t count,
                          struct error *error) {
+    struct store_key_claim *claim = call->out;
+    int64_t seconds = 0;
     if (count == 0)
         return true;
-    return (*(const char **)call->out = reply_text(call->arena, items[0], error)) != NULL;
+    if (count != 2 || (claim->holder = reply_text(call->arena, items[0], error)) == NULL)
+        return error_set(error, ERROR_INTERNAL, "Redis did not say who holds the account key");
+    if (items[1]->len > 0 && !reply_number(items[1], &seconds, error))
+        return false;
+    claim->busy_seconds = seconds > 0 && seconds <= UINT32_MAX ? (uint32_t)seconds : 0;
+    return true;
 }
-
-#define KEY_CLAIM_SECONDS 30
 
 static void send_key_change(struct store_call *call, const char *account_id, const char *old_thumbprint,
                             const char *new_thumbprint, const char *new_jwk, const char *step,
@@ -175,17 +180,17 @@ static void send_key_change(struct store_call *call, const char *account_id, con
     call_add(call, spki);
     call_add_number(call, store_config(call->store)->account_idle_seconds);
     call_add(call, step);
-    call_add_number(call, KEY_CLAIM_SECONDS);
+    call_add_number(call, store_config(call->store)->key_change_seconds);
     right_add(call, right);
     call_send(call);
 }
 
 void store_claim_account_key(struct store *store, struct arena *arena, const char *account_id,
                              const char *old_thumbprint, const char *new_thumbprint, const char *new_jwk,
-                             const char **holder, store_done *done, void *context) {
+                             struct store_key_claim *claim, store_done *done, void *context) {
     struct store_call *call =
-        call_new(store, SCRIPT_CHANGE_ACCOUNT_KEY, arena, parse_holder, holder, done, context);
-    *holder = NULL;
+        call_new(store, SCRIPT_CHANGE_ACCOUNT_KEY, arena, parse_holder, claim, done, context);
+    *claim = (struct store_key_claim){.holder = ""};
     if (call != NULL)
         send_key_change(call, account_id, old_thumbprint, new_thumbprint, new_jwk, "claim", NULL);
 }

@@ -144,8 +144,8 @@ struct config {
     uint32_t max_names; /* per order */
     uint32_t not_before_max_ahead_hours;
     uint32_t nonce_lifetime_seconds, order_lifetime_seconds, authorization_lifetime_seconds;
-    uint32_t refused_retention_seconds, account_idle_seconds, certificate_retention_seconds,
-        evidence_retention_seconds;
+    uint32_t refused_retention_seconds, account_idle_seconds, key_change_seconds,
+        certificate_retention_seconds, evidence_retention_seconds;
     uint32_t orders_page_size, max_contacts;
     uint32_t max_refused_per_customer; /* kept attempts; the oldest goes */
     char *default_profile;             /* for ACME */

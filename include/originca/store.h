@@ -308,14 +308,18 @@ void store_load_account(struct store *, struct arena *, const char *account_id, 
 void store_update_account(struct store *, struct arena *, const char *account_id, const char *contacts,
                           bool agree_terms, bool deactivate, struct store_account *out,
                           const struct store_right *, store_done *, void *);
+struct store_key_claim {
+    const char *holder;    /* id of the account that has the new key; "": none */
+    uint32_t busy_seconds; /* when another change has passed at the latest; 0: the next request may tell */
+};
 /* Compare-and-set on the old thumbprint, in two steps: the claim judges and keeps others from changing the
- * key meanwhile, for half a minute; between them comes the ledger, after which nothing is judged any more.
- * ERROR_CONFLICT: the new key has an account; its id is in *holder. ERROR_REFUSED: the account is not valid,
- * has another key by now, or the new key is a certificate's or blocked. ERROR_UNAVAILABLE: another change is
- * under way. */
+ * key meanwhile, for `key_change_seconds`; the same change may claim again. Between them comes the ledger,
+ * after which nothing is judged any more: the newest record counts. ERROR_CONFLICT: the new key has an
+ * account, in claim->holder. ERROR_REFUSED: the new key is a certificate's or blocked. ERROR_UNAVAILABLE:
+ * another change is under way, or the account is another than the request saw. */
 void store_claim_account_key(struct store *, struct arena *, const char *account_id,
                              const char *old_thumbprint, const char *new_thumbprint, const char *new_jwk,
-                             const char **holder, store_done *, void *);
+                             struct store_key_claim *claim, store_done *, void *);
 void store_change_account_key(struct store *, const char *account_id, const char *old_thumbprint,
                               const char *new_thumbprint, const char *new_jwk, const struct store_right *,
                               store_done *, void *);

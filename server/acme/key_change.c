@@ -8,7 +8,7 @@ struct key_change_state {
     struct acme_post post;
     struct jws inner;
     struct jwk new_key;
-    const char *holder;
+    struct store_key_claim claim;
     struct store_account account;
     struct rights rights;
 };
@@ -64,14 +64,15 @@ static void note_claimed(void *context, const struct error *error) {
     struct operation *operation = context;
     struct key_change_state *state = operation->state;
     if (error != NULL && error->code == ERROR_CONFLICT) {
-        if (state->holder != NULL && *state->holder != '\0')
-            state->post.location = acme_url(operation, "account/%s", state->holder);
+        state->post.location = acme_url(operation, "account/%s", state->claim.holder);
         acme_refuse(operation, 409, "malformed", "key change: %s", error->message);
         operation_fail(operation, NULL);
     } else if (error != NULL && error->code == ERROR_REFUSED) {
         acme_refuse(operation, 400, "badPublicKey", "key change: %s", error->message);
         operation_fail(operation, NULL);
     } else {
+        if (error != NULL && error->code == ERROR_UNAVAILABLE)
+            state->post.retry_after = state->claim.busy_seconds;
         acme_done(context, error);
     }
 }
@@ -81,7 +82,7 @@ static enum step_result claim_key(struct operation *operation) {
     struct key_change_state *state = operation->state;
     store_claim_account_key(operation->worker->store, operation->arena, state->post.account.id,
                             state->post.account.thumbprint, state->new_key.thumbprint,
-                            state->new_key.canonical, &state->holder, note_claimed, operation);
+                            state->new_key.canonical, &state->claim, note_claimed, operation);
     return STEP_WAIT;
 }
 

@@ -1,14 +1,17 @@
 -- Creates an account, or returns the one that has this key already.
--- keys: account-key:<thumbprint>, account-spki:<spki>, account:<id>, accounts, key-certificates:<spki>, blocked-keys,
+-- keys: account-key:<thumbprint>, account-key-claim:<thumbprint>, account-spki:<spki>, account:<id>, accounts, key-certificates:<spki>, blocked-keys,
 --   blocked-keys:<customer>, eab:<kid>
 -- arguments: id, idle life, thumbprint, spki, customer, eab kid, then the fields in pairs
--- result: ok, was created, id, fields | refused
+-- result: ok, was created, id, fields | refused | unavailable
 -- uses: common, account, key
 local id, idle, thumbprint, spki, customer, kid = unpack(ARGV, 1, 6)
 local holder = redis.call('GET', 'account-key:' .. thumbprint)
 if holder then
   local account, flat = load_hash('account:' .. holder)
   if account then return {'ok', '0', holder, flat} end
+end
+if redis.call('EXISTS', 'account-key-claim:' .. thumbprint) == 1 then
+  return {'unavailable', 'an account is about to have this key'}
 end
 if redis.call('EXISTS', 'key-certificates:' .. spki) == 1 then
   return {'refused', 'the key is the key of a certificate: an account needs its own'}

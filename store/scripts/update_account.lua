@@ -1,7 +1,7 @@
 -- Contacts, agreement, deactivation. Deactivation is final.
 -- keys: account:<id>, account-names:<id>, ledger:<host>
 -- arguments: id, has contacts, contacts, agrees, deactivates, the right that ends (lib/right.lua)
--- result: ok, id, fields | notfound | conflict
+-- result: ok, id, fields | notfound | refused
 -- uses: common, ending
 local id = ARGV[1]
 take_right(6)
@@ -10,7 +10,7 @@ local account, flat = load_hash(key)
 if not account then return {'notfound', 'no such account'} end
 if account.status ~= 'valid' then
   if ARGV[5] == '1' and account.status == 'deactivated' then return {'ok', id, flat} end
-  return {'conflict', 'the account is ' .. account.status, id, flat}
+  return {'refused', 'the account is ' .. account.status, id, flat}
 end
 if ARGV[2] == '1' then redis.call('HSET', key, 'contacts', ARGV[3]) end
 if ARGV[4] == '1' then redis.call('HSET', key, 'terms', '1') end

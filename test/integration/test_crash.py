@@ -14,8 +14,9 @@ import time
 
 import pytest
 
-from acme_raw import make_csr, make_key
-from under_test import stopped, wait_until
+from acme_kit import change_key
+from acme_raw import AccountKey, make_csr, make_key
+from under_test import run, stopped, wait_until
 from verify import der_of, load_chain
 
 # Small enough that kills fall into checkpoints and new segments too.
@@ -353,3 +354,82 @@ def check_no_order_has_two(sandbox, orders):
     twice = {order: serials for order, serials in issued.items() if len(serials) > 1}
     assert not twice, twice
     assert orders & issued.keys()
+
+
+# Changes of an account key
+
+
+class KeyChange:
+    """One change of an account's key whose request is held at the signer, so that something can happen meanwhile."""
+
+    def __init__(self, sandbox):
+        self.sandbox, self.client = sandbox, sandbox.client()
+        self.account = self.client.kid.rpartition("/")[2]
+        self.fresh = AccountKey()
+
+    def send(self):
+        sender = self.client.twin()
+        sender.nonce = sender.take_nonce()
+
+        def attempt():
+            with contextlib.suppress(*BROKEN):
+                change_key(sender, self.fresh)
+
+        threading.Thread(target=attempt, daemon=True).start()
+        claim = ["redis-cli", "-s", self.sandbox["REDIS_SOCKET"], "HGET", f"account:{self.account}", "key_claim"]
+        assert wait_until(lambda: run(claim).stdout.strip(), 20)
+
+    def wait_ready(self):
+        self.sandbox.wait_ready()
+        self.client.close()  # its connection went with a worker
+
+    def is_recorded(self):
+        return any(record["account"] == self.account for record in self.sandbox.ledger("account-key-changed"))
+
+    def has(self, key):
+        twin = self.client.twin()
+        twin.key = key
+        with contextlib.suppress(*BROKEN):
+            return twin.post(twin.kid).status == 200
+        return False
+
+
+@pytest.fixture
+def key_change(own_sandbox):
+    own_sandbox.wait_ready()
+    return KeyChange(own_sandbox)
+
+
+def test_a_key_change_whose_worker_died_after_its_record_keeps_nobody_from_the_next(own_sandbox, key_change):
+    with stopped(own_sandbox.signer()):
+        key_change.send()
+        workers = own_sandbox.workers()
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+    assert wait_until(key_change.is_recorded, 20)
+    for pid in workers:
+        own_sandbox.kill(pid)
+    key_change.wait_ready()
+    assert wait_until(lambda: key_change.has(key_change.fresh), 20)
+    key_change.client.key, last = key_change.fresh, AccountKey()
+    change_key(key_change.client, last).expect(200)
+    assert key_change.has(last) and not key_change.has(key_change.fresh)
+
+
+def test_a_key_change_that_broke_off_goes_on_when_it_is_sent_again_and_another_waits_for_it(own_sandbox, key_change):
+    """Worker and signer die before there is a record."""
+    signer = own_sandbox.signer()
+    with stopped(signer):
+        key_change.send()
+        own_sandbox.kill(signer)
+        kill_workers(own_sandbox)
+    key_change.wait_ready()
+    assert not key_change.is_recorded()
+    other = change_key(key_change.client, AccountKey())
+    assert (other.status, other.problem) == (503, "serverInternal"), other.text
+    assert 0 < int(other.headers["Retry-After"]) <= 30
+    newcomer = own_sandbox.client(is_registered=False, key=key_change.fresh)
+    refused = newcomer.register(own_sandbox["EAB_KID"], own_sandbox["EAB_HMAC"])
+    assert refused.status == 503 and "Retry-After" in refused.headers, refused.text
+    change_key(key_change.client, key_change.fresh).expect(200)
+    assert key_change.has(key_change.fresh)

@@ -24,6 +24,7 @@ void config_defaults(struct config *config, const char *socket) {
         .resume_longest_seconds = 60,
         .refused_retention_seconds = 604800,
         .account_idle_seconds = 94608000,
+        .key_change_seconds = 30,
         .certificate_retention_seconds = 2592000,
         .evidence_retention_seconds = 7776000,
         .max_refused_per_customer = 1000,

@@ -124,9 +124,9 @@ void issue(struct fixture *f, struct sample *sample, const char *serial, const c
 }
 
 enum error_code change_key(struct fixture *f, const char *account, const char *old_thumbprint,
-                           const struct store_account *fresh, const char **holder) {
+                           const struct store_account *fresh, struct store_key_claim *claim) {
     enum error_code code = CALL(f, store_claim_account_key, f->arena, account, old_thumbprint,
-                                fresh->thumbprint, fresh->jwk, holder);
+                                fresh->thumbprint, fresh->jwk, claim);
     return code != ERROR_NONE ? code
                               : CALL(f, store_change_account_key, account, old_thumbprint, fresh->thumbprint,
                                      fresh->jwk, NULL);

@@ -47,4 +47,4 @@ void issue(struct fixture *f, struct sample *sample, const char *serial, const c
 
 /* Claims the change of an account's key and carries it out, as the server does around the ledger. */
 enum error_code change_key(struct fixture *f, const char *account, const char *old_thumbprint,
-                           const struct store_account *fresh, const char **holder);
+                           const struct store_account *fresh, struct store_key_claim *claim);

@@ -132,7 +132,7 @@ static void certificate_key_is_refused_as_account_key_and_the_other_way_round(vo
     struct sample s;
     struct store_account out, fresh;
     struct store_order order;
-    const char *holder;
+    struct store_key_claim claim;
     bool was_created, is_blocked, is_account_key;
     make_sample(f, &s, "a", "shop.test");
     /* What a new account's key will be in SPKI form: seen by making the account and removing it again. */
@@ -150,7 +150,7 @@ static void certificate_key_is_refused_as_account_key_and_the_other_way_round(vo
     ask_number(f, "DEL account-spki:%s account-key:%s account:%s", spki, fresh.thumbprint, out.id);
     issue(f, &s, SERIAL_A, ATTEMPT_A, spki);
     assert_code(CALL(f, store_create_account, f->arena, &fresh, &out, &was_created), ERROR_REFUSED);
-    assert_code(change_key(f, s.account.id, s.account.thumbprint, &fresh, &holder), ERROR_REFUSED);
+    assert_code(change_key(f, s.account.id, s.account.thumbprint, &fresh, &claim), ERROR_REFUSED);
 }
 
 static void update_and_deactivation(void **state) {
@@ -167,7 +167,7 @@ static void update_and_deactivation(void **state) {
     assert_ok(CALL(f, store_update_account, f->arena, s.account.id, NULL, false, true, &out, NULL));
     assert_code(CALL(f, store_update_account, f->arena, s.account.id, "[\"mailto:x@y.test\"]", false, false,
                      &out, NULL),
-                ERROR_CONFLICT);
+                ERROR_REFUSED);
     assert_int_equal(out.status, ACCOUNT_DEACTIVATED);
     assert_code(CALL(f, store_update_account, f->arena, "nobody", NULL, false, true, &out, NULL),
                 ERROR_NOT_FOUND);
@@ -178,7 +178,7 @@ static void deactivated_account_can_do_nothing_more(void **state) {
     struct sample s;
     struct store_account out;
     struct store_order order;
-    const char *holder;
+    struct store_key_claim claim;
     make_sample(f, &s, "a", "shop.test");
     fill_order(f, &s, ORDER_PENDING, 1);
     assert_ok(CALL(f, store_create_order, &s.order, ""));
@@ -201,7 +201,7 @@ static void deactivated_account_can_do_nothing_more(void **state) {
     fill_order(f, &s, ORDER_READY, 1);
     assert_code(CALL(f, store_create_order, &s.order, ""), ERROR_REFUSED);
     struct store_account other = new_account(f, "");
-    assert_code(change_key(f, s.account.id, s.account.thumbprint, &other, &holder), ERROR_REFUSED);
+    assert_code(change_key(f, s.account.id, s.account.thumbprint, &other, &claim), ERROR_UNAVAILABLE);
 }
 
 static void key_change_is_compare_and_set(void **state) {
@@ -209,18 +209,18 @@ static void key_change_is_compare_and_set(void **state) {
     struct sample s, other;
     struct store_account out, fresh = new_account(f, ""), fresher = new_account(f, "");
     struct nonce nonce = nonce_at(1);
-    const char *holder;
+    struct store_key_claim claim;
     make_sample(f, &s, "a", "shop.test");
     make_sample(f, &other, "b", "other.test");
     ask_text(f, "ZADD ledger-hosts 1 host");
     const char *old_spki = spki_of(f, s.account.id);
-    assert_code(change_key(f, s.account.id, s.account.thumbprint, &other.account, &holder), ERROR_CONFLICT);
-    assert_string_equal(holder, other.account.id);
-    assert_ok(change_key(f, s.account.id, s.account.thumbprint, &fresh, &holder));
+    assert_code(change_key(f, s.account.id, s.account.thumbprint, &other.account, &claim), ERROR_CONFLICT);
+    assert_string_equal(claim.holder, other.account.id);
+    assert_ok(change_key(f, s.account.id, s.account.thumbprint, &fresh, &claim));
     assert_ok(change_key(f, s.account.id, s.account.thumbprint, &fresh,
-                         &holder)); /* repeated after an unknown outcome */
-    assert_code(change_key(f, s.account.id, s.account.thumbprint, &fresher, &holder),
-                ERROR_REFUSED); /* a second roll-over that began with the old key */
+                         &claim)); /* repeated after an unknown outcome */
+    assert_code(change_key(f, s.account.id, s.account.thumbprint, &fresher, &claim),
+                ERROR_UNAVAILABLE); /* a second roll-over that began with the old key */
     assert_ok(CALL(f, store_authenticate, f->arena, &nonce, NULL, s.account.thumbprint, &out));
     assert_null(out.id); /* the old key is dead at once */
     nonce.index++;

@@ -106,7 +106,7 @@ static void walk_accounts(struct fixture *f, bool must_succeed, struct sample *s
     const struct store_account first = new_account(f, s->customer.id), second = new_account(f, "");
     struct nonce nonce = {
         .block_hex = "000102030405060708090a0b", .index = 1, .expires_at = now_seconds() + 60};
-    const char *holder;
+    struct store_key_claim claim;
     bool was_created;
     s->account = (struct store_account){.id = "a", .thumbprint = first.thumbprint};
     TRY(store_create_account, f->arena, &first, &s->account, &was_created);
@@ -117,7 +117,7 @@ static void walk_accounts(struct fixture *f, bool must_succeed, struct sample *s
     s->account.id = id;
     TRY(store_load_account, f->arena, id, &s->account);
     TRY(store_update_account, f->arena, id, "[]", true, false, &s->account, NULL);
-    TRY(store_claim_account_key, f->arena, id, first.thumbprint, second.thumbprint, second.jwk, &holder);
+    TRY(store_claim_account_key, f->arena, id, first.thumbprint, second.thumbprint, second.jwk, &claim);
     TRY(store_change_account_key, id, first.thumbprint, second.thumbprint, second.jwk, NULL);
     s->account.id = id;
 }

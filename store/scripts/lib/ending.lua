@@ -24,7 +24,8 @@ end
 -- The account's former key can nothing any more. Where another account has the new key by now, this one has it too, and is
 -- found by its URL alone.
 local function set_account_key(id, account, thumbprint, jwk, spki, at, now, idle)
-  redis.call('DEL', 'account-key:' .. account.thumbprint, 'account-spki:' .. account.spki)
+  redis.call('DEL', 'account-key:' .. account.thumbprint, 'account-spki:' .. account.spki, 'account-key-claim:' .. thumbprint)
+  redis.call('HDEL', 'account:' .. id, 'key_claim')
   redis.call('HSET', 'account:' .. id, 'thumbprint', thumbprint, 'jwk', jwk, 'spki', spki, 'key_at', moment(at))
   redis.call('SET', 'account-key:' .. thumbprint, id, 'NX')
   redis.call('SET', 'account-spki:' .. spki, id, 'NX')
