@@ -125,20 +125,25 @@ static void note_usable(struct engine *engine) {
     log_event(LOG_LEVEL_INFO, "the token is usable", NULL);
 }
 
+/* A token that fails in the middle of a login may name a refused PIN as nothing else does: after some tries
+ * it is asked as rarely as an operator may have a refused PIN tried. */
+static int64_t pause_of(const struct engine *engine) {
+    int64_t last = token_was_pin_given() ? 1000 * (int64_t)engine->config->pin_retry_seconds : LOOK_LAST_MS;
+    int64_t pause = LOOK_FIRST_MS;
+    for (unsigned i = 0; i < engine->token.failures && pause < last; i++)
+        pause *= 2;
+    return pause < last ? pause : last;
+}
+
 static void note_away(struct engine *engine, bool is_pin_refused, const char *reason) {
     struct token_wait *wait = &engine->token;
     if (strcmp(wait->reason, reason) != 0) {
         log_event(LOG_LEVEL_ERROR, "the token cannot be used", "reason", reason, NULL);
         snprintf(wait->reason, sizeof wait->reason, "%s", reason);
     }
-    int64_t pause = LOOK_FIRST_MS;
-    for (unsigned i = 0; i < wait->failures && pause < LOOK_LAST_MS; i++)
-        pause *= 2;
+    wait->next_ms = clock_monotonic_ms() + (is_pin_refused ? LOOK_PIN_MS : pause_of(engine));
     wait->failures++;
     wait->is_pin_refused = is_pin_refused;
-    wait->next_ms = clock_monotonic_ms() + (is_pin_refused         ? LOOK_PIN_MS
-                                            : pause < LOOK_LAST_MS ? pause
-                                                                   : LOOK_LAST_MS);
     close_token(engine);
 }
 

@@ -9,7 +9,7 @@
 #include <gnutls/pkcs11.h>
 
 static char *pin;
-static bool was_pin_given; /* since a key was asked for */
+static bool was_pin_given; /* since the last key was asked for */
 
 /* One try: a wrong PIN tried again would lock the token. */
 static int give_pin(void *context, int attempt, const char *url, const char *label, unsigned flags, char *out,
@@ -72,15 +72,27 @@ void token_describe(uint8_t out[SHA256_BYTES]) {
     arena_free(arena);
 }
 
-/* What is not known to have nothing to do with the PIN counts as refused: a module that names its refusal in
- * its own way must not cost the token. */
-static enum error_code judge(int outcome) {
+/* The token counted a wrong PIN since the last good one, whoever gave it, and may lock. */
+static bool has_few_tries(const char *uri) {
+    static const unsigned few = GNUTLS_PKCS11_TOKEN_USER_PIN_COUNT_LOW |
+                                GNUTLS_PKCS11_TOKEN_USER_PIN_FINAL_TRY | GNUTLS_PKCS11_TOKEN_USER_PIN_LOCKED;
+    unsigned flags = 0;
+    return gnutls_pkcs11_token_get_flags(uri, &flags) >= 0 && (flags & few) != 0;
+}
+
+/* A module that names its refusal in its own way must not cost the token: what a login failed of counts as
+ * refused also where the token itself says that its tries run out. */
+static enum error_code judge(int outcome, const char *uri) {
     if (outcome == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE ||
         outcome == GNUTLS_E_PKCS11_REQUESTED_OBJECT_NOT_AVAILBLE)
         return ERROR_NOT_FOUND;
     bool is_about_pin = outcome == GNUTLS_E_PKCS11_PIN_ERROR || outcome == GNUTLS_E_PKCS11_PIN_EXPIRED ||
                         outcome == GNUTLS_E_PKCS11_PIN_LOCKED || outcome == GNUTLS_E_PKCS11_USER_ERROR;
-    return is_about_pin || was_pin_given ? ERROR_REFUSED : ERROR_UNAVAILABLE;
+    return is_about_pin || (was_pin_given && has_few_tries(uri)) ? ERROR_REFUSED : ERROR_UNAVAILABLE;
+}
+
+bool token_was_pin_given(void) {
+    return was_pin_given;
 }
 
 bool token_load_key(const char *uri, gnutls_privkey_t *key, struct error *error) {
@@ -93,7 +105,7 @@ bool token_load_key(const char *uri, gnutls_privkey_t *key, struct error *error)
         return true;
     gnutls_privkey_deinit(*key);
     *key = NULL;
-    switch (judge(outcome)) {
+    switch (judge(outcome, uri)) {
     case ERROR_REFUSED:
         return error_set(error, ERROR_REFUSED, "%s",
                          outcome == GNUTLS_E_PKCS11_PIN_LOCKED    ? "its PIN is locked"

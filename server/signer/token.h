@@ -17,5 +17,7 @@ const char *token_pin(void);
 void token_describe(uint8_t out[SHA256_BYTES]);
 /* A handle of its own for each caller: a shared one would serialise. One login at most. ERROR_REFUSED: the
  * token did not take the PIN, and another try with it may lock the token; ERROR_NOT_FOUND: it took it and has
- * no such key. */
+ * no such key; ERROR_UNAVAILABLE: the token failed, which says nothing of the PIN. */
 bool token_load_key(const char *uri, gnutls_privkey_t *key, struct error *error) MUST_CHECK;
+/* Did the last token_load_key log in, or try to? */
+bool token_was_pin_given(void);

@@ -1,6 +1,7 @@
 """A token that refuses the PIN is asked once, whatever restarts; then the signer waits, says so, and goes on with what needs
 no token. Logins are counted between the signer and the token, by a PKCS#11 module of the tests."""
 
+import contextlib
 import os
 import signal
 import time
@@ -68,16 +69,21 @@ def restart_signer(box):
     assert wait_until(lambda: box.signer() not in (None, before), RECOVERY)
 
 
-def reason(box):
+def wait_away(box, *words):
+    """Until readyz says so of the token; its words."""
     said = []
 
     def is_said():
         is_ready, text = box.admin.readiness()
         said[:] = [text]
-        return not is_ready and "refused the PIN" in text
+        return not is_ready and all(word in text for word in words)
 
     assert wait_until(is_said, RECOVERY), said
     return said[0]
+
+
+def reason(box):
+    return wait_away(box, "refused the PIN")
 
 
 def test_a_refused_pin_is_tried_once_whatever_restarts_and_the_correct_one_at_once(box, pin):
@@ -135,6 +141,68 @@ def test_an_operator_has_the_same_pin_tried_again_once(box, pin):
     box.wait_ready()
     needless = box.admin_command("token", "retry", check=False)
     assert needless.returncode == 1 and "in use" in needless.stderr
+
+
+@contextlib.contextmanager
+def login_says(box, outcome, said):
+    """Each login that ends with the outcome ("any": all, and the token is not asked) says that code instead."""
+    path = box.logins.with_name("logins.says")
+    draft = path.with_suffix(".new")
+    draft.write_text(f"{outcome} {said}")
+    draft.rename(path)
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
+@pytest.mark.parametrize("code", ["5", "6", "30", "b1", "80000001"],
+                         ids=["general-error", "function-failed", "device-error", "session-count", "vendor"])
+def test_a_token_that_fails_for_a_moment_comes_back_by_itself(box, pin, code):
+    """What it fails of says nothing of the PIN: nobody has to act."""
+    def tries():
+        return box.logins.read_text().split().count(code)
+
+    before, refused = tries(), refusals(box)
+    with login_says(box, "any", code):
+        restart_signer(box)
+        text = wait_away(box, "cannot be used")
+        assert "refused the PIN" not in text and "is the token there?" in text
+        assert wait_until(lambda: tries() >= before + 3, RECOVERY)
+    box.wait_ready()
+    assert refusals(box) == refused and not (box.directory / "ledger" / "pin-refused").exists()
+    box.client().issue([box.name()])
+
+
+@pytest.mark.parametrize("code, words", [("a3", "has expired"), ("a4", "is locked")], ids=["expired", "locked"])
+def test_a_pin_that_is_locked_or_expired_is_tried_once(box, pin, code, words):
+    def tries():
+        return box.logins.read_text().split().count(code)
+
+    before = tries()
+    with login_says(box, "any", code):
+        restart_signer(box)
+        assert words in reason(box)
+        restart_signer(box)
+        reason(box)
+        assert tries() == before + 1
+    box.admin_command("token", "retry")
+    box.wait_ready()
+
+
+def test_a_refusal_by_another_name_is_known_by_the_tokens_count(box, pin):
+    """A module that says something of its own instead of CKR_PIN_INCORRECT: the token counted the try all the same."""
+    def tries():
+        return box.logins.read_text().split().count("80000002")
+
+    before = tries()
+    pin.set("6666666\n")
+    with login_says(box, REFUSED, "80000002"):
+        restart_signer(box)
+        reason(box)
+        restart_signer(box)
+        reason(box)
+        assert tries() == before + 1
 
 
 def test_without_its_token_the_signer_still_revokes_and_says_what_it_cannot(box, pin):
