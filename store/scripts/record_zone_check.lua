@@ -51,7 +51,9 @@ if (becomes_active and status == 'moved') or (is_ok and status == 'active' and z
 if moves_away then need('zone-moved', id) end
 if #needed > 0 then return {'ok', id, flat, needed} end
 
-redis.call('HDEL', key, 'unrecorded')
+-- A check that told nothing, or not enough, leaves it to the next one.
+local is_unrecorded = zone.unrecorded and not is_ok and not moves_away
+if zone.unrecorded and not is_unrecorded then redis.call('HDEL', key, 'unrecorded') end
 if ARGV[12] == '1' then
   local delegation = words(ARGV[13])
   if zone.blind and (#delegation == 0 or not is_within(delegation, words(zone.servers))) then
@@ -70,7 +72,7 @@ elseif moves_away then
   status = 'moved'
 end
 if status ~= 'paused' then
-  local pause = tonumber(ARGV[9])
+  local pause = tonumber(ARGV[is_unrecorded and 8 or 9])
   if status == 'pending' then
     -- As often as wanted while the rate allows it for all that are pending; beyond that, those that were added lately
     -- come first, and one that nobody delegates comes ever more rarely, down to its fair share.

@@ -21,7 +21,7 @@ from processes import Processes
 from rest_client import RestClient, make_csr as make_pem_csr, service_key
 from signer_link import OK, REFUSED, SIGN, SignerLink, sign_request
 from test_two_hosts import write_second_configuration
-from under_test import SANITIZER_MARKS, run, stopped, wait_until
+from under_test import SANITIZER_MARKS, run, silent_name_servers, stopped, wait_until
 from verify import der_of, load_chain
 
 SANDBOX_OPTIONS = ("--workers", "1", "--set", "server.retire_idle_seconds=0", "--set", "dns.dns_share_ms=0",
@@ -566,12 +566,32 @@ def test_a_zone_that_an_order_brought_back_stays_in_a_redis_of_before(box, copy_
     box.dns("delegate", customer.zone)
     assert customer.order().status == 201
     assert wait_until(lambda: [record for record in box.ledger("zone-returned") if record["zone"] == zone], RECOVERY)
-    assert redis(box, "HGET", f"zone:{zone}", "unrecorded") == ""
+    assert wait_until(lambda: redis(box, "HGET", f"zone:{zone}", "unrecorded") == "", RECOVERY)
     copy.put_back()
     box.wait_ready(RECOVERY)
     moved, returned = [[record["at_ms"] for record in box.ledger(kind) if record["zone"] == zone]
                        for kind in ("zone-moved", "zone-returned")]
     assert int(redis(box, "HGET", f"zone:{zone}", "delegated_at")) >= returned[0] > moved[0]
+
+
+def test_a_check_that_tells_nothing_leaves_it_to_the_next_to_record_that_a_zone_came_back(box):
+    customer = Onboarded(box)
+    zone = box.admin.get(f"zones/{customer.zone}")["id"]
+
+    def known(field):
+        return redis(box, "HGET", f"zone:{zone}", field)
+
+    move_zone(customer)
+    box.dns("delegate", customer.zone)
+    with contextlib.ExitStack() as silence:
+        with stopped(box.admin_process()):
+            assert wait_until(lambda: customer.order().status == 201 and known("status") == "active", RECOVERY)
+            shown = known("reason")
+            silence.enter_context(silent_name_servers(box))
+        assert wait_until(lambda: known("reason") != shown, RECOVERY)
+        assert (known("status"), known("unrecorded")) == ("active", "1")
+    assert wait_until(lambda: [record for record in box.ledger("zone-returned") if record["zone"] == zone], RECOVERY)
+    assert wait_until(lambda: known("unrecorded") == "", RECOVERY)
 
 
 def test_what_redis_says_of_zones_without_a_seal_is_passed_over(box, second):
