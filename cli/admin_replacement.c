@@ -40,8 +40,8 @@ static void print_replacement(const struct cli *cli, const json_t *replacement) 
     selection_print_line("cancelled", replacement, "cancelled_at");
 }
 
-static int begin(struct cli *cli, json_t *body) {
-    json_object_del(body, "dry_run");
+static int begin(struct cli *cli, json_t *body, const json_t *dry_run) {
+    selection_set_confirmed(body, dry_run);
     const json_t *replacement =
         client_call(&cli->client, "POST", "/admin/v1/replacements", body, &cli->error);
     return admin_finish(cli, replacement, print_replacement);
@@ -79,7 +79,7 @@ int replace_certificates(struct cli *cli) {
     if (cli->is_dry_run)
         return EXIT_OK;
     json_int_t count = json_integer_value(json_object_get(dry_run, "count"));
-    return selection_confirm(cli, "replace", count, &status) ? begin(cli, body) : status;
+    return selection_confirm(cli, "replace", count, &status) ? begin(cli, body, dry_run) : status;
 }
 
 int replacement_list(struct cli *cli) {

@@ -118,6 +118,8 @@ static int wait_for(struct cli *cli, const char *id) {
         return EXIT_INTERRUPTED;
     }
     int status = admin_finish(cli, job, print_job);
+    if (job != NULL && strcmp(json_text(job, "state"), "failed") == 0)
+        error_set(&cli->error, ERROR_CONFLICT, "the job has failed: %s", json_text(job, "problem"));
     bool is_whole = strcmp(json_text(job, "state"), "done") == 0 &&
                     json_integer_value(json_object_get(job, "failed")) == 0;
     return status == EXIT_OK && !is_whole ? EXIT_REFUSED : status;
@@ -138,9 +140,8 @@ static bool add_wishes(struct cli *cli, json_t *body) {
     return true;
 }
 
-static int begin(struct cli *cli, json_t *body, json_int_t count) {
-    json_object_del(body, "dry_run");
-    json_object_set_new(body, "confirm", json_integer(count));
+static int begin(struct cli *cli, json_t *body, const json_t *dry_run) {
+    selection_set_confirmed(body, dry_run);
     const json_t *job = client_call(&cli->client, "POST", "/admin/v1/revocations", body, &cli->error);
     if (job == NULL)
         return admin_finish(cli, NULL, NULL);
@@ -178,5 +179,5 @@ int revoke_many(struct cli *cli) {
         error_set(&cli->error, ERROR_NOT_FOUND, "no valid certificate is selected");
         return EXIT_REFUSED;
     }
-    return selection_confirm(cli, "revoke", count, &status) ? begin(cli, body, count) : status;
+    return selection_confirm(cli, "revoke", count, &status) ? begin(cli, body, dry_run) : status;
 }

@@ -134,6 +134,12 @@ void selection_print(const json_t *dry_run, bool is_all) {
     fflush(stdout);
 }
 
+void selection_set_confirmed(json_t *body, const json_t *dry_run) {
+    json_object_del(body, "dry_run");
+    json_object_set(body, "confirm", json_object_get(dry_run, "count"));
+    json_object_set(body, "cut_off", json_object_get(dry_run, "cut_off"));
+}
+
 bool selection_confirm(struct cli *cli, const char *what, json_int_t count, int *status) {
     char typed[32], wanted[32];
     *status = EXIT_USAGE;

@@ -17,6 +17,9 @@ void selection_print_chosen(const json_t *json); /* its "selection", likewise */
  * not. */
 bool selection_confirm(struct cli *cli, const char *what, json_int_t count, int *status);
 
+/* The call that showed how many there are becomes the one that does it: to these, none that came since. */
+void selection_set_confirmed(json_t *body, const json_t *dry_run);
+
 int revoke_many(struct cli *cli); /* admin_revocation.c */
 int revocation_list(struct cli *cli);
 int revocation_show(struct cli *cli);

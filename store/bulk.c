@@ -3,7 +3,7 @@
 #include "link.h"
 #include "selection.h"
 
-static const char *const states[] = {"running", "done", "cancelled", NULL};
+static const char *const states[] = {"running", "done", "cancelled", "failed", NULL};
 
 const char *store_bulk_state_name(enum store_bulk_state state) {
     return states[state];
@@ -170,6 +170,7 @@ void store_page_bulk(struct store *store, struct arena *arena, const char *id,
     call_add(call, id);
     add_lease(call, lease);
     call_add_limit(call, limit);
+    call_add_number(call, store_config(store)->evidence_retention_seconds);
     call_send(call);
 }
 

@@ -1,4 +1,5 @@
 /* Which certificates an operator means: writing it for the scripts, lists of serials, counting. */
+#include "link.h"
 #include "selection.h"
 
 void selection_add(struct store_call *call, const struct store_selection *selection) {
@@ -11,6 +12,7 @@ void selection_add(struct store_call *call, const struct store_selection *select
     call_add_number(call, selection->issued_since);
     call_add_number(call, selection->issued_before);
     call_add(call, selection->serials);
+    call_add_number(call, (int64_t)selection->cut_off);
 }
 
 static bool parse_total(struct store_call *call, struct redisReply *const *items, size_t count,
@@ -24,12 +26,14 @@ static bool parse_total(struct store_call *call, struct redisReply *const *items
     return true;
 }
 
-void store_add_serials(struct store *store, const char *id, const char *const *serials, size_t count,
-                       uint64_t *total, store_done *done, void *context) {
+void store_add_serials(struct store *store, const char *id, bool is_new, const char *const *serials,
+                       size_t count, uint64_t *total, store_done *done, void *context) {
     struct store_call *call = call_new(store, SCRIPT_ADD_SERIALS, NULL, parse_total, total, done, context);
     if (call == NULL)
         return;
     call_add(call, id);
+    call_add_number(call, is_new);
+    call_add_number(call, store_config(store)->serial_list_max);
     for (size_t i = 0; i < count; i++)
         call_add(call, serials[i]);
     call_send(call);
@@ -38,19 +42,21 @@ void store_add_serials(struct store *store, const char *id, const char *const *s
 static bool parse_selected(struct store_call *call, struct redisReply *const *items, size_t count,
                            struct error *error) {
     struct store_selected *selected = call->out;
-    int64_t found = 0, last_end = 0;
-    if (count < 3)
+    int64_t found = 0, last_end = 0, cut_off = 0;
+    if (count < 4)
         return error_set(error, ERROR_INTERNAL, "Redis did not say how many certificates are selected");
     char *cursor = reply_text(call->arena, items[0], error);
-    if (cursor == NULL || !reply_number(items[1], &found, error) || !reply_number(items[2], &last_end, error))
+    if (cursor == NULL || !reply_number(items[1], &found, error) ||
+        !reply_number(items[2], &last_end, error) || !reply_number(items[3], &cut_off, error))
         return false;
-    for (size_t i = 3; i < count && selected->sample_count < STORE_SAMPLE_MAX; i++) {
+    for (size_t i = 4; i < count && selected->sample_count < STORE_SAMPLE_MAX; i++) {
         struct store_certificate *place = &selected->sample[selected->sample_count];
         if (!reply_is_array(items[i], 2, error) ||
             !certificate_read(call->arena, items[i]->element[0], items[i]->element[1], place, error))
             return false;
         selected->sample_count++;
     }
+    selected->cut_off = (uint64_t)cut_off;
     selected->count += (uint64_t)found;
     selected->last_end = last_end > selected->last_end ? (time_t)last_end : selected->last_end;
     selected->cursor = *cursor == '\0' ? NULL : cursor;
@@ -63,7 +69,10 @@ void store_count_selected(struct store *store, struct arena *arena, const struct
         call_new(store, SCRIPT_COUNT_SELECTED, arena, parse_selected, selected, done, context);
     if (call == NULL)
         return;
-    selection_add(call, selection);
+    struct store_selection counted = *selection;
+    if (selected->cut_off != 0)
+        counted.cut_off = selected->cut_off;
+    selection_add(call, &counted);
     call_add_cursor(call, selected->cursor);
     call_add_number(call, (int64_t)(STORE_SAMPLE_MAX - selected->sample_count));
     call_send(call);

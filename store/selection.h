@@ -5,7 +5,7 @@
 #include "originca/store_bulk.h"
 
 void selection_add(struct store_call *call, const struct store_selection *selection);
-/* The fields of a struct that holds a selection at `offset`; nine rows of a table for reply_read_fields. */
+/* The fields of a struct that holds a selection at `offset`; ten rows of a table for reply_read_fields. */
 #define SELECTION_FIELDS(type, member)                                                                       \
     {"customer", FIELD_TEXT, offsetof(type, member.customer), NULL},                                         \
         {"zone", FIELD_TEXT, offsetof(type, member.zone), NULL},                                             \
@@ -14,6 +14,7 @@ void selection_add(struct store_call *call, const struct store_selection *select
         {"profile", FIELD_TEXT, offsetof(type, member.profile), NULL},                                       \
         {"key", FIELD_TEXT, offsetof(type, member.key), NULL},                                               \
         {"issued_since", FIELD_TIME, offsetof(type, member.issued_since), NULL},                             \
-        {"issued_before", FIELD_TIME, offsetof(type, member.issued_before), NULL}, {                         \
-        "serials", FIELD_TEXT, offsetof(type, member.serials), NULL                                          \
+        {"issued_before", FIELD_TIME, offsetof(type, member.issued_before), NULL},                           \
+        {"serials", FIELD_TEXT, offsetof(type, member.serials), NULL}, {                                     \
+        "cut_off", FIELD_INT64, offsetof(type, member.cut_off), NULL                                         \
     }

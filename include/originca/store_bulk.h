@@ -5,9 +5,9 @@
 
 #include "originca/store.h"
 
-/* Which certificates: all that is set must fit; "" and 0 are not set. Those that are valid now, issued no
- * later than the second in which the job or replacement was made; of that number also when the job goes on
- * for days. */
+/* Which certificates: all that is set must fit; "" and 0 are not set. Those that are valid now and were known
+ * to Redis when they were counted, also when the job goes on for days: `cut_off` is the number that the next
+ * certificate to become known had then. */
 struct store_selection {
     const char *customer, *zone, *account; /* ids */
     const char *issuer, *profile;
@@ -15,19 +15,23 @@ struct store_selection {
     time_t issued_since;  /* this second and later */
     time_t issued_before; /* before this second */
     const char *serials;  /* id of a list of serials */
+    uint64_t cut_off;
 };
 #define STORE_SAMPLE_MAX 10
 
-/* Adds serials (32 hex digits each) to the list `id`, which is new where there is none. A list that nothing
- * uses within an hour is forgotten. `total`: how many it has. */
-void store_add_serials(struct store *, const char *id, const char *const *serials, size_t count,
+/* Adds serials (32 hex digits each) to the list `id`. A list that nothing uses within an hour is forgotten.
+ * `total`: how many it has. ERROR_NOT_FOUND: it is not new and not there (any more); ERROR_CONFLICT: it was
+ * counted, and what an operator confirms does not grow; ERROR_LIMIT: serial_list_max. */
+void store_add_serials(struct store *, const char *id, bool is_new, const char *const *serials, size_t count,
                        uint64_t *total, store_done *, void *);
 /* One page of counting what is selected: adds to `count`, raises `last_end`, appends to the sample until it
  * is full. Begin with all of it zero; go on while `cursor` is not NULL afterwards. Of a certificate of the
- * sample serial, names, customer, issuer and not_after are there. */
+ * sample serial, names, customer, issuer and not_after are there. ERROR_NOT_FOUND: the list of serials is
+ * gone; ERROR_CONFLICT: the selection's cut-off is none that this Redis gave. */
 struct store_selected {
     uint64_t count;
-    time_t last_end; /* the latest not_after */
+    uint64_t cut_off; /* the selection's, or the one of this moment where it has none */
+    time_t last_end;  /* the latest not_after */
     struct store_certificate sample[STORE_SAMPLE_MAX];
     size_t sample_count;
     const char *cursor;
@@ -36,7 +40,7 @@ void store_count_selected(struct store *, struct arena *, const struct store_sel
                           struct store_selected *, store_done *, void *);
 
 /* --- jobs (store/bulk.c) --- */
-enum store_bulk_state { BULK_RUNNING, BULK_DONE, BULK_CANCELLED };
+enum store_bulk_state { BULK_RUNNING, BULK_DONE, BULK_CANCELLED, BULK_FAILED };
 struct store_bulk {
     const char *id;
     struct store_selection selection;
@@ -50,7 +54,8 @@ struct store_bulk {
     const char *ended_by; /* who cancelled it */
     const char *cursor;   /* how far it came; "" */
 };
-/* `id`, `selection`, `reason`, `rate`, `by` and `total` are the caller's. May be repeated. */
+/* `id`, `selection`, `reason`, `rate`, `by` and `total` are the caller's. May be repeated. ERROR_NOT_FOUND:
+ * the list of serials is gone. */
 void store_create_bulk(struct store *, const struct store_bulk *, store_done *, void *);
 /* Jobs for the certificates of zones that were left, moved away or deleted, `hold_seconds` ago. */
 void store_withdraw_zones(struct store *, int64_t hold_seconds, uint32_t reason, uint32_t rate,
@@ -81,7 +86,8 @@ void store_claim_bulk(struct store *, struct arena *, const struct store_bulk_le
 void store_renew_bulk(struct store *, const char *id, const struct store_bulk_lease *, const char *problem,
                       store_done *, void *);
 /* The next certificates to revoke, at most `limit`; whole ones. Renews. Those that the job has revoked before
- * it was interrupted are counted in `repeated`. */
+ * it was interrupted are counted in `repeated`. ERROR_CONFLICT: as for renewing; also where the list of
+ * serials is gone, and the job has failed. */
 struct store_bulk_page {
     struct store_certificate *items;
     size_t count;
@@ -116,7 +122,8 @@ struct store_replacement {
     const char *cancelled_by;
 };
 #define STORE_REPLACEMENTS_MAX 20 /* at once: each renewal information looks at all of them */
-/* ERROR_CONFLICT: there are STORE_REPLACEMENTS_MAX. May be repeated. */
+/* ERROR_CONFLICT: there are STORE_REPLACEMENTS_MAX; ERROR_NOT_FOUND: the list of serials is gone. May be
+ * repeated. */
 void store_create_replacement(struct store *, const struct store_replacement *, store_done *, void *);
 void store_load_replacement(struct store *, struct arena *, const char *id, struct store_replacement *out,
                             store_done *, void *);

@@ -12,7 +12,8 @@ struct replacement_state {
     struct store_replacement replacement;
     struct store_replacement_list list;
     struct store_replacement_progress progress;
-    bool is_dry_run;
+    bool is_dry_run, is_confirmed;
+    uint32_t confirmed;
 };
 
 static json_t *replacement_json(const struct store_replacement *replacement) {
@@ -57,10 +58,12 @@ static enum step_result read_wish(struct operation *operation) {
     if (dry != NULL && !json_is_boolean(dry))
         return admin_refuse(operation, ERROR_INVALID, "dry_run must be true or false");
     state->is_dry_run = json_is_true(dry);
+    state->is_confirmed = json_object_get(body, "confirm") != NULL;
     if (!state->is_dry_run && json_object_get(body, "over_seconds") == NULL)
         return admin_refuse(operation, ERROR_INVALID,
                             "over_seconds is needed: over how long the renewals are spread");
     if (!admin_read_number(operation, "over_seconds", 0, OVER_MAX, &replacement->over_seconds) ||
+        !admin_read_number(operation, "confirm", 0, UINT32_MAX, &state->confirmed) ||
         !admin_read_time(operation, body, "starts_at", &replacement->starts_at) ||
         !read_url(operation, body, &replacement->explanation_url) || !admin_read_selection(operation))
         return STEP_FAIL;
@@ -69,21 +72,15 @@ static enum step_result read_wish(struct operation *operation) {
 
 static enum step_result reply_dry_run(struct operation *operation) {
     const struct replacement_state *state = operation->state;
-    const struct store_selected *selected = &state->selection.selected;
-    if (!state->is_dry_run)
-        return STEP_DONE;
-    admin_reply(operation, 200,
-                json_pack("{s:b, s:I, s:o, s:o}", "dry_run", true, "count", (json_int_t)selected->count,
-                          "selection", admin_selection_json(&state->selection.selection), "sample",
-                          admin_sample_json(selected->sample, selected->sample_count)));
-    return STEP_REPLIED;
+    return state->is_dry_run ? admin_reply_dry_run(operation) : STEP_DONE;
 }
 
 static enum step_result create(struct operation *operation) {
     struct replacement_state *state = operation->state;
     struct store_replacement *replacement = &state->replacement;
-    if (state->selection.selected.count == 0)
-        return admin_refuse(operation, ERROR_NOT_FOUND, "no valid certificate is selected");
+    uint32_t count = (uint32_t)state->selection.selected.count;
+    if (admin_confirm_count(operation, state->is_confirmed ? state->confirmed : count) == STEP_FAIL)
+        return STEP_FAIL;
     replacement->id = random_hex(operation->arena, REPLACEMENT_ID_BYTES);
     if (replacement->id == NULL)
         return admin_refuse(operation, ERROR_INTERNAL, "out of memory");

@@ -104,30 +104,19 @@ static enum step_result require_comparison(struct operation *operation) {
 
 static enum step_result reply_dry_run(struct operation *operation) {
     const struct bulk_state *state = operation->state;
-    const struct store_selected *selected = &state->selection.selected;
-    if (!state->is_dry_run)
-        return STEP_DONE;
-    admin_reply(operation, 200,
-                json_pack("{s:b, s:I, s:o, s:o}", "dry_run", true, "count", (json_int_t)selected->count,
-                          "selection", admin_selection_json(&state->selection.selection), "sample",
-                          admin_sample_json(selected->sample, selected->sample_count)));
-    return STEP_REPLIED;
+    return state->is_dry_run ? admin_reply_dry_run(operation) : STEP_DONE;
 }
 
 static enum step_result create_job(struct operation *operation) {
     struct bulk_state *state = operation->state;
-    uint64_t count = state->selection.selected.count;
-    if (count == 0)
-        return admin_refuse(operation, ERROR_NOT_FOUND, "no valid certificate is selected");
-    if (count != state->confirmed)
-        return admin_refuse(operation, ERROR_CONFLICT, "%llu certificates are selected, not %u: look again",
-                            (unsigned long long)count, state->confirmed);
+    if (admin_confirm_count(operation, state->confirmed) == STEP_FAIL)
+        return STEP_FAIL;
     state->job.id = random_hex(operation->arena, JOB_ID_BYTES);
     state->job.by = arena_printf(operation->arena, "%s bulk:%s", admin_by(operation), state->job.id);
     if (state->job.id == NULL || state->job.by == NULL)
         return admin_refuse(operation, ERROR_INTERNAL, "out of memory");
     state->job.selection = state->selection.selection;
-    state->job.total = count;
+    state->job.total = state->selection.selected.count;
     store_create_bulk(operation->worker->store, &state->job, admin_done, operation);
     return STEP_WAIT;
 }

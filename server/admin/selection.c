@@ -67,6 +67,16 @@ bool admin_read_time(struct operation *operation, const json_t *object, const ch
            refuse(operation, "%s must be an RFC 3339 time", key);
 }
 
+/* What an earlier count gave; a JSON number, as it is far below 2^53. */
+static bool read_cut_off(struct operation *operation) {
+    struct selection_call *state = operation->state;
+    const json_t *value = json_object_get(state->call.body, "cut_off");
+    if (value != NULL && (!json_is_integer(value) || json_integer_value(value) < 1))
+        return refuse(operation, "cut_off must be the number that a dry run gave");
+    state->selection.cut_off = (uint64_t)json_integer_value(value);
+    return true;
+}
+
 bool admin_read_number(struct operation *operation, const char *key, uint32_t least, uint32_t most,
                        uint32_t *out) {
     const struct admin_call *call = operation->state;
@@ -119,7 +129,7 @@ static bool read_members(struct operation *operation, const json_t *object) {
            read_hex(operation, object, "serial_list", LIST_ID_BYTES, &selection->serials) &&
            admin_read_time(operation, object, "issued_since", &selection->issued_since) &&
            admin_read_time(operation, object, "issued_before", &selection->issued_before) &&
-           (serials == NULL || admin_read_serials(operation, serials));
+           (serials == NULL || admin_read_serials(operation, serials)) && read_cut_off(operation);
 }
 
 static bool is_known_issuer(const struct config *config, const char *name) {
@@ -179,12 +189,13 @@ enum step_result admin_keep_serials(struct operation *operation) {
     state->selection.zone = state->zone.id;
     if (state->serial_count == 0)
         return STEP_DONE;
-    if (state->selection.serials == NULL)
+    bool is_new = state->selection.serials == NULL;
+    if (is_new)
         state->selection.serials = random_hex(operation->arena, LIST_ID_BYTES);
     if (state->selection.serials == NULL)
         return admin_refuse(operation, ERROR_INTERNAL, "out of memory");
-    store_add_serials(operation->worker->store, state->selection.serials, state->serials, state->serial_count,
-                      &state->list_total, admin_done, operation);
+    store_add_serials(operation->worker->store, state->selection.serials, is_new, state->serials,
+                      state->serial_count, &state->list_total, admin_done, operation);
     return STEP_WAIT;
 }
 
@@ -213,6 +224,29 @@ enum step_result admin_count_selected(struct operation *operation) {
 static void set_text(json_t *json, const char *key, const char *text) {
     if (text != NULL && *text != '\0')
         json_object_set_new(json, key, json_string(text));
+}
+
+enum step_result admin_confirm_count(struct operation *operation, uint32_t confirmed) {
+    struct selection_call *state = operation->state;
+    uint64_t count = state->selected.count;
+    if (count == 0)
+        return admin_refuse(operation, ERROR_NOT_FOUND, "no valid certificate is selected");
+    if (count != confirmed)
+        return admin_refuse(operation, ERROR_CONFLICT, "%llu certificates are selected, not %u: look again",
+                            (unsigned long long)count, confirmed);
+    state->selection.cut_off = state->selected.cut_off;
+    return STEP_DONE;
+}
+
+enum step_result admin_reply_dry_run(struct operation *operation) {
+    const struct selection_call *state = operation->state;
+    const struct store_selected *selected = &state->selected;
+    admin_reply(operation, 200,
+                json_pack("{s:b, s:I, s:I, s:o, s:o}", "dry_run", true, "count", (json_int_t)selected->count,
+                          "cut_off", (json_int_t)selected->cut_off, "selection",
+                          admin_selection_json(&state->selection), "sample",
+                          admin_sample_json(selected->sample, selected->sample_count)));
+    return STEP_REPLIED;
 }
 
 json_t *admin_selection_json(const struct store_selection *selection) {

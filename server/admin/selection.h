@@ -26,6 +26,9 @@ enum step_result admin_find_selected_customer(struct operation *operation);
 enum step_result admin_find_selected_zone(struct operation *operation);
 enum step_result admin_keep_serials(struct operation *operation);
 enum step_result admin_count_selected(struct operation *operation);
+/* After the count: what is made of it holds what was counted, and only where it is as many as confirmed. */
+enum step_result admin_confirm_count(struct operation *operation, uint32_t confirmed);
+enum step_result admin_reply_dry_run(struct operation *operation);
 json_t *admin_selection_json(const struct store_selection *selection);
 json_t *admin_sample_json(const struct store_certificate *items, size_t count);
 /* Times and numbers of a body; absent leaves the value as it is. */

@@ -1,15 +1,21 @@
--- One page of counting the certificates that are selected and valid.
--- keys: as list_certificates; key-certificates:<spki>, account:<id>, bulk-serials:<id>
+-- One page of counting the certificates that are selected and valid. The first page takes the cut-off where none is given:
+-- what becomes known after that is not among them, here or in the job that is made of it.
+-- keys: as list_certificates; key-certificates:<spki>, account:<id>, bulk-serials:<id>, bulk-list:<id>, certificates-recorded
 -- arguments: selection (lib/selection.lua), cursor or '', how many to show
--- result: ok, next cursor, count, latest not_after, {serial, {fields}} ...
+-- result: ok, next cursor, count, latest not_after, cut-off, {serial, {fields}} ... | notfound (the list) | conflict
 -- uses: page, selection
 local selection, at = read_selection(1)
 local cursor, shows = ARGV[at], tonumber(ARGV[at + 1])
-local now = now_parts()
-local reply, count, last_end = {'ok', '', 0, 0}, 0, 0
-reply[2] = walk_page(selection_index(selection), cursor, PAGE_BUDGET, '+inf', function(serial)
-  local certificate = load_selected(serial)
-  if not certificate then return nil end
+local now, newest = now_parts(), next_cut_off()
+if selection.cut_off == '0' then selection.cut_off = string.format('%.0f', newest) end
+if tonumber(selection.cut_off) > newest then
+  return {'conflict', 'no count gave this cut_off, or Redis went back since: count again'}
+end
+local problem = list_problem(selection)
+if problem then return {'notfound', problem} end
+fix_list(selection, now)
+local reply, count, last_end = {'ok', '', 0, 0, selection.cut_off}, 0, 0
+reply[2] = walk_selected(selection, cursor, PAGE_BUDGET, function(serial, certificate)
   if not is_valid_now(certificate, now) or not selects(selection, serial, certificate, now) then return false end
   count = count + 1
   last_end = math.max(last_end, tonumber(certificate.not_after))

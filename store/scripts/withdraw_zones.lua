@@ -1,9 +1,9 @@
 -- By policy: of zones that were left long ago, moved away or deleted, the certificates are revoked. A job for each (create_bulk),
 -- which revokes what is valid in it; a zone that came back meanwhile has left the index.
--- keys: zones-left, zone:<id>, zone-certificates:<id>, bulk:<id>, bulk-jobs, bulk-open
+-- keys: zones-left, zone:<id>, zone-certificates:<id>, certificates-recorded, bulk:<id>, bulk-jobs, bulk-open
 -- arguments: seconds since a zone was left, reason, rate, limit
 -- result: ok, number of jobs
--- uses: zone
+-- uses: zone, selection
 local hold, reason, rate = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local now, micros = now_parts()
 local made = 0
@@ -15,7 +15,7 @@ for i = 1, #found, 2 do
   local id = string.sub(redis.sha1hex('left:' .. zone .. ':' .. found[i + 1]), 1, 32)
   if total > 0 and redis.call('EXISTS', 'bulk:' .. id) == 0 then
     redis.call('HSET', 'bulk:' .. id, 'zone', zone, 'state', 'running', 'reason', reason, 'rate', rate, 'by',
-               'admin:policy zone-left bulk:' .. id, 'total', total, 'created', now)
+               'admin:policy zone-left bulk:' .. id, 'total', total, 'created', now, 'cut_off', string.format('%.0f', next_cut_off()))
     local score = string.format('%.0f', micros + i)
     redis.call('ZADD', 'bulk-jobs', score, id)
     redis.call('ZADD', 'bulk-open', score, id)

@@ -19,6 +19,7 @@ from admin_api import AdminError
 from cli_tools import Shell
 from rest_client import RestClient, make_csr, new_key, service_key
 from signer_link import OK, REVOKE, UNAVAILABLE, SignerLink, revocation
+from test_going_back import OldCopy, redis
 from test_two_hosts import hosts  # noqa: F401: a fixture
 from under_test import name_of, stopped, wait_until
 
@@ -185,6 +186,57 @@ def test_a_job_that_is_cancelled_begins_nothing_more(own_sandbox):
     assert 3 <= records < 20
     assert job(box.admin, made["id"])["state"] == "cancelled"
     assert dry_run(box, customer=customer.id)["count"] == 20 - records
+
+
+def cut_off_of(found):
+    return {"cut_off": found["cut_off"]}
+
+
+def test_what_is_issued_after_the_count_is_never_revoked(own_sandbox):
+    """However soon after it, also in the same second."""
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    counted = create(box, customer, 3)
+    selection = {"customer": customer.id}
+    found = dry_run(box, **selection)
+    late = create(box, customer, 2)
+    assert found["count"] == 3
+    refused(lambda: begin(box, 3, selection=selection), 409, "5 certificates are selected")
+    made = begin(box, 3, selection=selection, **cut_off_of(found))
+    later = create(box, customer, 1)
+    assert made["total"] == 3 and ended(box.admin, made["id"])["done"] == 3
+    assert {shown(box, serial)["status"] for serial in counted} == {"revoked"}
+    assert {shown(box, serial)["status"] for serial in late + later} == {"valid"}
+    for wrong in (0, "1", found["cut_off"] * 1000):
+        refused(lambda: begin(box, 3, selection=selection, cut_off=wrong), 409 if wrong and wrong != "1" else 400, "cut_off")
+
+
+def test_a_list_of_serials_is_fixed_once_it_was_counted(own_sandbox):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    serials = create(box, customer, 4)
+    made = box.admin.post("serial-lists", {"serials": serials[:1]})
+    assert box.admin.post("serial-lists", {"serials": serials[1:2], "serial_list": made["serial_list"]})["count"] == 2
+    found = dry_run(box, serial_list=made["serial_list"])
+    grow = {"serials": serials[2:3], "serial_list": made["serial_list"]}
+    refused(lambda: box.admin.post("serial-lists", grow), 409, "fixed")
+    started = begin(box, 2, selection={"serial_list": made["serial_list"]}, **cut_off_of(found))
+    refused(lambda: box.admin.post("serial-lists", grow), 409, "fixed")
+    assert ended(box.admin, started["id"])["done"] == 2
+    refused(lambda: box.admin.post("serial-lists", {**grow, "serial_list": "0" * 32}), 404, "no such list")
+    refused(lambda: dry_run(box, serial_list="0" * 32), 404, "list of serials")
+
+
+def test_a_job_whose_list_is_gone_fails(own_sandbox):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    serials = create(box, customer, 12)
+    made = begin(box, 12, selection={"serials": serials}, per_second=2)
+    assert wait_until(lambda: job(box.admin, made["id"])["done"] >= 2, 30)
+    redis(box, "DEL", f"bulk-serials:{made['selection']['serial_list']}")
+    failed = ended(box.admin, made["id"])
+    assert failed["state"] == "failed" and "list of serials" in failed["problem"] and failed["done"] < 12
+    waited = box.admin_command("revocation", "wait", made["id"], check=False)
+    assert waited.returncode == 1 and "list of serials" in waited.stdout + waited.stderr
+    again = box.admin_command("cert", "revoke", *serials, "--reason", "superseded", "--yes", "--json")
+    assert '"state": "done"' in again.stdout and {shown(box, serial)["status"] for serial in serials} == {"revoked"}
 
 
 def wait_steady(count):

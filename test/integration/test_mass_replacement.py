@@ -9,6 +9,7 @@ from acme_raw import certificate_id
 from admin_api import AdminError
 from rest_client import RestClient, make_csr, new_key, service_key
 from test_acme_renewal_info import renewal_info, window_of
+from test_going_back import redis
 from verify import load_chain
 
 OVER = 3600
@@ -98,7 +99,6 @@ def test_who_has_replaced_and_who_has_not(own_sandbox, customer):
     rest = RestClient(box["API_URL"], box["CA_BUNDLE"], service_key(customer.api_key))
     made = replace(box, selection={"customer": customer.id})
     assert progress(box, made["id"]) == (0, 4, 0)
-    time.sleep(1.1)  # times of issue are seconds
     new = leaf_of(client, named_names, replaces=certificate_id(named))
     assert progress(box, made["id"]) == (1, 3, 0)
     assert rest.create(same_names, csr=make_csr(new_key())).status == 200
@@ -112,6 +112,38 @@ def test_who_has_replaced_and_who_has_not(own_sandbox, customer):
     shown = box.admin_command("replacement", "show", made["id"]).stdout
     assert "replaced      2" in shown and "waiting       1" in shown
     assert str(left.serial_number) in box.admin_command("replacement", "waiting", made["id"]).stdout
+
+
+def test_a_replacement_asks_for_what_was_counted_alone(own_sandbox, customer):
+    box = own_sandbox
+    counted, _ = issue(box, customer)
+    found = box.admin.post("replacements", {"selection": {"customer": customer.id}, "dry_run": True})
+    late, _ = issue(box, customer)
+    usual = window_of(renewal_info(customer.client, certificate_id(late)))
+    with pytest.raises(AdminError) as caught:
+        replace(box, selection={"customer": customer.id}, confirm=1)
+    assert caught.value.status == 409
+    made = replace(box, selection={"customer": customer.id}, confirm=1, cut_off=found["cut_off"])
+    assert made["total"] == 1 and progress(box, made["id"]) == (0, 1, 0)
+    assert window_of(renewal_info(customer.client, certificate_id(late))) == usual
+    assert window_of(renewal_info(customer.client, certificate_id(counted)))[0] < now() + datetime.timedelta(seconds=OVER)
+
+
+def test_a_list_of_a_replacement_stays_and_one_that_is_gone_is_told(own_sandbox, customer):
+    box = own_sandbox
+    serials = [str(issue(box, customer)[0].serial_number) for _ in range(2)]
+    made = replace(box, selection={"serials": serials})
+    key = made["selection"]["serial_list"]
+    with pytest.raises(AdminError) as caught:
+        box.admin.post("serial-lists", {"serials": ["1"], "serial_list": key})
+    assert caught.value.status == 409
+    assert int(redis(box, "TTL", f"bulk-serials:{key}")) > 86400
+    box.admin.post(f"replacements/{made['id']}/cancel")
+    assert progress(box, made["id"]) == (0, 2, 0)
+    redis(box, "DEL", f"bulk-serials:{key}")
+    with pytest.raises(AdminError) as caught:
+        progress(box, made["id"])
+    assert caught.value.status == 404 and "list of serials" in str(caught.value)
 
 
 def test_a_replacement_is_due_work_that_no_limit_of_orders_keeps_back(own_sandbox, customer):

@@ -27,6 +27,7 @@ void config_defaults(struct config *config, const char *socket) {
         .key_change_seconds = 30,
         .certificate_retention_seconds = 2592000,
         .evidence_retention_seconds = 7776000,
+        .serial_list_max = 1000,
         .max_refused_per_customer = 1000,
         .claim_timeout_seconds = 10,
         .zone_pending_interval_seconds = 20,

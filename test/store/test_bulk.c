@@ -40,8 +40,9 @@ static void a_selection_is_what_all_its_members_fit(void **state) {
     make_many(f, &s, &stranger);
     const char *list[] = {serial_of(f, 1), SERIAL_B, SERIAL_A /* not there */};
     uint64_t total;
-    assert_ok(CALL(f, store_add_serials, JOB, list, 3, &total));
-    assert_ok(CALL(f, store_add_serials, JOB, list, 2, &total));
+    assert_code(CALL(f, store_add_serials, JOB, false, list, 3, &total), ERROR_NOT_FOUND);
+    assert_ok(CALL(f, store_add_serials, JOB, true, list, 3, &total));
+    assert_ok(CALL(f, store_add_serials, JOB, false, list, 2, &total));
     assert_int_equal(total, 3);
 #define COUNT(...) count(f, &(const struct store_selection){__VA_ARGS__})
     assert_int_equal(COUNT(.issuer = "ecc"), MANY + 1);
@@ -142,18 +143,87 @@ static void a_page_that_was_interrupted_counts_once(void **state) {
     assert_int_equal(ask_number(f, "ZCARD certificates:revoked"), MANY);
 }
 
-static void what_was_issued_after_a_job_was_made_is_not_touched(void **state) {
+static void confirm_job(struct fixture *f, const char *id, struct store_selection selection,
+                        struct store_selected *selected) {
+    *selected = (struct store_selected){.count = 0};
+    assert_ok(CALL(f, store_count_selected, f->arena, &selection, selected));
+    selection.cut_off = selected->cut_off;
+    const struct store_bulk bulk = {
+        .id = id, .selection = selection, .reason = 4, .rate = 100, .by = JOB_BY, .total = selected->count};
+    assert_ok(CALL(f, store_create_bulk, &bulk));
+}
+
+/* In the second of the count, too, and with a host's clock behind or ahead. */
+static void what_became_known_after_the_count_is_not_touched(void **state) {
     struct fixture *f = *state;
     struct sample s, stranger;
     struct store_bulk job;
     struct store_bulk_page page;
+    struct store_selected selected;
     make_many(f, &s, &stranger);
-    make_job(f, JOB, JOB_BY, s.customer.id);
     ask_text(f, arena_printf(f->arena, "HSET certificate:%s issued %lld", serial_of(f, 2),
-                             (long long)now_seconds() + 2));
+                             (long long)now_seconds() + 100));
+    confirm_job(f, JOB, (struct store_selection){.customer = s.customer.id}, &selected);
+    assert_int_equal(selected.count, MANY);
+    const char *late = serial_of(f, MANY);
+    issue(f, &s, late, "00112233445566778899aabbccddeeff-50", SPKI_A);
+    ask_text(f,
+             arena_printf(f->arena, "HSET certificate:%s issued %lld", late, (long long)now_seconds() - 100));
     assert_ok(CALL(f, store_claim_bulk, f->arena, &mine, &job));
+    assert_int_equal(job.selection.cut_off, selected.cut_off);
     assert_ok(CALL(f, store_page_bulk, f->arena, JOB, &mine, 100, &page));
-    assert_int_equal(page.count, MANY - 1);
+    assert_int_equal(page.count, MANY);
+    for (size_t i = 0; i < page.count; i++)
+        assert_string_not_equal(page.items[i].serial, late);
+    const struct store_selection never = {.customer = s.customer.id, .cut_off = selected.cut_off + 2};
+    selected = (struct store_selected){.count = 0};
+    assert_code(CALL(f, store_count_selected, f->arena, &never, &selected), ERROR_CONFLICT);
+}
+
+static void a_list_that_was_counted_stays_as_it_is_while_it_is_used(void **state) {
+    struct fixture *f = *state;
+    struct sample s, stranger;
+    struct store_bulk job;
+    struct store_selected selected;
+    uint64_t total;
+    make_many(f, &s, &stranger);
+    const char *list[] = {serial_of(f, 1), serial_of(f, 2), SERIAL_A /* not there */}, *more[] = {SERIAL_B};
+    assert_ok(CALL(f, store_add_serials, JOB, true, list, 3, &total));
+    confirm_job(f, JOB, (struct store_selection){.serials = JOB}, &selected);
+    assert_int_equal(selected.count, 2);
+    assert_code(CALL(f, store_add_serials, JOB, false, more, 1, &total), ERROR_CONFLICT);
+    confirm_job(f, JOB_B, (struct store_selection){.serials = JOB}, &selected);
+    assert_true(ask_number(f, "TTL bulk-serials:" JOB) > 86400);
+    assert_ok(CALL(f, store_cancel_bulk, f->arena, JOB, "admin", &job));
+    assert_true(ask_number(f, "TTL bulk-serials:" JOB) > 86400);
+    assert_true(ask_number(f, "TTL bulk-list:" JOB) > 86400);
+    assert_ok(CALL(f, store_cancel_bulk, f->arena, JOB_B, "admin", &job));
+    assert_true(ask_number(f, "TTL bulk-serials:" JOB) <= 3600);
+}
+
+static void a_job_whose_list_is_gone_has_failed(void **state) {
+    struct fixture *f = *state;
+    struct sample s, stranger;
+    struct store_bulk job;
+    struct store_bulk_page page;
+    struct store_selected selected;
+    uint64_t total;
+    make_many(f, &s, &stranger);
+    const char *list[] = {serial_of(f, 1), serial_of(f, 2)};
+    assert_ok(CALL(f, store_add_serials, JOB, true, list, 2, &total));
+    confirm_job(f, JOB, (struct store_selection){.serials = JOB}, &selected);
+    assert_ok(CALL(f, store_claim_bulk, f->arena, &mine, &job));
+    ask_text(f, arena_printf(f->arena, "ZREM bulk-serials:" JOB " %s", serial_of(f, 1)));
+    assert_code(CALL(f, store_page_bulk, f->arena, JOB, &mine, 100, &page), ERROR_CONFLICT);
+    assert_ok(CALL(f, store_load_bulk, f->arena, JOB, &job));
+    assert_int_equal(job.state, BULK_FAILED);
+    assert_non_null(strstr(job.problem, "list of serials"));
+    assert_int_equal(ask_number(f, "ZCARD bulk-open"), 0);
+    const struct store_selection gone = {.serials = JOB};
+    selected = (struct store_selected){.count = 0};
+    assert_code(CALL(f, store_count_selected, f->arena, &gone, &selected), ERROR_NOT_FOUND);
+    const struct store_bulk again = {.id = JOB_B, .selection = gone, .reason = 4, .rate = 1, .by = JOB_BY};
+    assert_code(CALL(f, store_create_bulk, &again), ERROR_NOT_FOUND);
 }
 
 static void renewal_information_knows_the_first_replacement(void **state) {
@@ -214,7 +284,9 @@ int main(void) {
         test_case(a_selection_is_what_all_its_members_fit),
         test_case(a_job_is_one_process_s_while_its_lease_lasts),
         test_case(a_page_that_was_interrupted_counts_once),
-        test_case(what_was_issued_after_a_job_was_made_is_not_touched),
+        test_case(what_became_known_after_the_count_is_not_touched),
+        test_case(a_list_that_was_counted_stays_as_it_is_while_it_is_used),
+        test_case(a_job_whose_list_is_gone_has_failed),
         test_case(renewal_information_knows_the_first_replacement),
         test_case(replacements_are_few),
     };

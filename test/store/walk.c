@@ -274,7 +274,7 @@ static void walk_bulk(struct fixture *f, bool must_succeed, const struct sample 
     struct store_certificate certificate;
     struct store_renewal renewal;
     uint64_t total;
-    TRY(store_add_serials, SERIAL_A, &serial, 1, &total);
+    TRY(store_add_serials, SERIAL_A, true, &serial, 1, &total);
     TRY(store_count_selected, f->arena, &wanted.selection, &selected);
     TRY(store_create_bulk, &wanted);
     TRY(store_load_bulk, f->arena, SERIAL_A, &job);

@@ -1,5 +1,5 @@
 -- Jobs that revoke many certificates: whose they are for how long, and their end.
--- uses: common
+-- uses: common, selection
 
 local function now_ms()
   local _, micros = now_parts()
@@ -26,5 +26,5 @@ local function end_bulk(id, state, retention, by)
   redis.call('HDEL', key, 'holder', 'lease')
   redis.call('ZREM', 'bulk-open', id)
   redis.call('EXPIREAT', key, string.format('%.0f', now + retention))
-  if serials then redis.call('EXPIRE', 'bulk-serials:' .. serials, 3600) end
+  if serials then release_list(serials, id) end
 end

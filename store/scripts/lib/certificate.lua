@@ -1,6 +1,15 @@
 -- Certificates: writing one with all its indexes, and removing it with them.
 -- uses: common, edge, crl
 
+-- In which order certificates came to be known here, whatever the hosts' clocks say: what an operator has counted are those
+-- below a number of it (lib/selection.lua, cut_off).
+local function number_certificate(key)
+  if redis.call('HEXISTS', key, 'recorded') == 1 then return end
+  local number = string.format('%.0f', tonumber(redis.call('GET', 'certificates-recorded') or '0') + 1)
+  redis.call('SET', 'certificates-recorded', number)
+  redis.call('HSET', key, 'recorded', number)
+end
+
 -- `fields` is the table of the new hash; status is 'valid' or 'void'. What is revoked stays revoked, with its time and
 -- reason: nothing here can undo that.
 local function record_certificate(serial, fields, ends, micros)
@@ -15,6 +24,7 @@ local function record_certificate(serial, fields, ends, micros)
     end
   end
   redis.call('HSET', key, unpack(list))
+  number_certificate(key)
   expire_at(key, ends)
   local not_after = tonumber(fields.not_after)
   local score = tonumber(fields.issued) * 1000000 + micros % 1000000
