@@ -315,8 +315,10 @@ const struct setting config_settings[] = {
     NUMBER(
         "signer", signer_worker_signatures_per_second, "5000", 1, 1000000,
         "certificates that the workers of a host together may have signed; beyond it they are to try again"),
-    NUMBER("signer", signer_worker_revocations_per_second, "2000", 1, 1000000,
-           "revocations that they may have recorded"),
+    NUMBER("signer", signer_worker_revocations_per_second, "100", 1, 1000000,
+           "revocations that they may have recorded, as many in one burst; the guard against a worker in "
+           "foreign "
+           "hands"),
     NUMBER("signer", signer_worker_changes_per_second, "200", 1, 1000000,
            "other ends of rights, and zones that moved or came back, that they may have recorded"),
     NUMBER("signer", crl_max_entries, "10000000", 1, 80000000, "entries of a revocation list"),

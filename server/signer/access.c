@@ -38,25 +38,29 @@ void access_begin(struct access *access, const struct config *config, struct met
     access->slowed_total =
         metrics_counter(metrics, "originca_signer_slowed_total",
                         "Messages of workers that were put off: more of a kind than workers may ask for");
+    access->slowed_revocations_total =
+        metrics_counter(metrics, "originca_signer_revocations_slowed_total",
+                        "Revocations of workers that were put off: more a second than workers may ask for");
 }
 
-static void tell(struct access *access, const struct engine_call *call, const char *what) {
+static void tell(struct access_tale *tale, const struct engine_call *call, const char *event,
+                 const char *what) {
     int64_t now = clock_monotonic_ms();
     char count[24];
-    access->untold++;
-    if (access->told_ms != 0 && now - access->told_ms < TELL_EVERY_MS)
+    tale->untold++;
+    if (tale->told_ms != 0 && now - tale->told_ms < TELL_EVERY_MS)
         return;
-    snprintf(count, sizeof count, "%llu", (unsigned long long)access->untold);
-    log_event(LOG_LEVEL_ERROR, "the signer refused a message", "link",
-              call->link == SIGNER_LINK_OPERATOR ? "operator" : "worker", "what", what, "times", count, NULL);
-    access->told_ms = now;
-    access->untold = 0;
+    snprintf(count, sizeof count, "%llu", (unsigned long long)tale->untold);
+    log_event(LOG_LEVEL_ERROR, event, "link", call->link == SIGNER_LINK_OPERATOR ? "operator" : "worker",
+              "what", what, "times", count, NULL);
+    tale->told_ms = now;
+    tale->untold = 0;
 }
 
 bool access_refuse(struct access *access, const struct engine_call *call, const char *what,
                    struct error *error) {
     metric_add(access->refused_total, 1);
-    tell(access, call, what);
+    tell(&access->refused, call, "the signer refused a message", what);
     return error_set(error, ERROR_REFUSED, "this connection to the signer may not do that: %s", what);
 }
 
@@ -97,6 +101,11 @@ bool access_take(struct access *access, const struct engine_call *call, enum acc
         return true;
     }
     metric_add(access->slowed_total, 1);
+    if (rate == RATE_REVOCATIONS) {
+        metric_add(access->slowed_revocations_total, 1);
+        tell(&access->slowed, call, "workers ask for more revocations than they may",
+             "signer_worker_revocations_per_second");
+    }
     return error_set(error, ERROR_UNAVAILABLE,
                      "workers ask the signer for more than %llu of this kind a second; try again",
                      (unsigned long long)limit);

@@ -7,15 +7,19 @@
 
 enum access_rate { RATE_NONE, RATE_SIGNATURES, RATE_REVOCATIONS, RATE_CHANGES, RATE_OCSP, RATE_KINDS };
 
+struct access_tale {
+    int64_t told_ms; /* when it was last logged */
+    uint64_t untold;
+};
+
 struct access {
     const struct config *config;
-    struct metric *refused_total, *slowed_total;
+    struct metric *refused_total, *slowed_total, *slowed_revocations_total;
     struct {
         int64_t refilled_ms;
         uint64_t thousandths; /* of a record that workers may still write */
     } rates[RATE_KINDS];
-    int64_t told_ms; /* when a refusal was last logged */
-    uint64_t untold;
+    struct access_tale refused, slowed; /* slowed: revocations */
 };
 
 void access_begin(struct access *access, const struct config *config, struct metrics *metrics);

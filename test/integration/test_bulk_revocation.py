@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ from signer_link import OK, REVOKE, UNAVAILABLE, SignerLink, revocation
 from test_going_back import OldCopy, redis
 from test_two_hosts import hosts  # noqa: F401: a fixture
 from under_test import name_of, stopped, wait_until
+from verify import der_of, load_chain
 
 WORKER_RATE = 20
 SANDBOX_OPTIONS = ("--workers", "1", "--set", f"signer.signer_worker_revocations_per_second={WORKER_RATE}")
@@ -367,6 +369,46 @@ def test_workers_together_have_a_rate_of_revocations_and_operators_none(own_sand
     with SignerLink(folder, is_operator=True) as operator:
         for _ in range(6 * WORKER_RATE):
             assert operator.ask(REVOKE, revocation(secrets.token_bytes(16), 4, "admin:test")).code == OK
+
+
+class Flood:
+    """A worker in foreign hands that revokes what it can, while the block runs."""
+
+    def __init__(self, box):
+        self.folder, self.is_over, self.codes = Path(box["ADMIN_SOCKET"]).parent, threading.Event(), []
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        with SignerLink(self.folder) as link:
+            while not self.is_over.is_set():
+                self.codes.append(link.ask(REVOKE, revocation(secrets.token_bytes(16), 4, "account:a1")).code)
+
+    def __enter__(self):
+        self.thread.start()
+        assert wait_until(lambda: UNAVAILABLE in self.codes, 20)
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.thread.join()
+
+
+def test_beyond_the_rate_clients_are_told_to_come_again_and_operators_are_served(own_sandbox):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    serials, counter = create(box, customer, 6), "originca_signer_revocations_slowed_total"
+    leaf = load_chain(customer.client.issue([box.name(customer.zone)])[1])[0]
+    rest, before = RestClient(box["API_URL"], box["CA_BUNDLE"], service_key(customer.api_key)), box.admin.metrics()[counter]
+    with Flood(box):
+        by_rest = wait_until(lambda: (answer := rest.revoke(serials.pop())).status == 503 and answer, 20, pause=0.05)
+        assert int(by_rest.headers["Retry-After"]) > 0
+        by_acme = wait_until(lambda: (answer := customer.client.revoke(der_of(leaf))).status == 503 and answer, 20, pause=0.05)
+        assert int(by_acme.headers["Retry-After"]) > 0
+        left = dry_run(box, customer=customer.id)["count"]
+        assert left >= 1
+        made = begin(box, left, selection={"customer": customer.id})
+        assert ended(box.admin, made["id"])["done"] == left
+    assert box.admin.metrics()[counter] > before
+    assert "workers ask for more revocations than they may" in box.log_text()
 
 
 # Last: from here on the other host takes jobs too, and has them in its own ledger
