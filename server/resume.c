@@ -19,6 +19,8 @@
 #define ACME_PREFIX "urn:ietf:params:acme:error:"
 #define LEASE_MARGIN_MS 10000
 #define TEXT_ENDED "No certificate could be made before the order's end; make a new order"
+#define TEXT_UNFETCHED                                                                                       \
+    "No certificate could be made at once, and no later request gets one (rest_retry_window_seconds = 0)"
 #define TEXT_UNSIGNED                                                                                        \
     "The certificate authority refuses this certificate; ask its operator with the order's id"
 
@@ -193,6 +195,12 @@ static bool read_csr(struct job *job, struct error *error) {
     return is_read;
 }
 
+/* A create of the REST API was answered, and one that is sent again stands for itself. */
+static bool does_nobody_fetch(const struct job *job) {
+    return strcmp(job->order.origin, "rest") == 0 &&
+           job->resumer->worker->config->rest_retry_window_seconds == 0;
+}
+
 static void run_job(struct job *job) {
     struct error error = {.code = ERROR_NONE, .message = ""};
     struct store_order *order = &job->order;
@@ -205,6 +213,8 @@ static void run_job(struct job *job) {
         job->names[i] = order->authorizations[i].name;
     if (order->expires_at <= time(NULL)) {
         end_order(job, "serverInternal", 503, TEXT_ENDED);
+    } else if (does_nobody_fetch(job)) {
+        end_order(job, "serverInternal", 503, TEXT_UNFETCHED);
     } else if (!read_csr(job, &error)) {
         /* Claimed by a version that kept no CSR; or a key that went onto the block list meanwhile. */
         end_order(job, "badCSR", 400,

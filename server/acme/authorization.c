@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "originca/issue.h"
 #include "originca/limits.h"
 #include "originca/perspective.h"
 #include "originca/zones.h"
@@ -15,7 +16,7 @@ struct authorization_state {
     struct store_order order;
     size_t index;
     bool has_payload, deactivates; /* of the request */
-    struct store_zone zone;
+    struct store_zone zone, held;  /* of the authorization; today's of the name */
     struct limits_order asked;
     struct limits limits;
     const struct dnscheck_result *result;
@@ -97,10 +98,27 @@ static bool is_to_be_checked(const struct authorization_state *state) {
            acme_authorization_status(&state->order.authorizations[state->index]) == AUTHORIZATION_PENDING;
 }
 
+/* Under a stop nothing is asked of DNS, and the challenge stays pending. */
+static enum step_result refuse_under_a_stop(struct operation *operation) {
+    struct authorization_state *state = operation->state;
+    const char *customer = *state->order.customer == '\0' ? NULL : state->order.customer;
+    if (!is_to_be_checked(state))
+        return STEP_DONE; /* POST-as-GET, or an answer to a challenge that is decided: both just read it */
+    const char *issuers = issue_acme_issuers(operation->worker->config, operation->arena);
+    if (issuers == NULL) {
+        error_set(&operation->error, ERROR_UNAVAILABLE, "out of memory");
+        return STEP_FAIL;
+    }
+    store_zones_of_names(operation->worker->store, operation->arena, customer, issuers,
+                         &state->order.authorizations[state->index].name, 1, &state->held, acme_done,
+                         operation);
+    return STEP_WAIT;
+}
+
 static enum step_result load_zone(struct operation *operation) {
     struct authorization_state *state = operation->state;
     if (!is_to_be_checked(state))
-        return STEP_DONE; /* POST-as-GET, or an answer to a challenge that is decided: both just read it */
+        return STEP_DONE;
     store_find_zone(operation->worker->store, operation->arena,
                     state->order.authorizations[state->index].zone, NULL, &state->zone, acme_done, operation);
     return STEP_WAIT;
@@ -214,6 +232,7 @@ static const struct step challenge_steps[] = {ACME_AUTHENTICATE,
                                               {"read request", read_request},
                                               {"load order", load_order},
                                               {"find authorization", find_authorization},
+                                              {"refuse under a stop", refuse_under_a_stop},
                                               {"load zone", load_zone},
                                               {"take limits", take_limits},
                                               {"judge limits", judge_limits},

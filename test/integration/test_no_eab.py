@@ -145,3 +145,31 @@ def test_finalize_before_the_proof_is_not_ready(own_sandbox, client):
     order = client.new_order([name]).expect(201).json
     assert client.finalize(order, make_csr(make_key("p256"), [name])).problem == "orderNotReady"
     assert own_sandbox.certificates(name.removeprefix("www.")) == []
+
+
+def test_under_a_stop_a_challenge_asks_nothing_of_dns_and_stays_pending(own_sandbox, client):
+    name = f"www.{own_sandbox.new_zone()}"
+    order = client.new_order([name]).expect(201).json
+    _, challenge = challenge_of(client, order)
+    own_sandbox.dns("proxy", name)
+    own_sandbox.dns("add-txt", f"_acme-challenge.{name}", text_for(client, challenge))
+    zone = name.removeprefix("www.")
+
+    def checks():
+        return own_sandbox.admin.metrics().get("originca_dns_checks_total", 0)
+
+    for stop, allow, words in (("issuance/stop", "issuance/allow", "stopped for everybody"),
+                               (f"zones/{zone}/pause", f"zones/{zone}/resume", f"stopped for the zone {zone}")):
+        own_sandbox.admin.post(stop)
+        try:
+            before = checks()
+            told = client.post(challenge["url"], {})
+            assert told.status == 503 and "Retry-After" in told.headers and words in told.json["detail"], told.text
+            assert client.post(challenge["url"]).expect(200).json["status"] == "pending"
+            assert client.post(order["authorizations"][0]).expect(200).json["status"] == "pending"
+            assert checks() == before
+        finally:
+            own_sandbox.admin.post(allow)
+    client.post(challenge["url"], {}).expect(200)
+    assert settle(client, order["authorizations"][0])["status"] == "valid"
+    client.finalize(order, make_csr(make_key("p256"), [name])).expect(200)
