@@ -84,6 +84,8 @@ const char *error_code_name(enum error_code code) {
         return "internal";
     case ERROR_STOPPED:
         return "stopped";
+    case ERROR_PENDING:
+        return "pending";
     }
     return "internal";
 }

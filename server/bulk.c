@@ -162,8 +162,9 @@ static void load_page(struct bulk_runner *runner) {
 
 /* --- one certificate --- */
 
-static bool is_for_the_moment(const struct error *error) {
-    return error->code == ERROR_UNAVAILABLE || error->code == ERROR_UNKNOWN || error->code == ERROR_LIMIT;
+/* What the ledger has and Redis does not is no success: it is tried again as well. */
+static bool is_for_the_moment(enum error_code code) {
+    return code == ERROR_UNAVAILABLE || code == ERROR_UNKNOWN || code == ERROR_LIMIT;
 }
 
 static void note_revoked(void *context, const struct error *error) {
@@ -171,7 +172,8 @@ static void note_revoked(void *context, const struct error *error) {
     struct bulk_runner *runner = entry->runner;
     runner->running--;
     entry->state = ENTRY_ENDED;
-    if (error != NULL && is_for_the_moment(error)) {
+    if (error != NULL &&
+        is_for_the_moment(error->code == ERROR_PENDING ? entry->revoke.store_code : error->code)) {
         entry->state = ENTRY_WAITS;
         runner->resumes_ms = clock_monotonic_ms() + PAUSE_MS;
         runner->next = 0;

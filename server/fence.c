@@ -121,9 +121,8 @@ static const json_t *current_conflict(const struct fence *fence) {
 
 static void note_orphan_revoked(void *context, const struct error *error) {
     struct fence *fence = context;
-    const struct error unrecorded = {ERROR_UNAVAILABLE, "Redis does not take it"};
-    if (error != NULL || !fence->revoke.is_in_store) {
-        fail_pass(fence, "cannot revoke an orphan", error != NULL ? error : &unrecorded);
+    if (error != NULL) {
+        fail_pass(fence, "cannot revoke an orphan", error);
         return;
     }
     metric_add(fence->orphans, 1);

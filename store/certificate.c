@@ -23,6 +23,7 @@ bool certificate_read(struct arena *arena, const struct redisReply *id, const st
         {"revoked", FIELD_TIME, offsetof(struct store_certificate, revoked_at), NULL},
         {"reason", FIELD_UINT32, offsetof(struct store_certificate, reason), NULL},
         {"by", FIELD_TEXT, offsetof(struct store_certificate, by), NULL},
+        {"told", FIELD_FLAG, offsetof(struct store_certificate, is_told), NULL},
         {"replaced_by", FIELD_TEXT, offsetof(struct store_certificate, replaced_by), NULL},
         {"request", FIELD_TEXT, offsetof(struct store_certificate, request), NULL},
     };
@@ -66,6 +67,14 @@ void store_revoke_certificate(struct store *store, const struct store_revocation
     call_add(call, revocation->crl_url);
     call_add_number(call, revocation->not_after);
     issue_add_mark(call, mark);
+    call_send(call);
+}
+
+void store_note_told(struct store *store, const char *serial_hex, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_NOTE_TOLD, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, serial_hex);
     call_send(call);
 }
 

@@ -23,6 +23,7 @@ enum error_code {
     ERROR_UNKNOWN,     /* a time-out after sending: the outcome is not known, read before deciding */
     ERROR_INTERNAL,    /* a broken invariant or allocation failure */
     ERROR_STOPPED,     /* an operator has stopped issuance; the message says by which stop. Another time */
+    ERROR_PENDING,     /* recorded for good, and does not hold everywhere yet: the same request later tells */
 };
 
 #define ERROR_MESSAGE_MAX 512

@@ -2,8 +2,9 @@
  * the ledger, which is the point of no return; then Redis; then whoever must know (lists, responders, edges:
  * what the store's script leaves for them). doc/revocation.md.
  *
- * Once the ledger has it the revocation is a success, also where Redis does not take it: the fence brings it
- * there. */
+ * Once the ledger has it nothing undoes the revocation: the fence brings it to Redis, wherever it was made.
+ * It is a success when Redis has it too, which all hosts, lists and responders read: until then others may
+ * still tell the certificate as good. */
 #pragma once
 
 #include "originca/revocation.h"
@@ -26,10 +27,10 @@ struct revoke {
     const uint8_t *hashes; /* SHA256_BYTES each */
     size_t sequence_count;
     /* results */
-    time_t revoked_at;       /* of the first revocation */
-    uint32_t known_reason;   /* that counts from now on */
-    bool was_revoked_before; /* by the ledger */
-    bool is_in_store;        /* else Redis gets it later */
+    time_t revoked_at;          /* of the first revocation */
+    uint32_t known_reason;      /* that counts from now on */
+    bool was_revoked_before;    /* by the ledger */
+    enum error_code store_code; /* why Redis does not have it; ERROR_NONE: it has */
     /* revoke.c's own */
     struct signer_revocation word;
     signer_done *done;
@@ -42,5 +43,10 @@ struct revoke {
 
 #define REVOKE_MARKS_MAX 2
 
-/* `done` runs once, from the loop or at once: the signer's error, or NULL. */
+/* The same word of the same party about a certificate that is revoked by it, and that nobody was told of as a
+ * success: who was answered ERROR_PENDING comes again. It is to be answered as the first time. */
+bool revoke_is_repetition(const struct store_certificate *certificate, uint32_t reason, const char *by);
+
+/* `done` runs once, from the loop or at once: NULL; the signer's error; or ERROR_PENDING: the ledger has it,
+ * and Redis does not, or did not say so in time. `store_code` tells which, and the results are set. */
 void revoke_start(struct revoke *revoke, signer_done *done, void *context);

@@ -501,6 +501,7 @@ struct store_certificate {
     time_t revoked_at;
     uint32_t reason;
     const char *by;          /* who revoked it (doc/ledger.md), or "" */
+    bool is_told;            /* and heard that it was a success */
     const char *replaced_by; /* order id, or "" */
     const char *request; /* of REST: JSON of what was asked, or ""; the order's, where a commit gives it */
 };
@@ -523,6 +524,8 @@ struct store_revocation {
 };
 void store_revoke_certificate(struct store *, const struct store_revocation *,
                               const struct store_ledger_mark *, store_done *, void *);
+/* Who revoked it is being told that it holds (struct store_certificate, `is_told`). */
+void store_note_told(struct store *, const char *serial_hex, store_done *, void *);
 /* Is this key (hex SHA-256 of SPKI) blocked by a keyCompromise revocation, for everybody or for this customer
  * ("": for this account), or an account key? */
 void store_key_status(struct store *, const char *spki_sha256, const char *customer, const char *account,

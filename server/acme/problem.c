@@ -90,6 +90,7 @@ static struct meaning meaning_of(enum error_code code) {
         return (struct meaning){429, "rateLimited"};
     case ERROR_UNAVAILABLE:
     case ERROR_UNKNOWN:
+    case ERROR_PENDING:
     case ERROR_STOPPED: /* not a 4xx, and not rateLimited: clients take those for their own fault */
         return (struct meaning){503, "serverInternal"};
     case ERROR_NONE:
@@ -114,7 +115,8 @@ static void log_failure(const struct operation *operation, unsigned status, cons
 static enum error_code inside_code(const struct operation *operation, unsigned status) {
     if (status != 503)
         return ERROR_INTERNAL;
-    return operation->error.code == ERROR_UNKNOWN ? ERROR_UNKNOWN : ERROR_UNAVAILABLE;
+    enum error_code code = operation->error.code;
+    return code == ERROR_UNKNOWN || code == ERROR_PENDING ? code : ERROR_UNAVAILABLE;
 }
 
 void acme_fail(struct operation *operation) {

@@ -110,7 +110,8 @@ static enum step_result revoke_certificate(struct operation *operation) {
                            "its own key can revoke it");
     bool is_worse = revocation_rank(state->reason, state->by) >
                     revocation_rank(state->certificate.reason, state->certificate.by);
-    if (state->certificate.status == CERTIFICATE_REVOKED && !is_worse)
+    if (state->certificate.status == CERTIFICATE_REVOKED && !is_worse &&
+        !revoke_is_repetition(&state->certificate, state->reason, state->by))
         return acme_refuse(operation, 400, "alreadyRevoked", "The certificate is revoked already");
     state->revoke = (struct revoke){.worker = operation->worker,
                                     .arena = operation->arena,

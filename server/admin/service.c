@@ -74,7 +74,7 @@ void admin_fail(struct operation *operation) {
     static const unsigned statuses[] = {
         [ERROR_NONE] = 500,     [ERROR_INVALID] = 400, [ERROR_NOT_FOUND] = 404,   [ERROR_CONFLICT] = 409,
         [ERROR_REFUSED] = 403,  [ERROR_LIMIT] = 429,   [ERROR_UNAVAILABLE] = 503, [ERROR_UNKNOWN] = 503,
-        [ERROR_INTERNAL] = 500, [ERROR_STOPPED] = 503};
+        [ERROR_INTERNAL] = 500, [ERROR_STOPPED] = 503, [ERROR_PENDING] = 503};
     unsigned status = statuses[operation->error.code];
     log_event(LOG_LEVEL_WARNING, "admin call failed", "request", operation->request->id, "call",
               operation->kind->name, "step", operation->kind->steps[operation->at].name, "peer",

@@ -146,6 +146,10 @@ const char *operation_outward_text(struct operation *operation, enum error_code 
     else if (code == ERROR_UNKNOWN)
         sentence = "The server did not finish this in time; see what has become of it, or send the same "
                    "request again";
+    else if (code == ERROR_PENDING)
+        sentence =
+            "This is recorded and will take effect, but it does not hold everywhere yet; send the same "
+            "request again until it is confirmed";
     else if (code == ERROR_STOPPED)
         sentence = "Issuance is stopped by the operator of this server; send the same request later";
     else if (code == ERROR_REFUSED || code == ERROR_INVALID)

@@ -177,7 +177,8 @@ static enum step_result check_revocable(struct operation *operation) {
             return rest_refuse(operation, 403, REST_NOT_AUTHORIZED, TEXT_NOT_AUTHORIZED);
     bool is_worse =
         revocation_rank(state->reason, state->by) > revocation_rank(certificate->reason, certificate->by);
-    if (certificate->status == CERTIFICATE_REVOKED && !is_worse)
+    if (certificate->status == CERTIFICATE_REVOKED && !is_worse &&
+        !revoke_is_repetition(certificate, state->reason, state->by))
         return rest_refuse(operation, 400, REST_REVOKED_ALREADY, "Certificate already revoked");
     return STEP_DONE;
 }

@@ -53,7 +53,7 @@ static void choose_meaning(struct rest_call *call, enum error_code code) {
     static const unsigned statuses[] = {
         [ERROR_NONE] = 500,     [ERROR_INVALID] = 400, [ERROR_NOT_FOUND] = 404,   [ERROR_CONFLICT] = 409,
         [ERROR_REFUSED] = 403,  [ERROR_LIMIT] = 429,   [ERROR_UNAVAILABLE] = 503, [ERROR_UNKNOWN] = 503,
-        [ERROR_INTERNAL] = 500, [ERROR_STOPPED] = 503};
+        [ERROR_INTERNAL] = 500, [ERROR_STOPPED] = 503, [ERROR_PENDING] = 503};
     call->status = statuses[code];
     call->code = code == ERROR_NOT_FOUND ? REST_NOT_FOUND
                  : code == ERROR_STOPPED ? REST_STOPPED

@@ -1,4 +1,5 @@
-/* Ledger first: once it has the record, nothing undoes the revocation. */
+/* Ledger first: once it has the record, nothing undoes the revocation. Then Redis, which every host reads:
+ * where that does not say that it has it, whoever asked is told to come again, not that it is done. */
 #include "originca/revoke.h"
 
 #include <string.h>
@@ -10,12 +11,30 @@
 #define RECORD_TRIES 5
 #define RECORD_PAUSE_MS 500
 
-static void finish(struct revoke *revoke) {
-    if (revoke->request_id != NULL)
+static void ignore(void *context, const struct error *error) {
+    (void)context;
+    (void)error; /* then the same request is answered as the first time once more */
+}
+
+static void succeed(struct revoke *revoke) {
+    if (revoke->request_id != NULL) {
         log_event(LOG_LEVEL_INFO, "certificate revoked", "request", revoke->request_id, "serial",
                   revoke->certificate->serial, "reason", revocation_reason_name(revoke->known_reason), "by",
                   revoke->by, NULL);
+        store_note_told(revoke->worker->store, revoke->certificate->serial, ignore, NULL);
+    }
     revoke->done(revoke->context, NULL);
+}
+
+static void fail(struct revoke *revoke, const struct error *error) {
+    struct error pending;
+    log_event(LOG_LEVEL_WARNING, "the ledger holds a revocation that Redis did not take yet", "serial",
+              revoke->certificate->serial, "reason", error->message, NULL);
+    error_set(&pending, ERROR_PENDING,
+              "the revocation is in the ledger and will take effect, but Redis did not take it yet (%.200s), "
+              "so other hosts may still tell the certificate as good: send it again until it is confirmed",
+              error->message);
+    revoke->done(revoke->context, &pending);
 }
 
 static void record(struct revoke *revoke);
@@ -26,8 +45,7 @@ static void record_again(evutil_socket_t fd, short what, void *context) {
     record(context);
 }
 
-/* Where it is this process's connection alone that broke, others still tell the certificate as good until
- * they compare Redis with the ledger: whoever asked hears of a success when they have, or it is in Redis. */
+/* A connection that broke, a fail-over, a script that runs too long: most are over in that time. */
 static bool try_again(struct revoke *revoke) {
     const struct timeval pause = {.tv_usec = RECORD_PAUSE_MS * 1000};
     return revoke->tries++ < RECORD_TRIES && !revoke->worker->is_draining &&
@@ -36,14 +54,14 @@ static bool try_again(struct revoke *revoke) {
 
 static void note_recorded(void *context, const struct error *error) {
     struct revoke *revoke = context;
-    revoke->is_in_store = error == NULL;
+    revoke->store_code = error == NULL ? ERROR_NONE : error->code;
     if (error != NULL && (error->code == ERROR_UNKNOWN || error->code == ERROR_UNAVAILABLE) &&
         try_again(revoke))
         return;
     if (error != NULL)
-        log_event(LOG_LEVEL_WARNING, "the ledger holds a revocation that Redis did not take yet", "serial",
-                  revoke->certificate->serial, "reason", error->message, NULL);
-    finish(revoke);
+        fail(revoke, error);
+    else
+        succeed(revoke);
 }
 
 static void add_mark(struct revoke *revoke, uint64_t sequence, const uint8_t *hash) {
@@ -81,6 +99,11 @@ static void note_in_ledger(void *context, const struct error *error) {
         add_mark(revoke, revoke->sequences[i], revoke->hashes + i * SHA256_BYTES);
     add_mark(revoke, word->sequence, word->hash);
     record(revoke);
+}
+
+bool revoke_is_repetition(const struct store_certificate *certificate, uint32_t reason, const char *by) {
+    return certificate->status == CERTIFICATE_REVOKED && !certificate->is_told &&
+           certificate->reason == reason && strcmp(certificate->by, by) == 0;
 }
 
 void revoke_start(struct revoke *revoke, signer_done *done, void *context) {

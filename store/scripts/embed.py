@@ -2,7 +2,8 @@
 """Embeds the Lua scripts into the program: writes scripts.h (an enum) and scripts.c (text and SHA-1 of each).
 
 A line "-- uses: page, ledger" in a script's opening comment puts lib/page.lua and lib/ledger.lua before it, with
-what those use in turn. Usage: embed.py OUT.h OUT.c LIB_DIRECTORY SCRIPT..."""
+what those use in turn. A line "-- flags: allow-oom" gives the script these flags (Redis: "Eval scripts flags").
+Usage: embed.py OUT.h OUT.c LIB_DIRECTORY SCRIPT..."""
 import hashlib
 import pathlib
 import re
@@ -26,6 +27,11 @@ def collect(text, directory, seen):
     return parts
 
 
+def flags_of(text):
+    found = re.search(r"^-- flags: (.+)$", text, re.MULTILINE)
+    return "#!lua flags=%s\n" % found.group(1) if found else ""
+
+
 def c_string(text):
     lines = text.replace("\\", "\\\\").replace('"', '\\"').split("\n")
     return "\n".join('     "%s\\n"' % line for line in lines if line)
@@ -39,7 +45,7 @@ def main():
         text = path.read_text()
         whole = "".join(collect(text, directory, set())) + text
         # Comment lines are for readers of the source; Redis keeps what it is given for ever.
-        code = "\n".join(line for line in whole.split("\n") if line and not line.lstrip().startswith("--")) + "\n"
+        code = flags_of(text) + "\n".join(line for line in whole.split("\n") if line and not line.lstrip().startswith("--")) + "\n"
         names.append("SCRIPT_" + path.stem.upper())
         rows.append('    {"%s", "%s", %d,\n%s},' % (path.stem, hashlib.sha1(code.encode()).hexdigest(),
                                                     len(code.encode()), c_string(code)))

@@ -1,11 +1,13 @@
 -- Revokes, once and for ever: time and reason stay, except that keyCompromise replaces another reason, and with proof
--- replaces one without. It blocks the key for those it speaks for (lib/key.lua).
+-- replaces one without. It blocks the key for those it speaks for (lib/key.lua). A Redis at its maxmemory takes it all the same:
+-- it is some hundred bytes, once for each certificate, and a Redis that lacks it goes on telling the certificate as good.
 -- keys: certificate:<serial>, certificates:revoked, certificates:void, blocked-keys, blocked-keys:<customer or account>,
 --   edge-events, order:<id>, crl-lists, crl:<id>, crl-entries:<id>, crls-due, crl-unsorted, ledger:<host>
 -- arguments: serial, revoked_at, reason, by, tombstone ('' or the end of one's life, for replay: the revocation may be
 --   known before the certificate), issuer or '', the URL of its list or '', its end or 0, host, sequences ...
 -- result: ok | notfound
 -- uses: common, order, edge, key, crl, ledger
+-- flags: allow-oom
 local NO_END = 4102444800
 local serial, revoked_at, reason, by, tombstone_ends, issuer, crl, not_after, host = unpack(ARGV, 1, 9)
 local key = 'certificate:' .. serial
@@ -37,6 +39,7 @@ if certificate.status ~= 'revoked' then
   end
 elseif revocation_rank(reason, by) > revocation_rank(certificate.reason, certificate.by) then
   redis.call('HSET', key, 'reason', reason, 'by', by)
+  redis.call('HDEL', key, 'told')
 end
 local ends = tonumber(certificate.not_after or (not_after ~= '0' and not_after) or tombstone_ends) or NO_END
 if ends > now then

@@ -1,5 +1,6 @@
 """Two servers on one Redis, each with a ledger, sockets and ports of its own: what is decided at one holds at the other."""
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -15,7 +16,7 @@ from box import Sandbox
 from processes import Processes
 from rest_client import RestClient, service_key
 from server_config import issuers_for, render, sections_for
-from under_test import SANITIZER_MARKS, free_port_base, run, wait_until
+from under_test import SANITIZER_MARKS, children, free_port_base, name_of, run, wait_until
 
 ORDERS = 4
 SANDBOX_OPTIONS = ("--limits", "production", "--workers", "1", "--set", f"limits.orders_per_customer={ORDERS}",
@@ -28,8 +29,13 @@ SANDBOX_OPTIONS = ("--limits", "production", "--workers", "1", "--set", f"limits
 class Host:
     """One of the two servers."""
 
-    def __init__(self, sandbox, base_url, admin):
+    def __init__(self, sandbox, base_url, admin, processes=None):
         self.sandbox, self.base_url, self.admin = sandbox, base_url, admin
+        self.processes = processes or sandbox.processes
+
+    def parts(self, part):
+        """Pids of its processes of that kind: "worker", "signer", "admin"."""
+        return [pid for pid in children(self.processes.pid("server")) if name_of(pid).startswith(f"oca-{part}")]
 
     def client(self, eab, key=None):
         client = AcmeClient(f"{self.base_url}/acme/directory", self.sandbox["CA_BUNDLE"], key)
@@ -40,22 +46,23 @@ class Host:
         return RestClient(f"{self.base_url}/client/v4", self.sandbox["CA_BUNDLE"], service_key(key))
 
 
-def write_second_configuration(sandbox, folder):
-    """Same Redis, secret and issuing keys as the sandbox's own server; the rest is another's."""
+def write_second_configuration(sandbox, folder, redis_socket=None):
+    """Same Redis (by that socket), secret and issuing keys as the sandbox's own server; the rest is another's."""
     box, port = Sandbox(sandbox.directory), free_port_base(2)
     sections = sections_for(box)
     sections["server"] |= {"base_url": f"https://localhost:{port}", "https_listen": box.listen_addresses(port),
                            "http_listen": box.listen_addresses(port + 1), "admin_listen": f"unix:{folder}/admin.sock",
                            "run_directory": folder}
+    sections["redis"] |= {"redis_socket": redis_socket or box.redis_socket}
     sections["signer"] |= {"ledger_directory": folder / "ledger", "host_name": "second"}
     (folder / "originca.conf").write_text(render(sections, issuers_for(box)))
     return f"https://localhost:{port}"
 
 
-@pytest.fixture(scope="module")
-def hosts(own_sandbox):
+@contextlib.contextmanager
+def with_second(own_sandbox, redis_socket=None):
     folder = Path(tempfile.mkdtemp(prefix="originca-"))
-    base_url = write_second_configuration(own_sandbox, folder)
+    base_url = write_second_configuration(own_sandbox, folder, redis_socket)
     program = Path(os.environ["ORIGINCA_BUILD"]) / "server" / "originca-server"
     token = {"SOFTHSM2_CONF": own_sandbox["SOFTHSM2_CONF"]}
     run([program, "-c", folder / "originca.conf", "ca", "init"], token)
@@ -64,12 +71,18 @@ def hosts(own_sandbox):
     try:
         assert wait_until(lambda: admin.readiness()[0], 30), processes.log_tail("server")
         yield (Host(own_sandbox, own_sandbox["DIRECTORY_URL"].removesuffix("/acme/directory"), own_sandbox.admin),
-               Host(own_sandbox, base_url, admin))
+               Host(own_sandbox, base_url, admin, processes))
     finally:
         was_killed = processes.stop("server")
         log = processes.log("server").read_text()
         shutil.rmtree(folder)
     assert not was_killed and not any(mark in log for mark in SANITIZER_MARKS), log[-6000:]
+
+
+@pytest.fixture(scope="module")
+def hosts(own_sandbox):
+    with with_second(own_sandbox) as both:
+        yield both
 
 
 class Customer:

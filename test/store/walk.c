@@ -183,6 +183,7 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_commit_certificate, &certificate, ATTEMPT_B, &mark);
     TRY(store_load_certificate, f->arena, SERIAL_A, &certificate);
     TRY(store_revoke_certificate, REVOCATION(SERIAL_A, now_seconds(), 1, "admin"), &mark);
+    TRY(store_note_told, SERIAL_A);
     struct store_ocsp item = {.serial = SERIAL_A};
     struct store_ocsp_list answers = {.items = &item, .count = 1, .is_kept = true};
     const struct store_ocsp_answer answer = {{(const uint8_t *)"x", 1}, 1, 2};
