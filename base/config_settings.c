@@ -65,6 +65,9 @@ const struct setting config_settings[] = {
     NUMBER("server", bulk_revocations_per_second, "500", 1, 1000000,
            "how fast a job of `originca admin cert revoke` revokes where it says nothing else"),
     NUMBER("server", bulk_revocations_at_once, "64", 1, 1000, "revocations that such a job has under way"),
+    NUMBER(
+        "server", bulk_jobs_at_once, "4", 1, 64,
+        "such jobs that this host works on at once; more of them take turns, those for keyCompromise first"),
     NUMBER("server", serial_list_max, "1000000", 1000, 10000000,
            "serials of one list (`--serials FILE`) that an administrator sends for a job"),
     NUMBER("server", retire_idle_seconds, "5", 0, 3600,

@@ -25,6 +25,7 @@ static void print_job(const struct cli *cli, const json_t *job) {
     (void)cli;
     selection_print_line("job", job, "id");
     selection_print_line("state", job, "state");
+    selection_print_line("turn", job, "turn");
     selection_print_chosen(job);
     selection_print_line("reason", job, "reason");
     selection_print_line("certificates", job, "total");
@@ -41,10 +42,11 @@ static void print_job(const struct cli *cli, const json_t *job) {
 }
 
 int revocation_list(struct cli *cli) {
-    static const char *const titles[] = {"ID", "STATE", "REASON", "TOTAL", "REVOKED", "FAILED", "BEGUN"},
-                             *const keys[] = {"id",   "state",  "reason",    "total",
-                                              "done", "failed", "created_at"};
-    return admin_finish_list(cli, admin_fetch_list(cli, "/admin/v1/revocations"), titles, keys, 7);
+    static const char *const titles[] = {"ID",    "STATE",   "TURN",   "REASON",
+                                         "TOTAL", "REVOKED", "FAILED", "BEGUN"},
+                             *const keys[] = {"id",    "state", "turn",   "reason",
+                                              "total", "done",  "failed", "created_at"};
+    return admin_finish_list(cli, admin_fetch_list(cli, "/admin/v1/revocations"), titles, keys, 8);
 }
 
 int revocation_show(struct cli *cli) {

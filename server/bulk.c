@@ -19,9 +19,7 @@
 #define LEASE_MS 10000
 #define PAGE_MAX 512
 #define TICK_MS 5
-#define WITHDRAW_INTERVAL_MS 5000
-#define WITHDRAW_ZONES 50 /* in one look */
-#define PAUSE_MS 1000     /* after what failed for the moment */
+#define PAUSE_MS 1000 /* after what failed for the moment */
 
 enum entry_state { ENTRY_WAITS, ENTRY_RUNS, ENTRY_ENDED };
 struct entry {
@@ -32,6 +30,9 @@ struct entry {
 
 struct bulk_runner {
     struct worker *worker;
+    char *holder;
+    bool (*has_room)(const void *context);
+    const void *room_context;
     struct event *timer;
     struct metric *revoked, *failed;
     struct store_bulk_lease lease;
@@ -39,7 +40,6 @@ struct bulk_runner {
     bool is_loading; /* a page is being loaded or noted */
     bool is_pumping;
     int64_t asked_ms, leased_until_ms; /* monotonic: of the last claim or renewal; what it gave */
-    int64_t withdrew_ms;               /* when zones that were left were looked for; 0: never */
     struct arena *arena;               /* of the job; NULL: there is none */
     struct store_bulk job;
     bool is_lost; /* it is not this process's any more, or has ended */
@@ -48,6 +48,7 @@ struct bulk_runner {
     struct entry *entries; /* NULL: no page */
     size_t next, running, ended;
     struct store_bulk_progress progress;
+    bool has_yielded; /* to a job that waited */
     char problem[ERROR_MESSAGE_MAX];
     int64_t resumes_ms; /* not before */
     double room;        /* revocations that may begin now */
@@ -115,9 +116,11 @@ static void note_page_noted(void *context, const struct error *error) {
     else if (error != NULL)
         log_event(LOG_LEVEL_WARNING, "a page of a bulk revocation was not counted", "job", runner->job.id,
                   "reason", error->message, NULL);
-    runner->is_lost = runner->is_lost || error != NULL || is_last;
+    runner->is_lost = runner->is_lost || error != NULL || is_last || runner->has_yielded;
     drop_page(runner);
     pump(runner);
+    if (error == NULL && runner->arena == NULL) /* there may be another one */
+        bulk_runner_run(runner);
 }
 
 static void finish_page(struct bulk_runner *runner) {
@@ -125,9 +128,11 @@ static void finish_page(struct bulk_runner *runner) {
     runner->progress.next_cursor = runner->page.next_cursor;
     runner->progress.done += runner->page.repeated;
     runner->progress.problem = runner->problem;
+    runner->progress.may_wait = !runner->has_room(runner->room_context);
+    runner->has_yielded = false;
     runner->is_loading = true;
-    store_note_bulk(runner->worker->store, runner->job.id, &runner->lease, &runner->progress, note_page_noted,
-                    runner);
+    store_note_bulk(runner->worker->store, runner->job.id, &runner->lease, &runner->progress,
+                    &runner->has_yielded, note_page_noted, runner);
 }
 
 static void note_page_loaded(void *context, const struct error *error) {
@@ -258,8 +263,8 @@ static void note_claimed(void *context, const struct error *error) {
     runner->room = 0;
     runner->room_counted_ms = clock_monotonic_ms();
     runner->resumes_ms = 0;
-    log_event(LOG_LEVEL_INFO, "working on a bulk revocation", "job", runner->job.id, "by", runner->job.by,
-              NULL);
+    log_event(*runner->job.cursor == '\0' ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "working on a bulk revocation",
+              "job", runner->job.id, "by", runner->job.by, NULL);
     pump(runner);
 }
 
@@ -273,32 +278,9 @@ static void note_renewed(void *context, const struct error *error) {
     pump(runner);
 }
 
-static void note_withdrawn(void *context, const struct error *error) {
-    struct bulk_runner *runner = context;
-    runner->is_asking = false;
-    if (error != NULL)
-        log_event(LOG_LEVEL_WARNING, "zones that were left cannot be looked for", "reason", error->message,
-                  NULL);
-}
-
-/* By policy; the jobs are found like those of administrators. */
-static bool withdraw_zones(struct bulk_runner *runner) {
-    const struct config *config = runner->worker->config;
-    int64_t now = clock_monotonic_ms();
-    if (strcmp(config->moved_zone_certificates, "revoke") != 0 ||
-        (runner->withdrew_ms != 0 && now - runner->withdrew_ms < WITHDRAW_INTERVAL_MS))
-        return false;
-    runner->withdrew_ms = now;
-    runner->is_asking = true;
-    store_withdraw_zones(runner->worker->store, (int64_t)config->left_zone_revoke_after_seconds,
-                         REASON_CESSATION_OF_OPERATION, config->bulk_revocations_per_second, WITHDRAW_ZONES,
-                         note_withdrawn, runner);
-    return true;
-}
-
 void bulk_runner_run(struct bulk_runner *runner) {
     struct worker *worker = runner->worker;
-    if (runner->is_asking || worker->is_draining || withdraw_zones(runner))
+    if (runner->is_asking || worker->is_draining)
         return;
     runner->asked_ms = clock_monotonic_ms();
     if (runner->arena != NULL) {
@@ -311,17 +293,28 @@ void bulk_runner_run(struct bulk_runner *runner) {
     }
 }
 
-struct bulk_runner *bulk_runner_new(struct worker *worker, struct error *error) {
+bool bulk_runner_is_free(const struct bulk_runner *runner) {
+    return runner->arena == NULL;
+}
+
+struct bulk_runner *bulk_runner_new(struct worker *worker, const char *holder,
+                                    bool (*has_room)(const void *context), const void *context,
+                                    struct error *error) {
     struct bulk_runner *runner = calloc(1, sizeof *runner);
-    if (runner == NULL || (runner->timer = evtimer_new(worker->base, on_timer, runner)) == NULL) {
+    if (runner == NULL || (runner->holder = strdup(holder)) == NULL ||
+        (runner->timer = evtimer_new(worker->base, on_timer, runner)) == NULL) {
+        if (runner != NULL)
+            free(runner->holder);
         free(runner);
         error_set(error, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
     runner->worker = worker;
+    runner->has_room = has_room;
+    runner->room_context = context;
     runner->is_lost = true;
     runner->lease = (struct store_bulk_lease){
-        .holder = worker->instance, .host = worker->config->host_name, .lease_ms = LEASE_MS};
+        .holder = runner->holder, .host = worker->config->host_name, .lease_ms = LEASE_MS};
     runner->revoked = metrics_counter(worker->metrics, "originca_bulk_revoked_total",
                                       "Certificates revoked by jobs of administrators");
     runner->failed = metrics_counter(worker->metrics, "originca_bulk_failed_total",
@@ -334,5 +327,6 @@ void bulk_runner_free(struct bulk_runner *runner) {
         return;
     event_free(runner->timer);
     drop_job(runner);
+    free(runner->holder);
     free(runner);
 }

@@ -1,7 +1,7 @@
 /* Finishing what others left: attempts that stay in processing are asked of the signer; an attempt that it
  * never saw is struck off there, and its order waits for another one, which resume.c makes. (A signed one is
- * found by the fence's replay.) Also: zones whose check is due, jobs that revoke many certificates (bulk.c),
- * and the sweep of expired index entries. Each part runs at its own pace and is bounded. */
+ * found by the fence's replay.) Also: zones whose check is due, jobs that revoke many certificates
+ * (bulk_jobs.c), and the sweep of expired index entries. Each part runs at its own pace and is bounded. */
 #include "reconcile.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include <sys/queue.h>
 #include <time.h>
 
-#include "bulk.h"
+#include "bulk_jobs.h"
 #include "originca/dnscheck.h"
 #include "originca/json.h"
 #include "originca/log.h"
@@ -64,7 +64,7 @@ struct zone_job {
 struct reconciler {
     struct worker *worker;
     struct resumer *resumer;
-    struct bulk_runner *bulk;
+    struct bulk_jobs *bulk;
     struct attempts_part attempts;
     TAILQ_HEAD(, zones_pass) zone_passes;
     size_t zone_pass_count;
@@ -312,7 +312,7 @@ static void start_sweep(struct reconciler *reconciler) {
 void reconciler_run(struct reconciler *reconciler) {
     start_attempts(reconciler);
     start_zones(reconciler);
-    bulk_runner_run(reconciler->bulk);
+    bulk_jobs_run(reconciler->bulk);
     start_sweep(reconciler);
 }
 
@@ -325,7 +325,7 @@ struct reconciler *reconciler_new(struct worker *worker, struct error *error) {
     reconciler->worker = worker;
     TAILQ_INIT(&reconciler->zone_passes);
     reconciler->resumer = resumer_new(worker, error);
-    reconciler->bulk = reconciler->resumer == NULL ? NULL : bulk_runner_new(worker, error);
+    reconciler->bulk = reconciler->resumer == NULL ? NULL : bulk_jobs_new(worker, error);
     if (reconciler->bulk == NULL) {
         resumer_free(reconciler->resumer);
         free(reconciler);
@@ -343,7 +343,7 @@ void reconciler_free(struct reconciler *reconciler) {
     if (reconciler == NULL)
         return;
     resumer_free(reconciler->resumer);
-    bulk_runner_free(reconciler->bulk);
+    bulk_jobs_free(reconciler->bulk);
     arena_free(reconciler->attempts.arena);
     while (!TAILQ_EMPTY(&reconciler->zone_passes))
         end_pass(TAILQ_FIRST(&reconciler->zone_passes));

@@ -23,6 +23,8 @@ static bool read_bulk(struct arena *arena, const struct redisReply *id, const st
         {"created", FIELD_TIME, offsetof(struct store_bulk, created_at), NULL},
         {"ended", FIELD_TIME, offsetof(struct store_bulk, ended_at), NULL},
         {"host", FIELD_TEXT, offsetof(struct store_bulk, owner), NULL},
+        {"holder", FIELD_TEXT, offsetof(struct store_bulk, holder), NULL},
+        {"lease", FIELD_INT64, offsetof(struct store_bulk, leased_until_ms), NULL},
         {"problem", FIELD_TEXT, offsetof(struct store_bulk, problem), NULL},
         {"ended_by", FIELD_TEXT, offsetof(struct store_bulk, ended_by), NULL},
         {"cursor", FIELD_TEXT, offsetof(struct store_bulk, cursor), NULL},
@@ -174,9 +176,21 @@ void store_page_bulk(struct store *store, struct arena *arena, const char *id,
     call_send(call);
 }
 
+static bool parse_noted(struct store_call *call, struct redisReply *const *items, size_t count,
+                        struct error *error) {
+    int64_t waits = 0;
+    if (count < 1)
+        return error_set(error, ERROR_INTERNAL, "Redis did not say whether a job goes on");
+    if (!reply_number(items[0], &waits, error))
+        return false;
+    *(bool *)call->out = waits != 0;
+    return true;
+}
+
 void store_note_bulk(struct store *store, const char *id, const struct store_bulk_lease *lease,
-                     const struct store_bulk_progress *progress, store_done *done, void *context) {
-    struct store_call *call = call_new(store, SCRIPT_NOTE_BULK, NULL, NULL, NULL, done, context);
+                     const struct store_bulk_progress *progress, bool *waits, store_done *done,
+                     void *context) {
+    struct store_call *call = call_new(store, SCRIPT_NOTE_BULK, NULL, parse_noted, waits, done, context);
     if (call == NULL)
         return;
     call->is_durable = true;
@@ -188,5 +202,6 @@ void store_note_bulk(struct store *store, const char *id, const struct store_bul
     call_add_number(call, (int64_t)progress->failed);
     call_add(call, progress->problem);
     call_add_number(call, store_config(store)->evidence_retention_seconds);
+    call_add_number(call, progress->may_wait);
     call_send(call);
 }

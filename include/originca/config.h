@@ -128,7 +128,7 @@ struct config {
     uint32_t readiness_timeout_ms, worker_answer_max_bytes;         /* worker_link.h */
     uint32_t outage_wait_ms, outage_max_requests;                   /* operation_await_ready */
     uint32_t bulk_revocations_per_second, bulk_revocations_at_once; /* server/bulk.c */
-    uint32_t serial_list_max;
+    uint32_t bulk_jobs_at_once, serial_list_max;
     uint32_t retire_idle_seconds; /* how long idle connections to a worker that a reload retired stay */
     /* http limits */
     uint32_t max_connections;             /* per worker */

@@ -49,7 +49,9 @@ struct store_bulk {
     enum store_bulk_state state;
     uint64_t total, done, failed; /* done: by this job, each certificate once whatever was interrupted */
     time_t created_at, ended_at;
-    const char *owner;    /* host that works on it, or did last */
+    const char *owner;  /* host that works on it, or did last */
+    const char *holder; /* process that works on it until then (ms since 1970), if it renews not; "" */
+    int64_t leased_until_ms;
     const char *problem;  /* the last that kept a certificate from being revoked; "" */
     const char *ended_by; /* who cancelled it */
     const char *cursor;   /* how far it came; "" */
@@ -73,9 +75,10 @@ void store_list_bulks(struct store *, struct arena *, const char *cursor, uint32
 /* ERROR_CONFLICT: it has ended. */
 void store_cancel_bulk(struct store *, struct arena *, const char *id, const char *by, struct store_bulk *out,
                        store_done *, void *);
-/* The oldest job that nobody works on is this process's for so long. out->id is NULL where there is none. */
+/* The first job of the queue that nobody works on is this process's for so long: those with the reason
+ * keyCompromise first, each by when it was made or last had its turn. out->id is NULL where there is none. */
 struct store_bulk_lease {
-    const char *holder; /* of this process alone */
+    const char *holder; /* of this process alone, and of one job at a time */
     const char *host;
     uint32_t lease_ms;
 };
@@ -97,14 +100,15 @@ struct store_bulk_page {
 void store_page_bulk(struct store *, struct arena *, const char *id, const struct store_bulk_lease *,
                      uint32_t limit, struct store_bulk_page *out, store_done *, void *);
 /* The page is done. ERROR_CONFLICT: the job is another's by now, who does the page again. After the last page
- * the job is done. */
+ * the job is done. `*waits`: it made room for another and stands in the queue again. */
 struct store_bulk_progress {
     const char *cursor, *next_cursor;
     uint64_t done, failed;
     const char *problem;
+    bool may_wait; /* this process has no room for another job */
 };
 void store_note_bulk(struct store *, const char *id, const struct store_bulk_lease *,
-                     const struct store_bulk_progress *, store_done *, void *);
+                     const struct store_bulk_progress *, bool *waits, store_done *, void *);
 const char *store_bulk_state_name(enum store_bulk_state);
 
 /* --- mass replacements (store/replacement.c) --- */

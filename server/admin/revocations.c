@@ -49,6 +49,11 @@ void admin_add_serials(struct http_request *request) {
 
 /* --- a job --- */
 
+/* A process that died works on it, for others, until its lease is over. */
+static bool is_worked_on(const struct store_bulk *job) {
+    return *job->holder != '\0' && job->leased_until_ms > clock_wall_ms();
+}
+
 static json_t *job_json(const struct store_bulk *job) {
     uint64_t handled = job->done + job->failed;
     bool has_ended = job->state != BULK_RUNNING;
@@ -59,6 +64,9 @@ static json_t *job_json(const struct store_bulk *job) {
                   (json_int_t)job->done, "failed", (json_int_t)job->failed, "skipped",
                   (json_int_t)(job->state == BULK_DONE && job->total > handled ? job->total - handled : 0),
                   "per_second", (int)job->rate, "by", job->by);
+    json_object_set_new(json, "urgent", json_boolean(job->reason == REASON_KEY_COMPROMISE));
+    if (!has_ended)
+        json_object_set_new(json, "turn", json_string(is_worked_on(job) ? "working" : "waiting"));
     admin_set_time(json, "created_at", job->created_at);
     if (has_ended)
         admin_set_time(json, "ended_at", job->ended_at);

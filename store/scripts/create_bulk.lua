@@ -2,7 +2,7 @@
 -- keys: bulk:<id>, bulk-jobs, bulk-open, bulk-serials:<id>, bulk-list:<id>
 -- arguments: id, reason, rate, by, total, selection (lib/selection.lua)
 -- result: ok | notfound (the list)
--- uses: selection
+-- uses: selection, bulk
 local id, reason, rate, by, total = unpack(ARGV, 1, 5)
 local selection = read_selection(6)
 local now, micros = now_parts()
@@ -15,8 +15,7 @@ for _, word in ipairs({'state', 'running', 'reason', reason, 'rate', rate, 'by',
   fields[#fields + 1] = word
 end
 redis.call('HSET', key, unpack(fields))
-local score = string.format('%.0f', micros)
-redis.call('ZADD', 'bulk-jobs', score, id)
-redis.call('ZADD', 'bulk-open', score, id)
+redis.call('ZADD', 'bulk-jobs', string.format('%.0f', micros), id)
+queue_bulk(id, reason)
 use_list(selection, id, now + 400 * 86400)
 return {'ok'}

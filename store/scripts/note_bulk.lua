@@ -1,10 +1,12 @@
 -- A page of a job is done: it stands behind it from now on, and all that the page counted is counted in the same moment. After
--- the last page the job is done. Also what was done while it was cancelled counts.
+-- the last page the job is done. Also what was done while it was cancelled counts. Where all places are taken, the job makes
+-- room for one that waits, and waits itself.
 -- keys: bulk:<id>, bulk-open
--- arguments: id, holder, cursor of the page, next cursor or '', done, failed, problem or '', retention
--- result: ok | conflict
+-- arguments: id, holder, cursor of the page, next cursor or '', done, failed, problem or '', retention,
+--   1 where this process has no place left
+-- result: ok, 1 where it waits now | conflict
 -- uses: bulk
-local id, holder, cursor, next_cursor, done, failed, problem, retention = unpack(ARGV, 1, 8)
+local id, holder, cursor, next_cursor, done, failed, problem, retention, is_full = unpack(ARGV, 1, 9)
 local key = 'bulk:' .. id
 local job = load_hash(key)
 if not job then return {'conflict', 'the job is not here any more'} end
@@ -18,5 +20,11 @@ if job.state ~= 'running' then
   redis.call('HDEL', key, 'last_holder')
   return {'conflict', 'the job is ' .. job.state}
 end
-if next_cursor == '' then end_bulk(id, 'done', tonumber(retention), '') end
-return {'ok'}
+if next_cursor == '' then
+  end_bulk(id, 'done', tonumber(retention), '')
+elseif is_full == '1' and has_rival(id, job.reason) then
+  redis.call('HDEL', key, 'holder', 'lease')
+  queue_bulk(id, job.reason)
+  return {'ok', 1}
+end
+return {'ok', 0}

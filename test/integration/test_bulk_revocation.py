@@ -26,7 +26,9 @@ from under_test import name_of, stopped, wait_until
 from verify import der_of, load_chain
 
 WORKER_RATE = 20
-SANDBOX_OPTIONS = ("--workers", "1", "--set", f"signer.signer_worker_revocations_per_second={WORKER_RATE}")
+JOBS_AT_ONCE = 2
+SANDBOX_OPTIONS = ("--workers", "1", "--set", f"signer.signer_worker_revocations_per_second={WORKER_RATE}", "--set",
+                   f"server.bulk_jobs_at_once={JOBS_AT_ONCE}")
 
 
 def time_text(moment):
@@ -259,6 +261,28 @@ def check_whole(box, admin, made, count, ledgers=None):
         serials = [each["serial"] for each in records_of(box, made["id"])]
         assert len(serials) == len(set(serials)) == count
     return done
+
+
+def test_slow_jobs_take_turns_and_keep_back_no_urgent_one(own_sandbox):
+    box, customers = own_sandbox, [own_sandbox.new_customer() for _ in range(JOBS_AT_ONCE + 2)]
+    for customer in customers:
+        create(box, customer, 25)
+    slow = [begin(box, 25, selection={"customer": customer.id}, per_second=1)["id"] for customer in customers[:-1]]
+    assert wait_until(lambda: all(job(box.admin, each)["done"] >= 2 for each in slow), 60), "all of them go on"
+    turns = [job(box.admin, each)["turn"] for each in slow]
+    assert set(turns) <= {"working", "waiting"} and "turn" in box.admin_command("revocation", "show", slow[0]).stdout
+    urgent = begin(box, 25, selection={"customer": customers[-1].id}, reason="keyCompromise")
+    assert urgent["urgent"]
+    done = ended(box.admin, urgent["id"], 20)
+    assert (done["state"], done["done"]) == ("done", 25)
+    states = [job(box.admin, each) for each in slow]
+    assert {each["state"] for each in states} == {"running"} and all(each["done"] < 25 for each in states)
+    for each in slow:
+        assert box.admin.post(f"revocations/{each}/cancel")["state"] == "cancelled"
+    wait_steady(lambda: sum(len(records_of(box, each)) for each in slow))
+    for each, customer in zip(slow, customers):
+        left = dry_run(box, customer=customer.id)["count"]
+        assert job(box.admin, each)["state"] == "cancelled" and left == 25 - len(records_of(box, each)) > 0
 
 
 def test_an_admin_process_that_is_killed_is_followed_by_one_that_goes_on(own_sandbox):

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "bulk.h"
+#include "bulk_jobs.h"
 #include "originca/metrics.h"
 #include "originca/store.h"
 #include "originca/worker_link.h"
@@ -56,20 +56,20 @@ void __wrap_store_stale_attempts(void) {}
 void __wrap_store_sweep(void) {}
 
 /* Bulk revocations have tests of their own. */
-struct bulk_runner *__wrap_bulk_runner_new(struct worker *worker, struct error *error);
-void __wrap_bulk_runner_run(struct bulk_runner *runner);
-void __wrap_bulk_runner_free(struct bulk_runner *runner);
+struct bulk_jobs *__wrap_bulk_jobs_new(struct worker *worker, struct error *error);
+void __wrap_bulk_jobs_run(struct bulk_jobs *runner);
+void __wrap_bulk_jobs_free(struct bulk_jobs *runner);
 
-struct bulk_runner *__wrap_bulk_runner_new(struct worker *worker, struct error *error) {
+struct bulk_jobs *__wrap_bulk_jobs_new(struct worker *worker, struct error *error) {
     (void)error;
-    return (struct bulk_runner *)worker; /* nobody looks into it */
+    return (struct bulk_jobs *)worker; /* nobody looks into it */
 }
 
-void __wrap_bulk_runner_run(struct bulk_runner *runner) {
+void __wrap_bulk_jobs_run(struct bulk_jobs *runner) {
     (void)runner;
 }
 
-void __wrap_bulk_runner_free(struct bulk_runner *runner) {
+void __wrap_bulk_jobs_free(struct bulk_jobs *runner) {
     (void)runner;
 }
 

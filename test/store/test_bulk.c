@@ -8,6 +8,7 @@
 #define JOB "000102030405060708090a0b0c0d0e0f"
 #define JOB_B "100102030405060708090a0b0c0d0e0f"
 #define JOB_BY "admin:unix bulk:" JOB
+#define URGENT "200102030405060708090a0b0c0d0e0f"
 #define MANY 7
 
 static const struct store_bulk_lease mine = {"mine", "host-a", 10000}, other = {"other", "host-b", 10000};
@@ -112,6 +113,7 @@ static void a_page_that_was_interrupted_counts_once(void **state) {
     struct sample s, stranger;
     struct store_bulk job;
     struct store_bulk_page page;
+    bool waits;
     make_many(f, &s, &stranger);
     make_job(f, JOB, JOB_BY, s.customer.id);
     const struct store_bulk_lease brief = {"mine", "host-a", 1};
@@ -126,21 +128,70 @@ static void a_page_that_was_interrupted_counts_once(void **state) {
     assert_int_equal(page.count + page.repeated, 4);
     assert_int_equal(page.repeated, 3);
     revoke_page(f, &page, page.count);
-    struct store_bulk_progress progress = {page.cursor, page.next_cursor, page.count + page.repeated, 0, ""};
-    assert_code(CALL(f, store_note_bulk, JOB, &mine, &progress), ERROR_CONFLICT);
-    assert_ok(CALL(f, store_note_bulk, JOB, &other, &progress));
-    assert_code(CALL(f, store_note_bulk, JOB, &other, &progress), ERROR_CONFLICT);
+    struct store_bulk_progress progress = {page.cursor, page.next_cursor, page.count + page.repeated, 0, "",
+                                           false};
+    assert_code(CALL(f, store_note_bulk, JOB, &mine, &progress, &waits), ERROR_CONFLICT);
+    assert_ok(CALL(f, store_note_bulk, JOB, &other, &progress, &waits));
+    assert_code(CALL(f, store_note_bulk, JOB, &other, &progress, &waits), ERROR_CONFLICT);
     while (*page.next_cursor != '\0') {
         assert_ok(CALL(f, store_page_bulk, f->arena, JOB, &other, 4, &page));
         revoke_page(f, &page, page.count);
-        progress =
-            (struct store_bulk_progress){page.cursor, page.next_cursor, page.count + page.repeated, 0, ""};
-        assert_ok(CALL(f, store_note_bulk, JOB, &other, &progress));
+        progress = (struct store_bulk_progress){
+            page.cursor, page.next_cursor, page.count + page.repeated, 0, "", false};
+        assert_ok(CALL(f, store_note_bulk, JOB, &other, &progress, &waits));
     }
     assert_ok(CALL(f, store_load_bulk, f->arena, JOB, &job));
     assert_int_equal(job.state, BULK_DONE);
     assert_int_equal(job.done, MANY);
     assert_int_equal(ask_number(f, "ZCARD certificates:revoked"), MANY);
+}
+
+static void expect_claim(struct fixture *f, const struct store_bulk_lease *lease, const char *id) {
+    struct store_bulk job;
+    assert_ok(CALL(f, store_claim_bulk, f->arena, lease, &job));
+    if (id == NULL)
+        assert_null(job.id);
+    else
+        assert_string_equal(job.id, id);
+}
+
+/* Does the job make room after a page of one? */
+static bool waits_after_a_page(struct fixture *f, const char *id, const struct store_bulk_lease *lease,
+                               bool may_wait) {
+    struct store_bulk_page page;
+    bool waits;
+    assert_ok(CALL(f, store_page_bulk, f->arena, id, lease, 1, &page));
+    const struct store_bulk_progress done = {page.cursor, page.next_cursor, 1, 0, "", may_wait};
+    assert_string_not_equal(page.next_cursor, "");
+    assert_ok(CALL(f, store_note_bulk, id, lease, &done, &waits));
+    return waits;
+}
+
+static void jobs_take_turns_and_those_for_compromised_keys_come_first(void **state) {
+    struct fixture *f = *state;
+    struct sample s, stranger;
+    make_many(f, &s, &stranger);
+    make_job(f, JOB, JOB_BY, s.customer.id);
+    expect_claim(f, &mine, JOB);
+    assert_false(waits_after_a_page(f, JOB, &mine, true)); /* for nobody */
+    make_job(f, JOB_B, JOB_BY, s.customer.id);
+    assert_false(waits_after_a_page(f, JOB, &mine, false));
+    assert_true(waits_after_a_page(f, JOB, &mine, true));
+    expect_claim(f, &mine, JOB_B);
+    assert_true(waits_after_a_page(f, JOB_B, &mine, true));
+    const struct store_bulk urgent = {.id = URGENT,
+                                      .selection.customer = s.customer.id,
+                                      .reason = 1,
+                                      .rate = 1,
+                                      .by = JOB_BY,
+                                      .total = MANY};
+    assert_ok(CALL(f, store_create_bulk, &urgent));
+    expect_claim(f, &mine, URGENT);
+    assert_false(waits_after_a_page(f, URGENT, &mine, true)); /* for one that is less urgent */
+    expect_claim(f, &other, JOB);
+    struct store_bulk out;
+    assert_ok(CALL(f, store_cancel_bulk, f->arena, URGENT, "admin", &out));
+    expect_claim(f, &mine, JOB_B);
 }
 
 static void confirm_job(struct fixture *f, const char *id, struct store_selection selection,
@@ -284,6 +335,7 @@ int main(void) {
         test_case(a_selection_is_what_all_its_members_fit),
         test_case(a_job_is_one_process_s_while_its_lease_lasts),
         test_case(a_page_that_was_interrupted_counts_once),
+        test_case(jobs_take_turns_and_those_for_compromised_keys_come_first),
         test_case(what_became_known_after_the_count_is_not_touched),
         test_case(a_list_that_was_counted_stays_as_it_is_while_it_is_used),
         test_case(a_job_whose_list_is_gone_has_failed),

@@ -283,8 +283,9 @@ static void walk_bulk(struct fixture *f, bool must_succeed, const struct sample 
     TRY(store_claim_bulk, f->arena, &lease, &job);
     TRY(store_renew_bulk, SERIAL_A, &lease, "a problem");
     TRY(store_page_bulk, f->arena, SERIAL_A, &lease, 10, &page);
-    const struct store_bulk_progress done = {page.cursor, page.next_cursor, 1, 0, ""};
-    TRY(store_note_bulk, SERIAL_A, &lease, &done);
+    const struct store_bulk_progress done = {page.cursor, page.next_cursor, 1, 0, "", true};
+    bool waits;
+    TRY(store_note_bulk, SERIAL_A, &lease, &done, &waits);
     const struct store_bulk second = {.id = SERIAL_B, .selection.issuer = "ecc", .by = "admin", .rate = 1};
     TRY(store_create_bulk, &second);
     TRY(store_cancel_bulk, f->arena, SERIAL_B, "admin", &job);
