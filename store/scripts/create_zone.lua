@@ -19,14 +19,24 @@ end
 
 -- What to avoid, from all of it to nothing: a server that is shared with a zone above hides this zone's delegation, with one
 -- below that somebody has shown to be his, that zone's; with one of this name it answers for either; with one below that
--- nobody has shown to be his it keeps the names there from this one.
+-- nobody has shown to be his it keeps the names there from this one. Strangers may have added so many zones above that these
+-- have every server: then those count alone that somebody has shown to be his, so that nobody else's zones come to be shared.
 local function servers_to_avoid(name, customer)
   local above = add_foreign_servers({}, names_above(name), customer)
-  local below, of_owners_below = foreign_servers_below(name, customer)
-  local hiding = union(above, of_owners_below)
-  local of_name = union(hiding, add_foreign_servers({}, {name}, customer))
-  local of_name_owners = union(hiding, add_foreign_servers({}, {name}, customer, true))
-  return {union(of_name, below), of_name, union(of_name_owners, below), of_name_owners, hiding, above, {}}
+  local above_owners = add_foreign_servers({}, names_above(name), customer, true)
+  local below, below_owners = foreign_servers_below(name, customer)
+  local of_name = add_foreign_servers({}, {name}, customer)
+  local of_name_owners = add_foreign_servers({}, {name}, customer, true)
+  local avoided = {}
+  for _, hiding in ipairs({union(above, below_owners), union(above_owners, below_owners)}) do
+    for _, set in ipairs({union(of_name, below), of_name, union(of_name_owners, below), of_name_owners}) do
+      avoided[#avoided + 1] = union(hiding, set)
+    end
+  end
+  for _, set in ipairs({union(above, below_owners), union(above_owners, below_owners), above, above_owners, {}}) do
+    avoided[#avoided + 1] = set
+  end
+  return avoided
 end
 
 local function find_least_shared(pool, avoided_sets, count, within, around)

@@ -200,3 +200,19 @@ def test_a_zone_that_a_stranger_added_below_a_name_does_not_keep_its_owner_out(o
     own_sandbox.dns("delegate", zone, ",".join(servers))
     assert wait_until(lambda: owner.check(zone)["status"] == "active", 20, pause=0.3)
     owner.assert_gets_a_certificate(zone)
+
+
+@pytest.mark.parametrize("is_below", [False, True])
+def test_strangers_zones_above_do_not_make_an_owner_share_his_name_servers(own_sandbox, customer, is_below):
+    """They have used up the pool, so whatever is assigned next shares a server with one of them; not with who showed a zone to be his."""
+    for _ in range(6):
+        above = new_name()
+        zone = f"shop.{above}"
+        owner = customer()
+        servers = owner.add(zone)["name_servers"]
+        own_sandbox.dns("delegate", zone, ",".join(servers))
+        assert wait_until(lambda: owner.check(zone)["status"] == "active", 20, pause=0.3)
+        strangers = {server for _ in range(4) for server in customer().add(above)["name_servers"]}
+        assert strangers == set(POOL)
+        added = customer().add(f"www.{zone}" if is_below else zone)["name_servers"]
+        assert not set(added) & set(servers), (added, servers)
