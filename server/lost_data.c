@@ -12,7 +12,8 @@
 /* An account lives on from its last use, renewed once a day: whoever got a certificate within a day is there,
  * however its life was set since. */
 #define ACCOUNT_DAY 86400
-#define ACCOUNT_LIFE_MIN (3 * ACCOUNT_DAY)
+#define LIFE_MIN (3 * ACCOUNT_DAY)
+#define TRACES_OF_RECORD 5
 
 struct lost_data {
     struct worker *worker;
@@ -168,34 +169,53 @@ static time_t time_of(const json_t *record, const char *member) {
     return text != NULL && time_parse(text, &when) ? when : 0;
 }
 
-/* A certificate that has not expired, for whom it is. Two traces at most besides it. */
+/* A certificate that has not expired, for whom it is, and by which order and key; no key has a record of its
+ * own before it ends. */
 static void add_issued(struct lost_data *lost, const json_t *record) {
+    const struct config *config = lost->worker->config;
     time_t now = (time_t)(clock_wall_ms() / 1000);
-    const char *customer = text_of(record, "customer");
+    const char *customer = text_of(record, "customer"), *account = text_of(record, "account");
+    const char *order = text_of(record, "order");
+    bool is_of_today = time_of(record, "time") > now - ACCOUNT_DAY;
     if (time_of(record, "not_after") > now)
         add(lost, "certificate", text_of(record, "serial"), NULL, customer);
     add(lost, "customer", customer, NULL, NULL);
-    if (lost->worker->config->account_idle_seconds >= ACCOUNT_LIFE_MIN &&
-        time_of(record, "time") > now - ACCOUNT_DAY)
-        add(lost, "account", text_of(record, "account"), NULL, NULL);
+    if (is_of_today && config->account_idle_seconds >= LIFE_MIN) {
+        add(lost, "account", account, NULL, NULL);
+        add(lost, "EAB key of account", account, NULL, NULL);
+    }
+    if (is_of_today && config->evidence_retention_seconds >= LIFE_MIN) {
+        add(lost, "order", order, NULL, NULL);
+        if (account == NULL || *account == '\0')
+            add(lost, "API key of order", order, NULL, NULL);
+    }
+}
+
+static void add_record(struct lost_data *lost, const json_t *record) {
+    const char *type = text_of(record, "type");
+    uint64_t sequence = (uint64_t)json_integer_value(json_object_get(record, "seq"));
+    if (type == NULL || sequence > lost->state->applied)
+        return;
+    if (strcmp(type, "issued") == 0)
+        add_issued(lost, record);
+    else if (strcmp(type, "api-key-ended") == 0)
+        add(lost, "API key", text_of(record, "key"), NULL, NULL);
+    else if (strcmp(type, "eab-key-ended") == 0)
+        add(lost, "EAB key", text_of(record, "kid"), NULL, NULL);
 }
 
 static void search(struct lost_data *lost) {
     size_t records = json_array_size(lost->records);
-    lost->traces = arena_alloc(lost->arena, (lost->zones.count + 3 * records + 1) * sizeof *lost->traces);
+    size_t most = lost->zones.count + TRACES_OF_RECORD * records + 1;
+    lost->traces = arena_alloc(lost->arena, most * sizeof *lost->traces);
     if (lost->traces == NULL) {
         fail_look(lost);
         return;
     }
     for (size_t i = 0; i < lost->zones.count; i++)
         add(lost, "zone", lost->zones.items[i].id, lost->zones.items[i].name, lost->zones.items[i].customer);
-    for (size_t i = 0; i < records; i++) {
-        const json_t *record = json_array_get(lost->records, i);
-        const char *type = text_of(record, "type");
-        uint64_t sequence = (uint64_t)json_integer_value(json_object_get(record, "seq"));
-        if (type != NULL && strcmp(type, "issued") == 0 && sequence <= lost->state->applied)
-            add_issued(lost, record);
-    }
+    for (size_t i = 0; i < records; i++)
+        add_record(lost, json_array_get(lost->records, i));
     store_find_lost(lost->worker->store, lost->worker->config->host_name, lost->traces, lost->count,
                     &lost->is_untold, note_searched, lost);
 }

@@ -672,11 +672,12 @@ void store_doubt_ledgers(struct store *, store_done *, void *);
 /* Something that the ledger proves was in Redis (store/lost.c). A zone has all four, a certificate no name,
  * the others an id alone; NULL is "". */
 struct store_trace {
-    const char *kind; /* zone, certificate, account, customer */
+    /* zone, certificate, account, customer, order, API key, EAB key, API key of order, EAB key of account */
+    const char *kind;
     const char *id, *name, *customer;
     bool is_lost; /* out: neither there with its indexes, nor known to be gone since a replay */
 };
-#define STORE_TRACES_MAX 8000
+#define STORE_TRACES_MAX 10000
 /* `is_untold`: other hosts ended rights that this host's signer was not told of; a zone may be among them. */
 void store_find_lost(struct store *, const char *host, struct store_trace *traces, size_t count,
                      bool *is_untold, store_done *, void *);

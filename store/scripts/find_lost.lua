@@ -1,8 +1,9 @@
 -- What the ledger proves was here: is it, with the indexes that lists and look-ups go by? A zone in zones-lost was gone when the
 -- ledger was replayed: that is known.
 -- keys: zone:<id>, zone-name:<name>, zones, zones-lost, customer-zones:<customer>, customer:<id>, account:<id>,
---   certificate:<serial>, certificates, customer-certificates:<customer>, ledger-rights, ledger:<host>
--- arguments: host, then kind (zone, certificate, account, customer), id, name, customer ('' where it has none) of each
+--   certificate:<serial>, certificates, customer-certificates:<customer>, order:<id>, api-key:<id>, eab:<kid>,
+--   customer-api-keys:<customer>, customer-eab:<customer>, ledger-rights, ledger:<host>
+-- arguments: host, then kind (of `here` below), id, name, customer ('' where it has none) of each
 -- result: ok, 1 where the host was not told all of what other hosts ended, else 0, number of each that is not here
 -- uses: common
 local function is_indexed(kind, id, customer)
@@ -25,6 +26,25 @@ function here.account(id)
 end
 function here.customer(id)
   return redis.call('EXISTS', 'customer:' .. id) == 1
+end
+function here.order(id)
+  return redis.call('EXISTS', 'order:' .. id) == 1
+end
+-- A key that has ended stays, for the lists.
+local function is_key_here(object, index, id)
+  local customer = redis.call('HGET', object .. id, 'customer')
+  return customer and redis.call('ZSCORE', index .. customer, id)
+end
+here['API key'] = function(id) return is_key_here('api-key:', 'customer-api-keys:', id) end
+here['EAB key'] = function(kid) return is_key_here('eab:', 'customer-eab:', kid) end
+-- Where the order or the account is gone too, that is told.
+here['API key of order'] = function(order)
+  local id = redis.call('HGET', 'order:' .. order, 'key')
+  return not id or id == '' or here['API key'](id)
+end
+here['EAB key of account'] = function(account)
+  local kid = redis.call('HGET', 'account:' .. account, 'eab')
+  return not kid or kid == '' or here['EAB key'](kid)
 end
 
 local seen = redis.call('HGET', 'ledger:' .. ARGV[1], 'rights_seen')

@@ -7,6 +7,7 @@ server stays in the middle of its recovery for as long as a test looks at it."""
 import contextlib
 import datetime
 import hashlib
+import hmac
 import json
 import os
 import re
@@ -843,7 +844,7 @@ def test_a_clean_stop_leaves_a_checkpoint_from_which_the_next_start_goes_on(box,
     customer.check_served()
 
 
-@pytest.mark.parametrize("damage", ["missing", "changed", "foreign key", "ahead"])
+@pytest.mark.parametrize("damage", ["missing", "changed", "foreign key", "former format", "ahead"])
 def test_without_a_checkpoint_that_fits_the_whole_ledger_is_read(box, customer, damage):
     restart_server(box)
     checkpoint, key = box.directory / "ledger" / "checkpoint", box.directory / "ledger" / "checkpoint.key"
@@ -859,6 +860,11 @@ def test_without_a_checkpoint_that_fits_the_whole_ledger_is_read(box, customer, 
             checkpoint.write_bytes(whole)
         elif damage == "foreign key":
             key.write_bytes(os.urandom(32))
+        elif damage == "former format":  # after an upgrade: its own MAC is right
+            magic = b"originca checkpoint\n"
+            kept = checkpoint.read_bytes()[len(magic) + 4:-32]
+            former = magic + (3).to_bytes(4, "big") + kept
+            checkpoint.write_bytes(former + hmac.digest(key.read_bytes(), former, "sha256"))
         else:  # of a ledger that holds other bytes there
             path = sorted((box.directory / "ledger").glob("ledger-*"))[-1]
             kept = path.read_bytes()
@@ -871,6 +877,7 @@ def test_without_a_checkpoint_that_fits_the_whole_ledger_is_read(box, customer, 
         assert "does not hold record" in box.log_text()[offset:]
     log = wait_log(box, 'from="its beginning"', offset)
     assert damage == "missing" or "the checkpoint cannot be used" in log
+    assert damage != "former format" or "has format 3, not" in log
     customer.check_served()
 
 

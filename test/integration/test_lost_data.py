@@ -90,6 +90,9 @@ VANISHED = {
     "accounts": (("account:*",), "it lacks account"),
     "certificates": (("certificate:*",), "it lacks certificate"),
     "index of certificates": (("customer-certificates:*",), "it lacks certificate"),
+    "orders": (("order:*",), "it lacks order"),
+    "API keys": (("api-key:*",), "it lacks API key of order"),
+    "EAB keys": (("eab:*",), "it lacks EAB key of account"),
     "all but the ledger": (("[a-km-z]*",), "it lacks"),
 }
 
@@ -109,6 +112,17 @@ def test_a_redis_that_lost_a_part_is_not_served_until_its_backup_is_back(box, pu
     reply = client.new_order([box.name()])
     assert reply.status == 503 and reply.problem == "serverInternal", reply.text
     assert rest.list(box["ZONE_ID"]).status == 503
+    put_back()
+    box.wait_ready(RECOVERY)
+
+
+@pytest.mark.parametrize("kind, path, words", [("api-key", "api-keys", "it lacks API key"), ("eab", "eab-keys", "it lacks EAB key")])
+def test_a_key_that_ended_stays_in_the_lists_or_is_missed(box, put_back, kind, path, words):
+    made = box.admin.post(f"customers/{box['CUSTOMER']}/{path}", {"kind": "service-key"} if kind == "api-key" else None)
+    key = made.get("id") or made["kid"]
+    box.admin.delete(f"customers/{box['CUSTOMER']}/{path}/{key}")
+    delete(box, f"{kind}:{key}")
+    wait_refused(box, "Redis lost data", f"{words} {key}")
     put_back()
     box.wait_ready(RECOVERY)
 
