@@ -8,9 +8,7 @@
 #include <unistd.h>
 
 #include "customer.h"
-
-#define SERIALS_PER_CALL 1000
-#define SERIAL_TEXT_MAX 64
+#include "serial_list.h"
 
 bool selection_is_given(const struct cli *cli) {
     return cli->customer != NULL || cli->zone != NULL || cli->key != NULL || cli->account != NULL ||
@@ -23,48 +21,21 @@ static void set_option(json_t *selection, const char *key, const char *value) {
         json_object_set_new(selection, key, json_string(value));
 }
 
-/* Every call in an arena of its own: a file may have very many. */
-static bool send_serials(struct cli *cli, json_t *serials, char *list, size_t list_size) {
-    struct client client = {.socket = cli->client.socket, .arena = arena_new(8u * 1024 * 1024)};
-    if (client.arena == NULL) {
-        json_decref(serials);
-        return error_set(&cli->error, ERROR_INTERNAL, "out of memory");
-    }
-    json_t *body = arena_own_json(client.arena, json_pack("{s:o}", "serials", serials));
-    set_option(body, "serial_list", *list == '\0' ? NULL : list);
-    const json_t *reply = client_call(&client, "POST", "/admin/v1/serial-lists", body, &cli->error);
-    if (reply != NULL)
-        snprintf(list, list_size, "%s", json_text(reply, "serial_list"));
-    arena_free(client.arena);
-    return reply != NULL;
-}
-
-/* One a line, or with blanks or commas between; what follows a # is a comment. */
-static bool send_file(struct cli *cli, char *list, size_t list_size) {
-    static const char between[] = " \t\r\n,";
-    struct bytes file;
-    if (!file_read(cli->client.arena, cli->serials, &file, &cli->error))
-        return false;
-    char *text = arena_strndup(cli->client.arena, (const char *)file.data, file.length), *word;
-    json_t *serials = json_array();
-    bool is_sent = text != NULL;
-    for (char *line; is_sent && (line = strsep(&text, "\n")) != NULL;) {
-        line[strcspn(line, "#")] = '\0';
-        while (is_sent && (word = strsep(&line, between)) != NULL) {
-            if (*word == '\0')
-                continue;
-            json_array_append_new(serials, json_string(word));
-            if (json_array_size(serials) == SERIALS_PER_CALL) {
-                is_sent = send_serials(cli, serials, list, list_size);
-                serials = json_array();
-            }
-        }
-    }
-    if (is_sent && json_array_size(serials) > 0)
-        return send_serials(cli, serials, list, list_size);
-    json_decref(serials);
-    return is_sent &&
-           (*list != '\0' || error_set(&cli->error, ERROR_INVALID, "there is no serial in %s", cli->serials));
+/* Serials of the command line and of a file, all read before any is sent; false with the error and *status.
+ */
+static bool send_serials(struct cli *cli, char *id, size_t id_size, int *status) {
+    struct serial_list list = {.count = 0};
+    bool is_read = true;
+    *status = cli->serials != NULL ? EXIT_FILES : EXIT_USAGE;
+    for (size_t i = 0; is_read && i < cli->operand_count; i++)
+        is_read = serial_list_add(&list, cli->operands[i], &cli->error);
+    if (is_read && cli->serials != NULL)
+        is_read = serial_list_read(&list, cli->serials, &cli->error);
+    bool is_sent = is_read && serial_list_send(&list, cli, id, id_size);
+    if (is_read && !is_sent)
+        *status = cli->error.code == ERROR_UNAVAILABLE ? EXIT_NO_SERVER : EXIT_REFUSED;
+    serial_list_free(&list);
+    return is_sent;
 }
 
 json_t *selection_body(struct cli *cli, int *status) {
@@ -89,17 +60,11 @@ json_t *selection_body(struct cli *cli, int *status) {
     set_option(selection, "profile", cli->profile);
     set_option(selection, "issued_since", cli->issued_since);
     set_option(selection, "issued_before", cli->issued_before);
-    if (cli->operand_count > 0) {
-        json_t *serials = json_array();
-        for (size_t i = 0; i < cli->operand_count; i++)
-            json_array_append_new(serials, json_string(cli->operands[i]));
-        json_object_set_new(selection, "serials", serials);
+    if (cli->operand_count > 0 || cli->serials != NULL) {
+        if (!send_serials(cli, list, sizeof list, status))
+            return NULL;
+        set_option(selection, "serial_list", list);
     }
-    if (cli->serials != NULL && !send_file(cli, list, sizeof list)) {
-        *status = cli->error.code == ERROR_UNAVAILABLE ? EXIT_NO_SERVER : EXIT_REFUSED;
-        return NULL;
-    }
-    set_option(selection, "serial_list", *list == '\0' ? NULL : list);
     return body;
 }
 

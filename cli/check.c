@@ -181,6 +181,10 @@ int check_command(struct cli *cli) {
             "--name-servers is needed: the ones that the provider assigned to you, with commas between");
         return EXIT_USAGE;
     }
+    if (cli->operand_count > NAMES_MAX) {
+        error_set(&cli->error, ERROR_INVALID, "at most %d names can be checked at once", NAMES_MAX);
+        return EXIT_USAGE;
+    }
     for (size_t i = 0; i < cli->operand_count; i++)
         if ((check.names[check.name_count++] = canonical_name(&check, cli->operands[i])) == NULL)
             return EXIT_USAGE;

@@ -5,7 +5,6 @@
 
 enum exit_status { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3 };
 
-#define OPERANDS_MAX 100
 #define OWN_ZONES_MAX 16
 #define ANY_OPERANDS SIZE_MAX
 
@@ -30,7 +29,7 @@ struct cli {
         const char *own_zones[OWN_ZONES_MAX];
         size_t own_zone_count;
     } check;
-    const char *operands[OPERANDS_MAX];
+    const char *const *operands;
     size_t operand_count;
     struct error error;
 };

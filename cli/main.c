@@ -251,14 +251,14 @@ static int finish(const struct cli *cli, int status) {
 }
 
 static int run_customer_check(struct cli *cli, const char *const *words, size_t count) {
-    if (count < 2 || count - 1 > OPERANDS_MAX) {
+    if (count < 2) {
         fputs(
             "Usage: originca check NAME... --name-servers A,B [--zone Z] [--edge-prefixes P,Q] [--explain]\n",
             stderr);
         return EXIT_USAGE;
     }
-    for (size_t i = 1; i < count; i++)
-        cli->operands[cli->operand_count++] = words[i];
+    cli->operands = words + 1;
+    cli->operand_count = count - 1;
     return finish(cli, check_command(cli));
 }
 
@@ -317,13 +317,12 @@ static int run(struct cli *cli, const char *const *words, size_t count,
     }
     if (!judge_options(command, given))
         return EXIT_USAGE;
-    bool has_room = count - used <= OPERANDS_MAX;
-    if (!has_room || (command->operand_count != ANY_OPERANDS && count - used != command->operand_count)) {
+    if (command->operand_count != ANY_OPERANDS && count - used != command->operand_count) {
         fprintf(stderr, "Usage: originca admin %s %s %s\n", command->noun, command->verb, command->operands);
         return EXIT_USAGE;
     }
-    for (; used < count; used++)
-        cli->operands[cli->operand_count++] = words[used];
+    cli->operands = words + used;
+    cli->operand_count = count - used;
     return finish(cli, command->run(cli));
 }
 
@@ -332,8 +331,11 @@ int main(int argc, char **argv) {
     if (customer_main(argc, argv, &customer_status))
         return customer_status;
     struct cli cli = {.has_colour = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL};
-    const char *words[OPERANDS_MAX + 4], *from_environment = getenv("ORIGINCA_ADMIN_SOCKET");
+    static const char **words; /* for as long as the program runs */
+    const char *from_environment = getenv("ORIGINCA_ADMIN_SOCKET");
     size_t count = 0;
+    if ((words = calloc((size_t)argc + 1, sizeof *words)) == NULL)
+        return EXIT_REFUSED;
     cli.client.socket = from_environment != NULL ? from_environment : DEFAULT_SOCKET;
     /* Options may stand anywhere; "-" in front of the short options hands out words in between as option 1.
      */
@@ -341,7 +343,7 @@ int main(int argc, char **argv) {
     for (int option, place; place = -1, (option = getopt_long(argc, argv, "-h", options, &place)) != -1;) {
         if (place >= 0 && given[place] < 2)
             given[place]++;
-        if (option == 1 && count < sizeof words / sizeof words[0]) {
+        if (option == 1) {
             words[count++] = optarg;
         } else if (option == OPTION_HELP || option == 'h') {
             print_help(stdout);
@@ -355,12 +357,8 @@ int main(int argc, char **argv) {
         }
     }
     /* Behind "--" nothing is an option. */
-    for (; optind < argc && count < sizeof words / sizeof words[0]; optind++)
+    for (; optind < argc; optind++)
         words[count++] = argv[optind];
-    if (optind < argc) {
-        fprintf(stderr, "originca: more than %d words\n", OPERANDS_MAX);
-        return EXIT_USAGE;
-    }
     cli.client.arena = arena_new(256u * 1024 * 1024);
     if (cli.client.arena == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return EXIT_REFUSED;

@@ -362,6 +362,45 @@ def test_a_long_file_of_serials_goes_in_parts(own_sandbox, tmp_path):
     assert '"count": 2' in box.admin_command("cert", "revoke", "--serials", str(file), "--dry-run", "--json").stdout
 
 
+def test_a_file_of_a_hundred_thousand_serials_is_revoked_to_the_end(own_sandbox, tmp_path):
+    """As spreadsheets and scripts write it: a mark at its start, CRLF, blank lines, comments, hex among decimals."""
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    serials = create(box, customer, 4)
+    lines = [str(secrets.randbits(127)) for _ in range(100000)]
+    for at, serial in zip((0, 31234, 70000, 99999), (serials[0], f"  {hex(int(serials[1]))}  # of shop", serials[2], serials[3])):
+        lines[at] = serial
+    file = tmp_path / "serials"
+    file.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(["# from the incident", "", *lines[:50000], "", "   ", *lines[50000:]]).encode())
+    assert file.stat().st_size > 2**20
+    done = box.admin_command("cert", "revoke", "--serials", str(file), "--reason", "superseded", "--yes", "--json")
+    assert '"done": 4' in done.stdout and '"total": 4' in done.stdout
+    assert {shown(box, serial)["status"] for serial in serials} == {"revoked"}
+
+
+def test_a_wrong_line_is_named_before_anything_is_revoked(own_sandbox, tmp_path):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    serials, file = create(box, customer, 2), tmp_path / "serials"
+    lines = [serials[0], *(str(secrets.randbits(127)) for _ in range(2500)), "", "shop.example\x1b[2J", serials[1]]
+    file.write_text("\n".join(lines))
+    command = ("cert", "revoke", "--serials", str(file), "--reason", "superseded", "--yes")
+    wrong = box.admin_command(*command, check=False)
+    assert wrong.returncode == 4 and "line 2503" in wrong.stderr and "shop.example?[2J is no serial" in wrong.stderr
+    file.write_text("# nothing but\n\n")
+    assert box.admin_command(*command, check=False).returncode == 4
+    file.unlink()
+    assert box.admin_command(*command, check=False).returncode == 4
+    typed = box.admin_command("cert", "revoke", serials[0], "shop", "--reason", "superseded", "--yes", check=False)
+    assert typed.returncode == 2 and "shop is no serial" in typed.stderr
+    assert {shown(box, serial)["status"] for serial in serials} == {"valid"}
+
+
+def test_the_command_line_takes_more_than_a_few_serials(own_sandbox):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    serials = create(box, customer, 1)
+    many = [str(secrets.randbits(127)) for _ in range(1500)]
+    assert '"done": 1' in box.admin_command("cert", "revoke", *many, *serials, "--reason", "superseded", "--yes", "--json").stdout
+
+
 def test_an_interrupted_command_leaves_the_job_going(own_sandbox):
     box, customer = own_sandbox, own_sandbox.new_customer()
     create(box, customer, 15)
