@@ -76,6 +76,15 @@ def refused(call, status, *words):
     assert all(word in str(caught.value) for word in words), caught.value
 
 
+def status_of(call):
+    """What a call is refused with; None where it is not."""
+    try:
+        call()
+    except AdminError as error:
+        return error.status
+    return None
+
+
 @pytest.fixture(scope="module")
 def world(own_sandbox):
     """Two customers; the first has two zones, certificates by REST and by ACME, and one with a key used twice."""
@@ -308,6 +317,27 @@ def test_a_job_waits_for_redis_and_for_the_signer(own_sandbox):
     box.start_redis()
     box.wait_ready()
     check_whole(box, box.admin, made, 40)
+
+
+def test_what_a_forgotten_job_left_is_taken_by_the_same_command_again(own_sandbox, tmp_path):
+    """Redis comes back from a copy of before the job: what was revoked stays so, and nothing is revoked twice."""
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    serials = set(create(box, customer, 20))
+    copy = OldCopy(box, tmp_path)
+    made = begin(box, 20, selection={"customer": customer.id}, per_second=5)
+    assert wait_until(lambda: job(box.admin, made["id"])["done"] >= 5, 30)
+    copy.put_back()
+    box.wait_ready()
+    assert wait_until(lambda: status_of(lambda: job(box.admin, made["id"])) == 404, 60)
+    left = 20 - len(records_of(box, made["id"]))
+    assert left > 0 and dry_run(box, customer=customer.id)["count"] == left
+    again = box.admin_command("cert", "revoke", "--customer", customer.id, "--reason", "superseded", "--yes", "--json")
+    assert f'"done": {left}' in again.stdout
+    assert {shown(box, serial)["status"] for serial in serials} == {"revoked"}
+    records = [each["serial"] for each in box.ledger("revoked")]
+    assert all(records.count(f"{int(serial):032x}") == 1 for serial in serials)
+    nothing = box.admin_command("cert", "revoke", "--customer", customer.id, "--reason", "superseded", "--yes", check=False)
+    assert nothing.returncode == 1 and "no valid certificate is selected" in nothing.stderr
 
 
 # The command line
