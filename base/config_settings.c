@@ -328,6 +328,8 @@ const struct setting config_settings[] = {
     NUMBER("signer", crl_max_lists, "100000", 16, 16777215,
            "revocation lists that the signer knows, by issuer and URL"),
     NUMBER("signer", crl_max_days, "31", 1, 366, "longest time from thisUpdate to nextUpdate"),
+    NUMBER("signer", crl_max_ahead_seconds, "300", 1, 86400,
+           "a revocation list whose number is further ahead of the clock is neither signed nor served"),
     NUMBER("signer", crl_settle_seconds, "30", 0, 3600,
            "a list is refused where a revocation is missing that the signer's ledger held so long before the "
            "list's entries were read"),
@@ -361,6 +363,9 @@ const struct setting config_settings[] = {
            "from making a revocation list to its nextUpdate; it is made anew at half of it at the latest"),
     NUMBER("revocation", crl_max_age_seconds, "60", 0, 86400,
            "how long HTTP caches may keep a revocation list"),
+    NUMBER("revocation", crl_compare_seconds, "30", 1, 3600,
+           "between looks at all lists in Redis, not at those alone that were published last"),
+    NUMBER("revocation", crl_metric_lists, "64", 0, 128, "so many lists at most have metrics of their own"),
     BOOL(
         "revocation", crl_complete, "true",
         "also make a list of everything for each issuer, for certificates that name none (template compact)"),

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define SLOTS 1024
+#define SLOTS 2048
 #define HELP_MAX 128
 #define HIDDEN INT64_MIN
 #define BUCKETS 19 /* three a decade from 100 us to 100 s */

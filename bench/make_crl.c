@@ -12,9 +12,11 @@
 
 #include <event2/event.h>
 
+#include "../server/crl/verify.h"
 #include "originca/signer.h"
 
 struct run {
+    const struct config *config;
     struct event_base *base;
     struct signer_client *client;
     struct signer_crl_request request;
@@ -52,6 +54,21 @@ static void end(struct run *run, int status) {
     event_base_loopbreak(run->base);
 }
 
+/* What each host does with it before it serves it. */
+static void report_verifying(const struct run *run) {
+    struct crl_facts facts;
+    struct error error = {.message = "no such issuer"};
+    double began = cpu_seconds();
+    bool is_good = false;
+    for (size_t i = 0; i < run->config->issuer_count; i++)
+        if (strcmp(run->config->issuers[i].name, run->request.issuer) == 0)
+            is_good = crl_verify(&run->config->issuers[i], run->request.url,
+                                 (struct bytes){run->list.der, run->list.length}, &facts, &error);
+    printf("verified %s verify_ms %.0f\n",
+           is_good && facts.entry_count == run->request.count ? "yes" : error.message,
+           (cpu_seconds() - began) * 1000);
+}
+
 static void on_list(void *context, const struct error *error) {
     struct run *run = context;
     struct rusage usage;
@@ -64,6 +81,7 @@ static void on_list(void *context, const struct error *error) {
     printf("entries %zu bytes %zu cpu_ms %.0f wall_ms %.0f memory_kib %ld\n", run->request.count,
            run->list.length, (cpu_seconds() - run->began) * 1000,
            (double)clock_monotonic_ms() - run->connected, usage.ru_maxrss);
+    report_verifying(run);
     end(run, 0);
 }
 
@@ -89,6 +107,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "make-crl: %s\n", error.message);
         return 1;
     }
+    run.config = config;
     time_t now = (time_t)(clock_wall_ms() / 1000);
     size_t count = strtoul(argv[4], NULL, 10);
     struct crl_entry *entries = make_entries(count, (uint32_t)now);

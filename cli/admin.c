@@ -395,11 +395,12 @@ static int ledger_hosts(struct cli *cli) {
 }
 
 static int crl_list(struct cli *cli) {
-    static const char *const titles[] = {"ISSUER", "URL", "ENTRIES", "AGE (S)", "NEXT UPDATE", "NUMBER"},
-                             *const keys[] = {"issuer",      "url",         "entries",
-                                              "age_seconds", "next_update", "number"};
+    static const char *const titles[] = {"ISSUER",  "URL",         "ENTRIES", "BYTES",
+                                         "AGE (S)", "NEXT UPDATE", "NUMBER",  "PROBLEM"},
+                             *const keys[] = {"issuer",      "url",         "entries", "bytes",
+                                              "age_seconds", "next_update", "number",  "problem"};
     const json_t *json = client_call(&cli->client, "GET", "/admin/v1/crls", NULL, &cli->error);
-    return admin_finish_list(cli, json_object_get(json, "items"), titles, keys, 6);
+    return admin_finish_list(cli, json_object_get(json, "items"), titles, keys, 8);
 }
 
 static int ledger_excuse(struct cli *cli) {

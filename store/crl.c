@@ -50,17 +50,16 @@ void store_sort_revocation(struct store *store, const char *serial, const char *
 static bool parse_claimed(struct store_call *call, struct redisReply *const *items, size_t count,
                           struct error *error) {
     struct store_crl_claim *claim = call->out;
-    int64_t number, entries;
+    int64_t number;
     *claim = (struct store_crl_claim){.id = NULL};
     if (count < 1 || !reply_texts(call->arena, items[0], &claim->unsorted, &claim->unsorted_count, error))
         return error_set(error, ERROR_INTERNAL, "Redis answered no claim of a list");
     if (count == 1)
         return true;
-    if (count < 8 || !reply_number(items[4], &number, error) ||
-        !reply_number(items[5], &claim->begun_us, error) || !reply_number(items[7], &entries, error))
+    if (count < 7 || !reply_number(items[4], &number, error) ||
+        !reply_number(items[5], &claim->begun_us, error))
         return error_set(error, ERROR_INTERNAL, "Redis answered no claim of a list");
     claim->number = (uint64_t)number;
-    claim->entry_count = (size_t)entries;
     return (claim->id = reply_text(call->arena, items[1], error)) != NULL &&
            (claim->issuer = reply_text(call->arena, items[2], error)) != NULL &&
            (claim->url = reply_text(call->arena, items[3], error)) != NULL &&
@@ -129,8 +128,8 @@ void store_scan_crl(struct store *store, struct arena *arena, const char *id, co
 }
 
 void store_publish_crl(struct store *store, const struct store_crl *crl, struct bytes der, int64_t begun_us,
-                       const char *run, const struct store_ledger_mark *mark, store_done *done,
-                       void *context) {
+                       const char *run, uint64_t refused_number, const struct store_ledger_mark *mark,
+                       store_done *done, void *context) {
     struct store_call *call = call_new(store, SCRIPT_PUBLISH_CRL, NULL, NULL, NULL, done, context);
     if (call == NULL)
         return;
@@ -143,6 +142,7 @@ void store_publish_crl(struct store *store, const struct store_crl *crl, struct 
     call_add_number(call, begun_us);
     call_add(call, run);
     call_add_bytes(call, der.data, der.length);
+    call_add_number(call, (int64_t)refused_number);
     issue_add_mark(call, mark);
     call_send(call);
 }
@@ -156,6 +156,9 @@ static bool read_crl(struct arena *arena, const struct redisReply *id, const str
         {"this_update", FIELD_TIME, offsetof(struct store_crl, this_update), NULL},
         {"next_update", FIELD_TIME, offsetof(struct store_crl, next_update), NULL},
         {"entries", FIELD_INT64, offsetof(struct store_crl, entry_count), NULL},
+        {"bytes", FIELD_INT64, offsetof(struct store_crl, bytes), NULL},
+        {"problem", FIELD_TEXT, offsetof(struct store_crl, problem), NULL},
+        {"problem_host", FIELD_TEXT, offsetof(struct store_crl, problem_host), NULL},
     };
     struct store_crl *crl = object;
     *crl = (struct store_crl){.id = reply_text(arena, id, error)};
@@ -200,22 +203,48 @@ void store_find_crl(struct store *store, struct arena *arena, const char *id, st
     call_load_hash(store, arena, "crl:", id, parse_facts, out, done, context);
 }
 
-static bool parse_der(struct store_call *call, struct redisReply *const *items, size_t count,
-                      struct error *error) {
-    struct bytes *der = call->out;
-    if (count < 1 || !reply_is_text(items[0]))
-        return error_set(error, ERROR_NOT_FOUND, "there is no such revocation list");
-    *der = (struct bytes){arena_copy(call->arena, items[0]->str, items[0]->len), items[0]->len};
-    return der->data != NULL || reply_out_of_memory(error);
+static bool parse_loaded(struct store_call *call, struct redisReply *const *items, size_t count,
+                         struct error *error) {
+    struct store_crl_loaded *loaded = call->out;
+    int64_t number;
+    if (count < 2 || !reply_number(items[0], &number, error) || !reply_is_text(items[1]))
+        return error_set(error, ERROR_INTERNAL, "Redis answered no revocation list");
+    loaded->number = (uint64_t)number;
+    loaded->der =
+        (struct bytes){arena_copy(call->arena, items[1]->str, (size_t)items[1]->len), (size_t)items[1]->len};
+    return loaded->der.data != NULL || reply_out_of_memory(error);
 }
 
-void store_load_crl(struct store *store, struct arena *arena, const char *id, struct bytes *der,
+void store_load_crl(struct store *store, struct arena *arena, const char *id, struct store_crl_loaded *out,
                     store_done *done, void *context) {
-    struct store_call *call = call_new(store, SCRIPT_NONE, arena, parse_der, der, done, context);
+    struct store_call *call = call_new(store, SCRIPT_LOAD_CRL, arena, parse_loaded, out, done, context);
     if (call == NULL)
         return;
-    const char *key = arena_printf(call->own, "crl-der:%s", id);
-    call_add(call, "GET");
-    call_add(call, key);
+    call_add(call, id);
+    call_send(call);
+}
+
+void store_renew_crls(struct store *store, int64_t delay_ms, int64_t lease_ms,
+                      const struct store_crl_name *names, size_t count, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_RENEW_CRLS, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    call_add_number(call, delay_ms);
+    call_add_number(call, lease_ms);
+    for (size_t i = 0; i < count; i++) {
+        call_add(call, names[i].issuer);
+        call_add(call, names[i].url);
+    }
+    call_send(call);
+}
+
+void store_fail_crl(struct store *store, const char *id, const char *host, const char *reason,
+                    store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_FAIL_CRL, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, id);
+    call_add(call, host);
+    call_add(call, reason);
     call_send(call);
 }

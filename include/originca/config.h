@@ -217,7 +217,7 @@ struct config {
     /* signer */
     char *pkcs11_module, *pkcs11_pin_file;
     /* revocation lists */
-    uint32_t crl_delay_ms, crl_lifetime_hours, crl_max_age_seconds;
+    uint32_t crl_delay_ms, crl_lifetime_hours, crl_max_age_seconds, crl_compare_seconds, crl_metric_lists;
     bool crl_complete;
     struct config_issuer *issuers;
     size_t issuer_count;
@@ -228,7 +228,7 @@ struct config {
     uint32_t signer_worker_signatures_per_second, signer_worker_revocations_per_second,
         signer_worker_changes_per_second, signer_worker_ocsp_per_second;
     uint32_t ocsp_validity_seconds;
-    uint32_t crl_max_entries, crl_max_lists, crl_max_days, crl_settle_seconds;
+    uint32_t crl_max_entries, crl_max_lists, crl_max_days, crl_max_ahead_seconds, crl_settle_seconds;
     uint32_t signer_connections, signer_connections_per_process, signer_unread_bytes, signer_unread_seconds;
     uint32_t claim_timeout_seconds, signer_timeout_ms;
     uint32_t backdate_seconds, clock_jump_seconds, evidence_max_age_seconds;

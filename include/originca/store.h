@@ -558,7 +558,8 @@ struct store_crl {
     const char *id, *issuer, *url;
     uint64_t number;
     time_t this_update, next_update;
-    uint64_t entry_count;
+    uint64_t entry_count, bytes;
+    const char *problem, *problem_host; /* why it could not be made since, and who tried; "" */
     uint64_t sequence; /* of its publication: later ones have higher ones, while Redis does not go back */
 };
 struct store_crl_list {
@@ -578,10 +579,9 @@ struct store_crl_claim {
     const char **unsorted; /* serials whose list only their DER tells: store_sort_revocation comes first */
     size_t unsorted_count;
     const char *id, *issuer, *url; /* NULL: none is due */
-    uint64_t number;               /* of the last one */
+    uint64_t number;               /* of the last one, as Redis has it */
     int64_t begun_us;              /* clock of Redis */
     const char *run;               /* of Redis */
-    size_t entry_count;
 };
 /* The list that waits longest, at least `delay_ms`, for this host alone while the lease lasts. */
 void store_claim_crl(struct store *, struct arena *, int64_t delay_ms, int64_t lease_ms, const char *host,
@@ -596,14 +596,28 @@ struct store_crl_page {
 void store_scan_crl(struct store *, struct arena *, const char *id, const char *cursor, uint32_t limit,
                     struct store_crl_page *out, store_done *, void *);
 /* ERROR_CONFLICT: a newer one is there, or Redis is another run than its entries were read from. `begun_us`
- * 0: it was published before and this Redis has forgotten it. */
+ * 0: it was published before and this Redis has forgotten it; it is then due at once. A newer one does not
+ * count where it has `refused_number`: the caller has found that it is none of ours. */
 void store_publish_crl(struct store *, const struct store_crl *, struct bytes der, int64_t begun_us,
-                       const char *run, const struct store_ledger_mark *, store_done *, void *);
+                       const char *run, uint64_t refused_number, const struct store_ledger_mark *,
+                       store_done *, void *);
+/* Lists that are missing, unusable or much too old are due now, whatever Redis says. */
+void store_renew_crls(struct store *, int64_t delay_ms, int64_t lease_ms, const struct store_crl_name *,
+                      size_t count, store_done *, void *);
+/* Why it could not be made; stays until it is published. */
+void store_fail_crl(struct store *, const char *id, const char *host, const char *reason, store_done *,
+                    void *);
+/* By sequence of their publication; with `after` 0 also those that never were published, at the end. */
 void store_list_crls(struct store *, struct arena *, uint64_t after, uint32_t limit,
                      struct store_crl_list *out, store_done *, void *);
 void store_find_crl(struct store *, struct arena *, const char *id, struct store_crl *out, store_done *,
                     void *);
-void store_load_crl(struct store *, struct arena *, const char *id, struct bytes *der, store_done *, void *);
+struct store_crl_loaded {
+    uint64_t number; /* as Redis says */
+    struct bytes der;
+};
+void store_load_crl(struct store *, struct arena *, const char *id, struct store_crl_loaded *out,
+                    store_done *, void *);
 
 /* --- OCSP (store/ocsp.c) --- */
 enum store_ocsp_status { STORE_OCSP_UNKNOWN, STORE_OCSP_GOOD, STORE_OCSP_REVOKED };

@@ -21,11 +21,19 @@ static int by_name(const void *a, const void *b) {
     return order != 0 ? order : strcmp(x->url, y->url);
 }
 
+/* Its age is since its entries were read, which its number tells. */
 static json_t *crl_json(const struct store_crl *crl, time_t now) {
     json_t *json =
-        json_pack("{s:s, s:s, s:I, s:I, s:I}", "issuer", crl->issuer, "url",
-                  *crl->url == '\0' ? "(complete)" : crl->url, "number", (json_int_t)crl->number, "entries",
-                  (json_int_t)crl->entry_count, "age_seconds", (json_int_t)(now - crl->this_update));
+        json_pack("{s:s, s:s}", "issuer", crl->issuer, "url", *crl->url == '\0' ? "(complete)" : crl->url);
+    if (*crl->problem != '\0')
+        json_object_set_new(json, "problem", json_sprintf("%s: %s", crl->problem_host, crl->problem));
+    if (crl->number == 0) /* not made yet */
+        return json;
+    time_t made = (time_t)(crl->number / 1000);
+    json_object_set_new(json, "number", json_integer((json_int_t)crl->number));
+    json_object_set_new(json, "entries", json_integer((json_int_t)crl->entry_count));
+    json_object_set_new(json, "bytes", json_integer((json_int_t)crl->bytes));
+    json_object_set_new(json, "age_seconds", json_integer(made < now ? (json_int_t)(now - made) : 0));
     admin_set_time(json, "this_update", crl->this_update);
     admin_set_time(json, "next_update", crl->next_update);
     return json;

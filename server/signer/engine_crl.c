@@ -14,7 +14,7 @@
 
 #define SLICE 1024 /* entries that are encoded at once */
 #define THIS_UPDATE_BACK_SECONDS 86400
-#define AHEAD_SECONDS 3600 /* another host's clock may have made the number before */
+#define AHEAD_SECONDS 3600 /* of a revocation: another host's clock may have told its time */
 
 struct crl_work {
     struct arena *arena;
@@ -88,13 +88,17 @@ static bool judge_times(const struct engine *engine, const struct wish *wish, st
                      engine->config->crl_max_days);
 }
 
-static bool judge_number(const struct wish *wish, const struct crl_list *list, struct error *error) {
+static bool judge_number(const struct engine *engine, const struct wish *wish, const struct crl_list *list,
+                         struct error *error) {
     if (wish->number <= list->last_number)
         return error_set(error, ERROR_CONFLICT,
                          "the list's number %llu is not above %llu, the last that was signed",
                          (unsigned long long)wish->number, (unsigned long long)list->last_number);
-    return wish->number <= (uint64_t)clock_wall_ms() + AHEAD_SECONDS * 1000u ||
-           error_set(error, ERROR_REFUSED, "the list's number is more than an hour ahead of the clock");
+    return wish->number <=
+               (uint64_t)clock_wall_ms() + engine->config->crl_max_ahead_seconds * (uint64_t)1000 ||
+           error_set(error, ERROR_REFUSED,
+                     "the list's number is more than %u seconds (crl_max_ahead_seconds) ahead of the clock",
+                     engine->config->crl_max_ahead_seconds);
 }
 
 /* Every entry takes at least so much; the header before the entries must not lie about them. */
@@ -130,7 +134,7 @@ static bool judge(struct engine *engine, const struct wish *wish, struct crl_wor
     if (!crl_lists_get(engine->lists, work->list, &list))
         return error_set(error, ERROR_REFUSED, "there are %u lists already (crl_max_lists)",
                          engine->config->crl_max_lists);
-    return judge_number(wish, &list, error);
+    return judge_number(engine, wish, &list, error);
 }
 
 /* --- building --- */
@@ -348,7 +352,7 @@ static bool finish(struct engine *engine, struct crl_work *work, struct signed_l
     const struct wish wish = {.number = work->contents.number}; /* another connection may have been faster */
     if (work->lint.entries != work->wanted_count || work->lint.bytes != work->contents.entry_bytes)
         return error_set(error, ERROR_INVALID, "the entries are not so many or long as was announced");
-    return crl_lists_get(engine->lists, work->list, &list) && judge_number(&wish, &list, error) &&
+    return crl_lists_get(engine->lists, work->list, &list) && judge_number(engine, &wish, &list, error) &&
            engine_may_vouch(engine, error) && engine_has_room(engine, error) &&
            is_whole(engine, work, error) && lint_crl_end(&work->lint, error) &&
            (hash(work, work->frame.tail) || error_set(error, ERROR_INTERNAL, "cannot hash the list")) &&

@@ -1,34 +1,47 @@
--- A list that was made anew. Its number is higher than every one before; it is of a Redis that all hosts have compared with
+-- A list that was made anew. Its number is higher than every one before, but for one that the caller has found to be none of ours;
+-- it is of a Redis that all hosts have compared with
 -- their ledgers, the same that its entries were read from. Entries whose certificates had ended when it was made were on it
 -- once more, and leave.
 -- keys: crl-lists, crl:<id>, crl-der:<id>, crl-entries:<id>, crls-due, crls-published, crls-sequence, ledger-hosts, ledger:<host>,
 --   ledger-ahead:<host>
 -- arguments: issuer, url, number, this_update, next_update, number of entries, when reading began in µs ('0': it is another host's or an
---   earlier Redis's, which a Redis that went back has forgotten), run of Redis, DER, host, sequence of
---   the list's record
+--   earlier Redis's, which a Redis that went back has forgotten), run of Redis, DER, the number that need not be
+--   respected ('0': none), host, sequence of the list's record
 -- result: ok | conflict
 -- uses: crl, run, ledger
-local issuer, url, number, this_update, next_update, entries, begun, run, der, host = unpack(ARGV, 1, 10)
-mark_applied(host, {unpack(ARGV, 11)})
+local issuer, url, number, this_update, next_update, entries, begun, run, der, refused, host = unpack(ARGV, 1, 11)
+mark_applied(host, {unpack(ARGV, 12)})
 local _, micros = now_parts()
 local id = find_crl(issuer, url)
 local key = 'crl:' .. id
 local last = redis.call('HMGET', key, 'number', 'changed')
-if tonumber(number) <= tonumber(last[1] or '0') then return {'conflict', 'a newer one is there'} end
+local last_number = crl_count(last[1])
+if tonumber(number) <= last_number and last_number ~= tonumber(refused) then return {'conflict', 'a newer one is there'} end
 local now_run = run_of_redis()
 if (begun ~= '0' and run ~= now_run) or #hosts_missing(now_run) > 0 then
   return {'conflict', 'Redis was started again meanwhile, and is compared with the ledgers first'}
 end
-local sequence = tonumber(redis.call('GET', 'crls-sequence') or '0') + 1
-redis.call('SET', 'crls-sequence', string.format('%d', sequence))
+local newest = redis.call('ZRANGE', 'crls-published', '+inf', '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
+local sequence = math.max(crl_count(redis.call('GET', 'crls-sequence')), tonumber(newest[2] or '0'))
+if sequence >= CRL_NUMBER_NEVER / 2 then -- that is no count of ours: hosts look at all of them from time to time
+  redis.call('DEL', 'crls-published')
+  sequence = 0
+end
+sequence = sequence + 1
+redis.call('SET', 'crls-sequence', string.format('%.0f', sequence))
 redis.call('HSET', key, 'number', number, 'this_update', this_update, 'next_update', next_update, 'entries', entries,
            'published', string.format('%.0f', micros / 1000), 'bytes', #der)
-redis.call('HDEL', key, 'claimed', 'claimed_by')
+redis.call('HDEL', key, 'claimed', 'claimed_by', 'problem', 'problem_host')
 redis.call('SET', 'crl-der:' .. id, der)
 redis.call('ZADD', 'crls-published', sequence, id)
-if begun == '0' then return {'ok'} end
+if begun == '0' then
+  -- It lacks what was revoked since, and nobody here knows what that is.
+  redis.call('ZADD', 'crls-due', 'LT', string.format('%.0f', micros / 1000), id)
+  return {'ok'}
+end
 redis.call('ZREMRANGEBYSCORE', 'crl-entries:' .. id, '-inf', '(' .. this_update)
 local half_ms = (tonumber(this_update) + tonumber(next_update)) * 500
-local changed = tonumber(last[2] or '0')
-redis.call('ZADD', 'crls-due', string.format('%.0f', changed >= tonumber(begun) and changed / 1000 or half_ms), id)
+local changed = tonumber(last[2] or '0') or 0
+local due_ms = changed >= tonumber(begun) and changed / 1000 or half_ms
+redis.call('ZADD', 'crls-due', string.format('%.0f', math.min(due_ms, half_ms)), id)
 return {'ok'}

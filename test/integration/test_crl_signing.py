@@ -247,6 +247,7 @@ WRONG = {
     "https": ({"url": "https://crl.test/"}, REFUSED),
     "thisUpdate ahead": ({"this_update": int(time.time()) + 3600}, REFUSED),
     "thisUpdate long ago": ({"this_update": int(time.time()) - 3 * 86400}, REFUSED),
+    "number far ahead": ({"number": (int(time.time()) + 7200) * 1000}, REFUSED),
     "nextUpdate passed": ({"next_update": int(time.time()) - 1}, REFUSED),
     "nextUpdate far ahead": ({"next_update": int(time.time()) + 40 * 86400}, REFUSED),
     "nextUpdate out of bounds": ({"next_update": 2**64 - 1}, REFUSED),

@@ -44,7 +44,7 @@ static bool publish(struct fixture *f, const struct store_crl_claim *claim, uint
                                   .next_update = now_seconds() + 3600,
                                   .entry_count = 1};
     return CALL(f, store_publish_crl, &crl, ((struct bytes){(const uint8_t *)"DER", 3}), claim->begun_us,
-                claim->run, NULL) == ERROR_NONE;
+                claim->run, 0, NULL) == ERROR_NONE;
 }
 
 /* Publishes whatever is due. */
@@ -195,11 +195,12 @@ static void entry_leaves_after_one_list_past_its_certificates_end(void **state) 
 static void published_lists_are_found_by_whoever_knows_former_ones(void **state) {
     struct fixture *f = *state;
     struct store_crl_list list;
-    struct bytes der;
+    struct store_crl_loaded loaded;
     const struct store_crl_name names[] = {{"ecc", LIST}, {"rsa", ""}};
     assert_ok(CALL(f, store_register_crls, names, 2));
     assert_ok(CALL(f, store_list_crls, f->arena, 0, 100, &list));
-    assert_int_equal(list.count, 0);
+    assert_int_equal(list.count, 3); /* none of them was published */
+    assert_int_equal(list.items[0].number + list.items[1].number + list.items[2].number, 0);
     assert_int_equal(drain(f), 3);
     assert_ok(CALL(f, store_list_crls, f->arena, 0, 100, &list));
     assert_int_equal(list.count, 3);
@@ -207,9 +208,96 @@ static void published_lists_are_found_by_whoever_knows_former_ones(void **state)
     assert_true(list.items[2].number > 0);
     assert_ok(CALL(f, store_list_crls, f->arena, list.items[1].sequence, 100, &list));
     assert_int_equal(list.count, 1);
-    assert_ok(CALL(f, store_load_crl, f->arena, list.items[0].id, &der));
-    assert_int_equal(der.length, 3);
-    assert_code(CALL(f, store_load_crl, f->arena, "99", &der), ERROR_NOT_FOUND);
+    assert_ok(CALL(f, store_load_crl, f->arena, list.items[0].id, &loaded));
+    assert_int_equal(loaded.der.length, 3);
+    assert_int_equal(loaded.number, list.items[0].number);
+    assert_code(CALL(f, store_load_crl, f->arena, "99", &loaded), ERROR_NOT_FOUND);
+}
+
+static bool publish_instead(struct fixture *f, const struct store_crl_claim *claim, uint64_t number,
+                            int64_t begun_us, uint64_t refused) {
+    const struct store_crl crl = {.issuer = claim->issuer,
+                                  .url = claim->url,
+                                  .number = number,
+                                  .this_update = now_seconds() - 60,
+                                  .next_update = now_seconds() + 3600};
+    return CALL(f, store_publish_crl, &crl, ((struct bytes){(const uint8_t *)"DER", 3}), begun_us, claim->run,
+                refused, NULL) == ERROR_NONE;
+}
+
+static void planted_number_gives_way_to_who_has_refused_it(void **state) {
+    static const char *const planted[] = {"999999999999999", "9223372036854775807", "1e300", "nan", "x"};
+    struct fixture *f = *state;
+    struct store_crl_claim out;
+    struct store_crl_list list;
+    const struct store_crl_name name = {"ecc", ""};
+    assert_ok(CALL(f, store_register_crls, &name, 1));
+    for (size_t i = 0; i < sizeof planted / sizeof *planted; i++) {
+        ask_number(f, "HSET crl:1 number %s this_update %s claimed %s changed %s", planted[i], planted[i],
+                   planted[i], planted[i]);
+        ask_number(f, "ZADD crls-published 1 1");
+        ask_number(f, "ZADD crls-due 0 1");
+        claim(f, &out);
+        assert_non_null(out.id);
+        assert_int_equal(out.number, 999999999999999);
+        assert_ok(CALL(f, store_list_crls, f->arena, 0, 100, &list));
+        assert_int_equal(list.count, 1);
+        assert_int_equal(list.items[0].number, out.number);
+        assert_false(publish(f, &out, 5));
+        assert_false(publish_instead(f, &out, 5, out.begun_us, 4));
+        assert_true(publish_instead(f, &out, 5, out.begun_us, out.number));
+        assert_true(publish(f, &out, 6));
+        claim(f, &out); /* at half of its life, whatever was said of its changes */
+        assert_null(out.id);
+        assert_true(ask_number(f, "ZCOUNT crls-due -inf %lld000", (long long)now_seconds() + 3600) == 1);
+    }
+    ask_number(f, "DEL crl:1");
+    ask_number(f, "SADD crl:1 text"); /* neither this nor what is none of ours hides the others */
+    assert_ok(CALL(f, store_list_crls, f->arena, 0, 100, &list));
+    assert_int_equal(list.count, 0);
+}
+
+static void list_that_was_published_again_is_due(void **state) {
+    struct fixture *f = *state;
+    struct store_crl_claim out, again;
+    const struct store_crl_name name = {"ecc", ""};
+    assert_ok(CALL(f, store_register_crls, &name, 1));
+    claim(f, &out);
+    assert_true(publish(f, &out, 7));
+    claim(f, &again);
+    assert_null(again.id);
+    assert_true(publish_instead(f, &out, 9, 0, 0));
+    run_for(f, 5);
+    claim(f, &again);
+    assert_non_null(again.id);
+    assert_int_equal(again.number, 9);
+}
+
+static void list_that_nobody_would_make_is_made(void **state) {
+    struct fixture *f = *state;
+    struct store_crl_claim out;
+    struct store_crl_list list;
+    const struct store_crl_name name = {"ecc", ""};
+    assert_ok(CALL(f, store_register_crls, &name, 1));
+    assert_int_equal(drain(f), 1);
+    for (unsigned i = 0; i < 2; i++) {
+        ask_number(f, i == 0 ? "ZADD crls-due 99999999999999 1" : "ZREM crls-due 1");
+        assert_ok(CALL(f, store_renew_crls, 0, 60000, &name, 1));
+        run_for(f, 5);
+        claim(f, &out);
+        assert_non_null(out.id);
+        assert_ok(CALL(f, store_renew_crls, 0, 60000, &name, 1));
+        claim(f, &out); /* somebody has it */
+        assert_null(out.id);
+        ask_number(f, "HDEL crl:1 claimed");
+    }
+    assert_ok(CALL(f, store_fail_crl, "1", HOST, "no room"));
+    assert_ok(CALL(f, store_list_crls, f->arena, 0, 100, &list));
+    assert_string_equal(list.items[0].problem, "no room");
+    ask_number(f, "ZADD crls-due 0 1");
+    assert_int_equal(drain(f), 1);
+    assert_ok(CALL(f, store_list_crls, f->arena, 0, 100, &list));
+    assert_string_equal(list.items[0].problem, "");
 }
 
 static void what_was_revoked_before_there_were_lists_goes_on_them(void **state) {
@@ -241,6 +329,9 @@ int main(void) {
         test_case(list_of_another_run_of_redis_is_not_published),
         test_case(entry_leaves_after_one_list_past_its_certificates_end),
         test_case(published_lists_are_found_by_whoever_knows_former_ones),
+        test_case(planted_number_gives_way_to_who_has_refused_it),
+        test_case(list_that_was_published_again_is_due),
+        test_case(list_that_nobody_would_make_is_made),
         test_case(what_was_revoked_before_there_were_lists_goes_on_them),
     };
     return cmocka_run_group_tests(tests, start_group, end_group);

@@ -23,7 +23,7 @@ static void walk_lists(struct fixture *f, bool must_succeed) {
     struct store_crl_claim claim = {.id = "1"};
     struct store_crl_page page;
     struct store_crl_list list;
-    struct bytes loaded;
+    struct store_crl_loaded loaded;
     const uint64_t sequence = 1;
     const struct store_ledger_mark mark = {"host", &sequence, 1};
     bool is_done;
@@ -32,7 +32,9 @@ static void walk_lists(struct fixture *f, bool must_succeed) {
     TRY(store_sort_revocation, SERIAL_A, SAMPLE_LIST);
     TRY(store_claim_crl, f->arena, 0, 1000, "host", true, &claim);
     TRY(store_scan_crl, f->arena, "1", "0", 10, &page);
-    TRY(store_publish_crl, &crl, der, 0, "", &mark);
+    TRY(store_publish_crl, &crl, der, 0, "", 0, &mark);
+    TRY(store_renew_crls, 0, 1000, &name, 1);
+    TRY(store_fail_crl, "1", "host", "why");
     TRY(store_list_crls, f->arena, 0, 10, &list);
     if (must_succeed)
         TRY(store_find_crl, f->arena, list.items[0].id, &list.items[0]);

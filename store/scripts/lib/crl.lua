@@ -3,11 +3,24 @@
 -- certificate may name them for years.
 -- uses: common
 
+-- A number that is none, or that no clock comes to, is told as this one: it is above all others, and every host refuses it.
+local CRL_NUMBER_NEVER = 999999999999999
+
+local function crl_count(text)
+  if not text then return 0 end
+  return #text <= 15 and string.match(text, '^%d+$') and tonumber(text) or CRL_NUMBER_NEVER
+end
+
 local function find_crl(issuer, url)
   local name = issuer .. ' ' .. url
   local id = redis.call('HGET', 'crl-lists', name)
   if not id then
-    id = string.format('%d', redis.call('HLEN', 'crl-lists') + 1)
+    -- Also where a name was lost: another list's entries must not become this one's.
+    local count = redis.call('HLEN', 'crl-lists')
+    repeat
+      count = count + 1
+      id = string.format('%d', count)
+    until redis.call('EXISTS', 'crl:' .. id, 'crl-entries:' .. id) == 0
     redis.call('HSET', 'crl-lists', name, id)
     redis.call('HSET', 'crl:' .. id, 'issuer', issuer, 'url', url)
     redis.call('ZADD', 'crls-due', 0, id)

@@ -1,0 +1,304 @@
+/* Copies what was published into files, each list verified before it is served, and puts Redis right where it
+ * has forgotten a list, has a foreign one or says that one is not due which is long overdue. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "keeper.h"
+#include "originca/log.h"
+#include "verify.h"
+
+static void copy_next(struct crl_keeper *keeper);
+
+/* --- lists that are none of ours --- */
+
+static struct crl_refused *find_refused(const struct crl_keeper *keeper, const char *issuer,
+                                        const char *url) {
+    for (size_t i = 0; i < keeper->refused_count; i++)
+        if (strcmp(keeper->refused[i].url, url) == 0 && strcmp(keeper->refused[i].issuer, issuer) == 0)
+            return &keeper->refused[i];
+    return NULL;
+}
+
+bool crl_keeper_has_refused(const struct crl_keeper *keeper, const char *issuer, const char *url,
+                            uint64_t number) {
+    const struct crl_refused *found = find_refused(keeper, issuer, url);
+    return found != NULL && found->number == number;
+}
+
+static void drop_refused(struct crl_keeper *keeper, struct crl_refused *refused) {
+    free(refused->issuer);
+    free(refused->url);
+    *refused = keeper->refused[--keeper->refused_count];
+}
+
+void crl_keeper_free_refused(struct crl_keeper *keeper) {
+    while (keeper->refused_count > 0)
+        drop_refused(keeper, keeper->refused);
+    free(keeper->refused);
+    keeper->refused = NULL;
+}
+
+static struct crl_refused *add_refused(struct crl_keeper *keeper, const struct store_crl *crl) {
+    struct crl_refused *larger = realloc(keeper->refused, (keeper->refused_count + 1) * sizeof *larger);
+    if (larger == NULL)
+        return NULL;
+    keeper->refused = larger;
+    struct crl_refused fresh = {.issuer = strdup(crl->issuer), .url = strdup(crl->url)};
+    if (fresh.issuer == NULL || fresh.url == NULL) {
+        free(fresh.issuer);
+        free(fresh.url);
+        return NULL;
+    }
+    larger[keeper->refused_count] = fresh;
+    return &larger[keeper->refused_count++];
+}
+
+/* Said once for each. What is served goes on being served. */
+static void refuse(struct crl_keeper *keeper, const struct store_crl *crl, const struct error *why) {
+    char number[24];
+    struct crl_refused *known = find_refused(keeper, crl->issuer, crl->url);
+    bool is_news = known == NULL || known->number != crl->number;
+    if (known == NULL)
+        known = add_refused(keeper, crl);
+    if (known != NULL) {
+        known->number = crl->number;
+        known->is_found = true;
+    }
+    if (!is_news)
+        return;
+    metric_add(keeper->refused_total, 1);
+    snprintf(number, sizeof number, "%llu", (unsigned long long)crl->number);
+    log_event(
+        LOG_LEVEL_ERROR,
+        "Redis has a revocation list that is refused: somebody has changed it there, or a clock is wrong",
+        "issuer", crl->issuer, "list", crl->url, "number", number, "reason", why->message, NULL);
+}
+
+static void begin_comparison(struct crl_keeper *keeper) {
+    for (size_t i = 0; i < keeper->refused_count; i++)
+        keeper->refused[i].is_found = false;
+}
+
+static void end_comparison(struct crl_keeper *keeper) {
+    for (size_t i = keeper->refused_count; i-- > 0;)
+        if (!keeper->refused[i].is_found)
+            drop_refused(keeper, &keeper->refused[i]);
+}
+
+/* --- from Redis to files --- */
+
+static bool put_file(struct crl_keeper *keeper, const struct store_crl *crl, const struct crl_facts *facts,
+                     struct error *error) {
+    const struct crl_file file = {.issuer = (char *)(uintptr_t)crl->issuer,
+                                  .url = (char *)(uintptr_t)crl->url,
+                                  .number = facts->number,
+                                  .entry_count = facts->entry_count,
+                                  .this_update = facts->this_update,
+                                  .next_update = facts->next_update};
+    return crl_files_put(&keeper->files, &file, keeper->loaded.der, error);
+}
+
+/* ERROR_INVALID: what Redis has is no list to serve here. */
+static bool take_list(struct crl_keeper *keeper, struct store_crl *crl, struct error *error) {
+    struct crl_facts facts;
+    crl->number = keeper->loaded.number; /* a newer one may have come since the listing */
+    if (!crl_verify(crl_keeper_issuer(keeper, crl->issuer), crl->url, keeper->loaded.der, &facts, error) ||
+        !crl_judge_facts(keeper->worker->config, &facts, clock_wall_ms(), error))
+        return false;
+    if (facts.number != crl->number)
+        return error_set(error, ERROR_INVALID, "its own number is %llu", (unsigned long long)facts.number);
+    return put_file(keeper, crl, &facts, error);
+}
+
+static void note_loaded(void *context, const struct error *error) {
+    struct crl_keeper *keeper = context;
+    struct store_crl *crl = &keeper->published.items[keeper->next_published - 1];
+    struct error problem;
+    bool is_taken = error == NULL && take_list(keeper, crl, &problem);
+    if (error != NULL)
+        problem = *error;
+    if (!is_taken && problem.code != ERROR_INVALID && problem.code != ERROR_NOT_FOUND) {
+        crl_keeper_fail_step(keeper, "copy", &problem);
+        return;
+    }
+    if (!is_taken)
+        refuse(keeper, crl, &problem);
+    copy_next(keeper);
+}
+
+/* Newer than what is served here, and of an issuer that is known here. */
+static bool is_wanted(const struct crl_keeper *keeper, const struct store_crl *crl) {
+    const struct crl_file *file = crl_files_find(&keeper->files, crl->issuer, crl->url);
+    return crl->number > 0 && crl_keeper_issuer(keeper, crl->issuer) != NULL &&
+           (file == NULL || file->number < crl->number);
+}
+
+/* A number that none of ours has is refused before the list is fetched. */
+static bool is_possible(const struct crl_keeper *keeper, const struct store_crl *crl, struct error *error) {
+    const time_t now = time(NULL);
+    const struct crl_facts claimed = {.number = crl->number, .this_update = now, .next_update = now + 1};
+    return crl_judge_facts(keeper->worker->config, &claimed, clock_wall_ms(), error);
+}
+
+/* --- from files to Redis --- */
+
+static bool read_whole(struct crl_keeper *keeper, const struct crl_file *file, struct bytes *der) {
+    char path[320];
+    uint8_t *data = arena_alloc(keeper->arena, file->bytes + 1);
+    snprintf(path, sizeof path, "%s/%s", keeper->files.directory, file->name);
+    FILE *stream = data == NULL ? NULL : fopen(path, "re");
+    *der = (struct bytes){data, stream == NULL ? 0 : fread(data, 1, file->bytes + 1, stream)};
+    if (stream != NULL)
+        fclose(stream);
+    return stream != NULL && der->length == file->bytes;
+}
+
+static uint64_t published_number(const struct crl_keeper *keeper, const struct crl_file *file) {
+    for (size_t i = 0; i < keeper->published.count; i++)
+        if (strcmp(keeper->published.items[i].url, file->url) == 0 &&
+            strcmp(keeper->published.items[i].issuer, file->issuer) == 0)
+            return keeper->published.items[i].number;
+    return 0;
+}
+
+/* Then all are compared anew. */
+static void note_published_again(void *context, const struct error *error) {
+    struct crl_keeper *keeper = context;
+    keeper->ticks = 0;
+    if (error != NULL && error->code != ERROR_CONFLICT)
+        crl_keeper_fail_step(keeper, "publish again", error);
+    else
+        crl_keeper_end_step(keeper, error == NULL ? 0 : CRL_TICK_MS);
+}
+
+/* A Redis that went back has forgotten the newest lists that were served here, and one that somebody has
+ * changed has none of ours: numbers must not come again, and other hosts must not fall behind. */
+static bool publish_again(struct crl_keeper *keeper) {
+    for (size_t i = 0; i < keeper->files.count; i++) {
+        const struct crl_file *file = &keeper->files.items[i];
+        uint64_t known = published_number(keeper, file);
+        bool is_refused = crl_keeper_has_refused(keeper, file->issuer, file->url, known);
+        if ((known >= file->number && !is_refused) || !read_whole(keeper, file, &keeper->republished))
+            continue;
+        keeper->made_crl = (struct store_crl){.issuer = file->issuer,
+                                              .url = file->url,
+                                              .number = file->number,
+                                              .this_update = file->this_update,
+                                              .next_update = file->next_update,
+                                              .entry_count = file->entry_count};
+        store_publish_crl(keeper->worker->store, &keeper->made_crl, keeper->republished, 0, "",
+                          is_refused ? known : 0, NULL, note_published_again, keeper);
+        return true;
+    }
+    return false;
+}
+
+/* --- lists that are overdue --- */
+
+static bool is_overdue(const struct crl_keeper *keeper, const struct store_crl_name *name) {
+    const struct crl_file *file = crl_files_find(&keeper->files, name->issuer, name->url);
+    if (file == NULL)
+        return true;
+    int64_t due_ms = ((int64_t)file->this_update + file->next_update) * 500;
+    return clock_wall_ms() > due_ms + (int64_t)keeper->worker->config->crl_delay_ms + 2 * CRL_LEASE_MS;
+}
+
+static bool is_made_here(const struct crl_keeper *keeper, const char *issuer, const char *url) {
+    return crl_keeper_issuer(keeper, issuer) != NULL &&
+           (*url != '\0' || keeper->worker->config->crl_complete);
+}
+
+static bool is_among(const struct store_crl_name *names, size_t count, const struct crl_file *file) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i].url, file->url) == 0 && strcmp(names[i].issuer, file->issuer) == 0)
+            return true;
+    return false;
+}
+
+/* Of those that certificates may name from now on, and of those that were served: in the step's arena. */
+static struct store_crl_name *find_overdue(struct crl_keeper *keeper, size_t *count) {
+    size_t known_count;
+    const struct store_crl_name *known = crl_keeper_names(keeper, &known_count);
+    struct store_crl_name *overdue =
+        known == NULL ? NULL
+                      : arena_alloc(keeper->arena, (known_count + keeper->files.count + 1) * sizeof *overdue);
+    *count = 0;
+    for (size_t i = 0; overdue != NULL && i < known_count; i++)
+        if (is_made_here(keeper, known[i].issuer, known[i].url) && is_overdue(keeper, &known[i]))
+            overdue[(*count)++] = known[i];
+    for (size_t i = 0; overdue != NULL && i < keeper->files.count; i++) {
+        const struct crl_file *file = &keeper->files.items[i];
+        const struct store_crl_name name = {file->issuer, file->url};
+        if (!is_among(known, known_count, file) && is_made_here(keeper, name.issuer, name.url) &&
+            is_overdue(keeper, &name))
+            overdue[(*count)++] = name;
+    }
+    return overdue;
+}
+
+static void note_renewed(void *context, const struct error *error) {
+    struct crl_keeper *keeper = context;
+    if (error != NULL)
+        crl_keeper_fail_step(keeper, "renew", error);
+    else
+        crl_keeper_claim_next(keeper);
+}
+
+static void renew_overdue(struct crl_keeper *keeper) {
+    size_t count;
+    const struct store_crl_name *names = find_overdue(keeper, &count);
+    if (names == NULL || count == 0)
+        crl_keeper_claim_next(keeper);
+    else
+        store_renew_crls(keeper->worker->store, (int64_t)keeper->worker->config->crl_delay_ms, CRL_LEASE_MS,
+                         names, count, note_renewed, keeper);
+}
+
+/* --- all of it --- */
+
+static void count_problems(struct crl_keeper *keeper) {
+    int64_t failing = 0;
+    for (size_t i = 0; i < keeper->published.count; i++)
+        failing += *keeper->published.items[i].problem != '\0';
+    metric_set(keeper->failing, failing);
+    metric_set(keeper->refused_now, (int64_t)keeper->refused_count);
+}
+
+static void end_copying(struct crl_keeper *keeper) {
+    crl_metrics_publish(keeper);
+    if (!keeper->compares_all) {
+        crl_keeper_claim_next(keeper);
+        return;
+    }
+    keeper->compares_all = false;
+    end_comparison(keeper);
+    count_problems(keeper);
+    if (!publish_again(keeper))
+        renew_overdue(keeper);
+}
+
+static void copy_next(struct crl_keeper *keeper) {
+    struct error why;
+    while (keeper->next_published < keeper->published.count) {
+        const struct store_crl *crl = &keeper->published.items[keeper->next_published++];
+        if (crl->sequence > keeper->seen)
+            keeper->seen = crl->sequence;
+        if (!is_wanted(keeper, crl))
+            continue;
+        if (!is_possible(keeper, crl, &why)) {
+            refuse(keeper, crl, &why);
+            continue;
+        }
+        store_load_crl(keeper->worker->store, keeper->arena, crl->id, &keeper->loaded, note_loaded, keeper);
+        return;
+    }
+    end_copying(keeper);
+}
+
+void crl_keeper_copy(struct crl_keeper *keeper) {
+    keeper->next_published = 0;
+    if (keeper->compares_all)
+        begin_comparison(keeper);
+    copy_next(keeper);
+}

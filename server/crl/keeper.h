@@ -1,0 +1,76 @@
+/* Between the files of the keeper: what it holds, making lists (keeper.c), copying what was published
+ * (copy.c), telling of them (list_metrics.c). */
+#pragma once
+
+#include "files.h"
+#include "originca/crl_service.h"
+#include "originca/metrics.h"
+#include "originca/signer.h"
+#include "originca/store.h"
+
+#define CRL_TICK_MS 1000
+#define CRL_LEASE_MS 30000 /* one that could not be made waits as long */
+#define CRL_LISTS_MAX 10000
+
+/* A published list that is not what it is said to be. */
+struct crl_refused {
+    char *issuer, *url;
+    uint64_t number; /* as Redis says */
+    bool is_found;   /* by the comparison that is under way */
+};
+
+struct crl_keeper {
+    struct worker *worker;
+    struct event *timer;
+    struct crl_files files;
+    struct metric *made, *failed, *unsorted, *oldest, *entries, *lists, *refused_total, *refused_now,
+        *failing;
+    struct arena *arena; /* of the step at work; NULL: idle */
+    bool is_registered, is_adopted;
+    unsigned ticks; /* until all lists are compared */
+    int64_t complained_ms;
+    /* copying */
+    uint64_t seen; /* sequence of the newest publication that was copied */
+    bool compares_all;
+    struct store_crl_list published;
+    size_t next_published;
+    struct store_crl_loaded loaded;
+    struct crl_refused *refused;
+    size_t refused_count;
+    /* making */
+    struct store_crl_claim claim;
+    size_t next_unsorted;
+    struct store_certificate certificate;
+    struct arena *page_arena;
+    struct store_crl_page page;
+    struct crl_entry *rows;
+    size_t row_count, row_capacity;
+    struct signer_crl_request request;
+    struct signer_crl made_list;
+    struct store_crl made_crl;
+    struct bytes republished;
+};
+
+/* keeper.c */
+void crl_keeper_end_step(struct crl_keeper *keeper, int64_t pause_ms);
+void crl_keeper_fail_step(struct crl_keeper *keeper, const char *what, const struct error *error);
+/* Goes on with what is due when all that was published is copied. */
+void crl_keeper_claim_next(struct crl_keeper *keeper);
+const struct config_issuer *crl_keeper_issuer(const struct crl_keeper *keeper, const char *name);
+/* Every list that a certificate issued from now on may name, in the step's arena; NULL: out of memory. */
+struct store_crl_name *crl_keeper_names(const struct crl_keeper *keeper, size_t *count);
+
+/* copy.c: takes `published` up; ends the step, or goes on to crl_keeper_claim_next. */
+void crl_keeper_copy(struct crl_keeper *keeper);
+/* Has this host found that the number which Redis names is none of ours? */
+bool crl_keeper_has_refused(const struct crl_keeper *keeper, const char *issuer, const char *url,
+                            uint64_t number) MUST_CHECK;
+void crl_keeper_free_refused(struct crl_keeper *keeper);
+
+/* list_metrics.c */
+void crl_metrics_register(struct crl_keeper *keeper);
+void crl_metrics_publish(struct crl_keeper *keeper);
+void crl_metrics_count_signature(struct crl_keeper *keeper, const char *issuer, const char *url);
+void crl_metrics_count_failure(struct crl_keeper *keeper, const char *issuer, const char *url);
+/* Since reading its entries began, by its number. */
+time_t crl_metrics_age(uint64_t number, time_t now);

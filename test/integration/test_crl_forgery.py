@@ -1,0 +1,204 @@
+"""Who can write the keys of Redis that hold revocation lists makes no host serve a list that is none, no number fall, and stops no
+list for longer than he is at it."""
+
+import subprocess
+import time
+
+import pytest
+from cryptography import x509
+
+from crl_kit import ListWatch, fetch, load, number_of, path_of, plain_url
+from rest_client import leaf_of, make_csr, rest
+from test_crl import SHARDS, check_form, issuing, paths_of, wait_listed
+from test_going_back import Second, redis
+from under_test import wait_until
+
+SANDBOX_OPTIONS = ("--set", "revocation.crl_delay_ms=1000", "--set", "revocation.crl_compare_seconds=2", "--workers", "1")
+RECOVERY = 60
+
+
+@pytest.fixture
+def box(own_sandbox):
+    own_sandbox.wait_ready(RECOVERY)
+    for path in (*paths_of("ecc"), *paths_of("rsa")):
+        assert wait_until(lambda: fetch(own_sandbox["HTTP_URL"], path)[0] == 200, RECOVERY), path
+    return own_sandbox
+
+
+def create(box):
+    result = rest(box).create([box.name()], request_type="origin-ecc", csr=make_csr()).result
+    return result["id"], leaf_of(result)
+
+
+def list_id(box, path, issuer="ecc"):
+    url = "" if path.endswith("-all.crl") else box["HTTP_URL"] + path
+    return redis(box, "HGET", "crl-lists", f"{issuer} {url}")
+
+
+def plant(box, path, number, der=None):
+    """As if it was published last."""
+    key = list_id(box, path)
+    if der is not None:
+        subprocess.run(["redis-cli", "-s", box["REDIS_SOCKET"], "-x", "SET", f"crl-der:{key}"], input=der, check=True,
+                       capture_output=True, timeout=60)
+    redis(box, "HSET", f"crl:{key}", "number", str(number))
+    redis(box, "ZADD", "crls-published", str(int(redis(box, "GET", "crls-sequence")) + 1), key)
+    return key
+
+
+def refused(box):
+    return box.admin.metrics()["originca_crl_refused_total"]
+
+
+@pytest.mark.parametrize("number", ["99999999999999", "9223372036854775807", "1e300", "-1", "none"])
+def test_a_number_that_is_planted_freezes_no_list(box, number):
+    identifier, leaf = create(box)
+    path, watch, before = path_of(leaf), ListWatch(), refused(box)
+    watch.load(box["HTTP_URL"], path)
+    key = plant(box, path, number)
+    redis(box, "HSET", f"crl:{key}", "this_update", "none", "claimed", number, "changed", number)
+    assert wait_until(lambda: refused(box) > before, RECOVERY)
+    assert rest(box).revoke(identifier).status == 200
+    wait_listed(box, leaf)
+    crl = watch.load(box["HTTP_URL"], path)
+    check_form(box, crl, path, "ecc")
+    assert number_of(crl) < (time.time() + 300) * 1000
+    assert wait_until(lambda: box.admin.metrics()["originca_crls_refused"] == 0, RECOVERY)
+    assert 'event="Redis has a revocation list that is refused' in box.log_text()
+    assert int(redis(box, "HGET", f"crl:{key}", "number")) == number_of(load(box["HTTP_URL"], path))
+
+
+def foreign_lists(box, path, number):
+    """What Redis may give out instead of the list; and the number it is said to have."""
+    own, other = (fetch(box["HTTP_URL"], each)[2] for each in (path, next(each for each in paths_of("ecc") if each != path)))
+    rsa, complete = (fetch(box["HTTP_URL"], each)[2] for each in ("/crl/r0", "/crl/ecc-all.crl"))
+    broken = bytearray(own)
+    broken[-1] ^= 1
+    later = own.replace(b"\x55\x1d\x14", b"\x55\x1d\x15")
+    return {"no DER": (b"no list", number + 1), "empty": (b"", number + 1), "another shard's": (other, None),
+            "another issuer's": (rsa, None), "the complete one": (complete, None), "its own under a higher number": (own, number + 1),
+            "a broken signature": (bytes(broken), number + 1), "without number": (later, number + 1), "shortened": (own[:-1], number + 1),
+            "behind it something": (own + b"\0", number + 1)}
+
+
+@pytest.mark.parametrize("kind", ["no DER", "empty", "another shard's", "another issuer's", "the complete one", "a broken signature",
+                                  "its own under a higher number", "without number", "shortened", "behind it something"])
+def test_a_list_that_is_none_is_refused_and_replaced(box, kind):
+    path = paths_of("ecc")[5]
+    watch = ListWatch()
+    served = watch.load(box["HTTP_URL"], path)
+    der, number = foreign_lists(box, path, number_of(served))[kind]
+    if number is None:  # what its own number is, so that this alone would not tell
+        number = number_of(x509.load_der_x509_crl(der))
+        if number <= number_of(served):  # make the foreign one newer
+            number = number_of(served) + 1
+    before = refused(box)
+    key = plant(box, path, number, der)
+    assert wait_until(lambda: refused(box) > before, RECOVERY)
+
+    def is_replaced():
+        crl = watch.load(box["HTTP_URL"], path)
+        check_form(box, crl, path, "ecc")
+        return number_of(crl) > number_of(served) and int(redis(box, "HGET", f"crl:{key}", "number")) == number_of(crl)
+
+    assert wait_until(is_replaced, RECOVERY)
+    assert wait_until(lambda: box.admin.metrics()["originca_crls_refused"] == 0, RECOVERY)
+
+
+def test_a_foreign_list_with_a_newer_number_of_its_own_is_refused_by_its_url(box):
+    """Only its issuingDistributionPoint tells that it is another's."""
+    path, other = paths_of("ecc")[2:4]
+    while True:
+        identifier, leaf = create(box)
+        if path_of(leaf) == other:
+            break
+    rest(box).revoke(identifier)
+    wait_listed(box, leaf)
+    der = fetch(box["HTTP_URL"], other)[2]
+    number, before = number_of(x509.load_der_x509_crl(der)), refused(box)
+    assert number > number_of(load(box["HTTP_URL"], path))
+    plant(box, path, number, der)
+    assert wait_until(lambda: refused(box) > before, RECOVERY)
+    assert "issuingDistributionPoint is of another list" in box.log_text()
+    check_form(box, load(box["HTTP_URL"], path), path, "ecc")
+
+
+def test_a_list_that_is_lost_in_redis_keeps_no_other_from_being_made(box):
+    identifier, leaf = create(box)
+    lost = next(path for path in paths_of("ecc") if path != path_of(leaf))
+    key = plant(box, lost, number_of(load(box["HTTP_URL"], lost)) + 1)
+    redis(box, "DEL", f"crl-der:{key}")
+    assert rest(box).revoke(identifier).status == 200
+    wait_listed(box, leaf)
+    assert wait_until(lambda: redis(box, "EXISTS", f"crl-der:{key}") == "1", RECOVERY)
+
+
+def test_a_claim_that_never_ends_is_none(box):
+    identifier, leaf = create(box)
+    redis(box, "HSET", f"crl:{list_id(box, path_of(leaf))}", "claimed", "99999999999999")
+    assert rest(box).revoke(identifier).status == 200
+    wait_listed(box, leaf)
+
+
+def test_a_host_without_lists_takes_none_that_is_foreign(box):
+    path = paths_of("ecc")[7]
+    plant(box, path, int(time.time() * 1000) + 1000, fetch(box["HTTP_URL"], "/crl/r0")[2])
+    second = Second(box)
+    second.start()
+    try:
+        base = plain_url(second.base_url)
+        assert wait_until(lambda: fetch(base, path)[0] == 200, RECOVERY)
+        check_form(box, load(base, path), path, "ecc")
+        assert wait_until(lambda: fetch(base, path)[2] == fetch(box["HTTP_URL"], path)[2], RECOVERY)
+    finally:
+        second.stop()
+        box.admin_command("ledger", "excuse", "second", "--for-good", check=False)
+
+
+# What operators see
+
+
+def test_each_list_has_its_metrics_and_its_age_from_when_it_was_made(box):
+    identifier, leaf = create(box)
+    assert rest(box).revoke(identifier).status == 200
+    wait_listed(box, leaf)
+    path, url = path_of(leaf), box["HTTP_URL"] + path_of(leaf)
+    crl = load(box["HTTP_URL"], path)
+    labels = f'{{issuer="ecc",list="{url}"}}'
+
+    def is_told():
+        metrics = box.admin.metrics()
+        return metrics.get(f"originca_crl_list_number{labels}") == number_of(crl)
+
+    assert wait_until(is_told, RECOVERY)
+    metrics = box.admin.metrics()
+    assert metrics[f"originca_crl_list_entries{labels}"] == len(list(crl))
+    assert metrics[f"originca_crl_list_bytes{labels}"] == len(fetch(box["HTTP_URL"], path)[2])
+    assert metrics[f"originca_crl_list_age_seconds{labels}"] < 120  # thisUpdate lies 300 seconds back
+    assert metrics[f"originca_crl_list_next_update_timestamp_seconds{labels}"] > time.time() + 86400
+    assert metrics[f"originca_crl_list_signatures_total{labels}"] >= 1
+    assert metrics['originca_crl_list_number{issuer="ecc",list="all"}'] > 0
+    ages = [value for name, value in metrics.items() if name.startswith("originca_crl_list_age_seconds")]
+    assert len(ages) == 2 * (SHARDS + 1) and max(ages) <= metrics["originca_crl_age_seconds"] + 2
+    shown = next(item for item in box.admin.get("crls")["items"] if item["url"] == url)
+    assert 0 <= shown["age_seconds"] < 120 and shown["bytes"] > 100 and "problem" not in shown
+
+
+def test_why_a_list_cannot_be_made_is_told(box):
+    identifier, leaf = create(box)
+    key, url = list_id(box, path_of(leaf)), box["HTTP_URL"] + path_of(leaf)
+    redis(box, "ZADD", f"crl-entries:{key}", str(int(time.time()) + 86400), "no entry")
+    assert rest(box).revoke(identifier).status == 200
+
+    def problem():
+        return next(item.get("problem", "") for item in box.admin.get("crls")["items"] if item["url"] == url)
+
+    assert wait_until(lambda: "an entry of a revocation list that is none" in problem(), RECOVERY)
+    assert wait_until(lambda: box.admin.metrics()["originca_crls_failing"] == 1, RECOVERY)
+    assert box.admin.metrics()[f'originca_crl_list_failures_total{{issuer="ecc",list="{url}"}}'] >= 1
+    assert "an entry of a revocation list" in box.admin_command("crl", "list").stdout
+    redis(box, "ZREM", f"crl-entries:{key}", "no entry")
+    wait_listed(box, leaf)
+    assert wait_until(lambda: not problem(), RECOVERY)
+    assert wait_until(lambda: box.admin.metrics()["originca_crls_failing"] == 0, RECOVERY)
+    assert issuing(box, "ecc").subject == load(box["HTTP_URL"], path_of(leaf)).issuer
