@@ -11,8 +11,10 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 from builds import ROOT, configure
 
@@ -25,18 +27,23 @@ SANITIZERS = {
 LOG_LINES = 150
 # Two at once, each with sandboxes of its own: most tests wait for a timer, a deadline or a fail-over.
 PARALLEL = ["-n", "2", "--dist", "loadfile"]
+LONGEST_FILES = 15
+# Takes what the tests leave of the cores, in a session of its own too (each is scheduled as one: sched(7), autogroup).
+LOWEST_PRIORITY = ["sh", "-c", 'echo 19 2>/dev/null >/proc/self/autogroup; exec nice -n 19 "$@"', "sh"]
 
 
 class Results:
     def __init__(self):
         self.passed, self.failed, self.skipped = 0, 0, 0
         self.failures = []
+        self.lock = Lock()
 
     def add(self, passed=0, skipped=0, failures=()):
-        self.passed += passed
-        self.skipped += skipped
-        self.failed += len(failures)
-        self.failures += failures
+        with self.lock:
+            self.passed += passed
+            self.skipped += skipped
+            self.failed += len(failures)
+            self.failures += failures
 
     def report(self):
         for failure in self.failures:
@@ -92,8 +99,8 @@ class Runner:
 
     # Building
 
-    def build(self, name, options, compiler=None, targets=()):
-        """The build folder, None where the build failed."""
+    def build(self, name, options, compiler=None, targets=(), before=()):
+        """The build folder, None where the build failed; `before` goes before the command."""
         directory = self.builds / name
         try:
             configure(directory, options, {"CC": compiler} if compiler else None)
@@ -102,8 +109,19 @@ class Runner:
             print(tail(log.read_text(errors="replace") if log.exists() else ""))
             self.results.add(failures=[f"configure {name}"])
             return None
-        is_built = self.check(f"build {name}", ["ninja", "-C", directory, *targets], 900)
+        is_built = self.check(f"build {name}", [*before, "ninja", "-C", directory, *targets], 1800)
         return directory if is_built else None
+
+    def other_builds(self, before=()):
+        """{name: folder, or None} of what the parts after the integration tests need."""
+        wanted = {}
+        if self.options.only is None and not self.options.quick:
+            wanted["build-clang"] = ["-Dwerror=true", "--buildtype=debugoptimized"], "clang"
+            wanted["build-release"] = ["-Dwerror=true", "-Dtests=false", "--buildtype=release"], "gcc"
+        if self.wants("fuzz"):
+            wanted["build-fuzz"] = ["-Dfuzz=true", "-Dtests=false", "-Db_sanitize=address,undefined", "-Db_lundef=false",
+                                    "--buildtype=debugoptimized"], "clang"
+        return {name: self.build(name, *settings, before=before) for name, settings in wanted.items()}
 
     def sanitizer_environment(self):
         # Processes of the server cannot be traced, so the leak checker needs root's rights to look at them.
@@ -150,7 +168,8 @@ class Runner:
     def _read_report(self, report, status, text):
         if status:
             print(tail(text, 600))
-        cases = ElementTree.parse(report).getroot().iter("testcase") if report.exists() else []
+        cases = list(ElementTree.parse(report).getroot().iter("testcase")) if report.exists() else []
+        self._print_longest(cases)
         failures, passed, skipped = [], 0, 0
         for case in cases:
             kinds = {child.tag for child in case}
@@ -164,12 +183,15 @@ class Runner:
             failures = [f"integration tests (pytest exit {status})"]
         self.results.add(passed, skipped, failures)
 
-    def fuzz(self):
-        options = ["-Dfuzz=true", "-Dtests=false", "-Db_sanitize=address,undefined", "-Db_lundef=false",
-                   "--buildtype=debugoptimized"]
-        directory = self.build("build-fuzz", options, "clang")
-        if directory is None:
-            return
+    def _print_longest(self, cases):
+        """A file is the smallest thing that one of the parallel runs takes, so the longest bounds the whole."""
+        seconds = Counter()
+        for case in cases:
+            seconds[case.get("classname")] += float(case.get("time"))
+        for name, each in seconds.most_common(LONGEST_FILES):
+            print(f"    {each:4.0f} s {name}", flush=True)
+
+    def fuzz(self, directory):
         seconds = 3 if self.options.quick else 15
         targets = sorted(path for path in directory.glob("test/*/fuzz_*") if path.is_file()
                          and os.access(path, os.X_OK))
@@ -217,23 +239,31 @@ class Runner:
         self.check("bench-memory smoke (release build)", [ROOT / "scripts" / "bench-memory", "--smoke"], 300,
                    {"ORIGINCA_BUILD": str(directory)})
 
+    def sanitized_parts(self):
+        """The other builds where they were made meanwhile: the integration tests leave the cores idle for a good part."""
+        directory = self.build("build-asan", ["-Dwerror=true", "-Db_sanitize=address,undefined",
+                                              "--buildtype=debugoptimized"], "gcc")
+        if directory and self.wants("unit"):
+            self.unit(directory)
+        if directory and self.wants("integration"):
+            with ThreadPoolExecutor(1) as pool:
+                builds = pool.submit(self.other_builds, LOWEST_PRIORITY)
+                self.integration(directory, ["test_*.py"])
+            return builds.result()
+        if directory and self.wants("clients"):
+            self.integration(directory, ["test_client_*.py", "test_python_acme.py"])
+        return None
+
     def all(self):
+        builds = None
         if self.wants("unit", "integration", "clients"):
-            sanitized = self.build("build-asan", ["-Dwerror=true", "-Db_sanitize=address,undefined",
-                                                  "--buildtype=debugoptimized"], "gcc")
-            if sanitized and self.wants("unit"):
-                self.unit(sanitized)
-            if sanitized and self.wants("integration"):
-                self.integration(sanitized, ["test_*.py"])
-            elif sanitized and self.wants("clients"):
-                self.integration(sanitized, ["test_client_*.py", "test_python_acme.py"])
-        if self.options.only is None and not self.options.quick:
-            self.build("build-clang", ["-Dwerror=true", "--buildtype=debugoptimized"], "clang")
-            release = self.build("build-release", ["-Dwerror=true", "-Dtests=false", "--buildtype=release"], "gcc")
-            if release:
-                self.smoke(release)
-        if self.wants("fuzz"):
-            self.fuzz()
+            builds = self.sanitized_parts()
+        if builds is None:
+            builds = self.other_builds()
+        if builds.get("build-release"):
+            self.smoke(builds["build-release"])
+        if builds.get("build-fuzz"):
+            self.fuzz(builds["build-fuzz"])
         if self.options.only is None:
             self.checks()
         return self.results.report()

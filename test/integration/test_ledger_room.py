@@ -6,7 +6,7 @@ import time
 import pytest
 
 from acme_raw import make_csr, make_key
-from test_fence import wait_not_ready
+from fence_kit import wait_not_ready
 from under_test import SandboxUnderTest, wait_until
 from verify import der_of, load_chain
 

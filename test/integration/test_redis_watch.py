@@ -2,7 +2,7 @@
 
 import pytest
 
-from test_fence import wait_not_ready
+from fence_kit import wait_not_ready
 from test_outward_texts import redis
 
 SANDBOX_OPTIONS = ("--workers", "2", "--set", "redis.redis_check_seconds=1", "--set", "server.outage_wait_ms=0")
