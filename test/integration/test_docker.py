@@ -18,10 +18,31 @@ from under_test import ROOT, AdminClient, children, free_port_base, name_of, run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a mount namespace")
 DOCKER = ROOT / "docker"
+PROGRAMS = ("server/originca-server", "cli/originca", "perspective/originca-perspective")
 USERS = {"originca": 7101, "originca-admin": 7102, "originca-signer": 7103}
 OWNERS = {"pin": ("originca-signer", 0o600), "tokens": ("originca-signer", 0o700), "ledger": ("originca-signer", 0o700),
           "secret": ("root", 0o640), "tls/server-key.pem": ("originca", 0o400), "tls/server.pem": ("root", 0o644),
           "issuer-ecc.pem": ("root", 0o644), "issuer-rsa.pem": ("root", 0o644), ".": ("root", 0o755)}
+
+
+def packages_of_the_image():
+    """Those that the second stage installs."""
+    stage = (DOCKER / "Dockerfile").read_text().rpartition("FROM ")[2].replace("\\\n", " ")
+    return set(re.search(r"apt-get install -y --no-install-recommends ([^&]*)", stage)[1].split())
+
+
+def libraries(program):
+    """What the program itself names, without the compiler's own."""
+    named = re.findall(r"NEEDED\s+(\S+)", run(["objdump", "-p", Path(os.environ["ORIGINCA_BUILD"]) / program]).stdout)
+    return {name for name in named if not re.match(r"lib([cm]|asan|ubsan|gcc_s)\.so", name)}
+
+
+def test_the_image_has_the_libraries_of_each_program():
+    needed = set().union(*map(libraries, PROGRAMS))
+    found = run(["dpkg-query", "--search", *(f"*/{name}" for name in needed)]).stdout
+    packages = {path.rpartition("/")[2]: package for package, path in re.findall(r"^([^:\s]+):\S* (\S+)$", found, re.M)}
+    assert packages.keys() >= needed
+    assert {packages[name] for name in needed} <= packages_of_the_image()
 
 
 def add_users_of_the_image(etc):
