@@ -25,7 +25,19 @@ DEFAULT_OPTIONS = {"port_base": 9400, "workers": 2, "no_eab": False, "root_hints
                    "name_servers": PROVIDER_POOL, "edge_prefixes": EDGE_PREFIXES, "limits": None, "set": []}
 PKCS11_MODULES = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
                   "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so"]
+LOOPBACK = ("127.0.0.1", "::1")
 RUN_DIRECTORY_MAX = 80  # its sockets must fit into sun_path
+
+
+def check_host_name():
+    """The URLs name "localhost", which a bare root (debootstrap's) does not know."""
+    try:
+        found = {each[4][0] for each in socket.getaddrinfo("localhost", None, type=socket.SOCK_STREAM)}
+    except OSError as error:
+        found = {error.strerror or str(error)}
+    if not found <= set(LOOPBACK):
+        raise SystemExit(f'sandbox: "localhost" is to be {LOOPBACK[0]} here and is: {", ".join(sorted(found))}; '
+                         f"add the line `{LOOPBACK[0]} localhost` to /etc/hosts")
 
 
 class Sandbox:
@@ -322,6 +334,7 @@ class Sandbox:
     # Commands
 
     def up(self, options):
+        check_host_name()
         self.lay_out(options)
         self.check_ports()
         self.program = server_program()
