@@ -77,14 +77,24 @@ static const struct dns_server *asked_server(const struct walk *walk) {
     return walk->at < 0 ? NULL : &walk->cut->addresses.items[walk->at];
 }
 
+/* Where a customer has the zone, no is an answer only from what the pool's names have now: he may follow the
+ * provider to a new address before the records that are kept have ended. */
+static enum pool_answer if_current(const struct walk *walk, enum pool_answer answer) {
+    bool is_old = find_above(walk, walk->cut->name) != NULL && !pool_is_current(walk->job);
+    return answer == POOL_NO && is_old ? POOL_UNKNOWN : answer;
+}
+
+static enum pool_answer is_of_pool(const struct walk *walk, const struct dns_server *server) {
+    const char *name;
+    return if_current(walk, pool_find_name(walk->job->dnscheck, server, &name));
+}
+
 bool ground_is_contested(const struct walk *walk) {
-    const struct dnscheck *dnscheck = walk->job->dnscheck;
     const char *above = find_above(walk, walk->cut->name), *own = find_own(walk, walk->cut->name);
     const struct dns_server *asked = asked_server(walk);
-    const char *name;
     if (above == NULL || *above == '\0' || (own != NULL && lists_all(walk, own)))
         return false;
-    enum pool_answer is_pools = asked == NULL ? POOL_UNKNOWN : pool_find_name(dnscheck, asked, &name);
+    enum pool_answer is_pools = asked == NULL ? POOL_UNKNOWN : is_of_pool(walk, asked);
     return is_pools == POOL_UNKNOWN || (is_pools == POOL_YES && serves_anybodys(walk, above, asked->name));
 }
 
@@ -246,7 +256,7 @@ static void go_on_by_ground(struct walk *walk) {
 }
 
 static void note_pool(struct walk *walk) {
-    enum pool_answer answer = pool_has_address(walk->job->dnscheck, &walk->cut->addresses);
+    enum pool_answer answer = if_current(walk, pool_has_address(walk->job->dnscheck, &walk->cut->addresses));
     if (answer != POOL_UNKNOWN)
         walk->ground = answer == POOL_YES ? GROUND_SHARED : GROUND_FOREIGN;
 }
@@ -425,9 +435,8 @@ static void on_pool_for_doubt(void *context, const char *failure) {
 
 /* Names of the pool among the cut's do not tell whose the server is that was asked. */
 static bool is_unknown(const struct walk *walk) {
-    const char *name;
     return walk->job->begin == NULL && asked_server(walk) != NULL &&
-           pool_find_name(walk->job->dnscheck, asked_server(walk), &name) == POOL_UNKNOWN;
+           is_of_pool(walk, asked_server(walk)) == POOL_UNKNOWN;
 }
 
 void ground_take_doubtful(struct walk *walk, const struct dns_message *message, const char *owner,

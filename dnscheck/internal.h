@@ -214,6 +214,8 @@ const char *pool_find_related(const struct dnscheck *dnscheck, const char *name)
 enum pool_answer { POOL_UNKNOWN, POOL_NO, POOL_YES };
 /* Is one of these addresses a server's of the pool? Unknown: pool_learn has to find out first. */
 enum pool_answer pool_has_address(const struct dnscheck *dnscheck, const struct server_list *servers);
+/* Were the addresses found since the job began? What is kept may be older than a change of the pool's. */
+bool pool_is_current(const struct dnscheck_job *job);
 /* Is it one of the pool, and by which of its names there? Unknown only where it goes by another. */
 enum pool_answer pool_find_name(const struct dnscheck *dnscheck, const struct dns_server *server,
                                 const char **name);

@@ -21,6 +21,7 @@ struct pool {
     struct dns_server *addresses;
     size_t count;
     int64_t until_ms; /* 0: they were never known */
+    int64_t known_ms; /* since when */
     TAILQ_HEAD(, waiting) waiting;
     struct arena *arena; /* of the job that looks for them; NULL: none does */
     struct dns_server *found;
@@ -94,6 +95,12 @@ enum pool_answer pool_find_name(const struct dnscheck *dnscheck, const struct dn
     return answer;
 }
 
+bool pool_is_current(const struct dnscheck_job *job) {
+    const struct pool *pool = job->dnscheck->pool;
+    return job->dnscheck->settings.name_server_pool_count == 0 ||
+           (pool->until_ms != 0 && pool->known_ms >= job->started_ms);
+}
+
 static void look_up_next(struct lane *lane);
 
 static void keep_addresses(struct pool *pool) {
@@ -102,7 +109,8 @@ static void keep_addresses(struct pool *pool) {
     pool->addresses = pool->found;
     pool->count = pool->found_count;
     pool->found = NULL;
-    pool->until_ms = clock_monotonic_ms() + (int64_t)seconds * 1000;
+    pool->known_ms = clock_monotonic_ms();
+    pool->until_ms = pool->known_ms + (int64_t)seconds * 1000;
 }
 
 static void on_learned(void *context, const struct dnscheck_result *result) {

@@ -265,6 +265,75 @@ def a_zone_below_anothers_whose_name_servers_are_the_pools_by_address(world):
     add_deep(world, 11, 12, is_delegated=False)
 
 
+def add_foreign_vanity_parent(world, **addresses):
+    """shop.test is delegated to names in another zone, which is somebody else's: {v1="A 127.66.0.11"}."""
+    for zone in (world.tld, world.shop):
+        zone.remove("shop.test.", "NS")
+        for label in addresses:
+            zone.add(f"shop.test. NS {label}.foreign.test.")
+    for label, record_of in addresses.items():
+        world.foreign.add(f"{label}.foreign.test. {record_of}")
+
+
+@scenario("failed", "hidden", pool=POOL, **DEEP)
+def a_zone_below_anothers_whose_name_servers_have_names_in_a_third_zone(world):
+    add_foreign_vanity_parent(world, v1="A 127.66.0.11", v2="A 127.66.0.12")
+    add_deep(world, 11, 12, is_delegated=False)
+
+
+@scenario("ok", "proxied", servers="ns3.provider.test", pool=POOL, **DEEP)
+def a_delegation_by_a_zone_whose_name_servers_have_names_in_a_third_zone(world):
+    """One of them has the zone below as well."""
+    add_foreign_vanity_parent(world, v1="A 127.66.0.11", v2="A 127.66.0.12")
+    add_deep(world, 12, 13, name_servers=("ns3.provider.test.",))
+
+
+@scenario("failed", "hidden", pool=POOL, **DEEP)
+def a_zone_below_anothers_whose_name_servers_are_the_pools_by_one_address_alone(world):
+    """The other one is a stranger's, who has the zone below too."""
+    add_foreign_vanity_parent(world, v1="A 127.66.0.11", v2="A 127.66.0.25")
+    world.server(25, world.shop)
+    add_deep(world, 11, 25, is_delegated=False)
+
+
+def add_sixth(world):
+    """ns1 has an IPv6 address as well, and shop.test is delegated to a name that has that one alone."""
+    for zone in (world.tld, world.provider):
+        zone.add("ns1.provider.test. AAAA ::1")
+    world.servers["::1"] = sixth = Server("::1")
+    sixth.zones = world.ns1.zones
+    add_foreign_vanity_parent(world, v6="AAAA ::1")
+
+
+@scenario("failed", "hidden", pool=POOL, **DEEP)
+def a_zone_below_anothers_whose_name_server_is_the_pools_by_ipv6_alone(world):
+    add_sixth(world)
+    add_deep(world, 11, is_delegated=False)
+
+
+@scenario("ok", "proxied", servers="ns3.provider.test", pool=POOL, **DEEP)
+def a_delegation_by_a_zone_whose_name_server_is_the_pools_by_ipv6_alone(world):
+    add_sixth(world)
+    add_deep(world, 13, name_servers=("ns3.provider.test.",))
+
+
+@scenario("failed", "hidden", pool=POOL, **DEEP)
+def a_zone_below_anothers_whose_name_servers_are_somebody_elses_when_they_are_first_asked_for(world):
+    """Each name has a foreign address in the first answer, and the pool's in all that follow."""
+    add_foreign_vanity_parent(world, v1="A 127.66.0.11", v2="A 127.66.0.12")
+    world.server(25, world.shop)
+    add_deep(world, 11, 12, 25, is_delegated=False)
+    seen = set()
+
+    def move(answer, query):
+        question = query.question[0].name
+        if question not in seen and answer.answer:
+            answer.answer = [record(question.to_text(), "A", "127.66.0.25")]
+        seen.add(question)
+
+    world.hook(edit(move, kinds=["A"], names=["v1.foreign.test."]), 21)
+
+
 @scenario("failed", "walk-failed", pool=OURS + ",ns1.silent.test", says="addresses of the provider's name servers", **DEEP)
 def a_zone_below_anothers_while_the_addresses_of_the_pool_are_unknown(world):
     world.tld.add("silent.test. NS ns.silent.test.").add("ns.silent.test. A 127.66.0.29")
@@ -1933,6 +2002,53 @@ def nsec3(about, kinds="", flags=0, distance=0, zone="shop.test."):
 
 ENCLOSER, ABSENT, STAR = nsec3("shop.test.", "NS SOA"), "nope.shop.test.", nsec3("*.shop.test.", distance=1)
 NOPE = {"names": ("nope.shop.test",)}
+
+
+def opt_out_proof(world, answer, zone):
+    """Nothing signed is at that name of shop.test; a delegation without keys may be."""
+    for proof in (ENCLOSER, nsec3(zone, distance=1, flags=1)):
+        answer.put(answer.authority, proof, world.shop)
+
+
+def add_opt_out(world, zone="deep.shop.test."):
+    def prove(answer, query):
+        answer.rcode, answer.is_authoritative, answer.answer, answer.authority = dns.rcode.NOERROR, True, [], []
+        opt_out_proof(world, answer, zone)
+
+    def refer(answer, query):
+        if not answer.is_authoritative:
+            answer.authority = [each for each in answer.authority if each.rdtype == TYPE("NS")]
+            opt_out_proof(world, answer, zone)
+
+    world.hook(edit(prove, kinds=["DS"], names=[zone]))
+    world.hook(edit(refer, kinds=["NS", "A", "AAAA"]))
+
+
+@signed("failed", "hidden", pool=POOL, **DEEP)
+def dnssec_a_span_of_opt_out_over_a_zone_that_nobody_delegated(world):
+    add_deep(world, 11, 12, is_delegated=False)
+    world.shop.remove("deep.shop.test.")
+    add_opt_out(world)
+
+
+@signed("refused", "*", pool=POOL, **DEEP)
+def dnssec_a_span_of_opt_out_over_a_zone_that_one_of_the_servers_has(world):
+    add_deep(world, 12, is_delegated=False)
+    add_opt_out(world)
+
+
+@signed("ok", "proxied", secure=False, servers="ns3.provider.test", pool=POOL, **DEEP)
+def dnssec_a_delegation_in_a_span_of_opt_out_that_only_a_referral_shows(world):
+    """The other server has the zone as well, and answers from it."""
+    add_deep(world, 12, 13, name_servers=("ns3.provider.test.",))
+    add_opt_out(world)
+
+
+@signed("ok", "proxied", secure=False, own=OWN, **DEEP)
+def dnssec_a_zone_below_ones_own_in_a_span_of_opt_out(world):
+    add_deep(world, 11, 12)
+    add_opt_out(world)
+
 
 
 @signed("refused", "does-not-exist", **NOPE)

@@ -18,7 +18,8 @@ from acme_raw import make_csr, make_key
 from dns_farm import ASKED, EDGE, TYPE, Farm, World, Zone
 from rest_client import leaf_of, rest
 from test_hostile_attacks import ATTACKS, VICTIM, add_trap, add_victim, plant
-from test_hostile_dns import DEADLINE_MS, OURS, POOL, SCENARIOS, TIMEOUT_MS, budget_of, edit
+from test_hostile_dns import (DEADLINE_MS, OURS, POOL, SCENARIOS, TIMEOUT_MS, add_deep, add_foreign_vanity_parent, add_sixth,
+                              budget_of, edit)
 from under_test import SandboxUnderTest, wait_until
 
 BUDGET = 100  # each walk begins at the root
@@ -290,6 +291,35 @@ def test_the_longest_name_of_a_name_server_is_not_taken_for_one_that_is_a_byte_s
     for name in ("one.shop.test", "two.shop.test", "one.shop.test"):
         problem, text = order(remembering.clients[1], [name], remembering.key)
         assert problem is None, f"{name}: {text}"
+
+
+def test_an_address_that_the_pool_has_had_for_a_moment_only_is_the_pools(whole_place):
+    """shop.test goes by a name with ns1's new IPv6 address alone, which no record that is kept knows; a zone below is hidden."""
+    whole_place.use((False, "off", TIMEOUT_MS))
+    whole_place.reload(dns_referral_max_ttl=3600)
+    try:
+        below = whole_place.add_zone("deep.shop.test", OURS, 2)
+        whole_place.add_zone("shop.test", OURS)
+        attacker = whole_place.clients[2]
+        for prepare in (hide_below_vanity, hide_below_new_address):
+            whole_place.farm.world = world = World()
+            prepare(world)
+            problem, text = order(attacker, ["www.deep.shop.test"], whole_place.key)
+            assert problem == (400, "dns"), text
+            assert whole_place.reason_of_refusal(below) == "hidden", text
+        assert whole_place.newest_certificate(below) is None
+    finally:
+        whole_place.reload(dns_referral_max_ttl=0)
+
+
+def hide_below_vanity(world):
+    add_foreign_vanity_parent(world, v1="A 127.66.0.11")
+    add_deep(world, 11, 12, is_delegated=False)
+
+
+def hide_below_new_address(world):
+    add_sixth(world)
+    add_deep(world, 11, 12, is_delegated=False)
 
 
 # Ghost domains (Jiang et al. 2012) and phoenix domains (Li et al. 2023): a zone that has lost its delegation lives on in
