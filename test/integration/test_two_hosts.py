@@ -162,6 +162,30 @@ def test_a_right_that_ended_at_one_is_ended_at_the_other(hosts):
     assert owner.order(0, f"www.{zone}").expect(201).json["status"] == "ready"
 
 
+def test_what_is_in_processing_at_one_ends_when_the_zone_becomes_anothers_at_the_other(hosts):
+    """An order and a create, both claimed while the first host's signer was stopped."""
+    former, owner, zone = Customer(hosts, 0), Customer(hosts, 1), new_zone()
+    former.own(zone, 0)
+    order = former.order(0, f"www.{zone}").expect(201)
+    hosts[0].admin.post("signing", {"allowed": False, "only": "this-host"})
+    try:
+        reply = former.clients[0].finalize(order.json, make_csr(make_key("p256"), [f"www.{zone}"])).expect(200)
+        assert reply.json["status"] == "processing"
+        assert hosts[0].rest(former.api_key["key"]).create([f"rest.{zone}"]).status == 503
+        waiting = hosts[0].sandbox.listing(f"orders?status=processing&customer={former.name}")
+        assert len(waiting) == 2, waiting
+        owner.own(zone, 1)
+    finally:
+        hosts[0].admin.post("signing", {"allowed": True, "only": "this-host"})
+    for each in waiting:
+        for host in hosts:
+            assert wait_until(lambda: host.admin.get(f"orders/{each['id']}")["status"] == "invalid", 60, pause=0.3)
+    url = order.headers["Location"].replace(hosts[0].base_url, hosts[1].base_url)
+    assert former.clients[1].post(url).json["status"] == "invalid"
+    assert hosts[1].sandbox.certificates(f"{zone}&customer={former.name}") == []
+    assert owner.order(0, f"www.{zone}").expect(201).json["status"] == "ready"
+
+
 def test_a_key_or_an_account_ended_at_one_is_ended_at_the_other(hosts):
     owner, zone = Customer(hosts, 0), new_zone()
     owner.own(zone, 0)
