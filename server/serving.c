@@ -140,6 +140,7 @@ static struct http_limits limits_of(const struct config *config) {
         .request_timeout_ms = config->request_timeout_ms,
         .idle_timeout_ms = config->idle_timeout_ms,
         .write_timeout_ms = config->write_timeout_ms,
+        .min_write_bytes_per_second = config->min_write_bytes_per_second,
         .max_header_bytes = config->max_header_bytes,
         .max_body_bytes = config->max_body_bytes,
         .max_request_memory_bytes = config->max_request_memory_bytes,

@@ -135,7 +135,8 @@ struct config {
     uint32_t max_connections_per_address; /* per worker; IPv6 by /64 */
     uint32_t crowd_connections;           /* unfinished ones of an address that go first */
     uint32_t reserved_descriptors;        /* kept free of connections */
-    uint32_t handshake_timeout_ms, request_timeout_ms, idle_timeout_ms, write_timeout_ms;
+    uint32_t handshake_timeout_ms, request_timeout_ms, idle_timeout_ms, write_timeout_ms,
+        min_write_bytes_per_second;
     uint32_t max_header_bytes, max_body_bytes, max_requests_per_connection;
     uint32_t max_request_memory_bytes;
     /* acme */

@@ -98,7 +98,8 @@ struct http_limits {
     uint32_t crowd_connections;    /* so many unfinished ones of an address go first when room is needed */
     uint32_t reserved_descriptors; /* of the process, kept free for others; at most a quarter */
     uint32_t handshake_timeout_ms, request_timeout_ms, idle_timeout_ms,
-        write_timeout_ms; /* absolute deadlines */
+        write_timeout_ms; /* absolute deadlines; the last begins again where enough was taken until then */
+    uint32_t min_write_bytes_per_second; /* that is enough */
     uint32_t max_header_bytes, max_body_bytes, max_requests_per_connection;
     /* Of a unix socket: connections of this user's processes are refused. */
     bool has_stranger;

@@ -181,6 +181,8 @@ static void send_list(struct http_request *request) {
         http_reply(request, 304, NULL, "", 0);
         return;
     }
+    /* Always whole: a part of one list and a part of the next would make none (RFC 9110 14.2 allows it). */
+    http_reply_header(request, "Accept-Ranges", "none");
     mapping->references++;
     http_reply_reference(request, 200, "application/pkix-crl", mapping->der, release, mapping);
 }

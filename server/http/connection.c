@@ -1,6 +1,7 @@
 /* A connection's life: handshake, read, handle, write, and again; linger when it must close on unread bytes.
  *
- * Every state has one absolute deadline; no byte that arrives moves it. Reading stops while a request is
+ * Every state has one absolute deadline; no byte that arrives moves it. Who takes a long reply gets another
+ * where he took enough of it. Reading stops while a request is
  * handled, so a client cannot make us buffer more than one head and what the kernel holds. */
 #include "internal.h"
 
@@ -116,6 +117,7 @@ static enum io_result write_some(struct http_connection *connection) {
         if (sent <= 0)
             return IO_BROKEN;
         connection->server->counters.bytes_out += (uint64_t)sent;
+        connection->taken += (uint64_t)sent;
         if (connection->session != NULL)
             evbuffer_drain(out, (size_t)sent);
     }
@@ -163,13 +165,26 @@ static void read_next_request(struct http_connection *connection) {
         event_active(connection->on_readable, EV_READ, 0);
 }
 
+static void begin_write_deadline(struct http_connection *connection) {
+    connection->taken = 0;
+    set_deadline(connection, connection->server->limits.write_timeout_ms);
+}
+
+/* A large reply over a slow line takes longer than one deadline. */
+static bool has_taken_enough(const struct http_connection *connection) {
+    const struct http_limits *limits = &connection->server->limits;
+    return connection->state == CONNECTION_WRITING &&
+           connection->taken * 1000 >=
+               (uint64_t)limits->min_write_bytes_per_second * limits->write_timeout_ms;
+}
+
 void http_connection_send(struct http_connection *connection) {
     bool was_writing = connection->state == CONNECTION_WRITING;
     connection->state = CONNECTION_WRITING;
     switch (write_some(connection)) {
     case IO_WAIT:
         if (!was_writing) {
-            set_deadline(connection, connection->server->limits.write_timeout_ms);
+            begin_write_deadline(connection);
             room_enter(connection, ROOM_STALLED);
         }
         event_add(connection->on_writable, NULL);
@@ -424,6 +439,10 @@ static void on_deadline(evutil_socket_t fd, short what, void *context) {
     bool is_mid_request = connection->state == CONNECTION_READING && connection->has_begun_request;
     if (connection->state == CONNECTION_READING && !connection->has_begun_request) {
         begin_linger(connection); /* with close_notify: the client is to know an end from a cut */
+        return;
+    }
+    if (has_taken_enough(connection)) {
+        begin_write_deadline(connection);
         return;
     }
     connection->server->counters.timeouts++;

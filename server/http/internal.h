@@ -78,6 +78,7 @@ struct http_connection {
     uint32_t requests;
     unsigned empty_lines; /* before the request that is awaited */
     size_t lingered;
+    uint64_t taken; /* bytes of the reply since its deadline was set */
     bool is_closing, has_begun_request, is_inside_read, peer_has_ended;
 };
 

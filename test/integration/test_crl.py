@@ -220,6 +220,14 @@ def test_caches_get_what_they_need(box):
     assert fetch(box["HTTP_URL"], path, headers={"If-Modified-Since": since, "If-None-Match": '"other"'})[0] == 200
 
 
+def test_a_range_is_answered_with_the_whole_list(box):
+    path = paths_of("ecc")[3]
+    whole = fetch(box["HTTP_URL"], path)
+    for headers in ({"Range": "bytes=0-9"}, {"Range": "bytes=-5"}, {"Range": "bytes=0-9", "If-Range": whole[1]["ETag"]}):
+        status, got, body = fetch(box["HTTP_URL"], path, headers=headers)
+        assert status == 200 and body == whole[2] and got["Accept-Ranges"] == "none", headers
+
+
 def test_what_is_no_list_is_not_found(box):
     for path in ("/crl/", "/crl/e10", "/crl/x1", "/crl/index", "/crl/ecc-all", "/crl/..%2findex", "/crl/-all.crl", "/crl/e/1"):
         assert fetch(box["HTTP_URL"], path)[0] in (400, 404), path

@@ -1191,6 +1191,21 @@ def test_who_takes_no_reply_is_not_read_on_and_is_cut(own_sandbox, listener):
         must_serve(own_sandbox, listener)
 
 
+def test_who_takes_a_long_reply_slowly_gets_all_of_it(own_sandbox):
+    """Longer than one deadline, as a large revocation list over a slow line."""
+    count = 3000
+    with configured(own_sandbox, write_timeout_ms=500, min_write_bytes_per_second=1000, max_requests_per_connection=100_000_000), \
+            Wire(own_sandbox, "http", receive_buffer=4096) as wire:
+        sender = threading.Thread(target=wire.send, args=(get("http") * count,))
+        sender.start()
+        until = time.monotonic() + 5
+        for done in range(count):
+            assert wire.reply().status == 200
+            if time.monotonic() < until and done % 20 == 0:
+                time.sleep(0.05)
+        sender.join(WAIT)
+
+
 def test_who_takes_replies_late_but_in_time_gets_all_of_them(own_sandbox):
     count = 6000
     with configured(own_sandbox, max_requests_per_connection=100_000_000), \
