@@ -157,6 +157,7 @@ static bool read_crl(struct arena *arena, const struct redisReply *id, const str
         {"next_update", FIELD_TIME, offsetof(struct store_crl, next_update), NULL},
         {"entries", FIELD_INT64, offsetof(struct store_crl, entry_count), NULL},
         {"bytes", FIELD_INT64, offsetof(struct store_crl, bytes), NULL},
+        {"issuer_end", FIELD_TIME, offsetof(struct store_crl, issuer_end), NULL},
         {"problem", FIELD_TEXT, offsetof(struct store_crl, problem), NULL},
         {"problem_host", FIELD_TEXT, offsetof(struct store_crl, problem_host), NULL},
     };

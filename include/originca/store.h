@@ -559,6 +559,7 @@ struct store_crl {
     uint64_t number;
     time_t this_update, next_update;
     uint64_t entry_count, bytes;
+    time_t issuer_end; /* of the complete list: when the issuer's last certificate ends; 0: none is known */
     const char *problem, *problem_host; /* why it could not be made since, and who tried; "" */
     uint64_t sequence; /* of its publication: later ones have higher ones, while Redis does not go back */
 };

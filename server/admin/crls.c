@@ -21,12 +21,21 @@ static int by_name(const void *a, const void *b) {
     return order != 0 ? order : strcmp(x->url, y->url);
 }
 
+static bool is_configured(const struct config *config, const char *issuer) {
+    for (size_t i = 0; i < config->issuer_count; i++)
+        if (strcmp(config->issuers[i].name, issuer) == 0)
+            return true;
+    return false;
+}
+
 /* Its age is since its entries were read, which its number tells. */
-static json_t *crl_json(const struct store_crl *crl, time_t now) {
+static json_t *crl_json(const struct config *config, const struct store_crl *crl, time_t now) {
     json_t *json =
         json_pack("{s:s, s:s}", "issuer", crl->issuer, "url", *crl->url == '\0' ? "(complete)" : crl->url);
     if (*crl->problem != '\0')
         json_object_set_new(json, "problem", json_sprintf("%s: %s", crl->problem_host, crl->problem));
+    if (!is_configured(config, crl->issuer))
+        json_object_set_new(json, "problem", json_string("the issuer is not in the configuration"));
     if (crl->number == 0) /* not made yet */
         return json;
     time_t made = (time_t)(crl->number / 1000);
@@ -46,7 +55,7 @@ static enum step_result reply_list(struct operation *operation) {
     if (state->list.count > 0)
         qsort(state->list.items, state->list.count, sizeof *state->list.items, by_name);
     for (size_t i = 0; i < state->list.count; i++)
-        json_array_append_new(items, crl_json(&state->list.items[i], now));
+        json_array_append_new(items, crl_json(operation->worker->config, &state->list.items[i], now));
     admin_reply(operation, 200, json_pack("{s:o}", "items", items));
     return STEP_REPLIED;
 }

@@ -8,6 +8,8 @@
 #include "originca/log.h"
 #include "verify.h"
 
+#define COMPLAIN_MS 3600000 /* about the same thing */
+
 static void copy_next(struct crl_keeper *keeper);
 
 /* --- lists that are none of ours --- */
@@ -257,6 +259,35 @@ static void renew_overdue(struct crl_keeper *keeper) {
 
 /* --- all of it --- */
 
+/* It takes its lists and OCSP answers with it while certificates live that name them. */
+static void miss_issuer(const struct store_crl *crl) {
+    char end[TIME_TEXT_MAX];
+    time_format(crl->issuer_end, end);
+    log_event(
+        LOG_LEVEL_ERROR,
+        "an issuer that has certificates is not in the configuration: its revocation lists run out and "
+        "OCSP knows it no more; keep its section until they have ended, acme_*_issuer and rest_*_issuer "
+        "say which issuers issue",
+        "issuer", crl->issuer, "certificates_until", end, NULL);
+}
+
+static void look_for_missing_issuers(struct crl_keeper *keeper) {
+    int64_t now_ms = clock_monotonic_ms(), missing = 0;
+    time_t now = time(NULL);
+    bool is_told = keeper->missed_issuer_ms != 0 && now_ms - keeper->missed_issuer_ms < COMPLAIN_MS;
+    for (size_t i = 0; i < keeper->published.count; i++) {
+        const struct store_crl *crl = &keeper->published.items[i];
+        if (*crl->url != '\0' || crl->issuer_end <= now || crl_keeper_issuer(keeper, crl->issuer) != NULL)
+            continue;
+        missing++;
+        if (!is_told) {
+            miss_issuer(crl);
+            keeper->missed_issuer_ms = now_ms;
+        }
+    }
+    metric_set(keeper->missing_issuers, missing);
+}
+
 static void count_problems(struct crl_keeper *keeper) {
     int64_t failing = 0;
     for (size_t i = 0; i < keeper->published.count; i++)
@@ -274,6 +305,7 @@ static void end_copying(struct crl_keeper *keeper) {
     keeper->compares_all = false;
     end_comparison(keeper);
     count_problems(keeper);
+    look_for_missing_issuers(keeper);
     if (!publish_again(keeper))
         renew_overdue(keeper);
 }

@@ -24,11 +24,11 @@ struct crl_keeper {
     struct event *timer;
     struct crl_files files;
     struct metric *made, *failed, *unsorted, *oldest, *entries, *lists, *refused_total, *refused_now,
-        *failing;
+        *failing, *missing_issuers;
     struct arena *arena; /* of the step at work; NULL: idle */
     bool is_registered, is_adopted;
     unsigned ticks; /* until all lists are compared */
-    int64_t complained_ms;
+    int64_t complained_ms, missed_issuer_ms;
     /* copying */
     uint64_t seen; /* sequence of the newest publication that was copied */
     bool compares_all;

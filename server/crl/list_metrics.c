@@ -20,6 +20,9 @@ void crl_metrics_register(struct crl_keeper *keeper) {
                                     "Revocation lists that could not be made when that was tried last");
     keeper->refused_now = metrics_gauge(metrics, "originca_crls_refused",
                                         "Lists in Redis that are not what they are said to be");
+    keeper->missing_issuers = metrics_gauge(
+        metrics, "originca_crl_missing_issuers",
+        "Issuers that have certificates and are not in the configuration: nobody makes their lists");
     keeper->refused_total = metrics_counter(metrics, "originca_crl_refused_total",
                                             "Times that such a list was found and not served");
 }

@@ -1,8 +1,10 @@
 """Who can write the keys of Redis that hold revocation lists makes no host serve a list that is none, no number fall, and stops no
 list for longer than he is at it."""
 
+import re
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -202,3 +204,27 @@ def test_why_a_list_cannot_be_made_is_told(box):
     assert wait_until(lambda: not problem(), RECOVERY)
     assert wait_until(lambda: box.admin.metrics()["originca_crls_failing"] == 0, RECOVERY)
     assert issuing(box, "ecc").subject == load(box["HTTP_URL"], path_of(leaf)).issuer
+
+
+def test_a_reload_without_an_issuer_that_has_certificates_is_an_alarm(box):
+    result = rest(box).create([box.name()], request_type="origin-rsa", csr=make_csr()).result
+    path = Path(box["CONFIG"])
+    good = path.read_text()
+    start = good.index('issuer "rsa" {')
+    without = good[:start] + good[good.index("}\n", start) + 2:]
+    without = re.sub(r'(rest_rsa_issuer|acme_rsa_issuer) = "rsa"', r'\1 = "ecc"', without)
+    if "rest_rsa_issuer" not in without:
+        without = without.replace("rest {", 'rest {\n    rest_rsa_issuer = "ecc"', 1) if "rest {" in without else \
+            without + '\nrest {\n    rest_rsa_issuer = "ecc"\n}\n'
+    try:
+        path.write_text(without)
+        box.server_tool("reload")
+        assert wait_until(lambda: box.admin.metrics().get("originca_crl_missing_issuers") == 1, RECOVERY)
+        assert "an issuer that has certificates is not in the configuration" in box.log_text()
+        told = box.admin.get("crls")["items"]
+        assert all(("not in the configuration" in item.get("problem", "")) is (item["issuer"] == "rsa") for item in told)
+        assert fetch(box["HTTP_URL"], path_of(leaf_of(result), "rsa"))[0] == 200
+    finally:
+        path.write_text(good)
+        box.server_tool("reload")
+    assert wait_until(lambda: box.admin.metrics().get("originca_crl_missing_issuers") == 0, RECOVERY)

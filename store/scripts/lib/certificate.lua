@@ -30,6 +30,7 @@ local function record_certificate(serial, fields, ends, micros)
   local score = tonumber(fields.issued) * 1000000 + micros % 1000000
   redis.call('ZADD', 'certificates', score, serial)
   redis.call('ZADD', 'certificates-by-expiry', not_after, serial)
+  note_issuer_end(fields.issuer, not_after)
   if fields.customer ~= '' then redis.call('ZADD', 'customer-certificates:' .. fields.customer, score, serial) end
   for zone in string.gmatch(fields.zones, '%S+') do
     redis.call('ZADD', 'zone-certificates:' .. zone, score, serial)

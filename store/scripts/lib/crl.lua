@@ -28,6 +28,15 @@ local function find_crl(issuer, url)
   return id
 end
 
+-- Until when the issuer has certificates: its lists are needed as long, whatever becomes of the configuration.
+local function note_issuer_end(issuer, not_after)
+  if issuer == '' then return end
+  local key = 'crl:' .. find_crl(issuer, '')
+  if crl_count(redis.call('HGET', key, 'issuer_end')) < not_after then
+    redis.call('HSET', key, 'issuer_end', string.format('%.0f', not_after))
+  end
+end
+
 local function touch_crl(id, micros)
   redis.call('HSET', 'crl:' .. id, 'changed', string.format('%.0f', micros))
   redis.call('ZADD', 'crls-due', 'LT', string.format('%.0f', micros / 1000), id)
