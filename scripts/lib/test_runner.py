@@ -25,8 +25,8 @@ SANITIZERS = {
     "LSAN_OPTIONS": f"suppressions={ROOT}/test/integration/leaks.suppressions:print_suppressions=0",
 }
 LOG_LINES = 150
-# Two at once, each with sandboxes of its own: most tests wait for a timer, a deadline or a fail-over.
-PARALLEL = ["-n", "2", "--dist", "loadfile"]
+# One more than there are cores, each with sandboxes of its own: most tests wait for a timer, a deadline or a fail-over.
+PARALLEL = ["-n", str(len(os.sched_getaffinity(0)) + 1), "--dist", "loadfile"]
 LONGEST_FILES = 15
 # Takes what the tests leave of the cores, in a session of its own too (each is scheduled as one: sched(7), autogroup).
 LOWEST_PRIORITY = ["sh", "-c", 'echo 19 2>/dev/null >/proc/self/autogroup; exec nice -n 19 "$@"', "sh"]
