@@ -163,12 +163,44 @@ def test_each_shard_holds_its_own_revoked_certificates_and_no_others(box, issuer
         crl = load(box, path)
         check_form(box, crl, path, issuer)
         assert openssl_verdict(box, leaf, crl, issuer) == "revoked"
+        check_with_tools(box, crl, issuer)
         assert all(path == f"/crl/{issuer[0]}{(each.serial_number & 0xffff) % SHARDS:x}" for each in crl)
     complete = load(box, f"/crl/{issuer}-all.crl")
+    check_form(box, complete, f"/crl/{issuer}-all.crl", issuer)
+    check_with_tools(box, complete, issuer)
     for _, leaf in made.values():
         assert complete.get_revoked_certificate_by_serial_number(leaf.serial_number)
     serials = [each.serial_number for each in complete]
     assert len(serials) == len(set(serials))
+
+
+def reload_with_signer(box):
+    signer = box.signer()
+    box.server_tool("reload")
+    assert wait_until(lambda: box.signer() not in (None, signer), 20)
+    box.wait_ready(RECOVERY)
+
+
+@pytest.mark.parametrize("issuer, request_type", [("ecc", "origin-ecc"), ("rsa", "origin-rsa")])
+def test_certificates_of_a_former_url_without_shards_keep_their_list(box, issuer, request_type):
+    config = Path(box["CONFIG"])
+    good = config.read_text()
+    assert f"/crl/{issuer[0]}{{shard}}" in good
+    try:
+        config.write_text(good.replace(f"/crl/{issuer[0]}{{shard}}", f"/crl/old-{issuer}"))
+        reload_with_signer(box)
+        (identifier, bad), (_, fine) = create(box, request_type), create(box, request_type)
+    finally:
+        config.write_text(good)
+        reload_with_signer(box)
+    path = f"/crl/old-{issuer}"
+    assert path_of(bad, issuer) == path_of(fine, issuer) == path
+    assert rest(box).revoke(identifier, {"reason": "superseded"}).status == 200
+    wait_listed(box, bad, "superseded", issuer)
+    crl = load(box, path)
+    check_form(box, crl, path, issuer)
+    check_with_tools(box, crl, issuer)
+    assert openssl_verdict(box, bad, crl, issuer) == "revoked" and openssl_verdict(box, fine, crl, issuer) == "good"
 
 
 def test_key_compromise_said_later_replaces_the_entrys_reason_and_keeps_its_time(box):
