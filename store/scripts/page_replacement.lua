@@ -7,7 +7,7 @@
 local id, cursor, shows, limit = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
 local known = load_hash('replacement:' .. id)
 if not known then return {'notfound', 'no such replacement'} end
-local NEWER_MAX = 500
+local NEWER_MAX = 5000
 local selection, made, now = selection_of(known), tonumber(known.created), now_parts()
 local problem = list_problem(selection)
 if problem then return {'notfound', problem} end

@@ -146,6 +146,21 @@ def test_a_list_of_a_replacement_stays_and_one_that_is_gone_is_told(own_sandbox,
     assert caught.value.status == 404 and "list of serials" in str(caught.value)
 
 
+def test_a_replacement_goes_on_after_restarts(own_sandbox, customer):
+    box, client = own_sandbox, customer.client
+    (first, names), (second, _) = issue(box, customer), issue(box, customer)
+    made = replace(box, selection={"serials": [str(first.serial_number), str(second.serial_number)]})
+    leaf_of(client, names, replaces=certificate_id(first))
+    window = window_of(renewal_info(client, certificate_id(second)))
+    box.kill_redis()
+    box.start_redis()
+    box.kill(box.admin_process())
+    box.wait_ready()
+    assert progress(box, made["id"]) == (1, 1, 0) and waiting(box, made["id"]) == {second.serial_number}
+    client.close()
+    assert window_of(renewal_info(client, certificate_id(second)).expect(200)) == window
+
+
 def test_a_replacement_is_due_work_that_no_limit_of_orders_keeps_back(own_sandbox, customer):
     box, client = own_sandbox, customer.client
     leaf, names = issue(box, customer)
@@ -160,6 +175,8 @@ def test_a_replacement_is_due_work_that_no_limit_of_orders_keeps_back(own_sandbo
 @pytest.mark.parametrize("body, words", [
     ({"selection": {"issuer": "ecc"}}, "over_seconds"), ({"over_seconds": 1}, "selection"),
     ({"selection": {"issuer": "ecc"}, "over_seconds": -1}, "over_seconds"),
+    ({"selection": {"issuer": "nobody"}, "over_seconds": 1}, "no issuer nobody"),
+    ({"selection": {"issuer": "ecc"}, "over_seconds": 1, "cut_off": 0}, "cut_off"),
     ({"selection": {"issuer": "ecc"}, "over_seconds": 1, "starts_at": "soon"}, "starts_at"),
     ({"selection": {"issuer": "ecc"}, "over_seconds": 1, "explanation_url": "javascript:1"}, "explanation_url"),
 ])

@@ -319,6 +319,40 @@ static void renewal_information_knows_the_first_replacement(void **state) {
     assert_code(CALL(f, store_load_renewal, f->arena, SERIAL_A, &certificate, &renewal), ERROR_NOT_FOUND);
 }
 
+/* Clients that name no predecessor renew too; their certificates are far from the newest of the zone. */
+static void who_has_replaced_is_found_in_a_busy_zone(void **state) {
+    struct fixture *f = *state;
+    struct sample s, stranger;
+    struct store_selected selected = {.count = 0};
+    struct store_replacement_progress progress = {.cursor = NULL};
+    make_many(f, &s, &stranger);
+    struct store_selection selection = {.customer = s.customer.id};
+    assert_ok(CALL(f, store_count_selected, f->arena, &selection, &selected));
+    selection.cut_off = selected.cut_off;
+    const struct store_replacement replacement = {.id = JOB,
+                                                  .selection = selection,
+                                                  .explanation_url = "",
+                                                  .by = "admin",
+                                                  .total = selected.count,
+                                                  .ends_at = now_seconds() + 1000};
+    assert_ok(CALL(f, store_create_replacement, &replacement));
+    assert_ok(CALL(f, store_page_replacement, f->arena, JOB, false, 1, &progress));
+    assert_int_equal(progress.waiting, MANY);
+    for (size_t i = MANY; i < MANY + 600; i++) {
+        issue(f, &s, serial_of(f, i),
+              arena_printf(f->arena, "00112233445566778899aabbccddeeff-%zu", 1000 + i), SPKI_B);
+        if (i != MANY)
+            ask_text(f,
+                     arena_printf(f->arena, "HSET certificate:%s names %zu.shop.test", serial_of(f, i), i));
+    }
+    progress = (struct store_replacement_progress){.cursor = NULL};
+    do
+        assert_ok(CALL(f, store_page_replacement, f->arena, JOB, false, 1, &progress));
+    while (progress.cursor != NULL);
+    assert_int_equal(progress.replaced, MANY);
+    assert_int_equal(progress.waiting, 0);
+}
+
 static void replacements_are_few(void **state) {
     struct fixture *f = *state;
     struct store_replacement replacement = {
@@ -340,6 +374,7 @@ int main(void) {
         test_case(a_list_that_was_counted_stays_as_it_is_while_it_is_used),
         test_case(a_job_whose_list_is_gone_has_failed),
         test_case(renewal_information_knows_the_first_replacement),
+        test_case(who_has_replaced_is_found_in_a_busy_zone),
         test_case(replacements_are_few),
     };
     return cmocka_run_group_tests(tests, start_group, end_group);
