@@ -206,6 +206,10 @@ const struct setting config_settings[] = {
            "there after its revocation; at most half of signer.ocsp_validity_seconds"),
     NUMBER("ocsp", ocsp_max_signing, "64", 1, 4096,
            "answers that a worker has the signer make at once; more are told tryLater"),
+    NUMBER("ocsp", ocsp_kept_bytes, "16777216", 0, 1073741824,
+           "memory of a worker for signed answers that it gives out again; beyond it the one that was not "
+           "asked for the "
+           "longest goes; 0: every answer is signed"),
 
     PATH("redis", redis_socket, NULL, "unix socket of Redis; or redis_host"),
     STRING("redis", redis_host, NULL, "host of Redis, an address (a remote one behind stunnel)"),

@@ -43,7 +43,7 @@ static struct http_counters sum_of(struct http_server *const *servers, size_t co
     return sum;
 }
 
-enum { OPEN_CONNECTIONS, REQUESTS, DNS_CHECKS, REDIS_PENDING, READY, HEAP, GAUGES };
+enum { OPEN_CONNECTIONS, REQUESTS, DNS_CHECKS, REDIS_PENDING, READY, HEAP, OCSP_KEPT, GAUGES };
 static const struct {
     const char *family, *help;
 } gauges[GAUGES] = {
@@ -53,6 +53,7 @@ static const struct {
     [REDIS_PENDING] = {"originca_redis_pending", "Redis commands in flight"},
     [READY] = {"originca_worker_ready", "1 where the worker serves"},
     [HEAP] = {"originca_worker_heap_bytes", "Memory that the worker has allocated"},
+    [OCSP_KEPT] = {"originca_ocsp_kept_bytes", "Memory of the worker for OCSP answers that it keeps"},
 };
 
 static struct metric *gauge(struct metrics *metrics, const char *who, unsigned which) {
@@ -63,7 +64,7 @@ static struct metric *gauge(struct metrics *metrics, const char *who, unsigned w
 
 /* The admin process serves no customer and asks no name server. */
 static bool has_gauge(const char *who, unsigned which) {
-    return strcmp(who, "admin") != 0 || (which != READY && which != DNS_CHECKS);
+    return strcmp(who, "admin") != 0 || (which != READY && which != DNS_CHECKS && which != OCSP_KEPT);
 }
 
 bool worker_serves(const struct metrics *metrics, unsigned slot) {
@@ -130,6 +131,7 @@ void worker_publish_metrics(struct worker *worker, const char *who, struct http_
                                     [DNS_CHECKS] = dns->checks_in_progress,
                                     [REDIS_PENDING] = (int64_t)store->pending,
                                     [READY] = worker->is_ready,
+                                    [OCSP_KEPT] = (int64_t)worker->ocsp_kept_bytes,
                                     [HEAP] = (int64_t)(heap.uordblks + heap.hblkhd)};
     for (unsigned i = 0; i < GAUGES; i++)
         if (has_gauge(who, i))

@@ -1,11 +1,11 @@
-/* What OCSP says of certificates, and the signed answers that are kept. */
+/* What OCSP says of certificates. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "call.h"
 
-#define HEAD 4 /* what a reply holds before the certificates */
+#define HEAD 1 /* what a reply holds before the certificates */
 
 /* "good", "revoked:TIME:REASON" or "" (lib/ocsp.lua). */
 static bool read_state(struct store_ocsp *item, struct error *error) {
@@ -36,19 +36,6 @@ static bool read_item(struct arena *arena, const struct redisReply *reply, struc
     return item->state != NULL && read_state(item, error);
 }
 
-static bool read_kept(struct arena *arena, struct redisReply *const *items, struct store_ocsp_answer *kept,
-                      struct error *error) {
-    int64_t this_update, next_update;
-    if (!reply_number(items[0], &this_update, error) || !reply_number(items[1], &next_update, error))
-        return false;
-    if (!reply_is_text(items[2]))
-        return error_set(error, ERROR_INTERNAL, "Redis keeps no such OCSP answer");
-    *kept =
-        (struct store_ocsp_answer){.this_update = (time_t)this_update, .next_update = (time_t)next_update};
-    kept->der = (struct bytes){arena_copy(arena, items[2]->str, items[2]->len), items[2]->len};
-    return kept->der.data != NULL || reply_out_of_memory(error);
-}
-
 static bool parse_loaded(struct store_call *call, struct redisReply *const *items, size_t count,
                          struct error *error) {
     struct store_ocsp_list *list = call->out;
@@ -61,14 +48,7 @@ static bool parse_loaded(struct store_call *call, struct redisReply *const *item
     for (size_t i = 0; i < list->count; i++)
         if (!read_item(call->arena, items[HEAD + i], &list->items[i], error))
             return false;
-    return read_kept(call->arena, &items[1], &list->kept, error);
-}
-
-static void add_form(struct store_call *call, const struct store_ocsp_list *list) {
-    char text[8] = "";
-    if (list->is_kept && list->count == 1)
-        snprintf(text, sizeof text, "%u", list->form);
-    call_add(call, text);
+    return true;
 }
 
 void store_load_ocsp(struct store *store, struct arena *arena, const char *host, struct store_ocsp_list *list,
@@ -77,23 +57,16 @@ void store_load_ocsp(struct store *store, struct arena *arena, const char *host,
     if (call == NULL)
         return;
     call_add(call, host);
-    add_form(call, list);
     for (size_t i = 0; i < list->count; i++)
         call_add(call, list->items[i].serial);
     call_send(call);
 }
 
-void store_keep_ocsp(struct store *store, const struct store_ocsp_list *list,
-                     const struct store_ocsp_answer *answer, uint32_t keep_seconds, store_done *done,
-                     void *context) {
-    struct store_call *call = call_new(store, SCRIPT_KEEP_OCSP, NULL, NULL, NULL, done, context);
+void store_confirm_ocsp(struct store *store, const struct store_ocsp_list *list, store_done *done,
+                        void *context) {
+    struct store_call *call = call_new(store, SCRIPT_CONFIRM_OCSP, NULL, NULL, NULL, done, context);
     if (call == NULL)
         return;
-    add_form(call, list);
-    call_add_number(call, keep_seconds);
-    call_add_number(call, answer->this_update);
-    call_add_number(call, answer->next_update);
-    call_add_bytes(call, answer->der.data, answer->der.length);
     for (size_t i = 0; i < list->count; i++) {
         call_add(call, list->items[i].serial);
         call_add(call, list->items[i].state);

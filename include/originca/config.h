@@ -160,7 +160,8 @@ struct config {
     char *key_blocklist_file;
     uint32_t ari_retry_after_seconds;
     /* ocsp */
-    uint32_t ocsp_max_requests, ocsp_max_request_bytes, ocsp_max_age_seconds, ocsp_max_signing;
+    uint32_t ocsp_max_requests, ocsp_max_request_bytes, ocsp_max_age_seconds, ocsp_max_signing,
+        ocsp_kept_bytes;
     /* limits; 0: none */
     uint32_t accounts_per_address, accounts_window_seconds;
     uint32_t orders_per_customer, orders_window_seconds;

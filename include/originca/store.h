@@ -630,25 +630,17 @@ struct store_ocsp {
     uint32_t reason;
     const char *state; /* all of it as one text, to be compared with */
 };
-struct store_ocsp_answer {
-    struct bytes der; /* empty: none */
-    time_t this_update, next_update;
-};
 struct store_ocsp_list {
     struct store_ocsp *items;
     size_t count;
-    bool is_kept; /* in: an answer about a single one may be kept, in this form of its CertID */
-    uint8_t form; /* ocsp.h */
-    struct store_ocsp_answer kept; /* out: that answer, where it still says what is so */
-    uint64_t applied;              /* out: records of the host's ledger that this Redis has applied */
+    uint64_t applied; /* out: records of the host's ledger that this Redis has applied */
 };
-/* Statuses, kept answer and the watermark of `host` are read in one script. */
+/* Statuses and the watermark of `host` are read in one script. */
 void store_load_ocsp(struct store *, struct arena *, const char *host, struct store_ocsp_list *, store_done *,
                      void *);
-/* May the answer that was signed be given out? ERROR_CONFLICT: something of it has changed since it was
- * loaded. Kept for so long where the list says so. */
-void store_keep_ocsp(struct store *, const struct store_ocsp_list *, const struct store_ocsp_answer *,
-                     uint32_t keep_seconds, store_done *, void *);
+/* May an answer that was signed of this list be given out? ERROR_CONFLICT: something of it has changed since
+ * it was loaded. */
+void store_confirm_ocsp(struct store *, const struct store_ocsp_list *, store_done *, void *);
 
 /* --- the fence (store/ledger.c): what of this host's ledger Redis has applied --- */
 #define STORE_FORMAT 1 /* of what Redis holds (doc/redis.md); 1 where it says nothing */

@@ -40,7 +40,8 @@ struct worker {
     uint32_t waiting_requests;  /* that wait for it to be ready again (operation_await_ready) */
     uint64_t
         applied_at_least; /* records of this host's ledger that Redis had applied when it was last compared */
-    bool is_ready;        /* Redis scripts loaded, ledger replayed, signer answered */
+    size_t ocsp_kept_bytes;     /* memory for OCSP answers that are kept */
+    bool is_ready;              /* Redis scripts loaded, ledger replayed, signer answered */
     char not_ready_reason[256]; /* for /readyz and for the 503 of every request that needs the store */
     char issuance_stopped[512]; /* of the admin process: the stops of all and of issuers in words; ""
                                    (stops.h) */

@@ -1,5 +1,5 @@
-/* The answer: what Redis says of the certificates, the answer that is kept of it, or one that the signer
- * makes.
+/* The answer: what Redis says of the certificates, the answer that this worker keeps of it, or one that the
+ * signer makes.
  *
  *   load ──kept──────────────────────────────────────────▶ reply
  *    │ ▲
@@ -24,9 +24,39 @@ static void end(struct operation *operation, enum error_code code, const char *r
     operation_fail(operation, NULL);
 }
 
-static void reply_with(struct operation *operation, struct store_ocsp_answer answer) {
+static void reply_with(struct operation *operation, struct ocsp_answer answer) {
     ocsp_call_of(operation)->answer = answer;
     operation_resume(operation);
+}
+
+/* --- keeping --- */
+
+/* An answer about one certificate, without a nonce. */
+static bool may_keep(const struct ocsp_call *call) {
+    return !call->request.has_nonce && call->list.count == 1;
+}
+
+static struct ocsp_kept_key key_of(const struct ocsp_call *call) {
+    struct ocsp_kept_key key = {.form = call->statuses[0].form, .state = call->list.items[0].state};
+    memcpy(key.serial, call->statuses[0].serial, SERIAL_BYTES);
+    return key;
+}
+
+static bool find_kept(struct operation *operation, struct ocsp_answer *answer) {
+    struct ocsp_call *call = ocsp_call_of(operation);
+    const struct ocsp_kept_key key = key_of(call);
+    return may_keep(call) && call->list.items[0].status != STORE_OCSP_UNKNOWN &&
+           ocsp_kept_find(call->ocsp->kept, operation->arena, &key, clock_monotonic_ms(), answer);
+}
+
+static void keep(struct operation *operation, const struct ocsp_answer *answer) {
+    struct ocsp_call *call = ocsp_call_of(operation);
+    const struct ocsp_kept_key key = key_of(call);
+    int64_t half_ms = (int64_t)operation->worker->config->ocsp_validity_seconds * 1000 / 2;
+    if (!may_keep(call))
+        return;
+    ocsp_kept_put(call->ocsp->kept, &key, answer, call->loaded_ms + half_ms);
+    operation->worker->ocsp_kept_bytes = ocsp_kept_bytes(call->ocsp->kept);
 }
 
 /* --- signing --- */
@@ -35,6 +65,9 @@ static void note_held(void *context, const struct error *error) {
     struct operation *operation = context;
     struct ocsp_call *call = ocsp_call_of(operation);
     const struct signer_ocsp_response *made = &call->signed_response;
+    const struct ocsp_answer answer = {made->der, made->this_update, made->next_update};
+    if (error == NULL)
+        keep(operation, &answer);
     if (error != NULL && error->code == ERROR_CONFLICT && ++call->tries < TRIES_MAX)
         load(operation);
     else if (error != NULL)
@@ -42,22 +75,19 @@ static void note_held(void *context, const struct error *error) {
     else if (!operation->worker->is_ready)
         end(operation, ERROR_UNAVAILABLE, operation->worker->not_ready_reason);
     else
-        reply_with(operation, (struct store_ocsp_answer){made->der, made->this_update, made->next_update});
+        reply_with(operation, answer);
 }
 
 static void note_signed(void *context, const struct error *error) {
     struct operation *operation = context;
     struct ocsp_call *call = ocsp_call_of(operation);
-    const struct signer_ocsp_response *made = &call->signed_response;
     call->ocsp->signing--;
     if (error != NULL) { /* refused: the ledger has a revocation that Redis is about to get */
         end(operation, error->code == ERROR_INTERNAL ? ERROR_INTERNAL : ERROR_UNAVAILABLE, error->message);
         return;
     }
     metric_add(call->ocsp->signed_total, 1);
-    const struct store_ocsp_answer answer = {made->der, made->this_update, made->next_update};
-    store_keep_ocsp(operation->worker->store, &call->list, &answer,
-                    operation->worker->config->ocsp_validity_seconds / 2, note_held, operation);
+    store_confirm_ocsp(operation->worker->store, &call->list, note_held, operation);
 }
 
 static void sign(struct operation *operation) {
@@ -102,7 +132,8 @@ static bool may_vouch(const struct operation *operation) {
 static void note_loaded(void *context, const struct error *error) {
     struct operation *operation = context;
     struct ocsp_call *call = ocsp_call_of(operation);
-    bool is_kept = error == NULL && call->list.kept.der.length > 0;
+    struct ocsp_answer kept;
+    bool is_kept = error == NULL && find_kept(operation, &kept);
     bool is_final = is_kept && call->list.items[0].status == STORE_OCSP_REVOKED;
     if (error != NULL) {
         operation_fail(operation, error);
@@ -112,7 +143,7 @@ static void note_loaded(void *context, const struct error *error) {
         end(operation, ERROR_NOT_FOUND, "no such certificate was issued");
     } else if (is_kept) {
         metric_add(call->ocsp->kept_total, 1);
-        reply_with(operation, call->list.kept);
+        reply_with(operation, kept);
     } else {
         sign(operation);
     }
@@ -121,7 +152,7 @@ static void note_loaded(void *context, const struct error *error) {
 static void load(struct operation *operation) {
     struct ocsp_call *call = ocsp_call_of(operation);
     call->known_at = (time_t)(clock_wall_ms() / 1000);
-    call->list.is_kept = !call->request.has_nonce && call->list.count == 1;
+    call->loaded_ms = clock_monotonic_ms();
     store_load_ocsp(operation->worker->store, operation->arena, operation->worker->config->host_name,
                     &call->list, note_loaded, operation);
 }

@@ -11,6 +11,8 @@
 #include "originca/signer.h"
 #include "originca/store.h"
 
+#include "kept.h"
+
 /* OCSPResponseStatus (RFC 6960 4.2.1). */
 enum ocsp_outcome {
     OCSP_SUCCESSFUL = 0,
@@ -31,6 +33,7 @@ struct ocsp {
     struct arena *arena;
     struct ocsp_issuer *issuers;
     size_t issuer_count;
+    struct ocsp_kept *kept;
     uint32_t signing; /* answers that the signer is making for this worker */
     struct http_service service;
     struct metric *outcomes[OCSP_OUTCOMES]; /* NULL where there is no such */
@@ -45,8 +48,9 @@ struct ocsp_call {
     struct store_ocsp_list list;
     struct signer_ocsp_status *statuses;
     struct signer_ocsp_response signed_response;
-    struct store_ocsp_answer answer;
+    struct ocsp_answer answer;
     time_t known_at;
+    int64_t loaded_ms; /* the same moment, monotonic */
     unsigned tries;
 };
 

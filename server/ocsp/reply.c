@@ -49,7 +49,7 @@ static void put_max_age(struct operation *operation, time_t next_update) {
 enum step_result ocsp_reply_answer(struct operation *operation) {
     struct ocsp_call *call = ocsp_call_of(operation);
     struct http_request *request = operation->request;
-    const struct store_ocsp_answer *answer = &call->answer;
+    const struct ocsp_answer *answer = &call->answer;
     char etag[2 * ETAG_BYTES + 3];
     unsigned status = 200;
     metric_add(call->ocsp->outcomes[OCSP_SUCCESSFUL], 1);

@@ -89,7 +89,6 @@ static enum step_result find_certificates(struct operation *operation) {
         call->list.items[i].serial = serial;
     }
     call->list.count = count;
-    call->list.form = request->ids[0].form;
     return STEP_DONE;
 }
 
@@ -218,11 +217,12 @@ struct ocsp *ocsp_new(struct worker *worker, struct error *error) {
     }
     ocsp->worker = worker;
     ocsp->arena = arena;
+    ocsp->kept = ocsp_kept_new(config->ocsp_kept_bytes);
     ocsp->issuers = arena_alloc(arena, (config->issuer_count + 1) * sizeof *ocsp->issuers);
     while (ocsp->issuers != NULL && ocsp->issuer_count < config->issuer_count &&
            load_issuer(&config->issuers[ocsp->issuer_count], &ocsp->issuers[ocsp->issuer_count], error))
         ocsp->issuer_count++;
-    if (ocsp->issuers == NULL || ocsp->issuer_count < config->issuer_count) {
+    if (ocsp->kept == NULL || ocsp->issuers == NULL || ocsp->issuer_count < config->issuer_count) {
         ocsp_free(ocsp);
         return NULL;
     }
@@ -240,6 +240,7 @@ struct ocsp *ocsp_new(struct worker *worker, struct error *error) {
 void ocsp_free(struct ocsp *ocsp) {
     if (ocsp == NULL)
         return;
+    ocsp_kept_free(ocsp->kept);
     arena_free(ocsp->arena);
     free(ocsp);
 }

@@ -187,10 +187,9 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_revoke_certificate, REVOCATION(SERIAL_A, now_seconds(), 1, "admin"), &mark);
     TRY(store_note_told, SERIAL_A);
     struct store_ocsp item = {.serial = SERIAL_A};
-    struct store_ocsp_list answers = {.items = &item, .count = 1, .is_kept = true};
-    const struct store_ocsp_answer answer = {{(const uint8_t *)"x", 1}, 1, 2};
+    struct store_ocsp_list answers = {.items = &item, .count = 1};
     TRY(store_load_ocsp, f->arena, "host", &answers);
-    TRY(store_keep_ocsp, &answers, &answer, 60);
+    TRY(store_confirm_ocsp, &answers);
     TRY(store_key_status, SPKI_A, s->customer.id, s->account.id, &is_blocked, &is_account_key);
     const struct store_certificate_filter filter = {.status = -1, .limit = 10};
     uint64_t total;
