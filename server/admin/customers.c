@@ -110,7 +110,7 @@ void admin_show_customer(struct http_request *request) {
 /* --- the stop switch --- */
 
 static bool is_to_suspend(const struct operation *operation) {
-    return operation->request->route->data != NULL;
+    return ((const struct admin_route *)operation->request->route->data)->is_stop;
 }
 
 static enum step_result record_suspension(struct operation *operation) {

@@ -33,6 +33,16 @@ struct admin_call {
     struct store_customer customer;
 };
 
+/* What a route's data is. The words are apart by spaces; what is not among them is refused. */
+struct admin_route {
+    void (*handle)(struct http_request *request);
+    const char *members, *parameters; /* of the JSON body, of the query */
+    bool is_stop;                     /* of two calls with one handler: the one that stops */
+};
+
+/* False with ERROR_INVALID where the body is no object or has a member that its route does not take. */
+bool admin_check_members(const struct http_request *request, const json_t *body,
+                         struct error *error) MUST_CHECK;
 void admin_fail(struct operation *operation);
 void admin_done(void *context, const struct error *error);
 enum step_result admin_refuse(struct operation *operation, enum error_code code, const char *format, ...)

@@ -26,7 +26,7 @@ static enum step_result read_signing(struct operation *operation) {
     const struct bytes body = operation->request->body;
     const char *only;
     const json_t *json = json_parse(operation->reading, body.data, body.length, &operation->error);
-    if (json == NULL)
+    if (json == NULL || !admin_check_members(operation->request, json, &operation->error))
         return STEP_FAIL;
     const json_t *allowed = json_object_get(json, "allowed");
     if (!json_is_boolean(allowed))
@@ -52,7 +52,7 @@ static bool has_issuer(const struct config *config, const char *name) {
 static enum step_result read_path(struct operation *operation) {
     struct issuance_state *state = operation->state;
     const char *name = operation->request->params[0];
-    state->is_to_stop = operation->request->route->data != NULL;
+    state->is_to_stop = ((const struct admin_route *)operation->request->route->data)->is_stop;
     state->issuer = name == NULL ? STORE_EVERY_ISSUER : name;
     if (name != NULL && state->is_to_stop && !has_issuer(operation->worker->config, name))
         return admin_refuse(operation, ERROR_NOT_FOUND, "no such issuer");

@@ -3,57 +3,72 @@
 
 #include <stdarg.h>
 
+static void enter(struct http_request *request);
+
+/* Each route with the members of its body and the query parameters that it takes, and whether it is the
+ * stopping one of two verbs. */
+#define ROUTE(method, pattern, handle, members, parameters, stops)                                           \
+    {                                                                                                        \
+        HTTP_METHOD_##method, pattern, enter, &(const struct admin_route) {                                  \
+            handle, members, parameters, stops                                                               \
+        }                                                                                                    \
+    }
+
 static const struct http_route routes[] = {
-    {HTTP_METHOD_POST, "/admin/v1/customers", admin_create_customer, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/customers", admin_list_customers, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/customers/:id", admin_show_customer, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/customers/:id/suspend", admin_suspend_customer, (const void *)"suspend"},
-    {HTTP_METHOD_POST, "/admin/v1/customers/:id/resume", admin_suspend_customer, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/customers/:id/eab-keys", admin_create_eab_key, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/customers/:id/eab-keys", admin_list_eab_keys, NULL},
-    {HTTP_METHOD_DELETE, "/admin/v1/customers/:id/eab-keys/:kid", admin_delete_eab_key, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/customers/:id/api-keys", admin_create_api_key, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/customers/:id/api-keys", admin_list_api_keys, NULL},
-    {HTTP_METHOD_DELETE, "/admin/v1/customers/:id/api-keys/:key", admin_delete_api_key, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/customers/:id/acme-accounts", admin_create_account, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/zones", admin_create_zone, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/zones", admin_list_zones, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/zones/:name", admin_show_zone, NULL},
-    {HTTP_METHOD_DELETE, "/admin/v1/zones/:name", admin_delete_zone, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/zones/:name/check", admin_check_zone, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/zones/:name/pause", admin_pause_zone, (const void *)"pause"},
-    {HTTP_METHOD_POST, "/admin/v1/zones/:name/resume", admin_pause_zone, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/orders", admin_list_orders, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/orders/:id", admin_show_order, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/certificates", admin_list_certificates, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/certificates/:serial", admin_show_certificate, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/certificates/:serial/revoke", admin_revoke_certificate, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/serial-lists", admin_add_serials, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/revocations", admin_create_revocation, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/revocations", admin_list_revocations, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/revocations/:id", admin_show_revocation, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/revocations/:id/cancel", admin_cancel_revocation, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/replacements", admin_create_replacement, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/replacements", admin_list_replacements, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/replacements/:id", admin_show_replacement, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/replacements/:id/waiting", admin_list_waiting, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/replacements/:id/cancel", admin_cancel_replacement, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/stats", admin_show_stats, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/signing", admin_set_signing, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/issuance", admin_show_issuance, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/issuance/stop", admin_stop_issuance, (const void *)"stop"},
-    {HTTP_METHOD_POST, "/admin/v1/issuance/allow", admin_stop_issuance, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/issuers/:name/stop", admin_stop_issuance, (const void *)"stop"},
-    {HTTP_METHOD_POST, "/admin/v1/issuers/:name/allow", admin_stop_issuance, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/token/retry", admin_retry_token, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/ledger/confirm-loss", admin_confirm_loss, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/ledger/accept-empty", admin_accept_empty, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/crls", admin_list_crls, NULL},
-    {HTTP_METHOD_GET, "/admin/v1/ledger/hosts", admin_list_ledger_hosts, NULL},
-    {HTTP_METHOD_POST, "/admin/v1/ledger/hosts/:host/excuse", admin_excuse_host, NULL},
-    {HTTP_METHOD_GET, "/metrics", admin_metrics, NULL},
-    {HTTP_METHOD_GET, "/healthz", admin_health, NULL},
-    {HTTP_METHOD_GET, "/readyz", admin_readiness, NULL},
+    ROUTE(POST, "/admin/v1/customers", admin_create_customer, "name", "", false),
+    ROUTE(GET, "/admin/v1/customers", admin_list_customers, "", "cursor limit", false),
+    ROUTE(GET, "/admin/v1/customers/:id", admin_show_customer, "", "", false),
+    ROUTE(POST, "/admin/v1/customers/:id/suspend", admin_suspend_customer, "", "", true),
+    ROUTE(POST, "/admin/v1/customers/:id/resume", admin_suspend_customer, "", "", false),
+    ROUTE(POST, "/admin/v1/customers/:id/eab-keys", admin_create_eab_key, "", "", false),
+    ROUTE(GET, "/admin/v1/customers/:id/eab-keys", admin_list_eab_keys, "", "cursor limit", false),
+    ROUTE(DELETE, "/admin/v1/customers/:id/eab-keys/:kid", admin_delete_eab_key, "", "", false),
+    ROUTE(POST, "/admin/v1/customers/:id/api-keys", admin_create_api_key, "kind name rights zones", "",
+          false),
+    ROUTE(GET, "/admin/v1/customers/:id/api-keys", admin_list_api_keys, "", "cursor limit", false),
+    ROUTE(DELETE, "/admin/v1/customers/:id/api-keys/:key", admin_delete_api_key, "", "", false),
+    ROUTE(POST, "/admin/v1/customers/:id/acme-accounts", admin_create_account, "jwk", "", false),
+    ROUTE(POST, "/admin/v1/zones", admin_create_zone, "name customer", "", false),
+    ROUTE(GET, "/admin/v1/zones", admin_list_zones, "", "customer cursor limit", false),
+    ROUTE(GET, "/admin/v1/zones/:name", admin_show_zone, "", "customer", false),
+    ROUTE(DELETE, "/admin/v1/zones/:name", admin_delete_zone, "", "customer", false),
+    ROUTE(POST, "/admin/v1/zones/:name/check", admin_check_zone, "", "customer", false),
+    ROUTE(POST, "/admin/v1/zones/:name/pause", admin_pause_zone, "", "customer", true),
+    ROUTE(POST, "/admin/v1/zones/:name/resume", admin_pause_zone, "", "customer", false),
+    ROUTE(GET, "/admin/v1/orders", admin_list_orders, "", "status zone customer since cursor limit", false),
+    ROUTE(GET, "/admin/v1/orders/:id", admin_show_order, "", "", false),
+    ROUTE(GET, "/admin/v1/certificates", admin_list_certificates, "",
+          "zone customer status expires_before cursor limit", false),
+    ROUTE(GET, "/admin/v1/certificates/:serial", admin_show_certificate, "", "", false),
+    ROUTE(POST, "/admin/v1/certificates/:serial/revoke", admin_revoke_certificate, "reason", "", false),
+    ROUTE(POST, "/admin/v1/serial-lists", admin_add_serials, "serial_list serials", "", false),
+    ROUTE(POST, "/admin/v1/revocations", admin_create_revocation,
+          "selection dry_run confirm reason per_second cut_off", "", false),
+    ROUTE(GET, "/admin/v1/revocations", admin_list_revocations, "", "cursor limit", false),
+    ROUTE(GET, "/admin/v1/revocations/:id", admin_show_revocation, "", "", false),
+    ROUTE(POST, "/admin/v1/revocations/:id/cancel", admin_cancel_revocation, "", "", false),
+    ROUTE(POST, "/admin/v1/replacements", admin_create_replacement,
+          "selection dry_run confirm over_seconds starts_at explanation_url cut_off", "", false),
+    ROUTE(GET, "/admin/v1/replacements", admin_list_replacements, "", "cursor limit", false),
+    ROUTE(GET, "/admin/v1/replacements/:id", admin_show_replacement, "", "", false),
+    ROUTE(GET, "/admin/v1/replacements/:id/waiting", admin_list_waiting, "", "cursor limit", false),
+    ROUTE(POST, "/admin/v1/replacements/:id/cancel", admin_cancel_replacement, "", "", false),
+    ROUTE(GET, "/admin/v1/stats", admin_show_stats, "", "", false),
+    ROUTE(POST, "/admin/v1/signing", admin_set_signing, "allowed only", "", false),
+    ROUTE(GET, "/admin/v1/issuance", admin_show_issuance, "", "limit", false),
+    ROUTE(POST, "/admin/v1/issuance/stop", admin_stop_issuance, "", "", true),
+    ROUTE(POST, "/admin/v1/issuance/allow", admin_stop_issuance, "", "", false),
+    ROUTE(POST, "/admin/v1/issuers/:name/stop", admin_stop_issuance, "", "", true),
+    ROUTE(POST, "/admin/v1/issuers/:name/allow", admin_stop_issuance, "", "", false),
+    ROUTE(POST, "/admin/v1/token/retry", admin_retry_token, "", "", false),
+    ROUTE(POST, "/admin/v1/ledger/confirm-loss", admin_confirm_loss, "", "", false),
+    ROUTE(POST, "/admin/v1/ledger/accept-empty", admin_accept_empty, "", "", false),
+    ROUTE(GET, "/admin/v1/crls", admin_list_crls, "", "", false),
+    ROUTE(GET, "/admin/v1/ledger/hosts", admin_list_ledger_hosts, "", "", false),
+    ROUTE(POST, "/admin/v1/ledger/hosts/:host/excuse", admin_excuse_host, "for_good", "", false),
+    ROUTE(GET, "/metrics", admin_metrics, "", "", false),
+    ROUTE(GET, "/healthz", admin_health, "", "", false),
+    ROUTE(GET, "/readyz", admin_readiness, "", "", false),
 };
 
 static void send_error(struct http_request *request, unsigned status, const char *code, const char *message) {
@@ -68,6 +83,75 @@ static void fail(struct http_request *request, unsigned status, const char *deta
                : status >= 500 ? "unavailable"
                                : "invalid",
                detail);
+}
+
+/* Is it one of the words, which stand apart by spaces? */
+static bool has_word(const char *words, const char *word, size_t length) {
+    for (const char *at = words; *at != '\0'; at += strspn(at, " ")) {
+        size_t each = strcspn(at, " ");
+        if (each == length && strncmp(at, word, length) == 0)
+            return true;
+        at += each;
+    }
+    return false;
+}
+
+static bool refuse_word(struct error *error, const char *what, const char *word, size_t length,
+                        const char *taken) {
+    int shown = length > 60 ? 60 : (int)length;
+    return *taken == '\0' ? error_set(error, ERROR_INVALID, "unknown %s \"%.*s\": this call takes none", what,
+                                      shown, word)
+                          : error_set(error, ERROR_INVALID, "unknown %s \"%.*s\": this call takes %s", what,
+                                      shown, word, taken);
+}
+
+/* Names are compared as they are sent: one that is percent-encoded would not be found either. */
+static bool check_parameters(const struct http_request *request, struct error *error) {
+    const struct admin_route *route = request->route->data;
+    size_t length;
+    for (const char *pair = request->query; *pair != '\0'; pair += length + (pair[length] == '&' ? 1 : 0)) {
+        length = strcspn(pair, "&");
+        size_t name = strcspn(pair, "=&");
+        if (length == 0)
+            continue;
+        if (!has_word(route->parameters, pair, name))
+            return refuse_word(error, "query parameter", pair, name, route->parameters);
+        for (const char *at = request->query; at < pair; at += strcspn(at, "&") + 1)
+            if (strcspn(at, "=&") == name && strncmp(at, pair, name) == 0)
+                return error_set(error, ERROR_INVALID, "the query parameter \"%.*s\" is there twice",
+                                 (int)name, pair);
+    }
+    return true;
+}
+
+bool admin_check_members(const struct http_request *request, const json_t *body, struct error *error) {
+    const struct admin_route *route = request->route->data;
+    if (!json_is_object(body))
+        return error_set(error, ERROR_INVALID, "the body must be a JSON object");
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)body, key, value) {
+        if (!has_word(route->members, key, strlen(key)))
+            return refuse_word(error, "member", key, strlen(key), route->members);
+    }
+    return true;
+}
+
+/* What a call does not know must not be passed over: it would do more, or to more, than was meant. A call
+ * that has members checks them where it reads its body. */
+static void enter(struct http_request *request) {
+    const struct admin_route *route = request->route->data;
+    const struct bytes body = request->body;
+    struct error error = {0};
+    bool is_known = check_parameters(request, &error);
+    if (is_known && *route->members == '\0' && body.length > 0) {
+        const json_t *json = json_parse(request->arena, body.data, body.length, &error);
+        is_known = json != NULL && admin_check_members(request, json, &error);
+    }
+    if (is_known)
+        route->handle(request);
+    else
+        send_error(request, 400, error_code_name(error.code), error.message);
 }
 
 void admin_fail(struct operation *operation) {
@@ -142,9 +226,7 @@ enum step_result admin_read_body(struct operation *operation) {
     if (call->body == NULL)
         return STEP_FAIL;
     http_forget_body(operation->request);
-    return json_is_object(call->body)
-               ? STEP_DONE
-               : admin_refuse(operation, ERROR_INVALID, "the body must be a JSON object");
+    return admin_check_members(operation->request, call->body, &operation->error) ? STEP_DONE : STEP_FAIL;
 }
 
 static enum step_result find_customer(struct operation *operation, const char *name) {

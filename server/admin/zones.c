@@ -302,7 +302,7 @@ void admin_list_zones(struct http_request *request) {
 }
 
 static bool is_to_pause(const struct operation *operation) {
-    return operation->request->route->data != NULL;
+    return ((const struct admin_route *)operation->request->route->data)->is_stop;
 }
 
 static enum step_result record_pause(struct operation *operation) {
