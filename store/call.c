@@ -165,8 +165,9 @@ static bool starts_with(const struct redisReply *reply, const char *prefix) {
 static const struct {
     const char *prefix;
     bool must_reconnect;
-} refusals[] = {{"READONLY", true}, {"LOADING", true}, {"MASTERDOWN", true},  {"NOAUTH", true},
-                {"MISCONF", false}, {"OOM", true},     {"NOREPLICAS", false}, {"BUSY", false}};
+} refusals[] = {{"READONLY", true},    {"LOADING", true},  {"MASTERDOWN", true},
+                {"NOAUTH", true},      {"MISCONF", false}, {"OOM", true},
+                {"NOREPLICAS", false}, {"BUSY", false},    {"NOPERM", false}};
 
 static void read_error(struct store_call *call, const struct redisReply *reply) {
     const char *what = call->script == SCRIPT_NONE ? "command" : store_scripts[call->script].name;
@@ -177,7 +178,10 @@ static void read_error(struct store_call *call, const struct redisReply *reply) 
             error_set(&call->outcome, ERROR_UNAVAILABLE, "Redis refuses: %s", reply->str);
             return;
         }
-    error_set(&call->outcome, ERROR_INTERNAL, "Redis failed %s: %s", what, reply->str);
+    /* Found at one line of a script: those before it have been carried out. */
+    bool is_forbidden = strstr(reply->str, "The user executing the script can't") != NULL;
+    error_set(&call->outcome, is_forbidden ? ERROR_UNKNOWN : ERROR_INTERNAL, "Redis failed %s: %s", what,
+              reply->str);
 }
 
 static const struct {

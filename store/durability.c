@@ -50,6 +50,7 @@ void durability_read_info(struct durability *facts, const char *info, size_t len
     flag[0] = '\0';
     read_value(info, length, "aof_enabled", flag, sizeof flag);
     facts->has_aof = strcmp(flag, "1") == 0;
+    facts->replicas = read_number(info, length, "connected_slaves");
     read_memory(facts, info, length);
     facts->knows_info = *facts->role != '\0' && *facts->policy != '\0' && *flag != '\0';
 }

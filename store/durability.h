@@ -7,6 +7,7 @@
 struct durability {
     char role[16], appendfsync[16], policy[32], last_write[8];
     bool is_loading, has_aof;
+    uint64_t replicas;                  /* that follow it now */
     uint64_t used_bytes, max_bytes;     /* of maxmemory; max 0: no bound */
     bool knows_info, knows_appendfsync; /* what could be read: an ACL may forbid CONFIG */
 };

@@ -41,6 +41,9 @@ void store_free(struct store *store); /* pending completions get ERROR_UNKNOWN *
 void store_on_ready(struct store *store, void (*changed)(void *context, bool is_ready, const char *reason),
                     void *context);
 bool store_is_ready(const struct store *store, const char **reason);
+/* Looks whether changes can be recorded now: settings, memory, replicas, what the user may do, and a write of
+ * its own. ERROR_UNAVAILABLE with the reason for an operator, or as of any call. */
+void store_look(struct store *store, store_done *done, void *context);
 const struct store_counters *store_counters(const struct store *store);
 
 /* --- what of the ledger a script carries out (store/right.c, scripts/lib/ledger.lua, right.lua) --- */

@@ -1,4 +1,4 @@
-/* How a worker is: Redis and the ledger by what it knows, the signer and DNS by asking. */
+/* How a worker is: the ledger by what it knows, Redis, the signer and DNS by asking. */
 #include "service.h"
 
 #include <stdio.h>
@@ -18,8 +18,9 @@ struct link_waiter {
 
 struct link_readiness_probe {
     struct worker *worker;
-    bool is_asking_signer, is_asking_dns;
-    int64_t signer_asked_ms, dns_asked_ms;
+    bool is_asking_redis, is_asking_signer, is_asking_dns;
+    int64_t redis_asked_ms, signer_asked_ms, dns_asked_ms;
+    struct error redis_error; /* of the last question; ERROR_NONE: it takes changes */
     struct signer_status status;
     struct error signer_error; /* of the last question; ERROR_NONE: `status` is its answer */
     bool is_dns_usable;
@@ -59,8 +60,12 @@ static void judge_signer(const struct link_readiness_probe *probe, struct link_r
 static void judge(const struct link_readiness_probe *probe, struct link_readiness *out) {
     const struct worker *worker = probe->worker;
     const char *reason = "";
-    bool is_redis_ready = store_is_ready(worker->store, &reason);
-    set_part(out, LINK_PART_REDIS, is_redis_ready, reason);
+    if (!store_is_ready(worker->store, &reason))
+        set_part(out, LINK_PART_REDIS, false, reason);
+    else if (probe->is_asking_redis)
+        set_silent(out, LINK_PART_REDIS, "Redis", probe->redis_asked_ms);
+    else
+        set_part(out, LINK_PART_REDIS, probe->redis_error.code == ERROR_NONE, probe->redis_error.message);
     set_part(out, LINK_PART_LEDGER, worker->is_ready, worker->not_ready_reason);
     judge_signer(probe, out);
     if (probe->is_asking_dns)
@@ -84,11 +89,18 @@ static void tell(evutil_socket_t fd, short what, void *context) {
 
 static void tell_if_known(struct link_readiness_probe *probe) {
     struct link_waiter *waiter;
-    if (probe->is_asking_signer || probe->is_asking_dns)
+    if (probe->is_asking_redis || probe->is_asking_signer || probe->is_asking_dns)
         return;
     TAILQ_FOREACH(waiter, &probe->waiters, entry) {
         event_active(waiter->timer, EV_TIMEOUT, 0);
     }
+}
+
+static void note_redis(void *context, const struct error *error) {
+    struct link_readiness_probe *probe = context;
+    probe->is_asking_redis = false;
+    probe->redis_error = error == NULL ? (struct error){.code = ERROR_NONE} : *error;
+    tell_if_known(probe);
 }
 
 static void note_signer(void *context, const struct error *error) {
@@ -107,6 +119,11 @@ static void note_dns(void *context, bool is_usable, const char *reason) {
 }
 
 static void ask(struct link_readiness_probe *probe) {
+    if (!probe->is_asking_redis) {
+        probe->is_asking_redis = true;
+        probe->redis_asked_ms = clock_monotonic_ms();
+        store_look(probe->worker->store, note_redis, probe);
+    }
     if (!probe->is_asking_signer) {
         probe->is_asking_signer = true;
         probe->signer_asked_ms = clock_monotonic_ms();

@@ -3,6 +3,7 @@
 
 A line "-- uses: page, ledger" in a script's opening comment puts lib/page.lua and lib/ledger.lua before it, with
 what those use in turn. A line "-- flags: allow-oom" gives the script these flags (Redis: "Eval scripts flags").
+COMMANDS and KEYS between "--" stand for what all scripts call, and how their keys begin where that is spelt out.
 Usage: embed.py OUT.h OUT.c LIB_DIRECTORY SCRIPT..."""
 import hashlib
 import pathlib
@@ -32,6 +33,16 @@ def flags_of(text):
     return "#!lua flags=%s\n" % found.group(1) if found else ""
 
 
+def literals(pattern, texts):
+    found = {match for text in texts for match in re.findall(pattern, text)}
+    return ", ".join("'%s'" % literal for literal in sorted(found))
+
+
+def fill_in(text, texts):
+    return (text.replace("--COMMANDS--", literals(r"redis\.call\('([A-Z]+)'", texts))
+            .replace("--KEYS--", literals(r"redis\.call\('(?!INFO)[A-Z]+', '([^']+)'", texts)))
+
+
 def c_string(text):
     lines = text.replace("\\", "\\\\").replace('"', '\\"').split("\n")
     return "\n".join('     "%s\\n"' % line for line in lines if line)
@@ -40,9 +51,10 @@ def c_string(text):
 def main():
     header, source, directory = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
     scripts = [pathlib.Path(name) for name in sys.argv[4:]]
+    texts = [path.read_text() for path in scripts + sorted(directory.glob("*.lua"))]
     names, rows = [], []
     for path in scripts:
-        text = path.read_text()
+        text = fill_in(path.read_text(), texts)
         whole = "".join(collect(text, directory, set())) + text
         # Comment lines are for readers of the source; Redis keeps what it is given for ever.
         code = flags_of(text) + "\n".join(line for line in whole.split("\n") if line and not line.lstrip().startswith("--")) + "\n"

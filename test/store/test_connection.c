@@ -309,6 +309,12 @@ static uint32_t free_port(void) {
     return ntohs(address.sin_port);
 }
 
+static enum error_code look(struct fixture *f) {
+    begin_call(f);
+    store_look(f->store, note_done, f);
+    return await(f);
+}
+
 static void commit_waits_for_its_replicas(void **state) {
     struct fixture *f = *state;
     struct server primary = {.pid = 0}, replica = {.pid = 0};
@@ -333,6 +339,8 @@ static void commit_waits_for_its_replicas(void **state) {
         CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out);
     assert_int_equal(code, ERROR_UNKNOWN);
     assert_non_null(strstr(f->error.message, "0 of 1"));
+    assert_code(look(f), ERROR_UNAVAILABLE);
+    assert_non_null(strstr(f->error.message, "redis_wait_replicas"));
     assert_ok(CALL(f, store_load_order, f->arena, s.order.id, &out));
     assert_int_equal(out.status, ORDER_PROCESSING); /* it has happened here: repeating is safe */
     server_make_directory(&replica);
@@ -343,6 +351,7 @@ static void commit_waits_for_its_replicas(void **state) {
             CALL(f, store_claim_order, f->arena, s.order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out);
     while (code == ERROR_UNKNOWN && clock_monotonic_ms() < until);
     assert_ok(code);
+    assert_ok(look(f));
     const struct store_certificate certificate = new_certificate(&s, SERIAL_A, SPKI_A);
     do /* a replica that has just synchronised may take longer than the 200 ms once more */
         code = CALL(f, store_commit_certificate, &certificate, ATTEMPT_A, NULL);
