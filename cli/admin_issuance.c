@@ -1,15 +1,57 @@
 /* `originca admin issuance stop|allow|show` and `signing stop|allow`: the stops of issuance, of everything,
- * of an issuer, of a customer, of a zone. */
+ * of an issuer, of a customer, of a zone, of this host's signer. */
 #include <stdio.h>
+#include <string.h>
 
 #include "admin_calls.h"
+
+#define STOPS_URL "/admin/v1/issuance?limit=1000"
+
+static void say_count(const json_t *json, const char *what, const char *prefix, FILE *out) {
+    json_int_t count = json_integer_value(json_object_get(json, what));
+    if (count > 0)
+        fprintf(out, "%s%s stopped: %lld\n", prefix, what, (long long)count);
+}
+
+/* How this one is lifted; customers and zones are too many to name each. */
+static void say_stop(const json_t *stop) {
+    const char *of = json_text(stop, "of");
+    if (strcmp(of, "global") == 0)
+        fputs("still stopped for everybody: `originca admin issuance allow` lifts it\n", stderr);
+    else if (strcmp(of, "issuer") == 0)
+        fprintf(stderr,
+                "still stopped for the issuer %s: `originca admin issuance allow --issuer %s` lifts it\n",
+                json_text(stop, "id"), json_text(stop, "id"));
+    else if (strcmp(of, "this-host") == 0)
+        fprintf(stderr,
+                "still stopped at the signer of this host (%s): `originca admin signing allow --this-host` "
+                "lifts it\n",
+                json_text(stop, "name"));
+}
+
+/* One word lifts one stop: who thinks that issuance goes on now is told of the others. */
+static void say_what_remains(struct cli *cli) {
+    struct error ignored = {.code = ERROR_NONE};
+    const json_t *json = client_call(&cli->client, "GET", STOPS_URL, NULL, &ignored), *stop;
+    size_t i;
+    json_array_foreach(json_object_get(json, "items"), i, stop) say_stop(stop);
+    say_count(json, "customers", "still, ", stderr);
+    say_count(json, "zones", "still, ", stderr);
+}
+
+static int set_stop(struct cli *cli, const char *url, const json_t *body, bool is_stop) {
+    int status = admin_finish(cli, client_call(&cli->client, "POST", url, body, &cli->error), NULL);
+    fflush(stdout);
+    if (status == EXIT_OK && !is_stop)
+        say_what_remains(cli);
+    return status;
+}
 
 static int set_signing(struct cli *cli, bool is_allowed) {
     json_t *body = json_pack("{s:b}", "allowed", is_allowed);
     if (cli->is_this_host)
         json_object_set_new(body, "only", json_string("this-host"));
-    return admin_finish(
-        cli, client_call(&cli->client, "POST", "/admin/v1/signing", admin_own(cli, body), &cli->error), NULL);
+    return set_stop(cli, "/admin/v1/signing", admin_own(cli, body), !is_allowed);
 }
 
 int signing_stop(struct cli *cli) {
@@ -47,7 +89,7 @@ static int change_stop(struct cli *cli, bool is_stop) {
         error_set(&cli->error, ERROR_INTERNAL, "out of memory");
         return EXIT_REFUSED;
     }
-    return admin_finish(cli, client_call(&cli->client, "POST", url, NULL, &cli->error), NULL);
+    return set_stop(cli, url, NULL, is_stop);
 }
 
 int issuance_stop(struct cli *cli) {
@@ -58,26 +100,22 @@ int issuance_allow(struct cli *cli) {
     return change_stop(cli, false);
 }
 
-static void say_more(const json_t *json, const char *what) {
-    json_int_t count = json_integer_value(json_object_get(json, what));
-    if (count > 0)
-        printf("%s stopped: %lld\n", what, (long long)count);
-}
-
 int issuance_show(struct cli *cli) {
     static const char *const titles[] = {"STOP", "NAME", "ID", "SINCE", "BY"}, *const keys[] = {"of", "name",
                                                                                                 "id", "since",
                                                                                                 "by"};
-    const json_t *json = client_call(&cli->client, "GET", "/admin/v1/issuance?limit=1000", NULL, &cli->error);
+    const json_t *json = client_call(&cli->client, "GET", STOPS_URL, NULL, &cli->error);
     const json_t *items = json_object_get(json, "items");
     if (json == NULL || cli->as_json)
         return admin_finish(cli, json, NULL);
-    if (json_array_size(items) == 0) {
-        puts("nothing is stopped");
-        return EXIT_OK;
-    }
-    print_table(items, titles, keys, 5);
-    say_more(json, "customers");
-    say_more(json, "zones");
+    const char *unknown = json_text(json, "signer_unknown");
+    if (json_array_size(items) > 0)
+        print_table(items, titles, keys, 5);
+    else
+        puts(*unknown == '\0' ? "nothing is stopped" : "nothing is stopped that Redis knows");
+    say_count(json, "customers", "", stdout);
+    say_count(json, "zones", "", stdout);
+    if (*unknown != '\0')
+        printf("whether the signer of this host is stopped is not known: %s\n", unknown);
     return EXIT_OK;
 }

@@ -1,7 +1,8 @@
 /* Stopping issuance and letting it go on, for everybody or by an issuer, and what is stopped at all
  * (doc/rights.md, "Stops"). The ledger has it first; what Redis does not take now, the fence replays into it.
  * So issuance can be stopped whatever else is broken: without Redis nothing is issued anywhere, and this
- * host's signer knows it already. Customers and zones have calls of their own (customers.c, zones.c). */
+ * host's signer knows it already. Each allows what it names and nothing else. Customers and zones have calls
+ * of their own (customers.c, zones.c). */
 #include "internal.h"
 
 #include "originca/stops.h"
@@ -13,6 +14,8 @@ struct issuance_state {
     struct store_stop_list list;
     struct rights rights;
     struct error problem; /* why Redis does not have it yet */
+    struct signer_status signer;
+    struct error signer_problem; /* why it is not known whether this host's signer is stopped */
 };
 
 static bool is_global(const struct issuance_state *state) {
@@ -61,13 +64,29 @@ static enum step_result read_path(struct operation *operation) {
 
 /* --- the signer of this host alone --- */
 
-/* Who allows issuance means this host's signer too, whatever stopped it. */
+/* Only where it was named: who allows issuance for everybody need not know why this host was taken out. */
 static enum step_result set_signer(struct operation *operation) {
     struct issuance_state *state = operation->state;
-    if (!state->is_of_host && (state->is_to_stop || !is_global(state)))
+    if (!state->is_of_host)
         return STEP_DONE;
     signer_set_signing(operation->worker->operator_signer, !state->is_to_stop, admin_by(operation),
                        admin_done, operation);
+    return STEP_WAIT;
+}
+
+static void note_signer(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct issuance_state *state = operation->state;
+    if (error != NULL)
+        state->signer_problem = *error;
+    else if (!state->signer.is_ledger_read)
+        error_set(&state->signer_problem, ERROR_UNAVAILABLE, "%s", state->signer.reason);
+    operation_resume(operation);
+}
+
+static enum step_result ask_signer(struct operation *operation) {
+    struct issuance_state *state = operation->state;
+    signer_get_status(operation->worker->operator_signer, &state->signer, note_signer, operation);
     return STEP_WAIT;
 }
 
@@ -86,6 +105,18 @@ static enum step_result load_stops(struct operation *operation) {
     struct issuance_state *state = operation->state;
     bool is_refused = state->rights.count > 0 && !state->is_in_redis;
     if (state->is_of_host || is_refused)
+        return STEP_DONE;
+    store_load_stops(operation->worker->store, operation->arena, 0, &state->list, note_stops, operation);
+    return STEP_WAIT;
+}
+
+/* For what it stops or allows; what goes on to stop beside this host's signer is told where Redis is there.
+ */
+static enum step_result load_again(struct operation *operation) {
+    struct issuance_state *state = operation->state;
+    if (!state->is_of_host)
+        return load_stops(operation);
+    if (state->is_to_stop)
         return STEP_DONE;
     store_load_stops(operation->worker->store, operation->arena, 0, &state->list, note_stops, operation);
     return STEP_WAIT;
@@ -125,6 +156,59 @@ static enum step_result tell_redis(struct operation *operation) {
     return STEP_WAIT;
 }
 
+/* --- what stops it --- */
+
+static json_t *stop_json(const struct store_stop *stop) {
+    json_t *json = json_pack("{s:s}", "of", stop->of);
+    if (*stop->id != '\0')
+        json_object_set_new(json, "id", json_string(stop->id));
+    if (*stop->name != '\0')
+        json_object_set_new(json, "name", json_string(stop->name));
+    admin_set_time(json, "since", (time_t)(stop->since_ms / 1000));
+    if (*stop->by != '\0')
+        json_object_set_new(json, "by", json_string(stop->by));
+    return json;
+}
+
+/* This host's signer is a stop beside those that Redis has. */
+static json_t *stops_json(const struct operation *operation) {
+    const struct issuance_state *state = operation->state;
+    json_t *items = json_array();
+    for (size_t i = 0; i < state->list.count; i++)
+        if (state->list.items[i].is_stopped)
+            json_array_append_new(items, stop_json(&state->list.items[i]));
+    if (state->signer_problem.code == ERROR_NONE && !state->signer.is_signing_allowed)
+        json_array_append_new(
+            items, json_pack("{s:s, s:s}", "of", "this-host", "name", operation->worker->config->host_name));
+    return items;
+}
+
+static void add_count(json_t *json, const char *what, uint64_t count) {
+    if (count > 0)
+        json_object_set_new(json, what, json_integer((json_int_t)count));
+}
+
+/* Who allows something is told what he has not named and what goes on to stop. */
+static void add_remaining(json_t *json, const struct operation *operation) {
+    const struct issuance_state *state = operation->state;
+    json_t *items = stops_json(operation), *still = json_object();
+    if (json_array_size(items) > 0)
+        json_object_set(still, "items", items);
+    json_decref(items);
+    add_count(still, "customers", state->list.customers);
+    add_count(still, "zones", state->list.zones);
+    if (json_object_size(still) > 0)
+        json_object_set(json, "still_stopped", still);
+    json_decref(still);
+}
+
+static enum step_result ask_what_remains(struct operation *operation) {
+    const struct issuance_state *state = operation->state;
+    return state->is_to_stop ? STEP_DONE : ask_signer(operation);
+}
+
+/* --- the answer --- */
+
 static enum step_result reply_stop(struct operation *operation) {
     struct issuance_state *state = operation->state;
     struct worker *worker = operation->worker;
@@ -139,13 +223,15 @@ static enum step_result reply_stop(struct operation *operation) {
         stops_note(worker, &state->list);
     else
         json_object_set_new(json, "pending", json_string(state->problem.message));
+    if (!state->is_to_stop)
+        add_remaining(json, operation);
     admin_reply(operation, 200, json);
     return STEP_REPLIED;
 }
 
 #define STOP_STEPS                                                                                           \
     {"set signer", set_signer}, {"load stops", load_stops}, {"record stop", record_stop},                    \
-        {"tell Redis", tell_redis}, {"load stops again", load_stops}, {                                      \
+        {"tell Redis", tell_redis}, {"load stops again", load_again}, {"ask signer", ask_what_remains}, {    \
         "reply", reply_stop                                                                                  \
     }
 
@@ -176,38 +262,28 @@ static enum step_result list_stops(struct operation *operation) {
     return STEP_WAIT;
 }
 
-static json_t *stop_json(const struct store_stop *stop) {
-    json_t *json = json_pack("{s:s}", "of", stop->of);
-    if (*stop->id != '\0')
-        json_object_set_new(json, "id", json_string(stop->id));
-    if (*stop->name != '\0')
-        json_object_set_new(json, "name", json_string(stop->name));
-    admin_set_time(json, "since", (time_t)(stop->since_ms / 1000));
-    if (*stop->by != '\0')
-        json_object_set_new(json, "by", json_string(stop->by));
-    return json;
+static bool is_stopped_for_everybody(const struct store_stop_list *list) {
+    for (size_t i = 0; i < list->count; i++)
+        if (list->items[i].is_stopped && strcmp(list->items[i].of, "global") == 0)
+            return true;
+    return false;
 }
 
 static enum step_result reply_stops(struct operation *operation) {
     struct issuance_state *state = operation->state;
-    json_t *items = json_array();
-    bool is_stopped = false;
-    for (size_t i = 0; i < state->list.count; i++) {
-        const struct store_stop *each = &state->list.items[i];
-        if (!each->is_stopped)
-            continue;
-        is_stopped = is_stopped || strcmp(each->of, "global") == 0;
-        json_array_append_new(items, stop_json(each));
-    }
-    admin_reply(operation, 200,
-                json_pack("{s:b, s:I, s:I, s:o}", "stopped", is_stopped, "customers",
-                          (json_int_t)state->list.customers, "zones", (json_int_t)state->list.zones, "items",
-                          items));
+    json_t *json = json_pack("{s:b, s:I, s:I, s:o}", "stopped", is_stopped_for_everybody(&state->list),
+                             "customers", (json_int_t)state->list.customers, "zones",
+                             (json_int_t)state->list.zones, "items", stops_json(operation));
+    if (state->signer_problem.code != ERROR_NONE)
+        json_object_set_new(json, "signer_unknown", json_string(state->signer_problem.message));
+    admin_reply(operation, 200, json);
     return STEP_REPLIED;
 }
 
-static const struct step list_steps[] = {
-    {"require Redis", admin_require_ready}, {"list stops", list_stops}, {"reply", reply_stops}};
+static const struct step list_steps[] = {{"require Redis", admin_require_ready},
+                                         {"list stops", list_stops},
+                                         {"ask signer", ask_signer},
+                                         {"reply", reply_stops}};
 static const struct operation_kind show =
     OPERATION_KIND("show issuance", list_steps, struct issuance_state, admin_fail);
 

@@ -251,7 +251,19 @@ def test_the_stop_of_one_host_leaves_the_other_one_issuing(hosts, owner):  # noq
     assert "stopped by an operator" in json.loads(box.admin.fetch("GET", "/readyz")[2])["signer"]["reason"]
     assert rest[0].create([next(owner.names)]).status == 503
     assert rest[1].create([next(owner.names)]).status == 200
-    box.admin_command("signing", "allow")  # of everybody, which this host is one of
+    shown = box.admin.get("issuance")
+    assert shown["stopped"] is False and [each["of"] for each in shown["items"]] == ["this-host"], shown
+    assert hosts[1].admin.get("issuance")["items"] == []
+    assert "this-host" in box.admin_command("issuance", "show").stdout
+    for words in (("issuance", "allow"), ("signing", "allow"), ("issuance", "allow", "--issuer", "ecc"),
+                  ("issuance", "allow", "--customer", owner.name)):
+        said = box.admin_command(*words)  # lifts what it names, and this host was taken out by another word
+        assert "signing allow --this-host" in said.stderr, words
+    assert box.admin.post("issuance/allow")["still_stopped"]["items"][0]["of"] == "this-host"
+    assert rest[0].create([next(owner.names)]).status == 503
+    box.admin.post("issuers/rsa/stop")
+    assert "allow --issuer rsa" in box.admin_command("signing", "allow", "--this-host").stderr
+    assert box.admin_command("issuance", "allow", "--issuer", "rsa").stderr == ""
     box.wait_ready(RECOVERY)
     assert rest[0].create([next(owner.names)]).status == 200
 
