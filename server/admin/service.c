@@ -66,9 +66,9 @@ static const struct http_route routes[] = {
     ROUTE(GET, "/admin/v1/crls", admin_list_crls, "", "", false),
     ROUTE(GET, "/admin/v1/ledger/hosts", admin_list_ledger_hosts, "", "", false),
     ROUTE(POST, "/admin/v1/ledger/hosts/:host/excuse", admin_excuse_host, "for_good", "", false),
-    ROUTE(GET, "/metrics", admin_metrics, "", "", false),
-    ROUTE(GET, "/healthz", admin_health, "", "", false),
-    ROUTE(GET, "/readyz", admin_readiness, "", "", false),
+    {HTTP_METHOD_GET, "/metrics", admin_metrics, NULL}, /* whatever a probe adds */
+    {HTTP_METHOD_GET, "/healthz", admin_health, NULL},
+    {HTTP_METHOD_GET, "/readyz", admin_readiness, NULL},
 };
 
 static void send_error(struct http_request *request, unsigned status, const char *code, const char *message) {

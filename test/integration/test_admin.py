@@ -899,9 +899,10 @@ def test_orders_wait_while_the_signer_of_this_host_is_stopped_which_readyz_says(
     assert wait_until(lambda: client.post(order.headers["Location"]).json["status"] == "valid", 60, pause=0.3)
 
 
-@pytest.mark.parametrize("body", [{}, {"allowed": "no"}, {"allowed": 0}, {"allowed": None}, []])
-def test_a_signing_call_that_does_not_say_which_changes_nothing(admin, body):
-    refused(lambda: admin.call("POST", "signing", body), 400, "true or false")
+@pytest.mark.parametrize("body, words", [({}, "true or false"), ({"allowed": "no"}, "true or false"), ({"allowed": 0}, "true or false"),
+                                         ({"allowed": None}, "true or false"), ([], "JSON object")])
+def test_a_signing_call_that_does_not_say_which_changes_nothing(admin, body, words):
+    refused(lambda: admin.call("POST", "signing", body), 400, words)
     assert admin.get("stats")["signer"]["signing_allowed"] is True
 
 
