@@ -388,6 +388,11 @@ static int accept_empty(struct cli *cli) {
         cli, client_call(&cli->client, "POST", "/admin/v1/ledger/accept-empty", NULL, &cli->error), NULL);
 }
 
+static int accept_secrets(struct cli *cli) {
+    return admin_finish(
+        cli, client_call(&cli->client, "POST", "/admin/v1/ledger/accept-secrets", NULL, &cli->error), NULL);
+}
+
 static int ledger_hosts(struct cli *cli) {
     static const char *const titles[] = {"HOST", "MISSING"}, *const keys[] = {"host", "missing"};
     const json_t *json = client_call(&cli->client, "GET", "/admin/v1/ledger/hosts", NULL, &cli->error);
@@ -473,6 +478,8 @@ const struct command admin_commands[] = {
     {"ledger", "confirm-loss", "", 0, "accept that ledger records are lost", confirm_loss},
     {"ledger", "accept-empty", "", 0, "go on with a Redis that lost data, with what the ledger holds of it",
      accept_empty},
+    {"ledger", "accept-secrets", "", 0, "go on with other secret files: API and EAB keys of before end",
+     accept_secrets},
     {"ledger", "hosts", "", 0, "which hosts have compared their ledgers with this Redis", ledger_hosts},
     {"ledger", "excuse", "HOST [--for-good]", 1, "go on without what a host's ledger may hold",
      ledger_excuse},

@@ -18,6 +18,7 @@
 #include "originca/metrics.h"
 #include "originca/revoke.h"
 #include "originca/rights.h"
+#include "originca/secret_check.h"
 #include "originca/signer.h"
 #include "originca/stops.h"
 #include "originca/store.h"
@@ -289,6 +290,20 @@ static void look_again(struct fence *fence) {
     schedule(fence, 0);
 }
 
+static void note_bound(void *context, const struct error *error) {
+    struct fence *fence = context;
+    if (error != NULL)
+        fail_pass(fence, "cannot record which secrets the data in Redis rest on", error);
+    else
+        look_again(fence);
+}
+
+static void bind_secrets(struct fence *fence) {
+    struct store_secret_checks checks;
+    secret_check_derive(fence->worker, &checks);
+    store_bind_secrets(fence->worker->store, &checks, false, note_bound, fence);
+}
+
 static void note_verified(void *context, const struct error *error) {
     struct fence *fence = context;
     if (error != NULL)
@@ -303,6 +318,10 @@ static void serve_whole(struct fence *fence) {
     char reason[256];
     if (strcmp(state->verified, state->run) != 0 && !fence->is_keeper) {
         refuse(fence, "Redis may be older than it was: the admin process compares it with the ledger");
+        return;
+    }
+    if (fence->is_keeper && !secret_check_is_bound(fence->worker, state)) {
+        bind_secrets(fence);
         return;
     }
     if (strcmp(state->verified, state->run) != 0) {
@@ -505,10 +524,19 @@ static void note_status(void *context, const struct error *error) {
     }
 }
 
+static bool knows_secrets(struct fence *fence, char *reason, size_t size) {
+    struct worker *worker = fence->worker;
+    worker->has_other_secrets = !secret_check_fits(worker, &fence->state, reason, size);
+    return !worker->has_other_secrets;
+}
+
 static void note_state(void *context, const struct error *error) {
     struct fence *fence = context;
+    char reason[256];
     if (error != NULL) {
         fail_pass(fence, "cannot read the fence", error);
+    } else if (!knows_secrets(fence, reason, sizeof reason)) {
+        refuse(fence, reason);
     } else {
         known_hosts_note(&fence->known_hosts, &fence->state);
         metric_set(fence->hosts, (int64_t)fence->known_hosts.count);

@@ -15,7 +15,7 @@ struct secrets *secrets_load(const char *path, struct error *error);
 /* Makes a new file, mode 0600; refuses to overwrite. */
 bool secrets_create(const char *path, struct error *error) MUST_CHECK;
 void secrets_free(struct secrets *secrets); /* wipes */
-/* `label` separates uses: "eab", "nonce", "ticket", "name-servers", "api-key". */
+/* `label` separates uses: "eab", "nonce", "ticket", "name-servers", "api-key", "check". */
 void secrets_derive(const struct secrets *secrets, const char *label, const void *context, size_t length,
                     uint8_t out[SECRET_BYTES]);
 /* The HMAC key of an external account binding (RFC 8555 7.3.4) from its key id. Its base64url form never

@@ -42,6 +42,7 @@ struct worker {
         applied_at_least; /* records of this host's ledger that Redis had applied when it was last compared */
     size_t ocsp_kept_bytes;     /* memory for OCSP answers that are kept */
     bool is_ready;              /* Redis scripts loaded, ledger replayed, signer answered */
+    bool has_other_secrets;     /* than those that the data in Redis rest on (secret_check.h) */
     char not_ready_reason[256]; /* for /readyz and for the 503 of every request that needs the store */
     char issuance_stopped[512]; /* of the admin process: the stops of all and of issuers in words; ""
                                    (stops.h) */

@@ -157,6 +157,7 @@ static enum step_result reply_created(struct operation *operation) {
 }
 
 static const struct step create_steps[] = {{"read body", admin_read_body},
+                                           {"require secrets", admin_require_secrets},
                                            {"find customer", admin_find_path_customer},
                                            {"read key", read_key},
                                            {"find zones", find_zones},

@@ -170,6 +170,7 @@ static enum step_result reply_key(struct operation *operation) {
 }
 
 static const struct step create_key_steps[] = {{"read body", admin_read_body},
+                                               {"require secrets", admin_require_secrets},
                                                {"find customer", admin_find_path_customer},
                                                {"create key", create_key},
                                                {"reply", reply_key}};

@@ -54,6 +54,8 @@ enum step_result admin_find_body_customer(struct operation *operation);
 enum step_result admin_find_path_customer(struct operation *operation);
 /* ?customer=, by id or name; without it the customer stays empty. */
 enum step_result admin_find_query_customer(struct operation *operation);
+/* For what is derived from the secret files: refused where Redis rests on others. */
+enum step_result admin_require_secrets(struct operation *operation);
 enum step_result admin_require_ready(struct operation *operation);
 /* False while the fence is shut: Redis may lack what the ledgers hold, so that something is so already there,
  * or is not there, says nothing. What is asked is recorded then, as the newest word. */
@@ -112,6 +114,7 @@ void admin_show_issuance(struct http_request *request);
 void admin_retry_token(struct http_request *request);
 void admin_confirm_loss(struct http_request *request);
 void admin_accept_empty(struct http_request *request);
+void admin_accept_secrets(struct http_request *request);
 void admin_list_ledger_hosts(struct http_request *request);
 void admin_excuse_host(struct http_request *request);
 void admin_metrics(struct http_request *request);

@@ -1,6 +1,8 @@
 /* What operators say of the ledgers: start from nothing but the ledger, go on without a host's; each stands
  * in the ledger before it is done. (That records of a ledger are lost is confirmed in health.c.) */
 #include "internal.h"
+#include "originca/log.h"
+#include "originca/secret_check.h"
 
 #define HOST_NAME_MAX_LENGTH 64
 
@@ -118,6 +120,38 @@ static const struct operation_kind excuse_kind =
 
 void admin_excuse_host(struct http_request *request) {
     operation_start(request, &excuse_kind);
+}
+
+/* --- other secret files than Redis knows --- */
+
+static enum step_result accept_secrets(struct operation *operation) {
+    struct ledger_state *state = operation->state;
+    struct store_secret_checks checks;
+    char reason[256];
+    if (secret_check_fits(operation->worker, &state->ledger, reason, sizeof reason))
+        return admin_refuse(operation, ERROR_CONFLICT,
+                            "nothing to accept: the data in Redis rest on the secret files of this host");
+    log_event(LOG_LEVEL_WARNING, "other secret files are accepted", "by", operation->request->peer_text,
+              NULL);
+    secret_check_derive(operation->worker, &checks);
+    store_bind_secrets(operation->worker->store, &checks, true, admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_secrets(struct operation *operation) {
+    admin_reply(operation, 200, json_pack("{s:b}", "accepted", 1));
+    return STEP_REPLIED;
+}
+
+static const struct step secrets_steps[] = {{"require Redis", admin_require_ready},
+                                            {"load state", load_state},
+                                            {"accept secrets", accept_secrets},
+                                            {"reply", reply_secrets}};
+static const struct operation_kind secrets_kind =
+    OPERATION_KIND("accept secrets", secrets_steps, struct ledger_state, admin_fail);
+
+void admin_accept_secrets(struct http_request *request) {
+    operation_start(request, &secrets_kind);
 }
 
 /* --- a Redis that lost all of its data, or a part --- */

@@ -83,6 +83,9 @@ static json_t *judge_part(const struct operation *operation, enum link_part part
         json_array_append_new(slots, json_integer((json_int_t)i));
         reason = reason == NULL ? failure : reason;
     }
+    /* Workers have no operator secret to compare. */
+    if (part == LINK_PART_LEDGER && operation->worker->has_other_secrets)
+        reason = operation->worker->not_ready_reason;
     if (reason == NULL) {
         json_decref(slots);
         return json_pack("{s:b}", "ok", 1);

@@ -63,6 +63,7 @@ static const struct http_route routes[] = {
     ROUTE(POST, "/admin/v1/token/retry", admin_retry_token, "", "", false),
     ROUTE(POST, "/admin/v1/ledger/confirm-loss", admin_confirm_loss, "", "", false),
     ROUTE(POST, "/admin/v1/ledger/accept-empty", admin_accept_empty, "", "", false),
+    ROUTE(POST, "/admin/v1/ledger/accept-secrets", admin_accept_secrets, "", "", false),
     ROUTE(GET, "/admin/v1/crls", admin_list_crls, "", "", false),
     ROUTE(GET, "/admin/v1/ledger/hosts", admin_list_ledger_hosts, "", "", false),
     ROUTE(POST, "/admin/v1/ledger/hosts/:host/excuse", admin_excuse_host, "for_good", "", false),
@@ -201,6 +202,12 @@ void admin_reply(struct operation *operation, unsigned status, json_t *json) {
                   operation->kind->name, "path", operation->request->path, "peer",
                   operation->request->peer_text, NULL);
     http_reply_json(operation->request, status, arena_own_json(operation->arena, json));
+}
+
+enum step_result admin_require_secrets(struct operation *operation) {
+    return operation->worker->has_other_secrets
+               ? admin_refuse(operation, ERROR_UNAVAILABLE, "%s", operation->worker->not_ready_reason)
+               : STEP_DONE;
 }
 
 enum step_result admin_require_ready(struct operation *operation) {

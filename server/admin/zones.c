@@ -226,6 +226,7 @@ static enum step_result reply_created(struct operation *operation) {
 }
 
 static const struct step create_steps[] = {{"read body", admin_read_body},
+                                           {"require secrets", admin_require_secrets},
                                            {"find customer", admin_find_body_customer},
                                            {"require absence", require_absence},
                                            {"find zones above", find_above},
