@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 void text_init(struct text *text, struct arena *arena) {
     *text = (struct text){.arena = arena};
@@ -268,20 +269,39 @@ void serial_to_decimal(const uint8_t serial[SERIAL_BYTES], char decimal[SERIAL_D
     decimal[digits] = '\0';
 }
 
+/* Leading zeros are no part of the number: DER has one where the first bit is set, 0x may have many. */
 static bool parse_hex_serial(const char *text, uint8_t serial[SERIAL_BYTES]) {
+    char padded[SERIAL_HEX_MAX];
+    bool is_empty = *text == '\0';
+    while (*text == '0')
+        text++;
     size_t length = strlen(text);
-    if (length == 0 || length > 2 * SERIAL_BYTES)
+    if (is_empty || length > 2 * SERIAL_BYTES)
         return false;
-    char padded[2 * SERIAL_BYTES + 1];
     memset(padded, '0', 2 * SERIAL_BYTES);
     memcpy(padded + 2 * SERIAL_BYTES - length, text, length);
     padded[2 * SERIAL_BYTES] = '\0';
     return hex_decode(padded, serial, SERIAL_BYTES);
 }
 
-bool serial_parse(const char *text, uint8_t serial[SERIAL_BYTES]) {
-    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
-        return parse_hex_serial(text + 2, serial);
+/* Bytes with colons between them: "0a:1b:…". */
+static bool parse_colon_serial(const char *text, uint8_t serial[SERIAL_BYTES]) {
+    char digits[2 * SERIAL_COLON_BYTES_MAX + 1];
+    size_t length = strlen(text), used = 0;
+    if (length % 3 != 2 || length > 3 * SERIAL_COLON_BYTES_MAX - 1)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        bool is_colon = i % 3 == 2;
+        if ((text[i] == ':') != is_colon)
+            return false;
+        if (!is_colon)
+            digits[used++] = text[i];
+    }
+    digits[used] = '\0';
+    return parse_hex_serial(digits, serial);
+}
+
+static bool parse_decimal_serial(const char *text, uint8_t serial[SERIAL_BYTES]) {
     if (*text == '\0' || strlen(text) >= SERIAL_DECIMAL_MAX)
         return false;
     memset(serial, 0, SERIAL_BYTES);
@@ -298,4 +318,22 @@ bool serial_parse(const char *text, uint8_t serial[SERIAL_BYTES]) {
             return false;
     }
     return true;
+}
+
+/* Ours have a first byte from 01 to 7F (certificate_make_serial): 31 or 32 digits of hex, 37 to 39 decimal
+ * ones. So 32 digits are hex whatever they are; fewer are only where a letter says so, and what is shorter
+ * may be a decimal number with a slip in it. */
+static bool is_bare_hex(const char *text) {
+    size_t length = strlen(text);
+    return length == 2 * SERIAL_BYTES || (length == 2 * SERIAL_BYTES - 1 && text[strspn(text, "0123456789")]);
+}
+
+bool serial_parse(const char *text, uint8_t serial[SERIAL_BYTES]) {
+    if (strncasecmp(text, "0x", 2) == 0)
+        return parse_hex_serial(text + 2, serial);
+    if (strncasecmp(text, "serial=", 7) == 0) /* openssl x509 -serial */
+        return parse_hex_serial(text + 7, serial);
+    if (strchr(text, ':') != NULL)
+        return parse_colon_serial(text, serial);
+    return is_bare_hex(text) ? parse_hex_serial(text, serial) : parse_decimal_serial(text, serial);
 }

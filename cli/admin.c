@@ -306,11 +306,11 @@ static int cert_list(struct cli *cli) {
 }
 
 static int cert_show(struct cli *cli) {
-    return admin_finish(cli,
-                        client_call(&cli->client, "GET",
-                                    admin_path(cli, "/admin/v1/certificates/%s", cli->operands[0]), NULL,
-                                    &cli->error),
-                        print_certificate);
+    const char *serial = serial_decimal(cli->client.arena, cli->operands[0], &cli->error);
+    if (serial == NULL)
+        return EXIT_USAGE;
+    const char *url = admin_path(cli, "/admin/v1/certificates/%s", serial);
+    return admin_finish(cli, client_call(&cli->client, "GET", url, NULL, &cli->error), print_certificate);
 }
 
 /* One certificate is named by its serial and asks nothing; several, or a selection, show their number first.
@@ -325,13 +325,7 @@ static int cert_revoke(struct cli *cli) {
     }
     if (!is_one)
         return revoke_many(cli);
-    const json_t *body =
-        admin_own(cli, json_pack("{s:s}", "reason", cli->reason == NULL ? "unspecified" : cli->reason));
-    return admin_finish(cli,
-                        client_call(&cli->client, "POST",
-                                    admin_path(cli, "/admin/v1/certificates/%s/revoke", cli->operands[0]),
-                                    body, &cli->error),
-                        print_certificate);
+    return revoke_one(cli);
 }
 
 /* --- the service itself --- */

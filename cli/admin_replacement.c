@@ -75,7 +75,7 @@ int replace_certificates(struct cli *cli) {
     if (dry_run == NULL || (cli->is_dry_run && cli->as_json))
         return admin_finish(cli, dry_run, NULL);
     if (!cli->as_json)
-        selection_print(dry_run, cli->is_dry_run);
+        selection_print(cli, dry_run);
     if (cli->is_dry_run)
         return EXIT_OK;
     json_int_t count = json_integer_value(json_object_get(dry_run, "count"));

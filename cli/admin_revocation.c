@@ -157,6 +157,16 @@ static int begin(struct cli *cli, json_t *body, const json_t *dry_run) {
     return wait_for(cli, json_text(job, "id"));
 }
 
+int revoke_one(struct cli *cli) {
+    const char *serial = serial_decimal(cli->client.arena, cli->operands[0], &cli->error);
+    if (serial == NULL)
+        return EXIT_USAGE;
+    const json_t *body =
+        admin_own(cli, json_pack("{s:s}", "reason", cli->reason == NULL ? "unspecified" : cli->reason));
+    const char *url = admin_path(cli, "/admin/v1/certificates/%s/revoke", serial);
+    return admin_finish(cli, client_call(&cli->client, "POST", url, body, &cli->error), print_certificate);
+}
+
 int revoke_many(struct cli *cli) {
     int status;
     if (!cli->is_dry_run && !admin_need(cli, cli->reason, "--reason"))
@@ -174,7 +184,7 @@ int revoke_many(struct cli *cli) {
         return admin_finish(cli, dry_run, NULL);
     json_int_t count = json_integer_value(json_object_get(dry_run, "count"));
     if (!cli->as_json)
-        selection_print(dry_run, cli->is_dry_run);
+        selection_print(cli, dry_run);
     if (cli->is_dry_run)
         return EXIT_OK;
     if (count == 0) {

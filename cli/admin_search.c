@@ -158,7 +158,7 @@ static void search_order(struct search *search, const char *id) {
         add(search->certificates, "serial", certificate);
 }
 
-/* Decimal, or hex with or without 0x and colons, as openssl prints it. */
+/* Also short hex, where a text may be both. */
 static void search_serial(struct search *search) {
     char hex[TEXT_MAX + 3] = "0x";
     uint8_t serial[SERIAL_BYTES];
@@ -172,7 +172,9 @@ static void search_serial(struct search *search) {
     for (size_t i = 0; i < 2 && !has_failed(search); i++) {
         if (!serial_parse(spellings[i], serial))
             continue;
-        json_t *certificate = find(search, call_path(search, "/admin/v1/certificates/", spellings[i], ""));
+        char decimal[SERIAL_DECIMAL_MAX];
+        serial_to_decimal(serial, decimal);
+        json_t *certificate = find(search, call_path(search, "/admin/v1/certificates/", decimal, ""));
         if (certificate == NULL)
             continue;
         add(search->certificates, "serial", certificate);

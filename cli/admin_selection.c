@@ -21,14 +21,49 @@ static void set_option(json_t *selection, const char *key, const char *value) {
         json_object_set_new(selection, key, json_string(value));
 }
 
+/* In an arena of its own: there may be many. `place`: "serial 2 of 3". */
+static bool check_known(struct cli *cli, const char *decimal, const char *place) {
+    struct client client = {.socket = cli->client.socket, .arena = arena_new(1024u * 1024)};
+    if (client.arena == NULL)
+        return error_set(&cli->error, ERROR_INTERNAL, "out of memory");
+    const char *url = arena_printf(client.arena, "/admin/v1/certificates/%s", decimal);
+    const json_t *certificate = client_call(&client, "GET", url, NULL, &cli->error);
+    const char *status = json_text(certificate, "status");
+    if (certificate == NULL && cli->error.code == ERROR_NOT_FOUND)
+        error_set(&cli->error, ERROR_NOT_FOUND, "there is no certificate with this serial");
+    else if (certificate != NULL && strcmp(status, "valid") != 0)
+        fprintf(stderr, "%s, %s, is passed over: it is %s\n", place, decimal, status);
+    arena_free(client.arena);
+    return certificate != NULL;
+}
+
+/* A slip in one of them is not passed over as long as a person can see which; files are for many, of which
+ * some may be gone. */
+static bool read_operands(struct cli *cli, struct serial_list *list, int *status) {
+    char place[64], decimal[SERIAL_DECIMAL_MAX];
+    for (size_t i = 0; i < cli->operand_count; i++)
+        if (!serial_list_add(list, cli->operands[i], &cli->error)) {
+            error_prefix(&cli->error, "nothing was changed: serial %zu of %zu", i + 1, cli->operand_count);
+            return false;
+        }
+    for (size_t i = 0; i < cli->operand_count; i++) {
+        snprintf(place, sizeof place, "serial %zu of %zu", i + 1, cli->operand_count);
+        serial_to_decimal(list->serials[i], decimal);
+        if (!check_known(cli, decimal, place)) {
+            error_prefix(&cli->error, "nothing was changed: %s, %.60s", place, cli->operands[i]);
+            *status = cli->error.code == ERROR_UNAVAILABLE ? EXIT_NO_SERVER : EXIT_REFUSED;
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Serials of the command line and of a file, all read before any is sent; false with the error and *status.
  */
 static bool send_serials(struct cli *cli, char *id, size_t id_size, int *status) {
     struct serial_list list = {.count = 0};
-    bool is_read = true;
     *status = cli->serials != NULL ? EXIT_FILES : EXIT_USAGE;
-    for (size_t i = 0; is_read && i < cli->operand_count; i++)
-        is_read = serial_list_add(&list, cli->operands[i], &cli->error);
+    bool is_read = read_operands(cli, &list, status);
     if (is_read && cli->serials != NULL)
         is_read = serial_list_read(&list, cli->serials, &cli->error);
     bool is_sent = is_read && serial_list_send(&list, cli, id, id_size);
@@ -83,7 +118,7 @@ void selection_print_chosen(const json_t *json) {
         printf("%-13s %s\n", key, json_string_value(value));
 }
 
-void selection_print(const json_t *dry_run, bool is_all) {
+void selection_print(const struct cli *cli, const json_t *dry_run) {
     static const char *const titles[] = {"SERIAL", "NAMES", "CUSTOMER", "NOT AFTER"}, *const keys[] = {
                                                                                           "serial", "names",
                                                                                           "customer",
@@ -95,7 +130,10 @@ void selection_print(const json_t *dry_run, bool is_all) {
     if (count > (json_int_t)json_array_size(sample))
         printf("... and %lld more\n", (long long)count - (long long)json_array_size(sample));
     printf("%lld valid certificate%s selected%s\n", (long long)count, count == 1 ? " is" : "s are",
-           is_all ? "; nothing was changed" : "");
+           cli->is_dry_run ? "; nothing was changed" : "");
+    if (cli->serial_count > (size_t)count)
+        printf("%zu serials were given: the others are unknown, no more valid, or not in the selection\n",
+               cli->serial_count);
     fflush(stdout);
 }
 

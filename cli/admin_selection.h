@@ -8,8 +8,8 @@ bool selection_is_given(const struct cli *cli) MUST_CHECK;
 /* {"selection": {…}} from options and operands; the serials of a file go to the server first. NULL with the
  * error; EXIT_USAGE or another status in *status. */
 json_t *selection_body(struct cli *cli, int *status);
-/* Shows what a dry run found, on standard error where there is more to come. */
-void selection_print(const json_t *dry_run, bool is_all);
+/* Shows what a dry run found. */
+void selection_print(const struct cli *cli, const json_t *dry_run);
 /* A member of a job or replacement on a line of its own; nothing where it is not there. */
 void selection_print_line(const char *label, const json_t *json, const char *key);
 void selection_print_chosen(const json_t *json); /* its "selection", likewise */
@@ -20,7 +20,8 @@ bool selection_confirm(struct cli *cli, const char *what, json_int_t count, int 
 /* The call that showed how many there are becomes the one that does it: to these, none that came since. */
 void selection_set_confirmed(json_t *body, const json_t *dry_run);
 
-int revoke_many(struct cli *cli); /* admin_revocation.c */
+int revoke_one(struct cli *cli); /* admin_revocation.c */
+int revoke_many(struct cli *cli);
 int revocation_list(struct cli *cli);
 int revocation_show(struct cli *cli);
 int revocation_wait(struct cli *cli);

@@ -127,6 +127,15 @@ int list_command(struct customer *customer) {
     return EXIT_OK;
 }
 
+/* Other servers of this API have longer ones, in decimal too. */
+static const char *read_id(struct customer *customer, const char *text) {
+    bool is_decimal = *text != '\0' && text[strspn(text, "0123456789")] == '\0';
+    uint8_t serial[SERIAL_BYTES];
+    return is_decimal && !serial_parse(text, serial)
+               ? text
+               : serial_decimal(customer->arena, text, &customer->error);
+}
+
 /* The id is the serial in decimal, so a certificate at hand says its own. */
 static const char *find_id(struct customer *customer) {
     struct bytes file;
@@ -136,7 +145,7 @@ static const char *find_id(struct customer *customer) {
         return NULL;
     }
     if (path == NULL)
-        return customer->operands[0];
+        return read_id(customer, customer->operands[0]);
     if (!file_read(customer->arena, path, &file, &customer->error))
         return NULL;
     gnutls_x509_crt_t certificate = certificate_read(file, &customer->error);

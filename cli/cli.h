@@ -21,7 +21,8 @@ struct cli {
     bool wants_walk;               /* --explain */
     const char *format, *interval; /* import, top */
     bool is_dry_run, is_once, for_good;
-    bool is_this_host; /* signing */
+    bool is_this_host;   /* signing */
+    size_t serial_count; /* different ones that were sent for a selection */
     struct {
         const char *name_servers, *edge_prefixes, *root_hints, *dns_port, *allow_addresses, *deny_addresses,
             *trust_anchor, *caa_mode, *caa_identities, *name_server_pool, *account_uri, *txt, *deadline,
@@ -66,6 +67,11 @@ int signing_allow(struct cli *cli);
 int issuance_stop(struct cli *cli);
 int issuance_allow(struct cli *cli);
 int issuance_show(struct cli *cli);
+
+/* serial_list.c: a serial as a person has it. The error shows what he gave and the forms that there are. */
+bool serial_read(const char *text, uint8_t serial[SERIAL_BYTES], struct error *error) MUST_CHECK;
+/* The same in decimal, for a URL; NULL with the error. */
+const char *serial_decimal(struct arena *arena, const char *text, struct error *error) MUST_CHECK;
 
 /* check.c: `originca check NAME... --name-servers a,b` */
 int check_command(struct cli *cli);

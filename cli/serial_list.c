@@ -11,15 +11,32 @@
 #define SERIALS_PER_CALL 1000
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
+bool serial_read(const char *text, uint8_t serial[SERIAL_BYTES], struct error *error) {
+    char shown[61];
+    if (serial_parse(text, serial))
+        return true;
+    snprintf(shown, sizeof shown, "%s", text);
+    for (char *c = shown; *c != '\0'; c++)
+        *c = isprint((unsigned char)*c) ? *c : '?';
+    return error_set(error, ERROR_INVALID, "%s is no serial: " SERIAL_FORMS, shown);
+}
+
+const char *serial_decimal(struct arena *arena, const char *text, struct error *error) {
+    uint8_t serial[SERIAL_BYTES];
+    if (!serial_read(text, serial, error))
+        return NULL;
+    char *decimal = arena_alloc(arena, SERIAL_DECIMAL_MAX);
+    if (decimal == NULL)
+        error_set(error, ERROR_INTERNAL, "out of memory");
+    else
+        serial_to_decimal(serial, decimal);
+    return decimal;
+}
+
 bool serial_list_add(struct serial_list *list, const char *text, struct error *error) {
     uint8_t serial[SERIAL_BYTES];
-    char shown[61];
-    if (!serial_parse(text, serial)) {
-        snprintf(shown, sizeof shown, "%s", text);
-        for (char *c = shown; *c != '\0'; c++)
-            *c = isprint((unsigned char)*c) ? *c : '?';
-        return error_set(error, ERROR_INVALID, "%s is no serial: a decimal number, or hex with 0x", shown);
-    }
+    if (!serial_read(text, serial, error))
+        return false;
     if (list->count == list->room) {
         size_t room = list->room == 0 ? 1024 : 2 * list->room;
         void *more = realloc(list->serials, room * sizeof *list->serials);
@@ -91,8 +108,10 @@ static bool send_part(const struct serial_list *list, size_t from, struct cli *c
     if (*id != '\0')
         json_object_set_new(body, "serial_list", json_string(id));
     const json_t *reply = client_call(&client, "POST", "/admin/v1/serial-lists", body, &cli->error);
-    if (reply != NULL)
+    if (reply != NULL) {
         snprintf(id, id_size, "%s", json_text(reply, "serial_list"));
+        cli->serial_count = (size_t)json_integer_value(json_object_get(reply, "count"));
+    }
     arena_free(client.arena);
     return reply != NULL;
 }

@@ -74,5 +74,10 @@ void bytes_wipe(void *bytes, size_t length);
 #define SERIAL_HEX_MAX (2 * SERIAL_BYTES + 1)
 #define SERIAL_DECIMAL_MAX 40
 void serial_to_decimal(const uint8_t serial[SERIAL_BYTES], char decimal[SERIAL_DECIMAL_MAX]);
-/* Decimal, or hex with 0x: as INTERFACE.md says. False for anything that is not a 1 to 16 byte number. */
+/* Decimal, or hex as people have it: with 0x, as openssl says it ("serial=0A1B…"), with colons between bytes,
+ * or bare where its length or a letter shows what it is; in either case, with leading zeros or without. False
+ * for anything that is not a 1 to 16 byte number; SERIAL_FORMS tells a person what is one. */
+#define SERIAL_COLON_BYTES_MAX 32 /* with leading zeros */
+#define SERIAL_FORMS                                                                                         \
+    "a serial is a decimal number, or hex as 0x0a1b..., 0a:1b:..., serial=0A1B... or 32 digits"
 bool serial_parse(const char *text, uint8_t serial[SERIAL_BYTES]) MUST_CHECK;

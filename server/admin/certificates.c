@@ -54,7 +54,7 @@ static enum step_result load(struct operation *operation) {
     struct certificates_state *state = operation->state;
     uint8_t serial[SERIAL_BYTES];
     if (!serial_parse(operation->request->params[0], serial))
-        return admin_refuse(operation, ERROR_INVALID, "a serial is a decimal number, or hex with 0x");
+        return admin_refuse(operation, ERROR_INVALID, SERIAL_FORMS);
     hex_encode(serial, sizeof serial, state->serial);
     store_load_certificate(operation->worker->store, operation->arena, state->serial, &state->certificate,
                            admin_done, operation);

@@ -106,7 +106,7 @@ bool admin_read_serials(struct operation *operation, const json_t *array) {
         uint8_t serial[SERIAL_BYTES];
         char *hex = arena_alloc(operation->arena, SERIAL_HEX_MAX);
         if (text == NULL || !serial_parse(text, serial))
-            return refuse(operation, "%.60s is no serial: a decimal number, or hex with 0x",
+            return refuse(operation, "%.60s is no serial: " SERIAL_FORMS,
                           text == NULL ? "what is no text" : text);
         if (hex == NULL)
             break;

@@ -221,6 +221,56 @@ static void serials_are_decimal_outside_and_hex_inside(void **state) {
     assert_false(serial_parse("0x0102030405060708090a0b0c0d0e0f1011", again));
 }
 
+static void serials_are_read_as_people_have_them(void **state) {
+    (void)state;
+    static const char *const good[] = {
+        "13350485627155604733310936085290712897",
+        "0x0a0b35c2d4e6f708192a3b4c5d6e7f41",
+        "0XA0B35C2D4E6F708192A3B4C5D6E7F41",
+        "0x00000a0b35c2d4e6f708192a3b4c5d6e7f41",
+        "serial=0A0B35C2D4E6F708192A3B4C5D6E7F41",
+        "SERIAL=a0b35c2d4e6f708192a3b4c5d6e7f41",
+        "0a:0b:35:c2:d4:e6:f7:08:19:2a:3b:4c:5d:6e:7f:41",
+        "00:0A:0B:35:C2:D4:E6:F7:08:19:2A:3B:4C:5D:6E:7F:41",
+        "0a0b35c2d4e6f708192a3b4c5d6e7f41",
+        "A0B35C2D4E6F708192A3B4C5D6E7F41",
+    };
+    static const char *const bad[] = {
+        "0a:0b:35:",
+        ":0a:0b",
+        "0a::0b",
+        "0a:b",
+        "0a0b:35",
+        "a:0b:c2",
+        "serial=",
+        "serial=x",
+        "serial:0a",
+        "0a0b",
+        "0a0b35c2d4e6f708192a3b4c5d6e7f4g",
+        "0a0b35c2d4e6f708192a3b4c5d6e7f4112",
+        "0x:0a",
+        "0x0a:0b",
+        " 1",
+        "1 ",
+    };
+    uint8_t serial[SERIAL_BYTES], expected[SERIAL_BYTES];
+    assert_true(hex_decode("0a0b35c2d4e6f708192a3b4c5d6e7f41", expected, sizeof expected));
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_true(serial_parse(good[i], serial));
+        assert_memory_equal(serial, expected, sizeof serial);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(serial_parse(bad[i], serial));
+    assert_true(
+        serial_parse("10203040506070801020304050607080", serial)); /* 32 digits: none of ours in decimal */
+    assert_true(hex_decode("10203040506070801020304050607080", expected, sizeof expected));
+    assert_memory_equal(serial, expected, sizeof serial);
+    assert_true(serial_parse("1020304050607080102030405060708", serial)); /* 31: a number like any other */
+    char decimal[SERIAL_DECIMAL_MAX];
+    serial_to_decimal(serial, decimal);
+    assert_string_equal(decimal, "1020304050607080102030405060708");
+}
+
 static void hex_and_digests_match_their_vectors(void **state) {
     (void)state;
     char hex[65];
@@ -381,6 +431,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(pem_is_read_with_any_line_ends, make_arena, drop_arena),
         cmocka_unit_test(times_are_exact),
         cmocka_unit_test(serials_are_decimal_outside_and_hex_inside),
+        cmocka_unit_test(serials_are_read_as_people_have_them),
         cmocka_unit_test(hex_and_digests_match_their_vectors),
         cmocka_unit_test_setup_teardown(json_is_strict, make_arena, drop_arena),
         cmocka_unit_test_setup_teardown(metrics_are_rendered_by_family, make_arena, drop_arena),

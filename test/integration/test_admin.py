@@ -1013,6 +1013,22 @@ def test_the_command_line_pages_and_says_that_there_is_more(sandbox, command, zo
     assert "--all" in short.stderr and len(short.stdout.splitlines()) == 3
 
 
+def test_a_serial_is_taken_as_openssl_and_browsers_print_it(sandbox, admin, command, zone, client):
+    certificates = [load_chain(client.issue([f"n{number}.{zone}"])[1])[0] for number in range(6)]
+    spellings = [lambda text: f"serial={text}", lambda text: text, str.lower, lambda text: ":".join(re.findall("..", text)),
+                 lambda text: "0x0000" + text, lambda text: hex(int(text, 16))]
+    for leaf, spell in zip(certificates, spellings):
+        text = spell(f"{leaf.serial_number:032X}")
+        for shown in (command("cert", "show", text), admin.get(f"certificates/{text}")):
+            assert (shown["serial"], shown["status"]) == (str(leaf.serial_number), "valid"), text
+        assert admin.post("revocations", {"selection": {"serials": [text]}, "dry_run": True})["count"] == 1, text
+        revoked = command("cert", "revoke", text, "--reason", "superseded")
+        assert (revoked["serial"], revoked["status"]) == (str(leaf.serial_number), "revoked"), text
+    for slip in ("0a:1b:", "12ab", "serial=", "0x"):
+        said = sandbox.admin_command("cert", "revoke", slip, "--reason", "superseded", check=False)
+        assert said.returncode == 2 and "0x0a1b" in said.stderr, slip
+
+
 def test_the_command_line_revokes_a_certificate(sandbox, command, zone, client):
     leaf = load_chain(client.issue([f"www.{zone}"])[1])[0]
     shown = sandbox.admin_command("cert", "show", str(leaf.serial_number)).stdout

@@ -420,15 +420,32 @@ def test_a_wrong_line_is_named_before_anything_is_revoked(own_sandbox, tmp_path)
     file.unlink()
     assert box.admin_command(*command, check=False).returncode == 4
     typed = box.admin_command("cert", "revoke", serials[0], "shop", "--reason", "superseded", "--yes", check=False)
-    assert typed.returncode == 2 and "shop is no serial" in typed.stderr
+    assert typed.returncode == 2 and "serial 2 of 2: shop is no serial" in typed.stderr and "0x" in typed.stderr
     assert {shown(box, serial)["status"] for serial in serials} == {"valid"}
+
+
+def test_a_slip_in_a_serial_is_named_and_nothing_is_revoked(own_sandbox, tmp_path):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    serials = create(box, customer, 2)
+    slip = serials[1][:-1] + ("1" if serials[1][-1] != "1" else "2")
+    for place, command in ((2, ("cert", "revoke", serials[0], slip, "--reason", "superseded", "--yes")),
+                           (1, ("cert", "revoke", slip, serials[0], "--dry-run"))):
+        said = box.admin_command(*command, check=False)
+        assert said.returncode == 1 and f"serial {place} of 2, {slip}: there is no certificate" in said.stderr, said.stderr
+    assert {shown(box, serial)["status"] for serial in serials} == {"valid"}
+    (file := tmp_path / "serials").write_text(f"{serials[0]}\n{slip}\n")
+    counted = box.admin_command("cert", "revoke", "--serials", str(file), "--dry-run").stdout
+    assert "1 valid certificate is selected" in counted and "2 serials were given" in counted
+    box.admin_command("cert", "revoke", serials[0], "--reason", "superseded")
+    over = box.admin_command("cert", "revoke", *serials, "--reason", "superseded", "--yes")
+    assert f"serial 1 of 2, {serials[0]}, is passed over: it is revoked" in over.stderr
+    assert shown(box, serials[1])["status"] == "revoked"
 
 
 def test_the_command_line_takes_more_than_a_few_serials(own_sandbox):
     box, customer = own_sandbox, own_sandbox.new_customer()
     serials = create(box, customer, 1)
-    many = [str(secrets.randbits(127)) for _ in range(1500)]
-    assert '"done": 1' in box.admin_command("cert", "revoke", *many, *serials, "--reason", "superseded", "--yes", "--json").stdout
+    assert '"done": 1' in box.admin_command("cert", "revoke", *serials * 1500, "--reason", "superseded", "--yes", "--json").stdout
 
 
 def test_an_interrupted_command_leaves_the_job_going(own_sandbox):

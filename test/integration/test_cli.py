@@ -410,8 +410,10 @@ def test_list_show_and_revoke_follow_a_certificate_through_its_life(sandbox, she
 def test_revoke_takes_a_reason_and_show_tells_it(sandbox, shell):
     identity = shell.run("getcert", sandbox.name(), "--json").json["id"]
     assert "keyCompromise" in shell.run("revoke", identity, "--yes", "--reason", "bored", status=USAGE).err
-    shell.run("revoke", identity, "--yes", "--reason", "superseded")
-    shown = shell.run("show", identity).out
+    by_openssl = f"serial={int(identity):032X}"
+    shell.run("revoke", by_openssl, "--yes", "--reason", "superseded")
+    assert "0x0a1b" in shell.run("show", "shop", status=USAGE).err
+    shown = shell.run("show", by_openssl).out
     assert re.search(r"^reason +superseded$", shown, re.MULTILINE), shown
     by = sandbox.admin_command("cert", "show", identity).stdout
     assert re.search(r"^revoked by +api-key:", by, re.MULTILINE), by
