@@ -28,9 +28,13 @@ const char *revocation_reason_name(uint32_t reason) {
     return reasons[0].name;
 }
 
+static bool is_number(const char *text, unsigned number) {
+    return text[0] == (char)('0' + number) && text[1] == '\0'; /* they have one digit */
+}
+
 bool revocation_reason_parse(const char *name, uint32_t *reason) {
     for (size_t i = 0; i < REASONS; i++)
-        if (strcmp(reasons[i].name, name) == 0) {
+        if (strcmp(reasons[i].name, name) == 0 || is_number(name, reasons[i].number)) {
             *reason = reasons[i].number;
             return true;
         }

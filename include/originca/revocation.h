@@ -26,6 +26,7 @@ enum revocation_reason {
 bool revocation_reason_is_known(int64_t reason) MUST_CHECK;
 /* As RFC 5280 calls it; "unspecified" for what is not known. */
 const char *revocation_reason_name(uint32_t reason);
+/* By name or number: "superseded", "4". */
 bool revocation_reason_parse(const char *name, uint32_t *reason) MUST_CHECK;
 /* Of a document: the name or the number; NULL is unspecified. */
 bool revocation_reason_read(const json_t *value, uint32_t *reason) MUST_CHECK;

@@ -156,7 +156,8 @@ void admin_list_certificates(struct http_request *request) {
 static enum step_result read_reason(struct operation *operation) {
     struct certificates_state *state = operation->state;
     if (!revocation_reason_read(json_object_get(state->call.body, "reason"), &state->reason))
-        return admin_refuse(operation, ERROR_INVALID, "reason must be " REVOCATION_REASON_NAMES);
+        return admin_refuse(operation, ERROR_INVALID,
+                            "reason must be " REVOCATION_REASON_NAMES ", or its number");
     return operation_forget_request(operation);
 }
 

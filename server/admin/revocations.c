@@ -90,7 +90,8 @@ static enum step_result read_wish(struct operation *operation) {
     if (!state->is_dry_run && json_object_get(body, "reason") == NULL)
         return admin_refuse(operation, ERROR_INVALID, "reason is needed: " REVOCATION_REASON_NAMES);
     if (!revocation_reason_read(json_object_get(body, "reason"), &state->job.reason))
-        return admin_refuse(operation, ERROR_INVALID, "reason must be " REVOCATION_REASON_NAMES);
+        return admin_refuse(operation, ERROR_INVALID,
+                            "reason must be " REVOCATION_REASON_NAMES ", or its number");
     if (!admin_read_number(operation, "per_second", 1, 1000000, &state->job.rate) ||
         !admin_read_number(operation, "confirm", 0, UINT32_MAX, &state->confirmed) ||
         !admin_read_selection(operation))

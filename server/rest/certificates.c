@@ -144,19 +144,72 @@ void rest_get_certificate(struct http_request *request) {
 
 /* --- revoke --- */
 
+#define TEXT_UNREADABLE "Failed to parse request JSON: "
+
+/* What is misspelt would revoke for another reason than was meant, for ever. */
+static bool check_query(struct operation *operation) {
+    size_t reasons = 0, length;
+    for (const char *pair = operation->request->query; *pair != '\0';
+         pair += length + (pair[length] == '&' ? 1 : 0)) {
+        length = strcspn(pair, "&");
+        size_t name = strcspn(pair, "=&");
+        bool is_reason = name == 6 && strncmp(pair, "reason", name) == 0;
+        bool is_format = name == 6 && strncmp(pair, "format", name) == 0;
+        if ((length > 0 && !is_reason && !is_format) || (is_reason && ++reasons > 1)) {
+            rest_refuse(operation, 400, REST_API_ERROR,
+                        "Invalid value for the query: it takes one reason, and not %.60s",
+                        arena_strndup(operation->arena, pair, name > 60 ? 60 : name));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Clients send no body, {} or null: Cloudflare's API has none. A body with more is ours. */
+static bool read_body(struct operation *operation, const json_t **out) {
+    const struct bytes body = operation->request->body;
+    struct error error = {.code = ERROR_NONE};
+    const char *key;
+    json_t *value;
+    *out = NULL;
+    if (body.length == 0 || (body.length == 4 && memcmp(body.data, "null", 4) == 0))
+        return true;
+    json_t *json = json_parse(operation->reading, body.data, body.length, &error);
+    if (!json_is_object(json)) {
+        rest_refuse(operation, 400, REST_BAD_JSON, TEXT_UNREADABLE "%s",
+                    json == NULL ? error.message : "it must be an object");
+        return false;
+    }
+    json_object_foreach(json, key, value) {
+        if (strcmp(key, "reason") != 0) {
+            rest_refuse(operation, 400, REST_BAD_JSON,
+                        TEXT_UNREADABLE "a revocation has no member \"%.60s\", only reason", key);
+            return false;
+        }
+    }
+    *out = json_object_get(json, "reason");
+    return true;
+}
+
 /* Cloudflare's API knows no reasons: `reason` is ours, in a JSON body or, for who cannot send one with
- * DELETE, in the query. A body that is none of ours is not looked at, as before. */
+ * DELETE, in the query. */
 static enum step_result read_reason(struct operation *operation) {
     struct certificates_state *state = operation->state;
-    const struct bytes body = operation->request->body;
     const char *asked = http_query_parameter(operation->request, "reason");
-    struct error ignored;
-    json_t *json = body.length == 0 ? NULL : json_parse(operation->reading, body.data, body.length, &ignored);
-    bool is_good = asked != NULL ? revocation_reason_parse(asked, &state->reason)
-                                 : revocation_reason_read(json_object_get(json, "reason"), &state->reason);
-    if (!is_good)
+    const json_t *said;
+    uint32_t in_query = REASON_UNSPECIFIED;
+    if (!check_query(operation) || !read_body(operation, &said))
+        return STEP_FAIL;
+    if (!revocation_reason_read(said, &state->reason) ||
+        (asked != NULL && !revocation_reason_parse(asked, &in_query)))
         return rest_refuse(operation, 400, REST_BAD_JSON,
-                           "Failed to parse request JSON: reason must be " REVOCATION_REASON_NAMES);
+                           TEXT_UNREADABLE "reason must be " REVOCATION_REASON_NAMES ", or its number");
+    if (asked != NULL && said != NULL && in_query != state->reason)
+        return rest_refuse(operation, 400, REST_BAD_JSON,
+                           TEXT_UNREADABLE "reason is %s in the body and %s in the query",
+                           revocation_reason_name(state->reason), revocation_reason_name(in_query));
+    if (asked != NULL)
+        state->reason = in_query;
     return operation_forget_request(operation);
 }
 

@@ -497,10 +497,11 @@ REASONS = {"keyCompromise": 1, "affiliationChanged": 3, "superseded": 4, "cessat
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_reason_of_a_revocation_comes_by_body_or_query_and_reaches_ledger_and_views(sandbox, api, reason):
-    for by_query in (False, True):
+    number = REASONS[reason]
+    for query, body in (("", {"reason": reason}), (f"?reason={reason}", None), ("", {"reason": str(number)}),
+                        (f"?reason={number}", {"reason": number}), (f"?reason={reason}", {})):
         made = api.create([sandbox.name()]).result
-        answer = (api.call("DELETE", f"/certificates/{made['id']}?reason={reason}") if by_query
-                  else api.revoke(made["id"], {"reason": reason}))
+        answer = api.call("DELETE", f"/certificates/{made['id']}{query}", body)
         assert answer.result["reason"] == reason
         assert api.get(made["id"]).result["revocation_reason"] == reason
         assert sandbox.admin.get(f"certificates/{made['id']}")["reason"] == reason
@@ -514,7 +515,15 @@ def test_reason_that_is_none_revokes_nothing(sandbox, api):
     for body in ({"reason": "KeyCompromise"}, {"reason": "certificateHold"}, {"reason": 6}, {"reason": None}, {"reason": [1]},
                  {"reason": 4294967297}, {"reason": -1}):
         assert "keyCompromise" in api.revoke(made["id"], body).expect_error(400, 1004)[0]["message"]
-    api.call("DELETE", f"/certificates/{made['id']}?reason=").expect_error(400, 1004)
+    for query, body in (("?reason=", None), ("?reason=2", None), ("?reason=01", None), ("?reason=4%20", None)):
+        api.call("DELETE", f"/certificates/{made['id']}{query}", body).expect_error(400, 1004)
+    for body in ({"reasn": "keyCompromise"}, {"reason": 4, "Reason": 1}, {"revocation_reason": 1}, [], "keyCompromise", 1):
+        api.revoke(made["id"], body).expect_error(400, 1004)
+    for query, body in (("?reason=1", {"reason": 4}), ("?reason=superseded", {"reason": "unspecified"})):
+        told = api.call("DELETE", f"/certificates/{made['id']}{query}", body).expect_error(400, 1004)[0]["message"]
+        assert "in the body" in told and "in the query" in told
+    for query in ("?reasn=keyCompromise", "?reason=1&reason=4", "?Reason=1"):
+        api.call("DELETE", f"/certificates/{made['id']}{query}").expect_error(400, 1000)
     assert "revoked_at" not in api.get(made["id"]).result
     assert api.revoke(made["id"], {"reason": 4}).result["reason"] == "superseded"
 
