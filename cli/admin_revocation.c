@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "customer.h"
+#include "originca/revocation.h"
 
 #define LOOK_INTERVAL_US 300000
 #define AWAY_LOOKS_MAX 200 /* a minute without a server */
@@ -157,10 +158,24 @@ static int begin(struct cli *cli, json_t *body, const json_t *dry_run) {
     return wait_for(cli, json_text(job, "id"));
 }
 
+/* An admin's word counts as proof (doc/rights.md, "Compromised keys"). */
+static void warn_of_blocking(const struct cli *cli, const char *keys) {
+    uint32_t reason;
+    if (cli->reason != NULL && revocation_reason_parse(cli->reason, &reason) &&
+        reason == REASON_KEY_COMPROMISE)
+        fprintf(stderr,
+                "WARNING: keyCompromise also blocks %s, for everybody and for ever: no certificate and no "
+                "account can have it any more\n",
+                keys);
+}
+
 int revoke_one(struct cli *cli) {
     const char *serial = serial_decimal(cli->client.arena, cli->operands[0], &cli->error);
     if (serial == NULL)
         return EXIT_USAGE;
+    warn_of_blocking(cli, "its key");
+    if (cli->reason == NULL)
+        fputs("no --reason was given: it is revoked as unspecified\n", stderr);
     const json_t *body =
         admin_own(cli, json_pack("{s:s}", "reason", cli->reason == NULL ? "unspecified" : cli->reason));
     const char *url = admin_path(cli, "/admin/v1/certificates/%s/revoke", serial);
@@ -185,6 +200,8 @@ int revoke_many(struct cli *cli) {
     json_int_t count = json_integer_value(json_object_get(dry_run, "count"));
     if (!cli->as_json)
         selection_print(cli, dry_run);
+    if (count > 0)
+        warn_of_blocking(cli, "the key of each of them");
     if (cli->is_dry_run)
         return EXIT_OK;
     if (count == 0) {

@@ -194,13 +194,14 @@ int show_command(struct customer *customer) {
     return EXIT_OK;
 }
 
-static bool confirm(struct customer *customer, const char *id) {
+static bool confirm(struct customer *customer, const char *id, bool blocks_key) {
     char answer[16];
     if (customer->options.is_sure)
         return true;
     if (!isatty(STDIN_FILENO))
         return error_set(&customer->error, ERROR_INVALID, "revocation cannot be undone; --yes confirms it");
-    fprintf(stderr, "Revoke %s for ever? The edge refuses it within seconds. [y/N] ", id);
+    fprintf(stderr, "Revoke %s for ever%s? The edge refuses it within seconds. [y/N] ", id,
+            blocks_key ? " and block its key" : "");
     if (fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y'))
         return true;
     return error_set(&customer->error, ERROR_REFUSED, "not revoked");
@@ -208,15 +209,17 @@ static bool confirm(struct customer *customer, const char *id) {
 
 int revoke_command(struct customer *customer) {
     const char *id = find_id(customer), *reason = customer->options.reason;
-    uint32_t number;
+    uint32_t number = REASON_UNSPECIFIED;
     if (reason != NULL && !revocation_reason_parse(reason, &number)) {
-        error_set(&customer->error, ERROR_INVALID, "--reason is " REVOCATION_REASON_NAMES);
+        error_set(&customer->error, ERROR_INVALID, "--reason is " REVOCATION_REASON_NAMES ", or its number");
         return customer_exit(customer);
     }
-    if (id == NULL || !confirm(customer, id))
+    if (id == NULL || !confirm(customer, id, number == REASON_KEY_COMPROMISE))
         return customer_exit(customer);
     const json_t *body =
-        reason == NULL ? NULL : arena_own_json(customer->arena, json_pack("{s:s}", "reason", reason));
+        reason == NULL
+            ? NULL
+            : arena_own_json(customer->arena, json_pack("{s:s}", "reason", revocation_reason_name(number)));
     const json_t *result = rest_call(customer, "DELETE", path_of(customer, id), body);
     bool was_revoked = result == NULL && customer->rest.code == ALREADY_REVOKED;
     if (result == NULL && !was_revoked)
@@ -226,7 +229,8 @@ int revoke_command(struct customer *customer) {
     if (customer->options.as_json)
         print_json(result);
     else
-        printf("%s %s%s\n", was_revoked ? "Was revoked already:" : "Revoked", id,
-               was_revoked ? "" : "; get another one for the server that used it");
+        printf(was_revoked ? "Was revoked already: %s\n"
+                           : "Revoked %s as %s; get another one for the server that used it\n",
+               id, revocation_reason_name(number));
     return EXIT_OK;
 }

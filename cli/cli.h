@@ -56,6 +56,9 @@ void print_certificate(const struct cli *cli, const json_t *certificate);
 void print_evidence(const struct cli *cli, const json_t *evidence, bool with_walk);
 /* Aligned columns: `keys` are members of each item; lists are joined, everything else as text. */
 void print_table(const json_t *items, const char *const *titles, const char *const *keys, size_t columns);
+/* revocation_places.c: where its revocation is told, as the certificate names it; `crl` (url, number, listed)
+ * is the server's word of a revoked one, or NULL. */
+void print_revocation_places(const char *pem, const json_t *crl);
 const char *json_text(const json_t *json, const char *key); /* "" where absent */
 
 /* Their files say what they do. */

@@ -171,6 +171,7 @@ void print_certificate(const struct cli *cli, const json_t *certificate) {
     line("serial", certificate, "serial");
     status_line(cli, certificate);
     line("names", certificate, "names");
+    line("key SHA-256", certificate, "spki_sha256");
     line("issuer", certificate, "issuer");
     line("profile", certificate, "profile");
     line("not before", certificate, "not_before");
@@ -178,6 +179,7 @@ void print_certificate(const struct cli *cli, const json_t *certificate) {
     line("revoked", certificate, "revoked_at");
     line("reason", certificate, "reason");
     line("revoked by", certificate, "revoked_by");
+    print_revocation_places(json_text(certificate, "pem"), json_object_get(certificate, "crl"));
     line("order", certificate, "order");
     line("account", certificate, "account");
     line("customer", certificate, "customer");

@@ -2,6 +2,7 @@
 change, and the states of zones, keys, orders and certificates as real DNS and real issuance make them."""
 
 import datetime
+import hashlib
 import json
 import os
 import re
@@ -1029,12 +1030,31 @@ def test_a_serial_is_taken_as_openssl_and_browsers_print_it(sandbox, admin, comm
         assert said.returncode == 2 and "0x0a1b" in said.stderr, slip
 
 
+def places(leaf):
+    """Its OCSP address and that of its list, or None."""
+    extensions = {type(each.value).__name__: each.value for each in leaf.extensions}
+    ocsp = [each.access_location.value for each in extensions.get("AuthorityInformationAccess", ())
+            if each.access_method._name == "OCSP"]
+    lists = [each.full_name[0].value for each in extensions.get("CRLDistributionPoints", ())]
+    return next(iter(ocsp), None), next(iter(lists), None)
+
+
 def test_the_command_line_revokes_a_certificate(sandbox, command, zone, client):
     leaf = load_chain(client.issue([f"www.{zone}"])[1])[0]
     shown = sandbox.admin_command("cert", "show", str(leaf.serial_number)).stdout
     assert load_chain(shown[shown.index("-----BEGIN"):]) == [leaf]
-    revoked = command("cert", "revoke", hex(leaf.serial_number), "--reason", "keyCompromise")
-    assert (revoked["status"], revoked["reason"]) == ("revoked", "keyCompromise")
+    key = leaf.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    assert re.search(rf"^key SHA-256 +{hashlib.sha256(key).hexdigest()}$", shown, re.M)
+    ocsp, lists = places(leaf)
+    assert re.search(rf"^OCSP +{re.escape(ocsp or 'none named')}$", shown, re.M), shown
+    assert re.search(rf"^list +{re.escape(lists or 'none named')}", shown, re.M) and "in the list" not in shown, shown
+    said = sandbox.admin_command("cert", "revoke", hex(leaf.serial_number))
+    assert "no --reason was given: it is revoked as unspecified" in said.stderr and re.search(r"^reason +unspecified$", said.stdout, re.M)
+    said = sandbox.admin_command("cert", "revoke", hex(leaf.serial_number), "--reason", "1")
+    assert "WARNING: keyCompromise also blocks its key, for everybody" in said.stderr
+    assert re.search(r"^reason +keyCompromise$", said.stdout, re.M)
+    assert wait_until(lambda: re.search(r"^in the list +yes \(number \d+ of ",
+                                        sandbox.admin_command("cert", "show", str(leaf.serial_number)).stdout, re.M), 30)
     assert command("cert", "show", str(leaf.serial_number))["status"] == "revoked"
     assert [each["serial"] for each in command("cert", "list", "--zone", zone, "--status", "revoked")] == \
            [str(leaf.serial_number)]

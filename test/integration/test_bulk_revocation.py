@@ -434,8 +434,12 @@ def test_a_slip_in_a_serial_is_named_and_nothing_is_revoked(own_sandbox, tmp_pat
         assert said.returncode == 1 and f"serial {place} of 2, {slip}: there is no certificate" in said.stderr, said.stderr
     assert {shown(box, serial)["status"] for serial in serials} == {"valid"}
     (file := tmp_path / "serials").write_text(f"{serials[0]}\n{slip}\n")
-    counted = box.admin_command("cert", "revoke", "--serials", str(file), "--dry-run").stdout
+    dry_runs = {reason: box.admin_command("cert", "revoke", "--serials", str(file), "--dry-run", "--reason", reason)
+                for reason in ("keyCompromise", "superseded")}
+    counted = dry_runs["superseded"].stdout
     assert "1 valid certificate is selected" in counted and "2 serials were given" in counted
+    assert "blocks the key of each of them, for everybody" in dry_runs["keyCompromise"].stderr
+    assert dry_runs["superseded"].stderr == ""
     box.admin_command("cert", "revoke", serials[0], "--reason", "superseded")
     over = box.admin_command("cert", "revoke", *serials, "--reason", "superseded", "--yes")
     assert f"serial 1 of 2, {serials[0]}, is passed over: it is revoked" in over.stderr

@@ -411,7 +411,7 @@ def test_revoke_takes_a_reason_and_show_tells_it(sandbox, shell):
     identity = shell.run("getcert", sandbox.name(), "--json").json["id"]
     assert "keyCompromise" in shell.run("revoke", identity, "--yes", "--reason", "bored", status=USAGE).err
     by_openssl = f"serial={int(identity):032X}"
-    shell.run("revoke", by_openssl, "--yes", "--reason", "superseded")
+    assert f"Revoked {identity} as superseded" in shell.run("revoke", by_openssl, "--yes", "--reason", "4").out
     assert "0x0a1b" in shell.run("show", "shop", status=USAGE).err
     shown = shell.run("show", by_openssl).out
     assert re.search(r"^reason +superseded$", shown, re.MULTILINE), shown

@@ -102,6 +102,8 @@ def test_good_and_revoked_of_every_profile_and_issuer_in_every_form(box, owner, 
         assert answer.response.revocation_reason == x509.ReasonFlags.superseded
     shown = box.admin.get(f"certificates/{leaf.serial_number}")
     assert shown["revoked_at"] == answer.response.revocation_time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    lines = box.admin_command("cert", "show", str(leaf.serial_number)).stdout.splitlines()
+    assert any(line.startswith("OCSP") and "http" in line for line in lines) == ("authorityInfoAccess" in str(leaf.extensions))
 
 
 def test_a_revocation_without_a_reason_has_none_and_a_worse_one_replaces_it(box, owner, responder, ecc):
