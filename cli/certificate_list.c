@@ -175,16 +175,25 @@ static void print_item(const struct customer *customer, const json_t *item) {
         print_line(i == 0 ? "hostnames" : "", json_string_value(name));
     print_line("expires", json_text(item, "expires_on"));
     print_line("revoked", json_text(item, "revoked_at"));
-    print_line("reason", json_text(item, "revocation_reason"));
+    const json_t *revocation = json_object_get(item, "revocation");
+    print_line("reason", json_text(json_is_object(revocation) ? revocation : item,
+                                   json_is_object(revocation) ? "reason" : "revocation_reason"));
+    print_line("revoked by", json_text(revocation, "revoked_by"));
+    print_revocation_places(json_text(item, "certificate"), json_object_get(revocation, "crl"));
     print_line("type", json_text(item, "request_type"));
     printf("%-13s %lld days\n", "validity",
            (long long)json_integer_value(json_object_get(item, "requested_validity")));
     fputs(json_text(item, "certificate"), stdout);
 }
 
+/* What other servers of this API pass over. */
+static const char *show_path(struct customer *customer, const char *id) {
+    return arena_printf(customer->arena, "%s?revocation=true", path_of(customer, id));
+}
+
 int show_command(struct customer *customer) {
     const char *id = find_id(customer);
-    json_t *item = id == NULL ? NULL : rest_call(customer, "GET", path_of(customer, id), NULL);
+    json_t *item = id == NULL ? NULL : rest_call(customer, "GET", show_path(customer, id), NULL);
     if (item == NULL)
         return customer_exit(customer);
     if (customer->options.as_json)

@@ -25,10 +25,12 @@ static void print_list(gnutls_x509_crt_t certificate, const json_t *crl) {
            (long long)json_integer_value(json_object_get(crl, "number")), json_text(crl, "this_update"));
 }
 
-static void print_ocsp(gnutls_x509_crt_t certificate) {
+/* It reads the same Redis that says so here. */
+static void print_ocsp(gnutls_x509_crt_t certificate, bool is_revoked) {
     gnutls_datum_t url = {0};
     if (gnutls_x509_crt_get_authority_info_access(certificate, 0, GNUTLS_IA_OCSP_URI, &url, NULL) >= 0)
-        printf("%-13s %.*s\n", "OCSP", (int)url.size, (const char *)url.data);
+        printf("%-13s %.*s%s\n", "OCSP", (int)url.size, (const char *)url.data,
+               is_revoked ? " (says revoked)" : "");
     else
         printf("%-13s %s\n", "OCSP", "none named");
     gnutls_free(url.data);
@@ -41,6 +43,6 @@ void print_revocation_places(const char *pem, const json_t *crl) {
     if (certificate == NULL)
         return;
     print_list(certificate, crl);
-    print_ocsp(certificate);
+    print_ocsp(certificate, json_is_object(crl));
     gnutls_x509_crt_deinit(certificate);
 }

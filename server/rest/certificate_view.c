@@ -97,6 +97,37 @@ json_t *rest_certificate_json(struct operation *operation, const struct store_ce
     return json;
 }
 
+/* --- revocation --- */
+
+/* An operator is not named to customers, nor an account that is another's. */
+static const char *revoker_shown(struct operation *operation, const char *by) {
+    const char *customer = strstr(by, " customer:");
+    bool is_own = customer != NULL && strcmp(customer + 10, rest_call_of(operation)->key.customer) == 0;
+    if (strncmp(by, "admin", 5) == 0)
+        return "operator";
+    if (is_own)
+        return arena_strndup(operation->arena, by, (size_t)(customer - by));
+    return strcmp(by, "certificate-key") == 0 || strcmp(by, "recovery") == 0 ? by : "account";
+}
+
+json_t *rest_revocation_json(struct operation *operation, const struct store_certificate *certificate,
+                             const struct store_crl *crl) {
+    json_t *json = arena_own_json(operation->arena,
+                                  json_pack("{s:s}", "reason", revocation_reason_name(certificate->reason)));
+    if (certificate->by != NULL && *certificate->by != '\0')
+        json_object_set_new(json, "revoked_by", json_string(revoker_shown(operation, certificate->by)));
+    if (crl->id == NULL)
+        return json;
+    char text[TIME_TEXT_MAX];
+    time_format(crl->this_update, text);
+    json_t *list = json_pack("{s:b, s:I, s:s}", "listed", crl->number > (uint64_t)certificate->listed_ms,
+                             "number", (json_int_t)crl->number, "this_update", text);
+    if (*crl->url != '\0')
+        json_object_set_new(list, "url", json_string(crl->url));
+    json_object_set_new(json, "crl", list);
+    return json;
+}
+
 /* --- files --- */
 
 /* The first known type in Accept; what is not known there, and "any", mean JSON. */
@@ -176,7 +207,7 @@ static struct bytes make_file(struct operation *operation, const struct store_ce
 
 enum step_result rest_reply_certificate(struct operation *operation,
                                         const struct store_certificate *certificate, const char *csr,
-                                        bool as_strings) {
+                                        bool as_strings, const json_t *revocation) {
     enum format format;
     if (!choose_format(operation, &format))
         return STEP_FAIL;
@@ -186,6 +217,8 @@ enum step_result rest_reply_certificate(struct operation *operation,
             error_set(&operation->error, ERROR_UNAVAILABLE, "API errors encountered: out of memory");
             return STEP_FAIL;
         }
+        if (revocation != NULL)
+            json_object_set(json, "revocation", (json_t *)(uintptr_t)revocation);
         return rest_reply(operation, json, NULL);
     }
     struct bytes file = make_file(operation, certificate, format);

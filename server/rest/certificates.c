@@ -15,6 +15,7 @@ struct certificates_state {
     struct revoke revoke;
     uint32_t reason;
     const char *by;
+    struct store_crl crl;
 };
 
 static enum step_result require_read(struct operation *operation) {
@@ -128,13 +129,45 @@ static enum step_result load(struct operation *operation) {
     return STEP_WAIT;
 }
 
-static enum step_result reply_one(struct operation *operation) {
-    struct certificates_state *state = operation->state;
-    return rest_reply_certificate(operation, &state->certificate, NULL, false);
+/* More than Cloudflare's API tells, so only who asks for it gets it. */
+static bool wants_revocation(const struct operation *operation) {
+    const struct certificates_state *state = operation->state;
+    const char *asked = http_query_parameter(operation->request, "revocation");
+    return asked != NULL && strcmp(asked, "true") == 0 && state->certificate.status == CERTIFICATE_REVOKED;
 }
 
-static const struct step get_steps[] = {
-    REST_AUTHENTICATE, {"require right", require_read}, {"load", load}, {"reply", reply_one}};
+/* A list that is not known now is left out. */
+static void note_crl(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct certificates_state *state = operation->state;
+    if (error != NULL)
+        state->crl.id = NULL;
+    operation_resume(operation);
+}
+
+static enum step_result load_crl(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    const struct store_certificate *certificate = &state->certificate;
+    if (!wants_revocation(operation) || *certificate->crl == '\0' || certificate->listed_ms == 0)
+        return STEP_DONE;
+    store_find_crl(operation->worker->store, operation->arena, certificate->crl, &state->crl, note_crl,
+                   operation);
+    return STEP_WAIT;
+}
+
+static enum step_result reply_one(struct operation *operation) {
+    struct certificates_state *state = operation->state;
+    const json_t *revocation = wants_revocation(operation)
+                                   ? rest_revocation_json(operation, &state->certificate, &state->crl)
+                                   : NULL;
+    return rest_reply_certificate(operation, &state->certificate, NULL, false, revocation);
+}
+
+static const struct step get_steps[] = {REST_AUTHENTICATE,
+                                        {"require right", require_read},
+                                        {"load", load},
+                                        {"load list", load_crl},
+                                        {"reply", reply_one}};
 static const struct operation_kind get_kind =
     OPERATION_KIND("REST get certificate", get_steps, struct certificates_state, rest_fail);
 

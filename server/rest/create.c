@@ -510,7 +510,7 @@ static enum step_result reply(struct operation *operation) {
               state->request.names[0], NULL);
     bool as_strings = strcmp(state->request.request_type, "keyless-certificate") == 0 &&
                       state->call.form == REST_AUTH_KEY_ALONE;
-    return rest_reply_certificate(operation, certificate, state->request.csr_text, as_strings);
+    return rest_reply_certificate(operation, certificate, state->request.csr_text, as_strings, NULL);
 }
 
 static const struct step steps[] = {

@@ -151,10 +151,14 @@ enum step_result rest_read_create(struct operation *operation, const json_t *bod
 /* certificate_view.c */
 json_t *rest_certificate_json(struct operation *operation, const struct store_certificate *certificate,
                               const char *csr, bool as_strings);
-/* Answers in the form that ?format= or Accept asks for; JSON by default. */
+/* Who revoked it, why, and whether `crl`, its list, has it (its id NULL: not known); the arena's. */
+json_t *rest_revocation_json(struct operation *operation, const struct store_certificate *certificate,
+                             const struct store_crl *crl);
+/* Answers in the form that ?format= or Accept asks for; JSON by default, with `revocation` where that is not
+ * NULL. */
 enum step_result rest_reply_certificate(struct operation *operation,
                                         const struct store_certificate *certificate, const char *csr,
-                                        bool as_strings);
+                                        bool as_strings, const json_t *revocation);
 bool rest_check_format(struct operation *operation) MUST_CHECK;
 bool rest_serial_text(const char *hex, char decimal[SERIAL_DECIMAL_MAX]);
 

@@ -415,6 +415,8 @@ def test_revoke_takes_a_reason_and_show_tells_it(sandbox, shell):
     assert "0x0a1b" in shell.run("show", "shop", status=USAGE).err
     shown = shell.run("show", by_openssl).out
     assert re.search(r"^reason +superseded$", shown, re.MULTILINE), shown
+    assert re.search(r"^revoked by +api-key:\w+$", shown, re.MULTILINE) and re.search(r"^OCSP ", shown, re.MULTILINE), shown
+    assert wait_until(lambda: re.search(r"^in the list +yes", shell.run("show", identity).out, re.MULTILINE), 30)
     by = sandbox.admin_command("cert", "show", identity).stdout
     assert re.search(r"^revoked by +api-key:", by, re.MULTILINE), by
 

@@ -510,6 +510,22 @@ def test_reason_of_a_revocation_comes_by_body_or_query_and_reaches_ledger_and_vi
         assert record["by"].endswith(f" customer:{sandbox.admin.get('customers/' + sandbox['CUSTOMER'])['id']}")
 
 
+def test_who_asks_for_it_is_told_who_revoked_and_whether_the_list_has_it(sandbox, api):
+    for by in ("api-key", "operator"):
+        made = api.create([sandbox.name()]).result
+        path = f"/certificates/{made['id']}?revocation=true"
+        assert "revocation" not in api.call("GET", path).result
+        if by == "operator":
+            sandbox.admin.post(f"certificates/{made['id']}/revoke", {"reason": "superseded"})
+        else:
+            api.revoke(made["id"], {"reason": "superseded"})
+        told = api.call("GET", path).result["revocation"]
+        assert told["reason"] == "superseded" and told["revoked_by"].split(":")[0] == by and "admin" not in str(told), told
+        assert wait_until(lambda: api.call("GET", path).result["revocation"]["crl"]["listed"], 30)
+        assert "revocation" not in api.get(made["id"]).result
+        assert api.call("GET", path + "&format=pem").status == 200
+
+
 def test_reason_that_is_none_revokes_nothing(sandbox, api):
     made = api.create([sandbox.name()]).result
     for body in ({"reason": "KeyCompromise"}, {"reason": "certificateHold"}, {"reason": 6}, {"reason": None}, {"reason": [1]},
