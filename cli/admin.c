@@ -94,18 +94,15 @@ static int customer_show(struct cli *cli) {
                         show_customer);
 }
 
-static int customer_switch(struct cli *cli, const char *pattern) {
-    return admin_finish(
-        cli, client_call(&cli->client, "POST", admin_path(cli, pattern, cli->operands[0]), NULL, &cli->error),
-        show_customer);
-}
-
 static int customer_suspend(struct cli *cli) {
-    return customer_switch(cli, "/admin/v1/customers/%s/suspend");
+    const char *url = admin_path(cli, "/admin/v1/customers/%s/suspend", cli->operands[0]);
+    return admin_finish(cli, client_call(&cli->client, "POST", url, NULL, &cli->error), show_customer);
 }
 
 static int customer_resume(struct cli *cli) {
-    return customer_switch(cli, "/admin/v1/customers/%s/resume");
+    const char *url = admin_path(cli, "/admin/v1/customers/%s/resume", cli->operands[0]);
+    return admin_finish_allowed(cli, client_call(&cli->client, "POST", url, NULL, &cli->error),
+                                show_customer);
 }
 
 /* --- zones --- */
@@ -154,8 +151,8 @@ static int zone_pause(struct cli *cli) {
 }
 
 static int zone_resume(struct cli *cli) {
-    return admin_finish(cli, client_call(&cli->client, "POST", zone_path(cli, "/resume"), NULL, &cli->error),
-                        print_zone);
+    const char *url = zone_path(cli, "/resume");
+    return admin_finish_allowed(cli, client_call(&cli->client, "POST", url, NULL, &cli->error), print_zone);
 }
 
 static int zone_delete(struct cli *cli) {

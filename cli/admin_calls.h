@@ -13,4 +13,8 @@ int admin_finish(struct cli *cli, const json_t *json,
 json_t *admin_fetch_list(struct cli *cli, const char *first);
 int admin_finish_list(struct cli *cli, const json_t *items, const char *const *titles,
                       const char *const *keys, size_t columns);
+/* The same for a call that ended one stop of issuance: who thinks that issuing goes on now is told, on
+ * standard error, what is still stopped (admin_issuance.c). */
+int admin_finish_allowed(struct cli *cli, const json_t *reply,
+                         void (*print)(const struct cli *cli, const json_t *json));
 bool admin_need(struct cli *cli, const char *value, const char *option) MUST_CHECK;

@@ -13,38 +13,42 @@ static void say_count(const json_t *json, const char *what, const char *prefix, 
         fprintf(out, "%s%s stopped: %lld\n", prefix, what, (long long)count);
 }
 
-/* How this one is lifted; customers and zones are too many to name each. */
-static void say_stop(const json_t *stop) {
-    const char *of = json_text(stop, "of");
-    if (strcmp(of, "global") == 0)
-        fputs("still stopped for everybody: `originca admin issuance allow` lifts it\n", stderr);
-    else if (strcmp(of, "issuer") == 0)
-        fprintf(stderr,
-                "still stopped for the issuer %s: `originca admin issuance allow --issuer %s` lifts it\n",
-                json_text(stop, "id"), json_text(stop, "id"));
-    else if (strcmp(of, "this-host") == 0)
-        fprintf(stderr,
-                "still stopped at the signer of this host (%s): `originca admin signing allow --this-host` "
-                "lifts it\n",
-                json_text(stop, "name"));
+static void say_lifted_by(const char *what, const char *name, const char *how) {
+    fprintf(stderr, "still stopped %s%s: `originca admin %s%s` lifts it\n", what, name, how,
+            strcmp(what, "for everybody") == 0 || strstr(how, "--this-host") != NULL ? "" : name);
 }
 
-/* One word lifts one stop: who thinks that issuance goes on now is told of the others. */
-static void say_what_remains(struct cli *cli) {
+/* How it is lifted. Of customers that one alone is named whose zone is allowed again: there may be many. */
+static void say_stop(const json_t *stop, const char *customer) {
+    const char *of = json_text(stop, "of"), *id = json_text(stop, "id");
+    if (strcmp(of, "global") == 0)
+        say_lifted_by("for everybody", "", "issuance allow");
+    else if (strcmp(of, "issuer") == 0)
+        say_lifted_by("for the issuer ", id, "issuance allow --issuer ");
+    else if (strcmp(of, "this-host") == 0)
+        say_lifted_by("at the signer of this host, ", json_text(stop, "name"), "signing allow --this-host");
+    else if (strcmp(of, "customer") == 0 && strcmp(id, customer) == 0)
+        say_lifted_by("for its customer ", id, "issuance allow --customer ");
+}
+
+int admin_finish_allowed(struct cli *cli, const json_t *reply,
+                         void (*print)(const struct cli *cli, const json_t *json)) {
     struct error ignored = {.code = ERROR_NONE};
+    int status = admin_finish(cli, reply, print);
+    fflush(stdout);
+    if (status != EXIT_OK)
+        return status;
     const json_t *json = client_call(&cli->client, "GET", STOPS_URL, NULL, &ignored), *stop;
     size_t i;
-    json_array_foreach(json_object_get(json, "items"), i, stop) say_stop(stop);
+    json_array_foreach(json_object_get(json, "items"), i, stop) say_stop(stop, json_text(reply, "customer"));
     say_count(json, "customers", "still, ", stderr);
     say_count(json, "zones", "still, ", stderr);
+    return EXIT_OK;
 }
 
 static int set_stop(struct cli *cli, const char *url, const json_t *body, bool is_stop) {
-    int status = admin_finish(cli, client_call(&cli->client, "POST", url, body, &cli->error), NULL);
-    fflush(stdout);
-    if (status == EXIT_OK && !is_stop)
-        say_what_remains(cli);
-    return status;
+    const json_t *reply = client_call(&cli->client, "POST", url, body, &cli->error);
+    return is_stop ? admin_finish(cli, reply, NULL) : admin_finish_allowed(cli, reply, NULL);
 }
 
 static int set_signing(struct cli *cli, bool is_allowed) {

@@ -47,7 +47,7 @@ const struct rule option_rules[] = {
      "only those that name no CRL and no OCSP server"},
     {"yes", FLAG(is_sure), false, FOR_REVOKE, NULL, "do not ask"},
     {"reason", TEXT(reason), false, FOR_REVOKE, "R",
-     "keyCompromise, superseded, cessationOfOperation, ... (RFC 5280)"},
+     "keyCompromise, superseded, cessationOfOperation, ... or its number; else unspecified"},
     {"certificate", TEXT(certificate), false, FOR_REVOKE | FOR_SHOW, "FILE",
      "the certificate instead of its id"},
     {"f", TEXT(input), false, FOR_JSON, "FILE", "read this instead of standard input"},

@@ -8,7 +8,8 @@ local issuers = redis.call('HGETALL', 'ledger-stops')
 for i = 1, #issuers, 2 do
   local since, is_stopped, by = string.match(issuers[i + 1], '^(%d+) ([01]) (.*)$')
   local name = issuers[i] == '*' and '' or issuers[i]
-  reply[#reply + 1] = {name == '' and 'global' or 'issuer', name, name, since, by, is_stopped}
+  -- the global one first, whichever was recorded first
+  table.insert(reply, name == '' and 4 or #reply + 1, {name == '' and 'global' or 'issuer', name, name, since, by, is_stopped})
 end
 local function add(of, index, prefix, since, by)
   if last < 0 then return end

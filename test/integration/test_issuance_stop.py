@@ -301,6 +301,19 @@ def test_operators_see_what_is_stopped_since_when_and_by_whom(hosts, owner):  # 
     assert set(records) == {"issuance-stopped", "issuance-allowed", "issuer-stopped", "issuer-allowed"}
 
 
+def test_who_lets_a_zone_go_on_is_told_what_still_stops_it(hosts, owner):  # noqa: F811
+    box = hosts[0].sandbox
+    for kind in ("customer", "zone"):
+        STOPS[kind].stop(hosts[0], owner, owner.zone)
+    customer = box.admin.get(f"customers/{owner.name}")["id"]
+    for words in (("issuance", "allow", "--zone", owner.zone), ("zone", "resume", owner.zone)):
+        said = box.admin_command(*words).stderr
+        assert f"still stopped for its customer {customer}: `originca admin issuance allow --customer {customer}`" in said, said
+    box.admin_command("issuance", "stop", "--issuer", "rsa")
+    assert "issuance allow --issuer rsa" in box.admin_command("customer", "resume", owner.name).stderr
+    assert box.admin_command("issuance", "allow", "--issuer", "rsa").stderr == ""
+
+
 def test_a_stop_that_cannot_be_is_refused(hosts):  # noqa: F811
     box = hosts[0].sandbox
     with pytest.raises(AdminError) as refused:
