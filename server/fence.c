@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger_lease.h"
 #include "lost_data.h"
+#include "originca/ledger_writer.h"
 #include "originca/log.h"
 #include "originca/metrics.h"
 #include "originca/revoke.h"
@@ -40,6 +42,7 @@ struct fence {
     struct reconciler *reconciler;   /* NULL where it is no keeper */
     struct rights_sync *rights_sync; /* likewise */
     struct lost_data *lost_data;     /* likewise */
+    struct ledger_lease *lease;      /* likewise */
     struct stops_watch *stops_watch; /* likewise */
     struct event *timer;
     struct metric *behind, *replayed, *orphans, *went_back, *hosts;
@@ -316,6 +319,11 @@ static void note_verified(void *context, const struct error *error) {
 static void serve_whole(struct fence *fence) {
     const struct store_ledger_state *state = &fence->state;
     char reason[256];
+    bool is_known_writer = ledger_writer_is_mine(state) || (fence->has_served && *state->writer.run == '\0');
+    if (!is_known_writer && !fence->is_keeper) {
+        refuse(fence, "the admin process takes over the ledger of this host_name");
+        return;
+    }
     if (strcmp(state->verified, state->run) != 0 && !fence->is_keeper) {
         refuse(fence, "Redis may be older than it was: the admin process compares it with the ledger");
         return;
@@ -470,25 +478,45 @@ static void note_adopted(void *context, const struct error *error) {
         judge(fence);
 }
 
+/* The ledger fits what Redis knows of it. */
+static void go_on(struct fence *fence) {
+    const struct store_ledger_state *state = &fence->state;
+    if (*state->ledger_id == '\0')
+        meet(fence);
+    else if (fence->is_keeper && state->applied > 0 && *state->applied_hash == '\0' &&
+             *fence->found_hash != '\0')
+        store_adopt_ledger_hash(fence->worker->store, fence->worker->config->host_name, state->ledger_id,
+                                state->applied, fence->found_hash, note_adopted, fence);
+    else
+        judge(fence);
+}
+
+/* A Redis that takes no change takes none of anybody: what is wrong with it is said further on. */
+static void note_held(void *context, const struct error *error) {
+    struct fence *fence = context;
+    if (error != NULL && error->code == ERROR_CONFLICT)
+        refuse(fence, error->message);
+    else
+        go_on(fence);
+}
+
 static void note_compared(void *context, const struct error *error) {
     struct fence *fence = context;
-    const struct store_ledger_state *state = &fence->state;
     char reason[256];
     if (error != NULL && error->code == ERROR_CONFLICT) {
         snprintf(reason, sizeof reason,
                  "%.150s. Restore the ledger, or accept the loss with `originca admin ledger confirm-loss`",
                  error->message);
+        if (fence->is_keeper)
+            ledger_lease_leave(fence->lease);
         refuse(fence, reason);
     } else if (error != NULL) {
         fail_pass(fence, "the signer is away", error);
-    } else if (*state->ledger_id == '\0') {
-        meet(fence);
-    } else if (fence->is_keeper && state->applied > 0 && *state->applied_hash == '\0' &&
-               *fence->found_hash != '\0') {
-        store_adopt_ledger_hash(fence->worker->store, fence->worker->config->host_name, state->ledger_id,
-                                state->applied, fence->found_hash, note_adopted, fence);
+    } else if (fence->is_keeper &&
+               (!ledger_lease_is_held(fence->lease) || *fence->state.writer.run == '\0')) {
+        ledger_lease_take(fence->lease, note_held, fence);
     } else {
-        judge(fence);
+        go_on(fence);
     }
 }
 
@@ -536,6 +564,8 @@ static void note_state(void *context, const struct error *error) {
     if (error != NULL) {
         fail_pass(fence, "cannot read the fence", error);
     } else if (!knows_secrets(fence, reason, sizeof reason)) {
+        refuse(fence, reason);
+    } else if (ledger_writer_is_another(fence->worker, &fence->state, reason, sizeof reason)) {
         refuse(fence, reason);
     } else {
         known_hosts_note(&fence->known_hosts, &fence->state);
@@ -607,9 +637,10 @@ struct fence *fence_new(struct worker *worker, enum fence_role role, struct erro
     fence->reconciler = fence->is_keeper ? reconciler_new(worker, error) : NULL;
     fence->rights_sync = fence->is_keeper ? rights_sync_new(worker, error) : NULL;
     fence->lost_data = fence->is_keeper ? lost_data_new(worker) : NULL;
+    fence->lease = fence->is_keeper ? ledger_lease_new(worker) : NULL;
     fence->stops_watch = fence->is_keeper ? stops_watch_new(worker, error) : NULL;
     bool has_parts = fence->reconciler != NULL && fence->lost_data != NULL && fence->rights_sync != NULL &&
-                     fence->stops_watch != NULL;
+                     fence->stops_watch != NULL && fence->lease != NULL;
     if (fence->timer == NULL || (fence->is_keeper && !has_parts)) {
         fence_free(fence);
         return NULL;
@@ -629,6 +660,7 @@ void fence_free(struct fence *fence) {
     stops_watch_free(fence->stops_watch);
     rights_sync_free(fence->rights_sync);
     lost_data_free(fence->lost_data);
+    ledger_lease_free(fence->lease);
     known_hosts_free(&fence->known_hosts);
     arena_free(fence->arena);
     free(fence);

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "originca/ledger_writer.h"
 #include "originca/log.h"
 #include "originca/signer.h"
 #include "originca/text.h"
@@ -304,6 +305,7 @@ int supervisor_run(struct config *config) {
     struct error error;
     sigset_t while_waiting;
     catch_signals(&while_waiting);
+    ledger_writer_begin(config);
     if (!prepare(&supervisor, &error)) {
         log_event(LOG_LEVEL_ERROR, "cannot start", "reason", error.message, NULL);
         listeners_close_all(&supervisor.listeners);

@@ -12,15 +12,15 @@
 #define LONGEST_LIFE_SECONDS (5475LL * 86400)
 #define LEDGER_NAMES_MAX 10000
 
-static void copy_check(const struct redisReply *item, char out[STORE_SECRET_CHECK_MAX]) {
-    snprintf(out, STORE_SECRET_CHECK_MAX, "%s", item->type == REDIS_REPLY_STRING ? item->str : "");
+static void copy_text(const struct redisReply *item, char *out, size_t size) {
+    snprintf(out, size, "%s", item->type == REDIS_REPLY_STRING ? item->str : "");
 }
 
 static bool parse_state(struct store_call *call, struct redisReply *const *items, size_t count,
                         struct error *error) {
     struct store_ledger_state *state = call->out;
-    int64_t applied = 0, highest = 0, format = 0, wait = 0, replayed = 0, looked = 0, joined = 0;
-    if (count < 17 || !reply_number(items[14], &joined, error) ||
+    int64_t applied = 0, highest = 0, format = 0, wait = 0, replayed = 0, looked = 0, joined = 0, written = 0;
+    if (count < 21 || !reply_number(items[20], &written, error) || !reply_number(items[14], &joined, error) ||
         !reply_number(items[12], &replayed, error) || !reply_number(items[13], &looked, error) ||
         !reply_number(items[1], &applied, error) || !reply_number(items[3], &highest, error) ||
         !reply_number(items[5], &format, error) || !reply_number(items[8], &wait, error))
@@ -43,8 +43,12 @@ static bool parse_state(struct store_call *call, struct redisReply *const *items
         !reply_texts(call->arena, items[9], &state->hosts, &state->host_count, error) ||
         !reply_texts(call->arena, items[10], &state->missing, &state->missing_count, error))
         return false;
-    copy_check(items[15], state->secrets.secret);
-    copy_check(items[16], state->secrets.operator_secret);
+    copy_text(items[15], state->secrets.secret, sizeof state->secrets.secret);
+    copy_text(items[16], state->secrets.operator_secret, sizeof state->secrets.operator_secret);
+    copy_text(items[17], state->writer.run, sizeof state->writer.run);
+    copy_text(items[18], state->writer.place, sizeof state->writer.place);
+    copy_text(items[19], state->writer.about, sizeof state->writer.about);
+    state->writer.seen_seconds_ago = written;
     if (highest <= applied)
         state->highest_hash = state->applied_hash;
     return true;
@@ -69,6 +73,19 @@ void store_reset_ledger_state(struct store *store, const char *host, const char 
     call_add(call, ledger_id);
     call_add_number(call, (int64_t)applied);
     call_add_number(call, STORE_FORMAT);
+    call_send(call);
+}
+
+void store_hold_ledger(struct store *store, const char *host, const struct store_ledger_writer *writer,
+                       uint32_t lease_seconds, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_HOLD_LEDGER, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, host);
+    call_add(call, writer->run);
+    call_add(call, writer->place);
+    call_add(call, writer->about);
+    call_add_number(call, lease_seconds);
     call_send(call);
 }
 

@@ -652,6 +652,12 @@ void store_confirm_ocsp(struct store *, const struct store_ocsp_list *, store_do
 struct store_secret_checks {
     char secret[STORE_SECRET_CHECK_MAX], operator_secret[STORE_SECRET_CHECK_MAX];
 };
+/* A server that says that it writes the ledger of a host name (ledger_writer.h). */
+struct store_ledger_writer {
+    char run[33], place[33];  /* hex; "" where not known */
+    char about[128];          /* in words: its machine, process and start */
+    int64_t seen_seconds_ago; /* when it said so last; -1: never */
+};
 struct store_ledger_state {
     const char *ledger_id;                   /* "" where Redis knows no ledger of this host */
     uint64_t applied;                        /* every record up to here is applied */
@@ -667,8 +673,9 @@ struct store_ledger_state {
     uint32_t nonces_wait_seconds; /* so long nonces are refused as being of before the run */
     const char *lost;  /* what the host's admin process found missing of what the ledger proves; "" */
     uint64_t replayed; /* up to here a replay has applied records: who they speak of may be gone */
-    int64_t looked_seconds_ago;         /* and found nothing missing; -1: never */
-    int64_t joined_seconds_ago;         /* since the host is one of `hosts`; -1: it is not */
+    int64_t looked_seconds_ago; /* and found nothing missing; -1: never */
+    int64_t joined_seconds_ago; /* since the host is one of `hosts`; -1: it is not */
+    struct store_ledger_writer writer;
     struct store_secret_checks secrets; /* of the files that the data rest on */
 };
 void store_load_ledger_state(struct store *, struct arena *, const char *host, struct store_ledger_state *out,
@@ -679,6 +686,9 @@ void store_reset_ledger_state(struct store *, const char *host, const char *ledg
 /* Keeps them where none are known of that file; `replaces`: in place of what is known too. */
 void store_bind_secrets(struct store *, const struct store_secret_checks *, bool replaces, store_done *,
                         void *context);
+/* ERROR_CONFLICT: another server, at another place, has said so within the lease. */
+void store_hold_ledger(struct store *, const char *host, const struct store_ledger_writer *,
+                       uint32_t lease_seconds, store_done *, void *context);
 /* Of the record `applied`, where Redis knows none. */
 void store_adopt_ledger_hash(struct store *, const char *host, const char *ledger_id, uint64_t applied,
                              const char *hash, store_done *, void *);

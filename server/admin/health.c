@@ -184,6 +184,8 @@ static enum step_result compare(struct operation *operation) {
 
 static enum step_result confirm(struct operation *operation) {
     struct health_state *state = operation->state;
+    if (admin_require_own_ledger(operation, &state->ledger) == STEP_FAIL)
+        return STEP_FAIL;
     if (!state->is_signer_there || !state->signer.is_ledger_read)
         return admin_refuse(operation, ERROR_UNAVAILABLE, "the signer is away: %s",
                             state->is_signer_there ? state->signer.reason : state->signer_error.message);

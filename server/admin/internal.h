@@ -54,6 +54,9 @@ enum step_result admin_find_body_customer(struct operation *operation);
 enum step_result admin_find_path_customer(struct operation *operation);
 /* ?customer=, by id or name; without it the customer stays empty. */
 enum step_result admin_find_query_customer(struct operation *operation);
+/* Refused while another server writes under this host_name. */
+enum step_result admin_require_own_ledger(struct operation *operation,
+                                          const struct store_ledger_state *ledger);
 /* For what is derived from the secret files: refused where Redis rests on others. */
 enum step_result admin_require_secrets(struct operation *operation);
 enum step_result admin_require_ready(struct operation *operation);

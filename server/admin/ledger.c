@@ -164,6 +164,8 @@ static enum step_result ask_signer(struct operation *operation) {
 
 static enum step_result record_acceptance(struct operation *operation) {
     struct ledger_state *state = operation->state;
+    if (admin_require_own_ledger(operation, &state->ledger) == STEP_FAIL)
+        return STEP_FAIL;
     bool knows_ledger = *state->ledger.ledger_id != '\0';
     if (knows_ledger && *state->ledger.lost == '\0')
         return admin_refuse(operation, ERROR_CONFLICT,

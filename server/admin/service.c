@@ -1,5 +1,6 @@
 /* The admin service: routes, errors, the steps and small helpers that its calls share. */
 #include "internal.h"
+#include "originca/ledger_writer.h"
 
 #include <stdarg.h>
 
@@ -202,6 +203,14 @@ void admin_reply(struct operation *operation, unsigned status, json_t *json) {
                   operation->kind->name, "path", operation->request->path, "peer",
                   operation->request->peer_text, NULL);
     http_reply_json(operation->request, status, arena_own_json(operation->arena, json));
+}
+
+enum step_result admin_require_own_ledger(struct operation *operation,
+                                          const struct store_ledger_state *ledger) {
+    char reason[256];
+    return ledger_writer_is_another(operation->worker, ledger, reason, sizeof reason)
+               ? admin_refuse(operation, ERROR_CONFLICT, "%s", reason)
+               : STEP_DONE;
 }
 
 enum step_result admin_require_secrets(struct operation *operation) {

@@ -4,9 +4,11 @@
 -- result: ok, ledger id or '', applied, its hash or '', highest applied, its hash or '', format, run of Redis, run that this
 --   host has verified or '', seconds until nonces of now are taken, {hosts}, {hosts that are missing}, what was found
 --   missing or '', last record that a replay has applied or 0, seconds since nothing was found missing or -1,
---   seconds since the host was first seen or -1, checks of the secret files or ''
+--   seconds since the host was first seen or -1, checks of the secret files or '',
+--   the writer's run, place, words on it or '', seconds since it said so or -1
 -- uses: common, run
-local state = redis.call('HMGET', 'ledger:' .. ARGV[1], 'id', 'applied', 'hash', 'verified', 'lost', 'replayed', 'looked')
+local state = redis.call('HMGET', 'ledger:' .. ARGV[1], 'id', 'applied', 'hash', 'verified', 'lost', 'replayed', 'looked',
+  'writer', 'writer_place', 'writer_about', 'writer_seen')
 local ahead = redis.call('ZRANGE', 'ledger-ahead:' .. ARGV[1], -1, -1)[1]
 local applied, hash = state[2] or '0', state[3] or ''
 local highest, highest_hash = applied, hash
@@ -19,4 +21,5 @@ local secrets = redis.call('HMGET', 'ledger-secrets', 'secret_file', 'operator_s
 local wait = tonumber(redis.call('GET', 'nonces:not-before') or '0') - now_parts()
 return {'ok', state[1] or '', applied, hash, highest, highest_hash, redis.call('GET', 'format') or '1', run, state[4] or '',
         math.max(0, wait), redis.call('ZRANGE', 'ledger-hosts', 0, -1), hosts_missing(run), state[5] or '', state[6] or '0',
-        age_of(state[7]), age_of(redis.call('ZSCORE', 'ledger-hosts', ARGV[1])), secrets[1] or '', secrets[2] or ''}
+        age_of(state[7]), age_of(redis.call('ZSCORE', 'ledger-hosts', ARGV[1])), secrets[1] or '', secrets[2] or '',
+        state[8] or '', state[9] or '', state[10] or '', state[11] and now_parts() - tonumber(state[11]) or -1}

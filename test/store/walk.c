@@ -221,6 +221,8 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     TRY(store_verify_ledger, "host", fence.run == NULL ? "" : fence.run, hosts, 1);
     TRY(store_excuse_host, "other", "admin", true);
     const struct store_secret_checks checks = {.secret = "00", .operator_secret = "11"};
+    const struct store_ledger_writer writer = {.run = "00", .place = "11"};
+    TRY(store_hold_ledger, "host", &writer, 10);
     TRY(store_bind_secrets, &checks, true);
     TRY_PLAIN(store_doubt_ledgers);
     struct store_trace traces[] = {
