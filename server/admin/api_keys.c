@@ -221,7 +221,7 @@ static enum step_result end_key(struct operation *operation) {
     if (state->rights.count == 0) /* it has ended already */
         return STEP_DONE;
     store_revoke_api_key(operation->worker->store, state->call.customer.id, state->key.id,
-                         state->rights.given, admin_done, operation);
+                         state->rights.given, admin_done_recorded, operation);
     return STEP_WAIT;
 }
 

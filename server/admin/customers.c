@@ -132,7 +132,7 @@ static enum step_result suspend(struct operation *operation) {
         return STEP_DONE;
     store_set_customer_suspended(operation->worker->store, operation->arena, state->call.customer.id,
                                  is_to_suspend(operation), &state->call.customer, state->rights.given,
-                                 admin_done, operation);
+                                 admin_done_recorded, operation);
     return STEP_WAIT;
 }
 
@@ -235,7 +235,7 @@ static enum step_result delete_key(struct operation *operation) {
     if (state->rights.count == 0) /* it has ended already */
         return STEP_DONE;
     store_revoke_eab_key(operation->worker->store, state->call.customer.id, state->key.kid,
-                         state->rights.given, admin_done, operation);
+                         state->rights.given, admin_done_recorded, operation);
     return STEP_WAIT;
 }
 

@@ -187,6 +187,20 @@ void admin_done(void *context, const struct error *error) {
         operation_fail(operation, error);
 }
 
+void admin_done_recorded(void *context, const struct error *error) {
+    struct error pending;
+    if (error == NULL || error->code == ERROR_NOT_FOUND || error->code == ERROR_CONFLICT) {
+        admin_done(context, error);
+        return;
+    }
+    error_set(
+        &pending, ERROR_PENDING,
+        "it is recorded in the ledger and will take effect, but Redis did not take it yet (%.200s): the "
+        "same call again confirms it",
+        error->message);
+    operation_fail(context, &pending);
+}
+
 enum step_result admin_refuse(struct operation *operation, enum error_code code, const char *format, ...) {
     char message[ERROR_MESSAGE_MAX];
     va_list arguments;

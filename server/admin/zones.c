@@ -325,7 +325,7 @@ static enum step_result pause_zone(struct operation *operation) {
     if (state->rights.count == 0) /* it is so already */
         return STEP_DONE;
     store_set_zone_paused(operation->worker->store, operation->arena, state->zone.id, is_to_pause(operation),
-                          &state->zone, state->rights.given, admin_done, operation);
+                          &state->zone, state->rights.given, admin_done_recorded, operation);
     return STEP_WAIT;
 }
 
@@ -352,7 +352,8 @@ static enum step_result record_end(struct operation *operation) {
 static enum step_result delete_zone(struct operation *operation) {
     struct zone_state *state = operation->state;
     store_delete_zone(operation->worker->store, state->zone.id,
-                      state->rights.count == 0 ? NULL : state->rights.given, admin_done, operation);
+                      state->rights.count == 0 ? NULL : state->rights.given,
+                      state->rights.count == 0 ? admin_done : admin_done_recorded, operation);
     return STEP_WAIT;
 }
 
