@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "originca/crl.h"
+
 static const struct {
     const char *name;
     enum revocation_reason number;
@@ -56,4 +58,8 @@ enum revocation_rank revocation_rank(uint32_t reason, const char *by) {
         return REVOCATION_OF_CERTIFICATE;
     return strcmp(by, "certificate-key") == 0 || strncmp(by, "admin", 5) == 0 ? REVOCATION_OF_KEY_PROVEN
                                                                               : REVOCATION_OF_KEY;
+}
+
+bool crl_entry_is_good(const struct crl_entry *entry) {
+    return entry->serial[0] >= 1 && entry->serial[0] <= 0x7F && revocation_reason_is_known(entry->reason);
 }

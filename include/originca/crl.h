@@ -18,6 +18,8 @@ struct crl_entry {
     uint8_t reason;               /* RFC 5280 5.3.1: 0, 1, 3, 4, 5, 9 */
 };
 
+/* Can it stand in a list of ours? Asked where a revocation comes in and wherever a list is made. */
+bool crl_entry_is_good(const struct crl_entry *entry) MUST_CHECK;
 /* A plain http URL of at most CRL_URL_MAX printable ASCII bytes that needs no escaping in JSON. */
 bool crl_url_is_good(const char *url) MUST_CHECK;
 

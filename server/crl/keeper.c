@@ -164,13 +164,21 @@ static bool take_page(struct crl_keeper *keeper) {
         keeper->rows = larger;
         keeper->row_capacity = capacity;
     }
+    size_t skipped = 0;
     for (size_t i = 0; i < keeper->page.count; i++) {
         const struct store_crl_entry *entry = &keeper->page.entries[i];
-        struct crl_entry *row = &keeper->rows[keeper->row_count++];
+        struct crl_entry *row = &keeper->rows[keeper->row_count];
         memcpy(row->serial, entry->serial, SERIAL_BYTES);
         row->revoked_at = (uint32_t)entry->revoked_at;
         row->reason = (uint8_t)entry->reason;
+        if (entry->reason <= UINT8_MAX && crl_entry_is_good(row))
+            keeper->row_count++;
+        else
+            skipped++;
     }
+    if (skipped > 0) /* one that cannot be listed must not keep the others from it */
+        log_event(LOG_LEVEL_ERROR, "a revocation list is made without entries that no list can have",
+                  "issuer", keeper->claim.issuer, "url", keeper->claim.url, NULL);
     return true;
 }
 

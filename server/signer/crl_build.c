@@ -28,10 +28,6 @@ static const uint8_t oid_authority_key_id[] = {0x55, 0x1D, 0x23}, oid_crl_number
 
 /* --- entries --- */
 
-bool crl_entry_is_good(const struct crl_entry *entry) {
-    return entry->serial[0] >= 1 && entry->serial[0] <= 0x7F && revocation_reason_is_known(entry->reason);
-}
-
 static void put_digits(uint8_t *out, unsigned value) {
     out[0] = (uint8_t)('0' + value / 10);
     out[1] = (uint8_t)('0' + value % 10);

@@ -26,8 +26,6 @@ struct crl_frame {
 /* In the arena. */
 bool crl_build_frame(struct arena *arena, const struct crl_contents *contents, struct crl_frame *out,
                      struct error *error) MUST_CHECK;
-/* Can it stand in a list of ours? */
-bool crl_entry_is_good(const struct crl_entry *entry) MUST_CHECK;
 /* One element of revokedCertificates; its length. The entry is a good one. */
 size_t crl_put_entry(const struct crl_entry *entry, uint8_t out[CRL_ENTRY_DER_MAX]);
 uint64_t crl_entries_length(const struct crl_entry *entries, size_t count);

@@ -32,8 +32,13 @@ static bool read_revocation(struct engine_call *call, struct signer_revocation *
     out->by = wire_get_string(&reader);
     uint64_t not_after = wire_get_u64(&reader);
     out->crl_url = wire_get_string(&reader);
-    if (!wire_is_complete(&reader) || serial.length != SERIAL_BYTES || out->reason > 10 ||
+    if (!wire_is_complete(&reader) || serial.length != SERIAL_BYTES || out->reason > UINT8_MAX ||
         strlen(out->by) > SIGNER_BY_MAX || strlen(out->issuer) > 64)
+        return false;
+    /* The ledger keeps it for good: what no list could carry must not get there. */
+    struct crl_entry entry = {.reason = (uint8_t)out->reason};
+    memcpy(entry.serial, serial.data, SERIAL_BYTES);
+    if (!crl_entry_is_good(&entry))
         return false;
     /* What is only known of the certificate never stands in the way of its revocation. */
     out->not_after = not_after <= LAST_SECOND ? (time_t)not_after : 0;

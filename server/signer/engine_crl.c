@@ -269,9 +269,13 @@ static void run_entries(struct engine *engine, struct engine_call *call) {
 
 /* One that was revoked while the entries were read may not have reached them yet, one whose certificate has
  * ended may have left, and of one whose end is not known either may be true. */
-static bool is_due(const struct engine *engine, const struct crl_work *work,
+static bool is_due(const struct engine *engine, const struct crl_work *work, const uint8_t *serial,
                    const struct revoked_serial *entry) {
     struct crl_list list;
+    struct crl_entry listed = {.reason = (uint8_t)entry->reason};
+    memcpy(listed.serial, serial, SERIAL_BYTES);
+    if (!crl_entry_is_good(&listed)) /* of a ledger of before that was refused: no list can have it */
+        return false;
     int64_t read_at = (int64_t)(work->contents.number / 1000);
     bool is_of_list = *work->contents.url != '\0'
                           ? entry->list == work->list
@@ -287,7 +291,7 @@ static bool is_whole(struct engine *engine, const struct crl_work *work, struct 
         if ((work->seen[at / 8] >> at % 8 & 1) != 0)
             continue;
         revoked_get(engine->revoked, at, serial, &entry);
-        if (!is_due(engine, work, &entry))
+        if (!is_due(engine, work, serial, &entry))
             continue;
         char hex[SERIAL_HEX_MAX];
         hex_encode(serial, SERIAL_BYTES, hex);

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import socket
 import struct
 import time
@@ -36,6 +37,11 @@ def texts(values):
 
 def change(kind, subject="", name="", customer="", detail="", by="admin:test", at_ms=0):
     return b"".join(map(text, (kind, subject, name, customer, detail, by))) + u64(at_ms)
+
+
+def any_serial():
+    """Of a certificate that the CA could have issued."""
+    return b"\x11" + secrets.token_bytes(15)
 
 
 def revocation(serial, reason, by, issuer="ecc", not_after=0, crl_url=""):

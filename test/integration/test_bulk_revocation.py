@@ -19,7 +19,7 @@ import pytest
 from admin_api import AdminError
 from cli_tools import Shell
 from rest_client import RestClient, make_csr, new_key, service_key
-from signer_link import OK, REVOKE, UNAVAILABLE, SignerLink, revocation
+from signer_link import OK, REVOKE, UNAVAILABLE, SignerLink, any_serial, revocation
 from test_going_back import OldCopy, redis
 from test_two_hosts import hosts  # noqa: F401: a fixture
 from under_test import name_of, stopped, wait_until
@@ -476,13 +476,13 @@ def test_workers_together_have_a_rate_of_revocations_and_operators_none(own_sand
     with SignerLink(folder) as first, SignerLink(folder) as second, SignerLink(folder) as third:
         for number in range(6 * WORKER_RATE):
             link = (first, second, third)[number % 3]
-            codes.append(link.ask(REVOKE, revocation(secrets.token_bytes(16), 4, "account:a1")).code)
+            codes.append(link.ask(REVOKE, revocation(any_serial(), 4, "account:a1")).code)
     allowed = WORKER_RATE * (2 + time.monotonic() - begun)
     assert codes.count(OK) <= allowed and set(codes) <= {OK, UNAVAILABLE}
     assert UNAVAILABLE in codes or allowed > len(codes)
     with SignerLink(folder, is_operator=True) as operator:
         for _ in range(6 * WORKER_RATE):
-            assert operator.ask(REVOKE, revocation(secrets.token_bytes(16), 4, "admin:test")).code == OK
+            assert operator.ask(REVOKE, revocation(any_serial(), 4, "admin:test")).code == OK
 
 
 class Flood:
@@ -495,7 +495,7 @@ class Flood:
     def run(self):
         with SignerLink(self.folder) as link:
             while not self.is_over.is_set():
-                self.codes.append(link.ask(REVOKE, revocation(secrets.token_bytes(16), 4, "account:a1")).code)
+                self.codes.append(link.ask(REVOKE, revocation(any_serial(), 4, "account:a1")).code)
 
     def __enter__(self):
         for thread in self.threads:

@@ -14,7 +14,7 @@ from cryptography import x509
 
 from acme_raw import AccountKey
 from signer_link import (ATTEMPT, CHECK_POSITION, CONFIRM_LOSS, CONFLICT, INVALID, OK, READ, REFUSED, RETRY_TOKEN, REVOKE,
-                         SET_SIGNING, SIGN, SIGN_OCSP, STATUS, UNAVAILABLE, SignerLink, change, revocation, sign_request, text, u8, u32, u64)
+                         SET_SIGNING, SIGN, SIGN_OCSP, STATUS, UNAVAILABLE, SignerLink, change, any_serial, revocation, sign_request, text, u8, u32, u64)
 from under_test import children, name_of, wait_until
 
 SANDBOX_OPTIONS = ("--set", "signer.signer_unread_bytes=65536", "--set", "signer.signer_unread_seconds=3",
@@ -105,7 +105,7 @@ def test_a_worker_may_not_give_or_take_an_operators_right(worker, kind, operator
 @pytest.mark.parametrize("by", ["admin:uid=0", "bulk", "somebody", ""])
 def test_a_worker_may_not_revoke_as_an_operator(worker, by, operator):
     sequence = last_sequence(worker)
-    reply = worker.ask(REVOKE, revocation(secrets.token_bytes(16), 1, by))
+    reply = worker.ask(REVOKE, revocation(any_serial(), 1, by))
     assert reply.code == REFUSED, reply.message
     assert is_nothing_new(operator, sequence)
 
@@ -326,8 +326,16 @@ def test_a_process_has_so_many_connections(box):
         is_served(box)
 
 
+@pytest.mark.parametrize("serial, reason", [(b"\xff" * 16, 4), (b"\x80" + bytes(15), 4), (bytes(16), 4)] +
+                         [(b"\x11" * 16, reason) for reason in (2, 6, 7, 8, 10, 11, 260, 2**32 - 1)])
+def test_what_no_list_can_carry_does_not_get_into_the_ledger(worker, operator, serial, reason):
+    sequence = last_sequence(worker)
+    assert worker.ask(REVOKE, revocation(serial, reason, "recovery")).code == INVALID
+    assert is_nothing_new(operator, sequence)
+
+
 def test_a_second_revocation_is_told_the_known_reason(worker):
-    serial = secrets.token_bytes(16)
+    serial = any_serial()
 
     def revoke(reason, by):
         reply = worker.ask(REVOKE, revocation(serial, reason, by))
@@ -346,7 +354,7 @@ def test_a_revocation_says_which_list_it_belongs_to(worker, operator):
 
     def revoke(**known):
         sequence = last_sequence(worker)
-        reply = worker.ask(REVOKE, revocation(secrets.token_bytes(16), 4, "account:a1", **known))
+        reply = worker.ask(REVOKE, revocation(any_serial(), 4, "account:a1", **known))
         assert reply.code == OK, reply.message
         record = next(record for record in operator.records(sequence + 1) if record["type"] == "revoked")
         return record.get("not_after"), record.get("crl")
