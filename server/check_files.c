@@ -109,6 +109,62 @@ static void check_rules(struct check *check) {
          "key_blocklist_file", &error);
 }
 
+static bool issues(const struct config *config, const char *name) {
+    return strcmp(name, config->acme_ecc_issuer) == 0 || strcmp(name, config->acme_rsa_issuer) == 0 ||
+           strcmp(name, config->rest_ecc_issuer) == 0 || strcmp(name, config->rest_rsa_issuer) == 0;
+}
+
+static bool read_issuer_times(const char *path, time_t *begin, time_t *end) {
+    gnutls_datum_t file = {0};
+    gnutls_x509_crt_t certificate;
+    if (gnutls_load_file(path, &file) < 0)
+        return false;
+    bool is_read = gnutls_x509_crt_init(&certificate) >= 0;
+    if (is_read) {
+        is_read = gnutls_x509_crt_import(certificate, &file, GNUTLS_X509_FMT_PEM) >= 0;
+        if (is_read) {
+            *begin = gnutls_x509_crt_get_activation_time(certificate);
+            *end = gnutls_x509_crt_get_expiration_time(certificate);
+        }
+        gnutls_x509_crt_deinit(certificate);
+    }
+    gnutls_free(file.data);
+    return is_read;
+}
+
+/* One that only its lists and answers are still signed with may have ended. */
+static bool check_issuer_times(struct check *check, const struct config_issuer *issuer) {
+    struct error error;
+    time_t begin, end, now = time(NULL), longest = 0;
+    char text[TIME_TEXT_MAX], message[600];
+    if (!issues(check->config, issuer->name) || !read_issuer_times(issuer->certificate_file, &begin, &end))
+        return true;
+    time_format(end, text);
+    if (end <= now)
+        return note(check,
+                    error_set(&error, ERROR_INVALID,
+                              "the issuing certificate in %s has ended (%s): nothing can be issued with it; "
+                              "put a new one in its place",
+                              issuer->certificate_file, text),
+                    "issuer", issuer->name, "certificate_file", &error);
+    for (size_t i = 0; i < check->config->profile_count; i++)
+        if ((time_t)check->config->profiles[i].default_days * 86400 > longest)
+            longest = (time_t)check->config->profiles[i].default_days * 86400;
+    *message = '\0';
+    if (begin > now) {
+        time_format(begin, text);
+        snprintf(message, sizeof message,
+                 "the issuing certificate in %s begins only at %s: until then nothing can be issued with it",
+                 issuer->certificate_file, text);
+    } else if (end < now + longest)
+        snprintf(message, sizeof message,
+                 "the issuing certificate in %s ends %s: certificates are cut short to that end; replace it",
+                 issuer->certificate_file, text);
+    if (*message != '\0')
+        say(check, "issuer", issuer->name, "certificate_file", "warning: ", message);
+    return true;
+}
+
 static bool check_issuers(struct check *check) {
     struct error error;
     bool are_good = true;
@@ -117,7 +173,7 @@ static bool check_issuers(struct check *check) {
         if (issuer->certificate_file != NULL)
             are_good = note(check, signer_try_issuer(issuer, &error), "issuer", issuer->name,
                             "certificate_file", &error) &&
-                       are_good;
+                       check_issuer_times(check, issuer) && are_good;
     }
     return are_good;
 }

@@ -16,7 +16,7 @@
 struct acme_issuer {
     const char *name, *pem;
     struct bytes key_id;
-    time_t not_after;
+    time_t not_before, not_after;
 };
 
 struct acme {

@@ -113,6 +113,7 @@ static bool load_issuer(struct acme *acme, const struct config_issuer *config, s
     if (is_read) {
         issuer->pem = arena_strndup(acme->arena, (const char *)pem.data, pem.size);
         issuer->key_id = (struct bytes){arena_copy(acme->arena, key_id, length), length};
+        issuer->not_before = gnutls_x509_crt_get_activation_time(certificate);
         issuer->not_after = gnutls_x509_crt_get_expiration_time(certificate);
         is_read = issuer->pem != NULL && issuer->key_id.data != NULL;
     }

@@ -473,6 +473,10 @@ static enum step_result claim_order(struct operation *operation) {
     };
     if (!issue_set_terms(&state->issue, false, &operation->error))
         return STEP_FAIL;
+    const struct rest_issuer *issuer = rest_find_issuer(state->call.rest, state->issue.issuer);
+    if (issuer != NULL && issuer->not_after <= time(NULL))
+        return rest_refuse(operation, 503, REST_CA_FAILED,
+                           "CA signing failure: nothing can be signed at the moment; try again later");
     if (outlives_issuer(operation))
         return rest_refuse(operation, 400, REST_BAD_VALIDITY,
                            "The certificate would outlive its issuer; ask for a shorter requested_validity");

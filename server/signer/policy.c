@@ -114,6 +114,10 @@ static bool judge_validity(const struct config *config, int64_t now_ms, struct s
                          config->signer_not_before_max_ahead_hours);
     job->contents.not_before = not_before;
     job->contents.not_after = not_before + (time_t)request->validity_seconds;
+    /* A default lifetime ends with the issuer; fixed times are exact or refused. */
+    if (request->not_before == 0 && job->contents.not_after > job->issuer->not_after &&
+        job->issuer->not_after > now)
+        job->contents.not_after = job->issuer->not_after;
     if (job->contents.not_after > job->issuer->not_after) {
         char end[TIME_TEXT_MAX];
         time_format(job->issuer->not_after, end);

@@ -2,7 +2,9 @@
  * start reads but the ledger itself, which that one holds. */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine_state.h"
@@ -38,10 +40,28 @@ bool signer_try_issuer(const struct config_issuer *issuer, struct error *error) 
     return is_good;
 }
 
+static bool issues(const struct config *config, const char *name) {
+    return strcmp(name, config->acme_ecc_issuer) == 0 || strcmp(name, config->acme_rsa_issuer) == 0 ||
+           strcmp(name, config->rest_ecc_issuer) == 0 || strcmp(name, config->rest_rsa_issuer) == 0;
+}
+
+/* One that only its lists and answers are still signed with may have ended. */
+static bool try_ends(const struct engine *engine, struct error *error) {
+    for (size_t i = 0; i < engine->issuer_count; i++) {
+        const struct issuer *issuer = &engine->issuers[i];
+        if (issuer->not_after <= time(NULL) && issues(engine->config, issuer->config->name))
+            return error_set(error, ERROR_INVALID,
+                             "the issuing certificate in %s has ended: nothing can be issued with it; put a "
+                             "new one in its place",
+                             issuer->config->certificate_file);
+    }
+    return true;
+}
+
 bool signer_try_files(const struct config *config, struct error *error) {
     struct engine engine = {.config = config};
     bool is_good = engine_load_rules(config, error) && engine_load_issuers(&engine, error) &&
-                   signer_try_ledger(config, error);
+                   try_ends(&engine, error) && signer_try_ledger(config, error);
     free(engine.keys);
     arena_free(engine.arena);
     return is_good;

@@ -1,0 +1,72 @@
+"""An issuing certificate near its end, past it, or not begun: certificates end with it, and the operator is told."""
+
+import datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from under_test import wait_until
+
+DAY = datetime.timedelta(days=1)
+FILES = ("ISSUER_ECC", "ISSUER_RSA")
+
+
+def with_times(pem, begin, end):
+    """The same issuer with other times, as another root would certify it."""
+    old = x509.load_pem_x509_certificate(pem)
+    root = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "some root")])
+    builder = x509.CertificateBuilder(root, old.subject, old.public_key(), x509.random_serial_number(), begin, end)
+    for each in old.extensions:
+        if each.oid != x509.ExtensionOID.AUTHORITY_KEY_IDENTIFIER:
+            builder = builder.add_extension(each.value, each.critical)
+    return builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+@pytest.fixture
+def set_times(own_sandbox):
+    kept = {name: Path(own_sandbox[name]).read_bytes() for name in FILES}
+    now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None, microsecond=0)
+
+    def change(begin, end):
+        for name, pem in kept.items():
+            Path(own_sandbox[name]).write_bytes(with_times(pem, now + begin * DAY, now + end * DAY))
+        return now + end * DAY
+
+    yield change
+    for name, pem in kept.items():
+        Path(own_sandbox[name]).write_bytes(pem)
+
+
+def test_a_default_lifetime_ends_with_the_issuer(own_sandbox, set_times):
+    end = set_times(-1, 60)
+    told = own_sandbox.server_tool("--check-config", check=False)
+    assert told.returncode == 0 and "certificates are cut short to that end" in told.stdout + told.stderr
+    own_sandbox.server_tool("reload")
+    own_sandbox.wait_ready(30)
+    client = own_sandbox.client()
+
+    def is_cut():  # the signer takes over after the workers
+        chain = client.issue([own_sandbox.name()])[1]
+        return x509.load_pem_x509_certificate(chain.encode()).not_valid_after == end
+
+    assert wait_until(is_cut, 30)
+
+
+def test_an_issuer_that_has_ended_is_a_mistake(own_sandbox, set_times):
+    set_times(-30, -1)
+    told = own_sandbox.server_tool("--check-config", check=False)
+    assert told.returncode == 2 and "has ended" in told.stderr, told.stderr
+    told = own_sandbox.server_tool("reload", check=False)
+    assert told.returncode != 0 and "has ended" in told.stdout + told.stderr
+
+
+def test_no_order_is_taken_before_the_issuer_begins(own_sandbox, set_times):
+    set_times(365, 3650)
+    told = own_sandbox.server_tool("--check-config", check=False)
+    assert told.returncode == 0 and "begins only at" in told.stdout + told.stderr
+    own_sandbox.server_tool("reload")
+    answer = own_sandbox.client().new_order([own_sandbox.name()])
+    assert answer.status == 503 and answer.json["type"].endswith(":serverInternal"), answer.text
