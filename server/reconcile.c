@@ -202,6 +202,7 @@ static void record_zone(struct zone_job *job, const struct dnscheck_result *resu
         .zone_id = job->zone->id,
         .is_ok = finding->verdict == DNSCHECK_OK,
         .is_definite_no = dnscheck_is_definite_no(finding),
+        .is_inferred = finding->verdict != DNSCHECK_REFUSED,
         .reason = finding->text,
         .evidence = evidence == NULL ? "" : evidence,
         .checked_at = result->checked_at,

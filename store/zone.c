@@ -240,7 +240,7 @@ void store_record_zone_check(struct store *store, struct arena *arena, const str
         return;
     call_add(call, check->zone_id);
     call_add_number(call, check->is_ok);
-    call_add_number(call, check->is_definite_no);
+    call_add_number(call, !check->is_definite_no ? 0 : check->is_inferred ? 2 : 1);
     call_add(call, check->reason);
     call_add(call, check->evidence);
     call_add_number(call, check->checked_at);

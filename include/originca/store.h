@@ -239,6 +239,7 @@ struct store_needed_rights {
 struct store_zone_check {
     const char *zone_id;
     bool is_ok, is_definite_no;
+    bool is_inferred; /* the no: it follows from what servers do not show, so it takes no certificate away */
     const char *reason, *evidence;
     time_t checked_at;
     uint32_t moved_after;

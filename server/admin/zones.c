@@ -192,6 +192,7 @@ static enum step_result record_check(struct operation *operation) {
         .zone_id = state->zone.id,
         .is_ok = finding->verdict == DNSCHECK_OK,
         .is_definite_no = dnscheck_is_definite_no(finding),
+        .is_inferred = finding->verdict != DNSCHECK_REFUSED,
         .reason = finding->text,
         .evidence = evidence == NULL ? "" : evidence,
         .checked_at = state->result->checked_at,

@@ -2,14 +2,14 @@
 -- after `moved_after` definite negatives in a row; whoever becomes active by the newest check takes the name from another
 -- customer's zone. What was seen of the delegation is written down (lib/delegation.lua).
 -- keys: zone:<id>, zone-name:<name>, name-sets:<name>, zones:<status>, zones-due, zones-by-name, edge-events, edge-sequence
--- arguments: id, is_ok, is_definite_no, reason, evidence, checked_at, moved_after, seconds to the next check of a pending
+-- arguments: id, is_ok, is_definite_no (2: inferred, no server showed it), reason, evidence, checked_at, moved_after, seconds to the next check of a pending
 --   zone, of another zone, whether certificates of a moved zone leave the edges, periodic checks a second,
 --   whether the parent told the delegation, the servers that it names (blanks between), hold, release, seconds between looks,
 --   number of rights or -1 (nothing needs a record), the rights (lib/right.lua) ...
 -- result: ok, id, fields, {} | ok, id, fields, {kind, zone ...} (nothing was changed: these rights are to be recorded first) |
 --   notfound
 -- uses: common, zone, zones_below, edge, delegation, proof, delegated
-local id, is_ok, is_no, reason, evidence = ARGV[1], ARGV[2] == '1', ARGV[3] == '1', ARGV[4], ARGV[5]
+local id, is_ok, is_no, reason, evidence = ARGV[1], ARGV[2] == '1', ARGV[3] ~= '0', ARGV[4], ARGV[5]
 local checked = tonumber(ARGV[6])
 local rights, at = {}, 18
 local right_count = tonumber(ARGV[17])
@@ -64,6 +64,7 @@ if ARGV[12] == '1' then
 end
 index_zone_name(id, zone.name, zone.customer) -- it may be older than the index
 redis.call('HSET', key, 'checked', ARGV[6], 'reason', reason, 'evidence', evidence, 'negatives', negatives)
+if ARGV[3] == '2' then redis.call('HSET', key, 'inferred', '1') else redis.call('HDEL', key, 'inferred') end
 if becomes_active then
   activate_zone(id, zone, now, micros, ARGV[10] == '1')
   status = 'active'

@@ -8,9 +8,11 @@ from contextlib import suppress
 
 import pytest
 
+from clients import serial_of
 from dns_farm import EDGE, Farm, Keys, World, Zone
 from rest_client import rest
-from under_test import SandboxUnderTest
+from test_outward_texts import redis
+from under_test import SandboxUnderTest, wait_until
 
 SERVERS = {f"ns{at}.provider.test": f"127.66.0.1{at}" for at in (1, 2, 3)}  # so few that every two pairs share one
 A, B = 1, 2
@@ -66,7 +68,8 @@ def sandbox(farm, provider, tmp_path_factory):
     # CAA records are asked for all the way up, which hinders an attacker only as long as somebody's server errs there.
     settings = ["dns.caa_mode=off", "acme.recheck_after_seconds=0", "dns.zone_pending_interval_seconds=3600", "dns.dns_share_ms=0",
                 f"dns.trust_anchor_file={directory / 'anchor'}", "dns.zone_moved_after=3",
-                "dns.reserved_zones=edge.network.test"]
+                "dns.reserved_zones=edge.network.test", "dns.moved_zone_certificates=revoke", "dns.left_zone_revoke_after_seconds=1",
+                "dns.zone_sweep_interval_seconds=1"]
     sandbox = SandboxUnderTest(directory / "box", "--workers", "1", "--root-hints", directory / "hints", "--dns-port",
                                farm.port, *(word for name in SERVERS for word in ("--name-server", name)),
                                *(word for prefix in EDGE for word in ("--edge-prefix", prefix)),
@@ -288,6 +291,33 @@ def test_a_zone_whose_delegation_went_does_not_stay_active(sandbox, provider, cu
     assert statuses[:2] == ["active", "active"] and statuses[-1] == "moved", statuses
     assert "show no delegation" in sandbox.admin.get(f"zones/{below}?customer={sandbox['CUSTOMER']}")["reason"]
     assert_refused(customers, A, below)
+
+
+def test_a_zone_that_only_seems_to_have_moved_keeps_its_certificates_until_a_server_shows_it(sandbox, provider, customers):
+    """By policy they are revoked when a zone was left. Whoever has the zone above brings about that nobody shows the delegation."""
+    _, zone, pair_b, below, pair_a = overlapping(sandbox, provider)
+    provider.delegate(zone, below, pair_a)
+    shown = check(sandbox, A, below)
+    assert shown["status"] == "active"
+    serial = serial_of(customers[A][0].issue([f"w.{below}"])[1])
+    provider.undelegate(zone, below)
+    zone.add(f'{below}. TXT "a name of the zone"')
+    hidden = next(each for each in provider.world.servers[SERVERS[pair_a[0]]].zones if each.origin.to_text() == f"{below}.")
+    servers = [provider.world.servers[SERVERS[server]] for server in {*pair_b, *pair_a}]
+    for server in servers:
+        if hidden not in server.zones:
+            server.zones.append(hidden)
+    assert check_until_moved(sandbox, A, below)[-1] == "moved"
+
+    def left_since():
+        return redis(sandbox, "ZSCORE", "zones-left", shown["id"])
+
+    first = left_since()
+    assert first and wait_until(lambda: left_since() not in ("", first), 30)
+    assert sandbox.admin.get(f"certificates/{serial}")["status"] == "valid"
+    for server in servers:
+        server.zones.remove(hidden)
+    assert wait_until(lambda: sandbox.admin.get(f"certificates/{serial}")["status"] == "revoked", 60)
 
 
 @pytest.mark.parametrize("name", ["provider.test", "ns1.provider.test", "www.ns2.provider.test"])
