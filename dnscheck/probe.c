@@ -1,11 +1,10 @@
-/* Is DNS there at all? The root's own NS set, asked at most every ten seconds, for /readyz. */
+/* Is DNS there at all? The root's word about a zone that cannot exist: for /readyz, and a reload. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
 
-#define PROBE_EVERY_MS 10000
 #define PROBE_DEADLINE_MS 3000
 
 struct probe_call {
@@ -43,11 +42,11 @@ static void answer_later(evutil_socket_t fd, short what, void *context) {
     answer(context);
 }
 
-static bool is_recent(const struct dnscheck *dnscheck) {
-    return dnscheck->probe.at_ms != 0 && clock_monotonic_ms() - dnscheck->probe.at_ms < PROBE_EVERY_MS;
+static bool is_recent(const struct dnscheck *dnscheck, int64_t max_age_ms) {
+    return dnscheck->probe.at_ms != 0 && clock_monotonic_ms() - dnscheck->probe.at_ms < max_age_ms;
 }
 
-void dnscheck_probe(struct dnscheck *dnscheck,
+void dnscheck_probe(struct dnscheck *dnscheck, int64_t max_age_ms,
                     void (*callback)(void *context, bool is_usable, const char *reason), void *context) {
     static const char *const no_servers[] = {"ns.invalid"};
     static const struct dnscheck_zone zone = {"originca-probe.invalid", no_servers, 1};
@@ -59,7 +58,7 @@ void dnscheck_probe(struct dnscheck *dnscheck,
         return;
     }
     *call = (struct probe_call){.dnscheck = dnscheck, .callback = callback, .context = context};
-    if (!is_recent(dnscheck)) {
+    if (!is_recent(dnscheck, max_age_ms)) {
         call->arena = arena_new(0);
         if (call->arena != NULL &&
             dnscheck_start(dnscheck, call->arena, &request, on_checked, call, NULL) != NULL)

@@ -178,6 +178,7 @@ void supervisor_start_child(struct supervisor *supervisor, struct child *child) 
     child->is_ready = child->kind == CHILD_SIGNER;
     child->has_waited = child->has_failed = false;
     child->reason[0] = '\0';
+    child->dns = CHILD_DNS_UNKNOWN;
     child->heard_length = 0;
     child->kill_ms = 0;
 }
@@ -208,6 +209,10 @@ static void hear_line(struct child *child, const char *line) {
         return;
     case PROCESS_WAITED:
         child->has_waited = true;
+        return;
+    case PROCESS_DNS:
+        child->dns = line[1] == '\0' ? CHILD_DNS_USABLE : CHILD_DNS_AWAY;
+        snprintf(child->dns_reason, sizeof child->dns_reason, "%s", line + 1);
         return;
     case PROCESS_NO_TOKEN:
         child->has_waited = child->has_failed = true;

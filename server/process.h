@@ -13,6 +13,7 @@ bool process_become(const char *name, const struct config_user *user, struct err
 #define PROCESS_WAITED 'w'   /* it accepts, and has waited long enough for what it needs */
 #define PROCESS_LACKS 'n'    /* why it does not serve yet */
 #define PROCESS_FAILED 'f'   /* why it cannot start */
+#define PROCESS_DNS 'd'      /* of a reload: why DNS cannot be used; "": it can */
 #define PROCESS_NO_TOKEN 't' /* a signer's check: all is well but the token */
 /* Never waits; a `text` longer than an error's message is cut. */
 void process_tell(int fd, char what, const char *text);

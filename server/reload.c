@@ -6,7 +6,9 @@
  * all as it was: nothing of the former one has been touched.
  *
  * A Redis that is away for both does not count against the new generation: where no worker in force serves
- * either, it is enough that the new ones accept. Likewise a token that the running signer cannot use. */
+ * either, it is enough that the new ones accept. Likewise a token that the running signer cannot use, and a
+ * DNS that no worker in force can use: each generation asks the root, with its own settings, while the new
+ * one starts. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +136,10 @@ static int64_t patience_ms(const struct reload *reload) {
     return 2 * (int64_t)reload->next->ready_wait_seconds * 1000;
 }
 
+static int64_t dns_deadline(const struct reload *reload) {
+    return reload->deadline_ms - patience_ms(reload) / 2;
+}
+
 static bool start_next(struct supervisor *supervisor, enum child_kind kind, unsigned slot) {
     struct child *child = supervisor_add_child(supervisor, kind, slot);
     if (child == NULL)
@@ -163,6 +169,20 @@ static void begin(struct supervisor *supervisor) {
         give_up(supervisor, "no process could be started to check the signer's settings");
 }
 
+static bool is_former_worker(const struct child *child) {
+    return child->kind == CHILD_WORKER && child->state == CHILD_RUNNING && !child->is_next;
+}
+
+static void ask_former_for_dns(struct supervisor *supervisor) {
+    for (size_t i = 0; i < supervisor->count; i++) {
+        struct child *child = &supervisor->children[i];
+        if (!is_former_worker(child))
+            continue;
+        child->dns = CHILD_DNS_UNKNOWN;
+        kill(child->pid, SIGHUP);
+    }
+}
+
 static void start_generation(struct supervisor *supervisor) {
     struct reload *reload = &supervisor->reload;
     struct error error;
@@ -174,6 +194,7 @@ static void start_generation(struct supervisor *supervisor) {
         return;
     }
     set_log_level(reload->next);
+    ask_former_for_dns(supervisor);
     for (unsigned slot = 0; slot < reload->next->workers; slot++)
         if (!start_next(supervisor, CHILD_WORKER, slot)) {
             give_up(supervisor, "a new worker could not be started");
@@ -189,6 +210,31 @@ static bool is_anybody_serving(const struct supervisor *supervisor) {
         if (worker_serves(supervisor->metrics, slot))
             return true;
     return false;
+}
+
+static const struct child *find_next_worker(const struct supervisor *supervisor, enum child_dns dns) {
+    for (size_t i = 0; i < supervisor->count; i++) {
+        const struct child *child = &supervisor->children[i];
+        if (child->is_next && child->kind == CHILD_WORKER && child->state == CHILD_RUNNING &&
+            child->dns == dns)
+            return child;
+    }
+    return NULL;
+}
+
+/* The best that one of them said; unknown where none can use it and one has not answered. A worker that has
+ * just started does not listen for the question, so the answer is not awaited for ever. */
+static enum child_dns dns_of_former(const struct supervisor *supervisor) {
+    bool is_over = clock_monotonic_ms() >= dns_deadline(&supervisor->reload), is_unknown = false;
+    for (size_t i = 0; i < supervisor->count; i++) {
+        const struct child *child = &supervisor->children[i];
+        if (!is_former_worker(child))
+            continue;
+        if (child->dns == CHILD_DNS_USABLE)
+            return CHILD_DNS_USABLE;
+        is_unknown = is_unknown || child->dns == CHILD_DNS_UNKNOWN;
+    }
+    return is_unknown && !is_over ? CHILD_DNS_UNKNOWN : CHILD_DNS_AWAY;
 }
 
 static void restart_signer(struct supervisor *supervisor) {
@@ -249,6 +295,25 @@ static void judge_check(struct supervisor *supervisor) {
     }
 }
 
+/* Everything else is good. */
+static void judge_dns(struct supervisor *supervisor) {
+    char why[2 * ERROR_MESSAGE_MAX];
+    const struct child *lacking = find_next_worker(supervisor, CHILD_DNS_AWAY);
+    if (lacking == NULL) {
+        if (find_next_worker(supervisor, CHILD_DNS_UNKNOWN) == NULL)
+            take_over(supervisor);
+        return;
+    }
+    const enum child_dns former = dns_of_former(supervisor);
+    if (former == CHILD_DNS_AWAY)
+        take_over(supervisor);
+    if (former != CHILD_DNS_USABLE)
+        return;
+    snprintf(why, sizeof why, "the new %s cannot use DNS, although the former ones can: %s",
+             supervisor_describe_child(lacking), lacking->dns_reason);
+    give_up(supervisor, why);
+}
+
 static void judge_workers(struct supervisor *supervisor) {
     struct reload *reload = &supervisor->reload;
     const struct child *lacking = NULL;
@@ -266,7 +331,7 @@ static void judge_workers(struct supervisor *supervisor) {
         lacking = child;
     }
     if (lacking == NULL || !is_anybody_serving(supervisor)) {
-        take_over(supervisor);
+        judge_dns(supervisor);
         return;
     }
     snprintf(why, sizeof why, "the new %s does not serve, although the former ones do: %s",
@@ -323,5 +388,6 @@ int64_t reload_deadline(const struct supervisor *supervisor) {
     const struct reload *reload = &supervisor->reload;
     if (reload->phase == RELOAD_NONE)
         return reload->is_asked ? 0 : INT64_MAX;
-    return reload->deadline_ms;
+    bool awaits_dns = reload->phase == RELOAD_STARTING && clock_monotonic_ms() < dns_deadline(reload);
+    return awaits_dns ? dns_deadline(reload) : reload->deadline_ms;
 }

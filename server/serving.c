@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "originca/dnscheck.h"
 #include "originca/keys.h"
 #include "originca/log.h"
 #include "originca/names.h"
@@ -77,8 +78,6 @@ static void tell_when_ready(evutil_socket_t fd, short what, void *context) {
     int64_t wait_ms = (int64_t)worker->config->ready_wait_seconds * 1000;
     if (worker->is_ready && serving->listen_all == NULL) {
         process_tell(serving->ready_fd, PROCESS_SERVES, "");
-        close(serving->ready_fd);
-        serving->ready_fd = -1;
         event_del(serving->ready_timer);
         return;
     }
@@ -90,6 +89,27 @@ static void tell_when_ready(evutil_socket_t fd, short what, void *context) {
         serving->has_waited = true;
         process_tell(serving->ready_fd, PROCESS_WAITED, "");
     }
+}
+
+static void tell_dns(void *context, bool is_usable, const char *reason) {
+    struct serving *serving = context;
+    process_tell(serving->ready_fd, PROCESS_DNS,
+                 is_usable           ? ""
+                 : reason[0] == '\0' ? "DNS cannot be used"
+                                     : reason);
+}
+
+void serving_tell_dns(struct serving *serving) {
+    dnscheck_probe(serving->worker.dnscheck, 0, tell_dns, serving);
+}
+
+/* A reload has begun: how DNS is for this generation decides whether it counts against the next one. */
+static void note_reload(evutil_socket_t fd, short what, void *context) {
+    (void)fd;
+    (void)what;
+    struct serving *serving = context;
+    if (serving->worker.dnscheck != NULL)
+        serving_tell_dns(serving);
 }
 
 /* Until it is decided which of the two stays, a slot's gauges are those of the worker that serves. */
@@ -154,16 +174,17 @@ static bool watch_signals(struct serving *serving, struct error *error) {
     serving->on_term = evsignal_new(base, SIGTERM, start_draining, serving);
     serving->on_retire = evsignal_new(base, SIGUSR2, start_draining, serving);
     serving->on_usr1 = evsignal_new(base, SIGUSR1, reopen_log, serving);
+    serving->on_hup = evsignal_new(base, SIGHUP, note_reload, serving);
     const struct timeval publish = {.tv_sec = PUBLISH_SECONDS};
     serving->publish_timer = event_new(base, -1, EV_PERSIST, publish_regularly, serving);
     serving->worker.publish_metrics = publish_metrics;
     serving->ready_timer = event_new(base, -1, EV_PERSIST, tell_when_ready, serving);
     serving->drain_timer = evtimer_new(base, give_up_draining, serving);
     if (serving->on_term == NULL || serving->on_retire == NULL || event_add(serving->on_retire, NULL) != 0 ||
-        serving->on_usr1 == NULL || serving->ready_timer == NULL || serving->drain_timer == NULL ||
-        serving->publish_timer == NULL || event_add(serving->publish_timer, &publish) != 0 ||
-        event_add(serving->on_term, NULL) != 0 || event_add(serving->on_usr1, NULL) != 0 ||
-        event_add(serving->ready_timer, &poll) != 0)
+        serving->on_usr1 == NULL || serving->on_hup == NULL || event_add(serving->on_hup, NULL) != 0 ||
+        serving->ready_timer == NULL || serving->drain_timer == NULL || serving->publish_timer == NULL ||
+        event_add(serving->publish_timer, &publish) != 0 || event_add(serving->on_term, NULL) != 0 ||
+        event_add(serving->on_usr1, NULL) != 0 || event_add(serving->ready_timer, &poll) != 0)
         return error_set(error, ERROR_INTERNAL, "cannot set up events");
     return true;
 }

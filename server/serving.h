@@ -18,7 +18,7 @@ struct serving {
     bool (*listen_all)(struct serving *serving, struct error *error); /* NULL: done */
     bool has_failed;
     struct event *listen_timer;
-    struct event *on_term, *on_retire, *on_usr1, *ready_timer, *drain_timer, *publish_timer;
+    struct event *on_term, *on_retire, *on_usr1, *on_hup, *ready_timer, *drain_timer, *publish_timer;
     int ready_fd;
     bool is_successor, has_waited;
     char told_reason[256]; /* the last one */
@@ -37,6 +37,8 @@ bool serving_listen(struct serving *serving, const struct listener *listener, st
 bool serving_listen_when_connected(struct serving *serving,
                                    bool (*listen_all)(struct serving *serving, struct error *error),
                                    struct error *error) MUST_CHECK;
+/* Asks DNS and tells the supervisor whether it can be used: what a reload compares. SIGHUP does the same. */
+void serving_tell_dns(struct serving *serving);
 /* Why it cannot start: to the log and the supervisor. */
 void serving_tell_failure(struct serving *serving, const struct error *error);
 /* Until it is drained. False: it could not listen. */

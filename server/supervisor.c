@@ -186,7 +186,7 @@ static size_t count_living(const struct supervisor *supervisor, bool with_signer
 }
 
 static void wait_for_event(struct supervisor *supervisor, int64_t sleep_ms, const sigset_t *while_waiting) {
-    struct pollfd fds[512];
+    struct pollfd fds[2048];
     nfds_t count = 0;
     for (size_t i = 0; i < supervisor->count && count < sizeof fds / sizeof fds[0]; i++)
         if (supervisor->children[i].ready_fd >= 0)

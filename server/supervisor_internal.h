@@ -10,6 +10,8 @@
 
 enum child_state { CHILD_NONE, CHILD_RUNNING, CHILD_DRAINING, CHILD_WAITING /* for its restart */ };
 
+enum child_dns { CHILD_DNS_UNKNOWN, CHILD_DNS_USABLE, CHILD_DNS_AWAY };
+
 enum child_kind {
     CHILD_SIGNER,
     CHILD_SIGNER_CHECK, /* of a reload: tries the signer's new settings as the signer's user, and ends */
@@ -30,6 +32,8 @@ struct child {
     char reason[ERROR_MESSAGE_MAX];    /* why it does not serve, or failed; "" */
     char heard[ERROR_MESSAGE_MAX + 2]; /* the beginning of its next line */
     size_t heard_length;
+    enum child_dns dns; /* a worker's, as it said during this reload */
+    char dns_reason[ERROR_MESSAGE_MAX];
     int64_t started_ms, restart_ms, kill_ms;
     unsigned failures;
 };

@@ -148,6 +148,8 @@ int worker_main(const struct config *config, struct listeners *listeners, struct
     process->serving.worker.slot = slot;
     is_up = is_up && set_up_services(process, &error) && answer_admin(&process->serving, &error) &&
             serving_listen_when_connected(&process->serving, listen_on_all, &error);
+    if (is_up && is_successor)
+        serving_tell_dns(&process->serving);
     if (is_up)
         is_up = serving_run(&process->serving);
     else

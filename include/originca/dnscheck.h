@@ -128,8 +128,8 @@ void dnscheck_cancel(struct dnscheck_job *job);
 const struct dnscheck_counters *dnscheck_counters(const struct dnscheck *dnscheck);
 /* The one of the zone's rivals within which a delegation to these servers lies; NULL: none. */
 const char *dnscheck_find_rival(const struct dnscheck_zone *zone, const char *const *servers, size_t count);
-/* Is any root server answering? For /readyz; cached 10 s by the module. Same callback rules. */
-void dnscheck_probe(struct dnscheck *dnscheck,
+/* Is any root server answering? An answer of at most this age is taken again. Same callback rules. */
+void dnscheck_probe(struct dnscheck *dnscheck, int64_t max_age_ms,
                     void (*callback)(void *context, bool is_usable, const char *reason), void *context);
 const char *dnscheck_verdict_name(enum dnscheck_verdict verdict); /* "ok", "refused", "failed" */
 /* Will it stay so until somebody changes something? For a zone's status: what could not be asked is no reason

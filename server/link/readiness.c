@@ -8,6 +8,8 @@
 #include "originca/signer.h"
 #include "originca/store.h"
 
+#define DNS_KEPT_MS 10000
+
 struct link_waiter {
     TAILQ_ENTRY(link_waiter) entry;
     struct link_readiness_probe *probe;
@@ -132,7 +134,7 @@ static void ask(struct link_readiness_probe *probe) {
     if (!probe->is_asking_dns) {
         probe->is_asking_dns = true;
         probe->dns_asked_ms = clock_monotonic_ms();
-        dnscheck_probe(probe->worker->dnscheck, note_dns, probe);
+        dnscheck_probe(probe->worker->dnscheck, DNS_KEPT_MS, note_dns, probe);
     }
 }
 

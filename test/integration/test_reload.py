@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from acme_raw import AcmeClient
-from under_test import ROOT, children, name_of, run, start_time, stopped, wait_end, wait_until
+from under_test import ROOT, children, name_of, run, silent_name_servers, start_time, stopped, wait_end, wait_until
 
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
 
@@ -248,6 +248,20 @@ def another_redis(sandbox):
 
 
 @contextlib.contextmanager
+def dns_port_that_nobody_serves(sandbox):
+    with configured(sandbox, "dns", "dns_port = 5353"):
+        yield "cannot use DNS, although the former ones can: "
+
+
+@contextlib.contextmanager
+def root_servers_that_are_not_there(sandbox):
+    hints = sandbox.directory / "dead.hints"
+    hints.write_text(". 3600 NS a.root.\na.root. 3600 A 127.66.6.6\n")
+    with configured(sandbox, "dns", f'root_hints_file = "{hints}"'):
+        yield "cannot use DNS, although the former ones can: "
+
+
+@contextlib.contextmanager
 def mistake(sandbox):
     with configured(sandbox, "server", "workers = 9999"):
         yield "server.workers"
@@ -272,7 +286,8 @@ def port_of_somebody_else(sandbox):
 @pytest.mark.parametrize("broken", [another_tls_key, certificate_before_its_key, malformed_secret,
                                     missing_issuing_certificate, issuing_certificate_of_another_key, wrong_pin,
                                     missing_pin_file, another_redis, mistake, another_run_directory,
-                                    port_of_somebody_else])
+                                    port_of_somebody_else, dns_port_that_nobody_serves,
+                                    root_servers_that_are_not_there])
 def test_a_reload_that_would_not_serve_changes_nothing_and_says_so(own_sandbox, broken):
     before = settled(own_sandbox)
     serial = served_certificate(own_sandbox)
@@ -332,6 +347,20 @@ def test_a_redis_that_is_away_for_both_does_not_count_against_the_new_configurat
         own_sandbox.wait_ready()
         own_sandbox.client().issue([own_sandbox.name()])
     assert reload(own_sandbox).returncode == 0
+
+
+def test_a_dns_that_is_away_for_both_does_not_count_against_the_new_configuration(own_sandbox):
+    """A mend of the root's servers must get in as well."""
+    before = set(settled(own_sandbox)[0])
+    with contextlib.ExitStack() as stack:
+        for group in ("root", "tld", "provider", "foreign"):
+            stack.enter_context(silent_name_servers(own_sandbox, group))
+        result = reload(own_sandbox)
+        assert result.returncode == 0, result
+        assert wait_until(lambda: not before & set(own_sandbox.workers()), 20)
+    assert reload(own_sandbox).returncode == 0
+    own_sandbox.wait_ready()
+    own_sandbox.client().issue([own_sandbox.name()])
 
 
 def test_the_signer_takes_a_renewed_issuing_certificate(own_sandbox):
