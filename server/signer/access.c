@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "originca/log.h"
+#include "originca/revocation.h"
 
 #define TELL_EVERY_MS 1000 /* whoever was taken over must not fill the log either */
 
@@ -111,8 +112,10 @@ bool access_take(struct access *access, const struct engine_call *call, enum acc
                      (unsigned long long)limit);
 }
 
-bool access_is_workers_word(const char *by) {
-    /* "recovery": a certificate that was just signed and that Redis did not take. */
-    return strcmp(by, "certificate-key") == 0 || strcmp(by, "recovery") == 0 ||
+bool access_is_workers_word(const char *by, uint32_t reason) {
+    /* "recovery": a certificate that was just signed and that Redis did not take: nothing is said of its key.
+     */
+    return strcmp(by, "certificate-key") == 0 ||
+           (strcmp(by, "recovery") == 0 && reason == REASON_CESSATION_OF_OPERATION) ||
            strncmp(by, "account:", 8) == 0 || strncmp(by, "api-key:", 8) == 0;
 }

@@ -31,5 +31,5 @@ bool access_take(struct access *access, const struct engine_call *call, enum acc
 /* For what only the message's fields show: counts, logs and returns false. */
 bool access_refuse(struct access *access, const struct engine_call *call, const char *what,
                    struct error *error);
-/* May a worker say that it revokes for whom? */
-bool access_is_workers_word(const char *by) MUST_CHECK;
+/* May a worker say that it revokes for whom, and why? */
+bool access_is_workers_word(const char *by, uint32_t reason) MUST_CHECK;

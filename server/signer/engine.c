@@ -198,6 +198,7 @@ static bool write_intent(struct engine *engine, struct signing *signing) {
         return false;
     engine->status.intents++;
     engine->status.intents_without_outcome++;
+    (void)crl_lists_add(engine->lists, job->request.issuer, crl_url); /* as it is read back */
     attempt = attempts_add(engine->attempts, job->request.attempt);
     attempt->outcome = SIGNER_ATTEMPT_SIGNING;
     memcpy(attempt->serial, job->serial, SERIAL_BYTES);

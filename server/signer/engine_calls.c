@@ -24,7 +24,44 @@ void engine_end_reply(struct engine_call *call, struct wire_writer *writer) {
     call->reply = wire_finish(writer, &call->reply_length);
 }
 
-static bool read_revocation(struct engine_call *call, struct signer_revocation *out) {
+static const struct config_issuer *find_issuer(const struct engine *engine, const char *name) {
+    for (size_t i = 0; i < engine->config->issuer_count; i++)
+        if (strcmp(engine->config->issuers[i].name, name) == 0)
+            return &engine->config->issuers[i];
+    return NULL;
+}
+
+/* Each list that a record names is made and served for good: a worker begins none that no certificate of ours
+ * can name. Of what is not known here, as another host's former template, Redis reads the list in the
+ * certificate itself. */
+static void forget_invented_list(const struct engine *engine, struct signer_revocation *asked) {
+    const struct config_issuer *issuer = find_issuer(engine, asked->issuer);
+    if (issuer == NULL && crl_lists_find(engine->lists, asked->issuer, "") == 0)
+        asked->issuer = asked->crl_url = "";
+    bool is_filled = issuer != NULL && issuer->crl_url != NULL &&
+                     crl_url_is_fill(asked->crl_url, issuer->crl_url,
+                                     crl_url_count(issuer->crl_url, issuer->crl_shards), NULL);
+    if (!is_filled && crl_lists_find(engine->lists, asked->issuer, asked->crl_url) == 0)
+        asked->crl_url = "";
+}
+
+/* Later than any certificate that is issued now: an entry would stand on its lists for as long. */
+static bool is_end_possible(const struct engine *engine, time_t not_after) {
+    uint32_t days = 0;
+    for (size_t i = 0; i < engine->config->profile_count; i++)
+        if (engine->config->profiles[i].max_days > days)
+            days = engine->config->profiles[i].max_days;
+    return not_after <= (time_t)(clock_wall_ms() / 1000) + (time_t)days * 86400;
+}
+
+static void forget_inventions(const struct engine *engine, struct signer_revocation *asked) {
+    forget_invented_list(engine, asked);
+    if (!is_end_possible(engine, asked->not_after))
+        asked->not_after = 0;
+}
+
+static bool read_revocation(const struct engine *engine, struct engine_call *call,
+                            struct signer_revocation *out) {
     struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
     struct bytes serial = wire_get_bytes(&reader);
     out->issuer = wire_get_string(&reader);
@@ -44,6 +81,8 @@ static bool read_revocation(struct engine_call *call, struct signer_revocation *
     out->not_after = not_after <= LAST_SECOND ? (time_t)not_after : 0;
     if (!crl_url_is_good(out->crl_url))
         out->crl_url = "";
+    if (call->link == SIGNER_LINK_WORKER)
+        forget_inventions(engine, out);
     memcpy(out->serial, serial.data, SERIAL_BYTES);
     return true;
 }
@@ -52,13 +91,13 @@ static void run_revoke(struct engine *engine, struct engine_call *call) {
     struct error error = {0};
     struct revoked_serial revoked = {0};
     struct signer_revocation asked = {0};
-    if (!read_revocation(call, &asked)) {
+    if (!read_revocation(engine, call, &asked)) {
         error_set(&error, ERROR_INVALID, "malformed revocation");
         engine_reply_error(call, &error);
         return;
     }
-    if (call->link == SIGNER_LINK_WORKER && !access_is_workers_word(asked.by)) {
-        access_refuse(&engine->access, call, "revoke in an operator's name", &error);
+    if (call->link == SIGNER_LINK_WORKER && !access_is_workers_word(asked.by, asked.reason)) {
+        access_refuse(&engine->access, call, "revoke in a name or for a reason that is no worker's", &error);
         engine_reply_error(call, &error);
         return;
     }

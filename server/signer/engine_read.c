@@ -35,16 +35,22 @@ static void read_issued(struct engine *engine, const char *name, const struct le
     }
 }
 
+static uint32_t add_list(struct engine *engine, const struct ledger_record *record) {
+    char issuer[65], url[CRL_URL_MAX + 1];
+    if (!ledger_record_text(record, "issuer", issuer, sizeof issuer))
+        return 0;
+    if (!ledger_record_text(record, "crl", url, sizeof url))
+        *url = '\0';
+    return crl_lists_add(engine->lists, issuer, url);
+}
+
 /* What the record says of the certificate's end and list. */
 static void read_list(struct engine *engine, const struct ledger_record *record,
                       struct revoked_serial *entry) {
-    char issuer[65], end[TIME_TEXT_MAX], url[CRL_URL_MAX + 1];
+    char end[TIME_TEXT_MAX];
     if (!ledger_record_text(record, "not_after", end, sizeof end) || !time_parse(end, &entry->not_after))
         entry->not_after = 0;
-    if (!ledger_record_text(record, "crl", url, sizeof url))
-        *url = '\0';
-    if (ledger_record_text(record, "issuer", issuer, sizeof issuer))
-        entry->list = crl_lists_add(engine->lists, issuer, url);
+    entry->list = add_list(engine, record);
 }
 
 static bool read_void(struct engine *engine, const struct ledger_record *record, struct error *error) {
@@ -95,6 +101,7 @@ static bool read_record(void *context, const struct ledger_record *record, struc
         if (json_object_set_new(engine->open_intents, attempt, json_integer((json_int_t)record->sequence)) !=
             0)
             return error_set(error, ERROR_INTERNAL, "out of memory");
+        (void)add_list(engine, record); /* also of a former template: a worker may name it */
     } else if (strcmp(record->type, "issued") == 0 && has_attempt) {
         json_object_del(engine->open_intents, attempt);
         read_issued(engine, attempt, record);

@@ -1,6 +1,7 @@
 """Certificate revocation lists as those who check certificates see them: by openssl, certtool and Python's cryptography, for every
 profile, issuer and shard; over crashes, a Redis that went back and two hosts."""
 
+import json
 import os
 import signal
 import subprocess
@@ -44,6 +45,7 @@ def wait_listed(box, leaf, reason=None, issuer="ecc", base=None, seconds=RECOVER
     """The entry on the certificate's list and on the complete one."""
     found = None
     for path in {path_of(leaf, issuer), f"/crl/{issuer}-all.crl"}:
+        assert wait_until(lambda: fetch(base or box["HTTP_URL"], path)[0] == 200, RECOVERY), path
         assert wait_until(lambda: load(box, path, base).get_revoked_certificate_by_serial_number(leaf.serial_number),
                           seconds, pause=0.1), path
         found = load(box, path, base).get_revoked_certificate_by_serial_number(leaf.serial_number)
@@ -181,6 +183,12 @@ def reload_with_signer(box):
     box.wait_ready(RECOVERY)
 
 
+def revoked_record(box, leaf):
+    lines = [line.split(" ", 1)[1] for path in Path(box.directory, "ledger").glob("*.jsonl") for line in path.read_text().splitlines()]
+    serial = f"{leaf.serial_number:032x}"
+    return next(record for record in map(json.loads, lines) if record.get("type") == "revoked" and record["serial"] == serial)
+
+
 @pytest.mark.parametrize("issuer, request_type", [("ecc", "origin-ecc"), ("rsa", "origin-rsa")])
 def test_certificates_of_a_former_url_without_shards_keep_their_list(box, issuer, request_type):
     config = Path(box["CONFIG"])
@@ -197,6 +205,7 @@ def test_certificates_of_a_former_url_without_shards_keep_their_list(box, issuer
     assert path_of(bad, issuer) == path_of(fine, issuer) == path
     assert rest(box).revoke(identifier, {"reason": "superseded"}).status == 200
     wait_listed(box, bad, "superseded", issuer)
+    assert revoked_record(box, bad)["crl"] == box["HTTP_URL"] + path  # the signer, started anew, knows it still
     crl = load(box, path)
     check_form(box, crl, path, issuer)
     check_with_tools(box, crl, issuer)

@@ -349,20 +349,56 @@ def test_a_second_revocation_is_told_the_known_reason(worker):
     assert revoke(3, "account:a1") == (1, 1)
 
 
-def test_a_revocation_says_which_list_it_belongs_to(worker, operator):
-    url = "http://crl.provider.test/crl/e7"
+def revoke_and_read(connection, operator, by="account:a1", **known):
+    sequence = last_sequence(connection)
+    reply = connection.ask(REVOKE, revocation(any_serial(), 4, by, **known))
+    assert reply.code == OK, reply.message
+    return next(record for record in operator.records(sequence + 1) if record["type"] == "revoked")
+
+
+def url_of_a_certificate(box, operator):
+    sequence = last_sequence(operator)
+    is_served(box)
+    return next(record["crl"] for record in operator.records(sequence + 1) if record["type"] == "issued")
+
+
+def test_a_revocation_says_which_list_it_belongs_to(box, worker, operator):
+    url = url_of_a_certificate(box, operator)
+    soon = int(time.time()) + 86400
 
     def revoke(**known):
-        sequence = last_sequence(worker)
-        reply = worker.ask(REVOKE, revocation(any_serial(), 4, "account:a1", **known))
-        assert reply.code == OK, reply.message
-        record = next(record for record in operator.records(sequence + 1) if record["type"] == "revoked")
-        return record.get("not_after"), record.get("crl")
+        record = revoke_and_read(worker, operator, **known)
+        return record["issuer"], "not_after" in record, record.get("crl")
 
-    assert revoke(not_after=1893456000, crl_url=url) == ("2030-01-01T00:00:00Z", url)
-    assert revoke() == (None, None)
+    assert revoke(not_after=soon, crl_url=url) == ("ecc", True, url)
+    assert revoke() == ("ecc", False, None)
     for wrong in ("https://crl.provider.test/", 'http://"', "http://" + "a" * 500, "e7"):  # and revoked all the same
-        assert revoke(not_after=2**63, crl_url=wrong) == (None, None)
+        assert revoke(not_after=2**63, crl_url=wrong) == ("ecc", False, None)
+
+
+def test_a_worker_begins_no_list(box, worker, operator):
+    url = url_of_a_certificate(box, operator)
+    before = {record["url"] for record in box.admin.get("crls")["items"]}
+    for invented in ("http://x.test/c", url + "0000", url + "/", url.replace("/e", "/x")):
+        assert "crl" not in revoke_and_read(worker, operator, crl_url=invented)
+    assert "crl" not in revoke_and_read(worker, operator, issuer="rsa", crl_url=url)  # another issuer's
+    record = revoke_and_read(worker, operator, issuer="invented", crl_url=url)
+    assert (record["issuer"], record.get("crl")) == ("", None)
+    assert "not_after" not in revoke_and_read(worker, operator, not_after=253402300799)
+    # A list of before that this ledger names, as of a former template.
+    former = "http://former.test/c"
+    assert revoke_and_read(operator, operator, by="admin:test", crl_url=former)["crl"] == former
+    assert revoke_and_read(worker, operator, crl_url=former)["crl"] == former
+    assert wait_until(lambda: former in {record["url"] for record in box.admin.get("crls")["items"]}, 20)
+    assert {record["url"] for record in box.admin.get("crls")["items"]} <= before | {former, ""}
+
+
+@pytest.mark.parametrize("reason", [1, 4, 0])
+def test_a_worker_recovers_only_what_nobody_had(worker, operator, reason):
+    sequence = last_sequence(worker)
+    assert worker.ask(REVOKE, revocation(any_serial(), reason, "recovery")).code == REFUSED
+    assert is_nothing_new(operator, sequence)
+    assert worker.ask(REVOKE, revocation(any_serial(), 5, "recovery")).code == OK
 
 
 def test_the_records_of_a_certificate_hold_the_url_in_it(box, operator):
