@@ -23,6 +23,8 @@
 
 #define UNKNOWN_MAX 32
 #define SECTION_OPTIONS_MAX 64
+/* Tells a list that is absent from one that is empty: libConfuse calls nobody for `{}`. */
+#define ABSENT_LIST "originca-absent"
 
 struct seen_line {
     const cfg_opt_t *option;
@@ -51,7 +53,8 @@ static int line_of(const struct reading *reading, const cfg_opt_t *option) {
 
 /* Called for each value: of a list several times. The first line counts. */
 static int note_line(cfg_t *section, cfg_opt_t *option) {
-    if (line_of(current, option) == 0 && current->seen_count < sizeof current->seen / sizeof current->seen[0])
+    if (current != NULL && line_of(current, option) == 0 &&
+        current->seen_count < sizeof current->seen / sizeof current->seen[0])
         current->seen[current->seen_count++] = (struct seen_line){option, section->line};
     return 0;
 }
@@ -84,7 +87,7 @@ static void fill_options(cfg_opt_t options[SECTION_OPTIONS_MAX], const char *sec
         if (strcmp(setting->section, section) != 0)
             continue;
         cfg_opt_t option = CFG_STR(setting->name, NULL, CFGF_NODEFAULT);
-        cfg_opt_t list = CFG_STR_LIST(setting->name, NULL, CFGF_NODEFAULT);
+        cfg_opt_t list = CFG_STR_LIST(setting->name, "{" ABSENT_LIST "}", CFGF_NONE);
         options[used] = setting_is_list(setting) ? list : option;
         options[used++].validcb = note_line;
     }
@@ -142,12 +145,16 @@ int config_line_of(const struct config *config, const char *section, const char 
     return 0;
 }
 
+static bool is_empty_list(const struct setting *setting, cfg_opt_t *option) {
+    return setting_is_list(setting) && cfg_opt_size(option) == 0;
+}
+
 static void take_section(const struct reading *reading, const char *directory, cfg_t *section,
                          const char *name, void *owner, struct config *config) {
     for (unsigned i = 0; i < cfg_num(section); i++) {
         cfg_opt_t *option = cfg_getnopt(section, i);
         const struct setting *setting = option == NULL ? NULL : find_setting(name, option->name);
-        if (setting == NULL || line_of(reading, option) == 0)
+        if (setting == NULL || (line_of(reading, option) == 0 && !is_empty_list(setting, option)))
             continue;
         remember_line(config, setting, cfg_title(section), line_of(reading, option));
         take_value(reading, directory, option, setting, owner);

@@ -1,10 +1,12 @@
 /* What a single value cannot show: settings that are missing, contradict each other or name things that do
  * not exist. */
 #include "config_check.h"
+#include "config_internal.h"
 
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "originca/addresses.h"
@@ -192,7 +194,9 @@ static void check_profiles(const struct config *config, struct config_complaints
 
 static void check_dns(const struct config *config, struct config_complaints *complaints) {
     struct error error;
-    if (!root_hints_read(config->root_hints_file, &config->address_rules, NULL, NULL, &error))
+    struct stat status;
+    bool is_device = stat(config->root_hints_file, &status) == 0 && !S_ISREG(status.st_mode);
+    if (!is_device && !root_hints_read(config->root_hints_file, &config->address_rules, NULL, NULL, &error))
         config_complain(complaints, 0, "dns", "root_hints_file", "%s", error.message);
     if (config->name_server_pool.count < config->name_servers_per_zone)
         config_complain(complaints, 0, "dns", "name_server_pool", "has %zu names; a zone gets %u of them",
@@ -214,10 +218,40 @@ static void check_dns(const struct config *config, struct config_complaints *com
                         "strict needs caa_identities in section acme: no CAA record could name this CA");
 }
 
+/* A device or a FIFO would be read without end. The log may be one. */
+static void check_regular(const struct setting *setting, const void *owner,
+                          struct config_complaints *complaints) {
+    const char *path = *(char *const *)(const void *)((const char *)owner + setting->offset);
+    size_t length = strlen(setting->name);
+    struct stat status;
+    bool is_read = setting->kind == SETTING_PATH && strcmp(setting->name, "log_file") != 0 &&
+                   ((length > 5 && strcmp(setting->name + length - 5, "_file") == 0) ||
+                    strcmp(setting->name, "pkcs11_module") == 0);
+    if (is_read && path != NULL && stat(path, &status) == 0 && !S_ISREG(status.st_mode))
+        config_complain(complaints, 0, setting->section, setting->name, "%s is no regular file", path);
+}
+
+static void check_files(const struct config *config, struct config_complaints *complaints) {
+    for (size_t at = 0; at < config_setting_count; at++) {
+        const struct setting *setting = &config_settings[at];
+        if (setting->kind != SETTING_PATH)
+            continue;
+        if (strcmp(setting->section, "issuer") != 0)
+            check_regular(setting, config, complaints);
+        else
+            for (size_t i = 0; i < config->issuer_count; i++) {
+                complaints->title = config->issuers[i].name;
+                check_regular(setting, &config->issuers[i], complaints);
+            }
+        complaints->title = NULL;
+    }
+}
+
 void config_check(const struct config *config, struct config_complaints *complaints) {
     check_server(config, complaints);
     check_issuers(config, complaints);
     check_profiles(config, complaints);
+    check_files(config, complaints);
     check_dns(config, complaints);
     config_check_addresses(config, complaints);
     config_check_names(config, complaints);

@@ -28,6 +28,8 @@ static bool set_string(char **place, const char *text, struct error *error) {
 static bool set_path(char **place, const char *directory, const char *text, struct error *error) {
     if (text[0] == '/')
         return set_string(place, text, error);
+    if (text[0] == '\0')
+        return error_set(error, ERROR_INVALID, "is empty: expected a path");
     free(*place);
     if (asprintf(place, "%s/%s", directory, text) < 0) {
         *place = NULL;
@@ -107,6 +109,9 @@ bool config_parse_address(const char *text, struct config_address *out, struct e
     return error_set(error, ERROR_INVALID, "\"%s\" holds no IPv4 or [IPv6] address", text);
 }
 
+/* ::ffff:0:0/96 */
+static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+
 bool config_parse_prefix(const char *text, struct config_prefix *out, struct error *error) {
     char host[64];
     uint32_t bits;
@@ -124,6 +129,8 @@ bool config_parse_prefix(const char *text, struct config_prefix *out, struct err
         error_prefix(error, "\"%s\"", text);
         return false;
     }
+    if (out->family == AF_INET6 && bits >= 96 && memcmp(out->bytes, mapped, sizeof mapped) == 0)
+        return error_set(error, ERROR_INVALID, "\"%s\" is a block of IPv4 addresses: write it as one", text);
     out->bits = bits;
     for (unsigned bit = bits; bit < (out->family == AF_INET ? 32u : 128u); bit++)
         if (out->bytes[bit / 8] & (0x80 >> bit % 8))
@@ -141,7 +148,6 @@ bool config_prefix_holds_address(const struct config_prefix *prefix, int family,
 
 bool config_prefixes_hold_address(const struct config_prefix *prefixes, size_t count, int family,
                                   const uint8_t *address) {
-    static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
     if (family == AF_INET6 && memcmp(address, mapped, sizeof mapped) == 0) {
         family = AF_INET;
         address += sizeof mapped;

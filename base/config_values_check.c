@@ -146,6 +146,11 @@ void config_check_names(const struct config *config, struct config_complaints *c
     check_urls(config, complaints);
     check_domains(&config->caa_identities, complaints, "acme", "caa_identities");
     check_domains(&config->name_server_pool, complaints, "dns", "name_server_pool");
+    for (size_t i = 0; i < config->name_server_pool.count; i++)
+        if (strchr(config->name_server_pool.items[i], '.') == NULL)
+            config_complain(complaints, 0, "dns", "name_server_pool",
+                            "\"%s\" is no full name: expected such as ns1.provider.example",
+                            config->name_server_pool.items[i]);
     check_domains(&config->reserved_zones, complaints, "dns", "reserved_zones");
     check_issuer_names(config, complaints);
 }

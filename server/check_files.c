@@ -3,6 +3,7 @@
  * token is tried with one login at most; that it is away is no mistake, the signer waits for it. */
 #include "check_files.h"
 
+#include <elf.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -333,14 +334,26 @@ static void check_token(struct check *check) {
             "warning: the signer will wait for its token: ", error.message);
 }
 
+/* What the dynamic linker could load. */
+static bool is_module_good(const char *path, struct error *error) {
+    Elf64_Ehdr header;
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return error_set(error, ERROR_INVALID, "cannot read %s: %m", path);
+    bool is_module = fread(&header, sizeof header, 1, file) == 1 &&
+                     memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_type == ET_DYN;
+    fclose(file);
+    return is_module ||
+           error_set(error, ERROR_INVALID, "%s is no shared object, which a PKCS#11 module is", path);
+}
+
 static void check_signer(struct check *check) {
     const struct config *config = check->config;
     struct error error;
     check_log(check);
     check_rules(check);
-    bool is_readable = access(config->pkcs11_module, R_OK) == 0 ||
-                       error_set(&error, ERROR_INVALID, "cannot read %s: %m", config->pkcs11_module);
-    bool is_good = note(check, is_readable, "signer", "", "pkcs11_module", &error);
+    bool is_good =
+        note(check, is_module_good(config->pkcs11_module, &error), "signer", "", "pkcs11_module", &error);
     is_good = note_awaited(check, is_secret_good(config->pkcs11_pin_file, PIN_MAX, &error), "signer", "",
                            "pkcs11_pin_file", &error) &&
               is_good;

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "check_files.h"
 #include "originca/text.h"
 #include "reload_outcome.h"
 
@@ -36,9 +37,17 @@ static void pause_ms(unsigned ms) {
     nanosleep(&pause, NULL);
 }
 
-static int tell(const struct reload_outcome *outcome) {
+/* What --check-config warns of. Only root sees the files as their users do. */
+static void warn(const struct config *config) {
+    char views[256];
+    if (geteuid() == 0 || (config->user == NULL && config->signer_user == NULL))
+        (void)check_files(config, CHECK_START, stderr, views, sizeof views);
+}
+
+static int tell(const struct config *config, const struct reload_outcome *outcome) {
     if (outcome->is_good) {
         printf("reloaded: the new configuration is in force\n");
+        warn(config);
         return 0;
     }
     fprintf(stderr, "originca-server: reload failed, the former configuration stays in force: %s\n",
@@ -51,7 +60,7 @@ static int await_outcome(const struct config *config, int pid_fd, int64_t asked_
     struct reload_outcome outcome;
     while (clock_monotonic_ms() < give_up_ms) {
         if (reload_outcome_read(config->run_directory, &outcome) && outcome.begun_ms >= asked_ms)
-            return tell(&outcome);
+            return tell(config, &outcome);
         if (!is_held(pid_fd)) {
             fprintf(stderr, "originca-server: the server ended before the reload was over\n");
             return 1;

@@ -80,6 +80,13 @@ def test_a_mistake_is_named_with_file_line_and_key(good, tmp_path, section, line
     ("dns", 'name_server_pool = {"ns1.provider.test", "192.0.2.1"}', "name_server_pool", "domain name"),
     ("dns", 'reserved_zones = {"edge.provider.test", "Edge.provider.test."}', "reserved_zones", "twice"),
     ("dns", 'reserved_zones = {"*.provider.test"}', "reserved_zones", "domain name"),
+    ("dns", 'name_server_pool = {"ns1.provider.test", "ns2"}', "name_server_pool", "no full name"),
+    ("dns", 'edge_prefixes = {"::ffff:0.0.0.0/96"}', "edge_prefixes", "IPv4"),
+    ("dns", 'deny_addresses = {"::ffff:192.0.2.0/120"}', "deny_addresses", "IPv4"),
+    ("redis", 'redis_socket = ""', "redis_socket", "expected a path"),
+    ("server", 'tls_key_file = "/dev/urandom"', "tls_key_file", "no regular file"),
+    ("dns", 'root_hints_file = "/dev/zero"', "root_hints_file", "no regular file"),
+    ("acme", 'public_suffix_file = "/dev/zero"', "public_suffix_file", "no regular file"),
     ("limits", "failed_check_pause_seconds = 1000", "failed_check_pause_seconds", "longest"),
     ("redis", f'redis_socket = "/{"r" * 120}"', "redis_socket", "107"),
 ])
@@ -91,6 +98,16 @@ def test_a_value_that_cannot_be_meant_is_named_with_line_and_what_is_expected(go
     assert result.returncode == 2
     named = [each for each in result.stderr.splitlines() if each.startswith(f"{path}:{number}: {section}.{key}: ")]
     assert named and hint in named[0], result.stderr
+
+
+@pytest.mark.parametrize("section, key", [("server", "https_listen"), ("dns", "edge_prefixes"), ("dns", "name_server_pool"),
+                                          ("dns", "perspectives")])
+def test_a_list_that_is_required_may_not_be_empty(good, tmp_path, section, key):
+    """Nor does it mean the default, which nobody asked for."""
+    path = tmp_path / "bad.conf"
+    path.write_text(with_line(good, section, f"{key} = {{}}")[0])
+    result = check(path)
+    assert result.returncode == 2 and f"{section}.{key}: " in result.stderr, result
 
 
 def test_one_address_for_two_listeners_is_a_mistake(good, tmp_path):
@@ -172,6 +189,7 @@ def with_file(sandbox, good, tmp_path, section, key, content):
     ("dns", "root_hints_file", b"; nothing\n", "no address of a root server"),
     ("dns", "trust_anchor_file", b"; nothing\n", "DNSKEY"),
     ("signer", "pkcs11_module", None, "cannot read"),
+    ("signer", "pkcs11_module", b"no module" * 100, "no shared object"),
     ("signer", "pkcs11_pin_file", None, "cannot read"),
     ("signer", "pkcs11_pin_file", b"\n", "empty"),
     ("signer", "ledger_directory", None, "ca init"),
