@@ -370,6 +370,11 @@ void config_free(struct config *config) {
     free(config);
 }
 
+bool config_issues_with(const struct config *config, const char *name) {
+    return strcmp(name, config->acme_ecc_issuer) == 0 || strcmp(name, config->acme_rsa_issuer) == 0 ||
+           strcmp(name, config->rest_ecc_issuer) == 0 || strcmp(name, config->rest_rsa_issuer) == 0;
+}
+
 const struct config_profile *config_find_profile(const struct config *config, const char *name) {
     for (size_t i = 0; i < config->profile_count; i++)
         if (strcmp(config->profiles[i].name, name) == 0)

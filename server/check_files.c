@@ -110,11 +110,6 @@ static void check_rules(struct check *check) {
          "key_blocklist_file", &error);
 }
 
-static bool issues(const struct config *config, const char *name) {
-    return strcmp(name, config->acme_ecc_issuer) == 0 || strcmp(name, config->acme_rsa_issuer) == 0 ||
-           strcmp(name, config->rest_ecc_issuer) == 0 || strcmp(name, config->rest_rsa_issuer) == 0;
-}
-
 static bool read_issuer_times(const char *path, time_t *begin, time_t *end) {
     gnutls_datum_t file = {0};
     gnutls_x509_crt_t certificate;
@@ -138,7 +133,8 @@ static bool check_issuer_times(struct check *check, const struct config_issuer *
     struct error error;
     time_t begin, end, now = time(NULL), longest = 0;
     char text[TIME_TEXT_MAX], message[600];
-    if (!issues(check->config, issuer->name) || !read_issuer_times(issuer->certificate_file, &begin, &end))
+    if (!config_issues_with(check->config, issuer->name) ||
+        !read_issuer_times(issuer->certificate_file, &begin, &end))
         return true;
     time_format(end, text);
     if (end <= now)

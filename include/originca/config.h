@@ -244,6 +244,8 @@ struct config *config_load_with_mistakes(const char *path, FILE *complaints, str
 void config_free(struct config *config);
 /* 0: it is not written. */
 int config_line_of(const struct config *config, const char *section, const char *title, const char *key);
+/* Does ACME or the REST API issue with it? */
+bool config_issues_with(const struct config *config, const char *issuer);
 const struct config_profile *config_find_profile(const struct config *config, const char *name);
 /* Does what the signer goes by (sections signer, issuer, profile; the rules on names and keys; the log)
  * differ? Then a reload restarts the signer too. */

@@ -163,7 +163,8 @@ struct signer_status {
     bool is_ledger_read; /* else what is said above of the ledger is empty, and `reason` tells the progress */
     bool is_token_usable;
     bool is_signing_allowed;
-    char reason[512]; /* why not */
+    bool is_issuer_in_force; /* at least one of those that ACME or REST issue with */
+    char reason[512];        /* why not */
 };
 
 /* What Redis has applied of this host's ledger (struct store_ledger_state). */

@@ -220,6 +220,10 @@ static enum step_result claim_order(struct operation *operation) {
     };
     if (!issue_set_terms(&state->issue, state->csr.key.kind == KEY_KIND_RSA, &operation->error))
         return STEP_FAIL;
+    const struct acme_issuer *issuer = acme_find_issuer(state->post.acme, state->issue.issuer);
+    if (!acme_issuer_is_in_force(issuer, time(NULL)))
+        return acme_refuse(operation, 503, "serverInternal",
+                           "No certificate can be issued at the moment; try again later");
     issue_claim(&state->issue, note_issue_step, operation);
     return STEP_WAIT;
 }

@@ -141,6 +141,8 @@ bool acme_parse_certificate_id(const struct acme *acme, struct arena *arena, con
                                uint8_t serial[SERIAL_BYTES], const struct acme_issuer **issuer,
                                struct error *error) MUST_CHECK;
 const struct acme_issuer *acme_find_issuer(const struct acme *acme, const char *name);
+/* False for NULL. */
+bool acme_issuer_is_in_force(const struct acme_issuer *issuer, time_t now);
 /* RFC 9773 4.2: deterministic for a certificate, spread over its window. */
 struct store_renewal;
 void acme_renewal_window(const char *serial, const struct store_certificate *certificate,

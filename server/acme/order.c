@@ -111,10 +111,6 @@ static bool read_time(struct operation *operation, const char *name, time_t *out
     return error_set(&operation->error, ERROR_INVALID, "\"%s\" is no RFC 3339 time after 1970", name);
 }
 
-static bool is_in_force(const struct acme_issuer *issuer, time_t now) {
-    return issuer != NULL && issuer->not_before <= now && now < issuer->not_after;
-}
-
 /* Times that no issuer outlives are refused here: at finalize they would cost the client its order. */
 static enum step_result check_issuer_end(struct operation *operation, time_t start,
                                          const struct config_profile *profile) {
@@ -125,7 +121,7 @@ static enum step_result check_issuer_end(struct operation *operation, time_t sta
     time_t end =
         state->order.not_after != 0 ? state->order.not_after : start + (time_t)profile->default_days * 86400;
     time_t now = time(NULL);
-    if (!is_in_force(ecc, now) && !is_in_force(rsa, now))
+    if (!acme_issuer_is_in_force(ecc, now) && !acme_issuer_is_in_force(rsa, now))
         return acme_refuse(operation, 503, "serverInternal",
                            "No certificate can be issued at the moment; try again later");
     bool has_times = state->order.not_before != 0 || state->order.not_after != 0;

@@ -96,6 +96,10 @@ const struct acme_issuer *acme_find_issuer(const struct acme *acme, const char *
     return NULL;
 }
 
+bool acme_issuer_is_in_force(const struct acme_issuer *issuer, time_t now) {
+    return issuer != NULL && issuer->not_before <= now && now < issuer->not_after;
+}
+
 static bool load_issuer(struct acme *acme, const struct config_issuer *config, struct acme_issuer *issuer,
                         struct error *error) {
     gnutls_x509_crt_t certificate;

@@ -68,14 +68,14 @@ static json_t *signer_json(const struct health_state *state) {
     const struct signer_status *signer = &state->signer;
     if (!state->is_signer_there)
         return json_pack("{s:b, s:s}", "ok", 0, "reason", state->signer_error.message);
-    return json_pack("{s:b, s:b, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "ok",
-                     signer->is_token_usable, "signing_allowed", signer->is_signing_allowed, "reason",
-                     signer->reason, "ledger", signer->ledger_id, "host", signer->host, "last_sequence",
-                     (json_int_t)signer->last_sequence, "signatures", (json_int_t)signer->signatures,
-                     "revocations", (json_int_t)signer->revocations, "revoked_serials",
-                     (json_int_t)signer->revoked_serials, "intents_without_outcome",
-                     (json_int_t)signer->intents_without_outcome, "zones", (json_int_t)signer->zones,
-                     "knows_zones", signer->knows_zones);
+    return json_pack(
+        "{s:b, s:b, s:b, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "ok", signer->is_token_usable,
+        "signing_allowed", signer->is_signing_allowed, "issuer_in_force", signer->is_issuer_in_force,
+        "reason", signer->reason, "ledger", signer->ledger_id, "host", signer->host, "last_sequence",
+        (json_int_t)signer->last_sequence, "signatures", (json_int_t)signer->signatures, "revocations",
+        (json_int_t)signer->revocations, "revoked_serials", (json_int_t)signer->revoked_serials,
+        "intents_without_outcome", (json_int_t)signer->intents_without_outcome, "zones",
+        (json_int_t)signer->zones, "knows_zones", signer->knows_zones);
 }
 
 static enum step_result reply_stats(struct operation *operation) {

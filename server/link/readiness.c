@@ -55,7 +55,8 @@ static void judge_signer(const struct link_readiness_probe *probe, struct link_r
     else if (probe->signer_error.code != ERROR_NONE)
         set_part(out, LINK_PART_SIGNER, false, probe->signer_error.message);
     else
-        set_part(out, LINK_PART_SIGNER, status->is_token_usable && status->is_signing_allowed,
+        set_part(out, LINK_PART_SIGNER,
+                 status->is_token_usable && status->is_signing_allowed && status->is_issuer_in_force,
                  status->reason);
 }
 

@@ -178,7 +178,9 @@ static void run_status(struct engine *engine, struct engine_call *call) {
     struct signer_status *status = &engine->status;
     struct wire_writer writer;
     struct error why = {0};
-    bool may_sign = engine_may_sign(engine, &why), is_read = engine->phase != ENGINE_READING;
+    bool may_sign = engine_may_sign(engine, &why);
+    bool is_in_force = engine_has_issuer_in_force(engine, may_sign ? &why : NULL),
+         is_read = engine->phase != ENGINE_READING;
     engine_begin_reply(call, &writer);
     wire_put_string(&writer, is_read ? ledger_id(engine->ledger) : "");
     wire_put_string(&writer, engine->config->host_name);
@@ -194,7 +196,8 @@ static void run_status(struct engine *engine, struct engine_call *call) {
     wire_put_u8(&writer, is_read);
     wire_put_u8(&writer, engine->is_token_usable && !engine->is_token_lost);
     wire_put_u8(&writer, may_sign);
-    wire_put_string(&writer, may_sign ? "" : why.message);
+    wire_put_u8(&writer, is_in_force);
+    wire_put_string(&writer, may_sign && is_in_force ? "" : why.message);
     engine_end_reply(call, &writer);
 }
 

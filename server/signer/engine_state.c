@@ -304,6 +304,44 @@ bool engine_load_rules(const struct config *config, struct error *error) {
            keys_load_blocklist(config->key_blocklist_file, error);
 }
 
+bool engine_has_issuer_in_force(const struct engine *engine, struct error *error) {
+    const time_t now = time(NULL);
+    char when[TIME_TEXT_MAX];
+    const struct issuer *lacking = NULL;
+    for (size_t i = 0; i < engine->issuer_count; i++) {
+        const struct issuer *issuer = &engine->issuers[i];
+        if (!config_issues_with(engine->config, issuer->config->name))
+            continue;
+        if (issuer->not_before <= now && now < issuer->not_after)
+            return true;
+        lacking = issuer;
+    }
+    if (lacking == NULL)
+        return error_set(error, ERROR_UNAVAILABLE, "no issuer is there to issue with");
+    bool has_ended = lacking->not_after <= now;
+    time_format(has_ended ? lacking->not_after : lacking->not_before, when);
+    return error_set(error, ERROR_UNAVAILABLE, "no issuing certificate is in force: that in %s %s %s",
+                     lacking->config->certificate_file, has_ended ? "ended" : "begins only", when);
+}
+
+static void show_issuer_ends(const struct engine *engine, struct metrics *metrics) {
+    char name[METRIC_NAME_MAX];
+    for (size_t i = 0; i < engine->issuer_count; i++) {
+        snprintf(name, sizeof name, "originca_issuer_not_after_seconds{issuer=\"%s\"}",
+                 engine->issuers[i].config->name);
+        metric_set(metrics_gauge(metrics, name, "When the issuing certificate ends"),
+                   (int64_t)engine->issuers[i].not_after);
+    }
+}
+
+static void tell_issuer_end(struct engine *engine) {
+    struct error error;
+    bool is_lacking = !engine_has_issuer_in_force(engine, &error);
+    if (is_lacking && !engine->is_issuer_end_told)
+        log_event(LOG_LEVEL_ERROR, "nothing can be issued", "reason", error.message, NULL);
+    engine->is_issuer_end_told = is_lacking;
+}
+
 struct engine *engine_new(const struct config *config, struct metrics *metrics, struct error *error) {
     struct engine *engine = calloc(1, sizeof *engine);
     error_set(error, ERROR_INTERNAL, "out of memory");
@@ -334,8 +372,10 @@ struct engine *engine_new(const struct config *config, struct metrics *metrics, 
     access_begin(&engine->access, config, metrics);
     snprintf(engine->token.reason, sizeof engine->token.reason, "the token is not opened yet");
     if (engine_load_rules(config, error) && engine_load_issuers(engine, error) &&
-        engine_start_reading(engine, error))
+        engine_start_reading(engine, error)) {
+        show_issuer_ends(engine, metrics);
         return engine;
+    }
     engine_free(engine);
     return NULL;
 }
@@ -367,6 +407,7 @@ bool engine_tick(struct engine *engine) {
         return false;
     }
     engine_try_token(engine);
+    tell_issuer_end(engine);
     engine_save_if_due(engine);
     return true;
 }

@@ -72,6 +72,7 @@ struct engine {
     struct signer_status status;
     bool is_stopped; /* by an operator */
     bool is_token_lost;
+    bool is_issuer_end_told;
     int64_t clock_offset_ms; /* wall clock less monotonic clock */
     bool has_clock_jumped;
     int64_t room_looked_ms; /* 0: never */
@@ -82,6 +83,8 @@ struct engine {
 };
 
 bool engine_may_sign(struct engine *engine, struct error *error) MUST_CHECK;
+/* Of the issuers that ACME or REST issue with. */
+bool engine_has_issuer_in_force(const struct engine *engine, struct error *error) MUST_CHECK;
 /* Sign statements about certificates: also while issuance is stopped and the ledger's disk is full. */
 bool engine_may_vouch(struct engine *engine, struct error *error) MUST_CHECK;
 /* Of records other than those that take a right away: false while Redis's position is not known. */

@@ -101,6 +101,11 @@ static bool judge_validity(const struct config *config, int64_t now_ms, struct s
                            struct error *error) {
     const struct signer_certificate_request *request = &job->request;
     time_t now = (time_t)(now_ms / 1000);
+    /* Another certificate for it comes, and then the same order is good. */
+    if (job->issuer->not_before > now || job->issuer->not_after <= now)
+        return error_set(error, ERROR_UNAVAILABLE, "the issuing certificate \"%s\" %s",
+                         job->issuer->config->name,
+                         job->issuer->not_before > now ? "has not begun" : "has ended");
     time_t not_before =
         request->not_before != 0 ? request->not_before : now - (time_t)config->backdate_seconds;
     if (request->validity_seconds < 3600 || request->validity_seconds > job->profile->max_days * 86400u)
@@ -115,8 +120,7 @@ static bool judge_validity(const struct config *config, int64_t now_ms, struct s
     job->contents.not_before = not_before;
     job->contents.not_after = not_before + (time_t)request->validity_seconds;
     /* A default lifetime ends with the issuer; fixed times are exact or refused. */
-    if (request->not_before == 0 && job->contents.not_after > job->issuer->not_after &&
-        job->issuer->not_after > now)
+    if (request->not_before == 0 && job->contents.not_after > job->issuer->not_after)
         job->contents.not_after = job->issuer->not_after;
     if (job->contents.not_after > job->issuer->not_after) {
         char end[TIME_TEXT_MAX];

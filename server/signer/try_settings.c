@@ -40,16 +40,11 @@ bool signer_try_issuer(const struct config_issuer *issuer, struct error *error) 
     return is_good;
 }
 
-static bool issues(const struct config *config, const char *name) {
-    return strcmp(name, config->acme_ecc_issuer) == 0 || strcmp(name, config->acme_rsa_issuer) == 0 ||
-           strcmp(name, config->rest_ecc_issuer) == 0 || strcmp(name, config->rest_rsa_issuer) == 0;
-}
-
 /* One that only its lists and answers are still signed with may have ended. */
 static bool try_ends(const struct engine *engine, struct error *error) {
     for (size_t i = 0; i < engine->issuer_count; i++) {
         const struct issuer *issuer = &engine->issuers[i];
-        if (issuer->not_after <= time(NULL) && issues(engine->config, issuer->config->name))
+        if (issuer->not_after <= time(NULL) && config_issues_with(engine->config, issuer->config->name))
             return error_set(error, ERROR_INVALID,
                              "the issuing certificate in %s has ended: nothing can be issued with it; put a "
                              "new one in its place",

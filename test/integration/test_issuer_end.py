@@ -80,3 +80,32 @@ def test_no_order_is_taken_before_the_issuer_begins(own_sandbox, set_times):
     own_sandbox.server_tool("reload")
     answer = own_sandbox.client().new_order([own_sandbox.name()])
     assert answer.status == 503 and answer.json["type"].endswith(":serverInternal"), answer.text
+
+
+def test_an_order_waits_for_an_issuer_that_is_in_force(own_sandbox, set_times):
+    """Its CSR is good, and readyz and the metrics tell the operator what is not."""
+    own_sandbox.server_tool("reload")
+    own_sandbox.wait_ready(30)
+    client, name = own_sandbox.client(), own_sandbox.name()
+    order = client.new_order([name]).expect(201)
+    csr = make_csr(make_key("p256"), [name])
+    end = set_times(365, 3650)
+    own_sandbox.server_tool("reload")
+
+    def reason():
+        is_ready, parts = own_sandbox.admin.readiness()
+        return "" if is_ready else str(parts)
+
+    assert wait_until(lambda: "no issuing certificate is in force" in reason(), 30), reason()
+    client.close()  # a kept connection leads to a worker of before
+    answer = client.finalize(order.json, csr)
+    assert answer.status == 503 and answer.json["type"].endswith(":serverInternal"), answer.text
+    assert wait_until(lambda: "nothing can be issued" in own_sandbox.log_text(), 30)
+    ends = end.replace(tzinfo=datetime.timezone.utc).timestamp()
+    assert own_sandbox.admin.metrics()['originca_issuer_not_after_seconds{issuer="ecc"}'] == ends
+    set_times(-1, 3650)
+    own_sandbox.server_tool("reload")
+    own_sandbox.wait_ready(30)
+    client.close()
+    client.finalize(order.json, csr).expect(200)
+    assert wait_until(lambda: client.post(order.headers["Location"]).expect(200).json["status"] == "valid", 30)
