@@ -50,7 +50,6 @@ struct fence {
     bool is_running;
     bool has_served;
     uint64_t last_behind_at; /* `applied` of the former pass where it was behind the ledger */
-    uint64_t last_highest;   /* and `highest` */
     uint64_t applied_before; /* of the former pass; only a Redis that lost something moves it back */
     /* A worker that does not serve waits for the record that was the last when it began to wait: while others
      * issue there is always a later one. 0: not set. */
@@ -252,12 +251,11 @@ static bool is_behind(struct fence *fence) {
         return applied < fence->target;
     }
     bool is_stuck = applied < last && fence->last_behind_at == applied;
-    /* More than issuances under way, and none of it comes: the ledger was exchanged for a longer one. */
-    if (is_stuck && fence->last_highest == fence->state.highest && last - fence->state.highest > SMALL_GAP)
+    /* More than issuances under way: the ledger was exchanged for a longer one. */
+    if (is_stuck && last - applied > fence->state.ahead + SMALL_GAP)
         set_ready(fence, false,
                   "the ledger holds records that Redis never had: replaying the ledger into Redis");
     fence->last_behind_at = applied < last ? applied : UINT64_MAX;
-    fence->last_highest = fence->state.highest;
     return is_stuck;
 }
 

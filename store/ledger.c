@@ -19,15 +19,18 @@ static void copy_text(const struct redisReply *item, char *out, size_t size) {
 static bool parse_state(struct store_call *call, struct redisReply *const *items, size_t count,
                         struct error *error) {
     struct store_ledger_state *state = call->out;
-    int64_t applied = 0, highest = 0, format = 0, wait = 0, replayed = 0, looked = 0, joined = 0, written = 0;
-    if (count < 21 || !reply_number(items[20], &written, error) || !reply_number(items[14], &joined, error) ||
-        !reply_number(items[12], &replayed, error) || !reply_number(items[13], &looked, error) ||
-        !reply_number(items[1], &applied, error) || !reply_number(items[3], &highest, error) ||
-        !reply_number(items[5], &format, error) || !reply_number(items[8], &wait, error))
+    int64_t applied = 0, highest = 0, format = 0, wait = 0, replayed = 0, looked = 0, joined = 0, written = 0,
+            ahead = 0;
+    if (count < 22 || !reply_number(items[21], &ahead, error) || !reply_number(items[20], &written, error) ||
+        !reply_number(items[14], &joined, error) || !reply_number(items[12], &replayed, error) ||
+        !reply_number(items[13], &looked, error) || !reply_number(items[1], &applied, error) ||
+        !reply_number(items[3], &highest, error) || !reply_number(items[5], &format, error) ||
+        !reply_number(items[8], &wait, error))
         return error_set(error, ERROR_INTERNAL, "Redis holds a fence that is not what doc/redis.md says");
     *state = (struct store_ledger_state){.ledger_id = reply_text(call->arena, items[0], error),
                                          .applied = (uint64_t)applied,
                                          .highest = (uint64_t)(highest > applied ? highest : applied),
+                                         .ahead = (uint64_t)ahead,
                                          .applied_hash = reply_text(call->arena, items[2], error),
                                          .highest_hash = reply_text(call->arena, items[4], error),
                                          .format = (uint64_t)format,

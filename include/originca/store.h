@@ -663,6 +663,7 @@ struct store_ledger_state {
     const char *ledger_id;                   /* "" where Redis knows no ledger of this host */
     uint64_t applied;                        /* every record up to here is applied */
     uint64_t highest;                        /* the highest applied one; those between may be missing */
+    uint64_t ahead;                          /* how many above `applied` are */
     const char *applied_hash, *highest_hash; /* hex; "" where not known */
     uint64_t format;
     const char *run;      /* id of this run of Redis: another process, or one started again, has another */

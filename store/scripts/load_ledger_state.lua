@@ -5,7 +5,7 @@
 --   host has verified or '', seconds until nonces of now are taken, {hosts}, {hosts that are missing}, what was found
 --   missing or '', last record that a replay has applied or 0, seconds since nothing was found missing or -1,
 --   seconds since the host was first seen or -1, checks of the secret files or '',
---   the writer's run, place, words on it or '', seconds since it said so or -1
+--   the writer's run, place, words on it or '', seconds since it said so or -1, how many are applied above `applied`
 -- uses: common, run
 local state = redis.call('HMGET', 'ledger:' .. ARGV[1], 'id', 'applied', 'hash', 'verified', 'lost', 'replayed', 'looked',
   'writer', 'writer_place', 'writer_about', 'writer_seen')
@@ -22,4 +22,5 @@ local wait = tonumber(redis.call('GET', 'nonces:not-before') or '0') - now_parts
 return {'ok', state[1] or '', applied, hash, highest, highest_hash, redis.call('GET', 'format') or '1', run, state[4] or '',
         math.max(0, wait), redis.call('ZRANGE', 'ledger-hosts', 0, -1), hosts_missing(run), state[5] or '', state[6] or '0',
         age_of(state[7]), age_of(redis.call('ZSCORE', 'ledger-hosts', ARGV[1])), secrets[1] or '', secrets[2] or '',
-        state[8] or '', state[9] or '', state[10] or '', state[11] and now_parts() - tonumber(state[11]) or -1}
+        state[8] or '', state[9] or '', state[10] or '', state[11] and now_parts() - tonumber(state[11]) or -1,
+        redis.call('ZCARD', 'ledger-ahead:' .. ARGV[1])}

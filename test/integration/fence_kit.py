@@ -268,6 +268,6 @@ def stopped_signer(box):
     box.kill(signer)
 
 
-def make_ledger(ledger):
+def make_ledger(ledger, mebibytes=1):
     program = Path(os.environ["ORIGINCA_BUILD"]) / "bench" / "make-ledger"
-    run([program, ledger, "sandbox", "1"])
+    run([program, ledger, "sandbox", str(mebibytes)])

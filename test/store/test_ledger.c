@@ -88,14 +88,16 @@ static void watermark_moves_over_contiguous_records_only(void **state) {
     assert_int_equal(fence.applied, 0);
     assert_ok(CALL(f, store_reset_ledger_state, HOST, "ledger-a", 0));
     static const struct {
-        unsigned long long sequence, applied, highest;
-    } steps[] = {{1, 1, 1}, {3, 1, 3}, {5, 1, 5}, {3, 1, 5}, {2, 3, 5}, {1, 3, 5}, {4, 5, 5}, {6, 6, 6}};
+        unsigned long long sequence, applied, highest, ahead;
+    } steps[] = {{1, 1, 1, 0}, {3, 1, 3, 1}, {5, 1, 5, 2}, {3, 1, 5, 2},
+                 {2, 3, 5, 1}, {1, 3, 5, 1}, {4, 5, 5, 0}, {6, 6, 6, 0}};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         assert_ok(apply(
             f, parse(f, arena_printf(f->arena, "{\"seq\":%llu,\"type\":\"signing\"}", steps[i].sequence))));
         fence = ledger_state(f);
         assert_int_equal(fence.applied, steps[i].applied);
         assert_int_equal(fence.highest, steps[i].highest);
+        assert_int_equal(fence.ahead, steps[i].ahead);
     }
     assert_string_equal(fence.ledger_id, "ledger-a");
     assert_int_equal(ask_number(f, "EXISTS ledger-ahead:" HOST), 0);
