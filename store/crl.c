@@ -110,8 +110,10 @@ static bool parse_page(struct store_call *call, struct redisReply *const *items,
         return reply_out_of_memory(error);
     for (size_t i = 0; i < members->elements; i++) {
         const struct redisReply *member = members->element[i];
-        if (!reply_is_text(member) || !read_entry(member->str, &page->entries[page->count++]))
-            return error_set(error, ERROR_INTERNAL, "Redis holds an entry of a revocation list that is none");
+        if (reply_is_text(member) && read_entry(member->str, &page->entries[page->count]))
+            page->count++;
+        else
+            page->left_out++;
     }
     return true;
 }

@@ -11,6 +11,7 @@
 #define CRL_URL_MAX 500 /* bytes */
 #define CRL_SHARD_MARK "{shard}"
 #define CRL_SHARDS_MAX 65536
+#define CRL_ENTRY_AHEAD_SECONDS 3600 /* a revocation's time may be so late: another host's clock told it */
 
 struct crl_entry {
     uint8_t serial[SERIAL_BYTES]; /* the first byte 1 to 0x7F, as all of ours */

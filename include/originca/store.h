@@ -594,7 +594,7 @@ void store_claim_crl(struct store *, struct arena *, int64_t delay_ms, int64_t l
 void store_sort_revocation(struct store *, const char *serial, const char *url, store_done *, void *);
 struct store_crl_page {
     struct store_crl_entry *entries;
-    size_t count;
+    size_t count, left_out;  /* left_out: members that are no entries */
     const char *next_cursor; /* "0": that was all */
 };
 /* Entries in no order; some may come twice, one whose reason changes meanwhile with both. */

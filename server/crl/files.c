@@ -175,3 +175,15 @@ bool crl_files_put(struct crl_files *files, const struct crl_file *file, struct 
         unlink(path);
     return true;
 }
+
+bool crl_files_note_wrong(struct crl_files *files, const char *issuer, const char *url, uint64_t count) {
+    for (size_t i = 0; i < files->count; i++) {
+        struct crl_file *file = &files->items[i];
+        if (strcmp(file->issuer, issuer) != 0 || strcmp(file->url, url) != 0)
+            continue;
+        bool is_news = file->wrong_entries != count;
+        file->wrong_entries = count;
+        return is_news && count > 0;
+    }
+    return count > 0;
+}

@@ -10,6 +10,7 @@ struct crl_file {
     char *issuer, *url; /* url "": the issuer's complete list */
     uint64_t number, entry_count, bytes;
     time_t this_update, next_update;
+    uint64_t wrong_entries;       /* that Redis had when this host made it last; not in the index */
     char name[CRL_FILE_NAME_MAX]; /* in the directory */
 };
 
@@ -23,6 +24,8 @@ struct crl_files {
 bool crl_files_read(struct crl_files *files, const char *run_directory, struct error *error) MUST_CHECK;
 void crl_files_free(struct crl_files *files);
 const struct crl_file *crl_files_find(const struct crl_files *files, const char *issuer, const char *url);
+/* Notes a list's wrong entries; is there another number of them than before, and any at all? */
+bool crl_files_note_wrong(struct crl_files *files, const char *issuer, const char *url, uint64_t count);
 /* Writes a list's file and the index, and removes the list's former file. Takes no reference; a number that
  * is not higher than the one that is there changes nothing. */
 bool crl_files_put(struct crl_files *files, const struct crl_file *file, struct bytes der,

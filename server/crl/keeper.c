@@ -9,6 +9,7 @@
 
 #include "originca/crl.h"
 #include "originca/log.h"
+#include "originca/revocation.h"
 
 #define SCAN_ENTRIES 4000
 #define ADOPT_PAGE 500
@@ -24,7 +25,7 @@ void crl_keeper_end_step(struct crl_keeper *keeper, int64_t pause_ms) {
     keeper->rows = NULL;
     keeper->made_list.der = NULL;
     keeper->claim = (struct store_crl_claim){.id = NULL}; /* its texts went with the arena */
-    keeper->row_count = keeper->row_capacity = 0;
+    keeper->row_count = keeper->row_capacity = keeper->left_out = keeper->corrected = 0;
     event_add(keeper->timer, &pause);
 }
 
@@ -44,15 +45,18 @@ void crl_keeper_fail_step(struct crl_keeper *keeper, const char *what, const str
     crl_keeper_end_step(keeper, CRL_TICK_MS);
 }
 
+/* The list itself waits for its lease to end, the others do not. */
 static void note_failure_told(void *context, const struct error *error) {
     struct crl_keeper *keeper = context;
-    (void)error; /* Redis is away: there is nobody to tell */
-    crl_keeper_end_step(keeper, CRL_TICK_MS);
+    bool is_of_list =
+        error == NULL && keeper->failure != ERROR_UNAVAILABLE && keeper->failure != ERROR_UNKNOWN;
+    crl_keeper_end_step(keeper, is_of_list ? 0 : CRL_TICK_MS);
 }
 
 /* Of the list that was claimed: everybody is told why there is no newer one. */
 static void fail_making(struct crl_keeper *keeper, const char *what, const struct error *error) {
     struct error told = *error;
+    keeper->failure = error->code;
     complain(keeper, what, error);
     crl_metrics_count_failure(keeper, keeper->claim.issuer, keeper->claim.url);
     error_prefix(&told, "%s", what);
@@ -137,9 +141,22 @@ static void note_list_signed(void *context, const struct error *error) {
                       keeper->claim.run, refused_number(keeper), &mark, note_list_published, keeper);
 }
 
+static void tell_wrong_entries(struct crl_keeper *keeper) {
+    char left_out[24], corrected[24];
+    if (!crl_files_note_wrong(&keeper->files, keeper->claim.issuer, keeper->claim.url,
+                              keeper->left_out + keeper->corrected))
+        return;
+    snprintf(left_out, sizeof left_out, "%zu", keeper->left_out);
+    snprintf(corrected, sizeof corrected, "%zu", keeper->corrected);
+    log_event(LOG_LEVEL_ERROR, "Redis has entries that a revocation list cannot have", "issuer",
+              keeper->claim.issuer, "url", keeper->claim.url, "left_out", left_out,
+              "listed_with_another_time_or_reason", corrected, NULL);
+}
+
 static void sign_list(struct crl_keeper *keeper) {
     const struct config *config = keeper->worker->config;
     time_t now = (time_t)(keeper->claim.begun_us / 1000000);
+    tell_wrong_entries(keeper);
     sort_rows(keeper);
     keeper->request = (struct signer_crl_request){
         .issuer = keeper->claim.issuer,
@@ -154,6 +171,22 @@ static void sign_list(struct crl_keeper *keeper) {
                     keeper);
 }
 
+/* One entry that cannot stand in a list must not keep the others from it; and what is wrong in it but for its
+ * serial must not keep it from it either: it is revoked. */
+static void take_entry(struct crl_keeper *keeper, const struct store_crl_entry *entry) {
+    int64_t now = keeper->claim.begun_us / 1000000;
+    bool is_known = revocation_reason_is_known((int64_t)entry->reason),
+         is_past = entry->revoked_at >= 0 && entry->revoked_at <= now + CRL_ENTRY_AHEAD_SECONDS;
+    struct crl_entry *row = &keeper->rows[keeper->row_count];
+    memcpy(row->serial, entry->serial, SERIAL_BYTES);
+    row->revoked_at = (uint32_t)(is_past ? entry->revoked_at : now);
+    row->reason = is_known ? (uint8_t)entry->reason : REASON_UNSPECIFIED;
+    bool is_good = crl_entry_is_good(row);
+    keeper->row_count += is_good;
+    keeper->left_out += !is_good;
+    keeper->corrected += is_good && !(is_known && is_past);
+}
+
 static bool take_page(struct crl_keeper *keeper) {
     size_t needed = keeper->row_count + keeper->page.count;
     if (needed > keeper->row_capacity) {
@@ -164,21 +197,9 @@ static bool take_page(struct crl_keeper *keeper) {
         keeper->rows = larger;
         keeper->row_capacity = capacity;
     }
-    size_t skipped = 0;
-    for (size_t i = 0; i < keeper->page.count; i++) {
-        const struct store_crl_entry *entry = &keeper->page.entries[i];
-        struct crl_entry *row = &keeper->rows[keeper->row_count];
-        memcpy(row->serial, entry->serial, SERIAL_BYTES);
-        row->revoked_at = (uint32_t)entry->revoked_at;
-        row->reason = (uint8_t)entry->reason;
-        if (entry->reason <= UINT8_MAX && crl_entry_is_good(row))
-            keeper->row_count++;
-        else
-            skipped++;
-    }
-    if (skipped > 0) /* one that cannot be listed must not keep the others from it */
-        log_event(LOG_LEVEL_ERROR, "a revocation list is made without entries that no list can have",
-                  "issuer", keeper->claim.issuer, "url", keeper->claim.url, NULL);
+    keeper->left_out += keeper->page.left_out;
+    for (size_t i = 0; i < keeper->page.count; i++)
+        take_entry(keeper, &keeper->page.entries[i]);
     return true;
 }
 

@@ -24,7 +24,7 @@ struct crl_keeper {
     struct event *timer;
     struct crl_files files;
     struct metric *made, *failed, *unsorted, *oldest, *entries, *lists, *refused_total, *refused_now,
-        *failing, *missing_issuers;
+        *failing, *missing_issuers, *wrong;
     struct arena *arena; /* of the step at work; NULL: idle */
     bool is_registered, is_adopted;
     unsigned ticks; /* until all lists are compared */
@@ -45,6 +45,8 @@ struct crl_keeper {
     struct store_crl_page page;
     struct crl_entry *rows;
     size_t row_count, row_capacity;
+    size_t left_out, corrected; /* entries of the list at work that none can have as they are */
+    enum error_code failure;    /* of the list that could not be made */
     struct signer_crl_request request;
     struct signer_crl made_list;
     struct store_crl made_crl;

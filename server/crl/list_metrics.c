@@ -18,6 +18,8 @@ void crl_metrics_register(struct crl_keeper *keeper) {
     keeper->lists = metrics_gauge(metrics, "originca_crls", "Revocation lists served here");
     keeper->failing = metrics_gauge(metrics, "originca_crls_failing",
                                     "Revocation lists that could not be made when that was tried last");
+    keeper->wrong = metrics_gauge(metrics, "originca_crl_wrong_entries",
+                                  "Entries in Redis that no list can have, of the lists that this host made");
     keeper->refused_now = metrics_gauge(metrics, "originca_crls_refused",
                                         "Lists in Redis that are not what they are said to be");
     keeper->missing_issuers = metrics_gauge(
@@ -63,16 +65,18 @@ static void publish_list(struct crl_keeper *keeper, const struct crl_file *file,
 
 void crl_metrics_publish(struct crl_keeper *keeper) {
     time_t now = time(NULL), oldest = 0;
-    uint64_t entries = 0;
+    uint64_t entries = 0, wrong = 0;
     for (size_t i = 0; i < keeper->files.count; i++) {
         const struct crl_file *file = &keeper->files.items[i];
         time_t age = crl_metrics_age(file->number, now);
         oldest = age > oldest ? age : oldest;
         entries += file->entry_count;
+        wrong += file->wrong_entries;
         if (i < keeper->worker->config->crl_metric_lists)
             publish_list(keeper, file, now);
     }
     metric_set(keeper->lists, (int64_t)keeper->files.count);
+    metric_set(keeper->wrong, (int64_t)wrong);
     metric_set(keeper->entries, (int64_t)entries);
     metric_set(keeper->oldest, (int64_t)oldest);
 }

@@ -14,7 +14,6 @@
 
 #define SLICE 1024 /* entries that are encoded at once */
 #define THIS_UPDATE_BACK_SECONDS 86400
-#define AHEAD_SECONDS 3600 /* of a revocation: another host's clock may have told its time */
 
 struct crl_work {
     struct arena *arena;
@@ -213,7 +212,7 @@ static bool judge_entry(const struct crl_work *work, const struct crl_entry *ent
                          serial);
     if (before != NULL && memcmp(before, entry->serial, SERIAL_BYTES) >= 0)
         return error_set(error, ERROR_INVALID, "entry %s stands there twice or behind a larger one", serial);
-    return (int64_t)entry->revoked_at <= clock_wall_ms() / 1000 + AHEAD_SECONDS ||
+    return (int64_t)entry->revoked_at <= clock_wall_ms() / 1000 + CRL_ENTRY_AHEAD_SECONDS ||
            error_set(error, ERROR_INVALID, "entry %s of list %s is revoked in the future", serial,
                      work->contents.url);
 }

@@ -20,6 +20,8 @@ for _, id in ipairs(redis.call('ZRANGE', 'crls-due', '-inf', now_ms - delay, 'BY
     redis.call('HSET', 'crl:' .. id, 'claimed', string.format('%.0f', now_ms + lease), 'claimed_by', host)
     return {'ok', {}, id, list[1], list[2], string.format('%.0f', crl_count(list[3])), string.format('%.0f', micros),
             run_of_redis()}
+  else
+    redis.call('ZADD', 'crls-due', string.format('%.0f', claimed - delay), id) -- many of these hide no other
   end
 end
 return {'ok', {}}

@@ -228,3 +228,59 @@ def test_a_reload_without_an_issuer_that_has_certificates_is_an_alarm(box):
         path.write_text(good)
         box.server_tool("reload")
     assert wait_until(lambda: box.admin.metrics().get("originca_crl_missing_issuers") == 0, RECOVERY)
+
+
+def test_entries_that_no_list_can_have_keep_no_other_from_it(box):
+    identifier, leaf = create(box)
+    path = path_of(leaf)
+    key, end = list_id(box, path), str(int(time.time()) + 86400)
+    now = int(time.time())
+    early, odd = "11" * 15 + "01", "11" * 15 + "02"
+    wrong = ["", "nothing", "11" * 16, "11" * 16 + ":x:1", "11" * 17 + f":{now}:4", "ff" * 16 + f":{now}:4", "00" * 16 + f":{now}:4"]
+    corrected = [f"{early}:{now + 900000}:4", f"{odd}:{now}:7"]
+    for member in wrong + corrected:
+        redis(box, "ZADD", f"crl-entries:{key}", end, member)
+    before = box.log_text().count("Redis has entries that")
+    assert rest(box).revoke(identifier).status == 200
+    wait_listed(box, leaf)
+    crl = load(box["HTTP_URL"], path)
+    check_form(box, crl, path, "ecc")
+    listed = {f"{each.serial_number:032x}" for each in crl}
+    assert {early, odd} <= listed and "11" * 16 not in listed
+    assert wait_until(lambda: box.admin.metrics()["originca_crl_wrong_entries"] == len(wrong) + len(corrected), RECOVERY)
+    # Made once more, told once; and they leave with their certificates' end.
+    for member in wrong + corrected:
+        redis(box, "ZADD", f"crl-entries:{key}", str(now - 86400), member)
+    for expected in (len(wrong) + len(corrected), 0):
+        number = number_of(load(box["HTTP_URL"], path))
+        redis(box, "ZADD", "crls-due", "0", key)
+        assert wait_until(lambda: number_of(load(box["HTTP_URL"], path)) > number, RECOVERY)
+        assert wait_until(lambda: box.admin.metrics()["originca_crl_wrong_entries"] == expected, RECOVERY)
+    assert box.log_text().count("Redis has entries that") == before + 1
+    redis(box, "ZREM", f"crl-entries:{key}", *wrong, *corrected)
+
+
+PLANT_LISTS = """for at = 1, 600 do
+  local id, url = 'x' .. at, 'http://x' .. at .. '.test/c'
+  if ARGV[1] == 'plant' then
+    redis.call('HSET', 'crl-lists', 'nobody ' .. url, id)
+    redis.call('HSET', 'crl:' .. id, 'issuer', 'nobody', 'url', url)
+    redis.call('ZADD', 'crls-due', 1, id)
+  else
+    redis.call('HDEL', 'crl-lists', 'nobody ' .. url)
+    redis.call('ZREM', 'crls-due', id)
+    redis.call('DEL', 'crl:' .. id)
+  end
+end"""
+
+
+def test_lists_that_cannot_be_made_delay_no_other(box):
+    """Ten times as many as there would be time for if each cost a second."""
+    identifier, leaf = create(box)
+    redis(box, "EVAL", PLANT_LISTS, "0", "plant")
+    try:
+        assert rest(box).revoke(identifier).status == 200
+        wait_listed(box, leaf)
+        assert wait_until(lambda: box.admin.metrics()["originca_crl_failures_total"] > 0, RECOVERY)
+    finally:
+        redis(box, "EVAL", PLANT_LISTS, "0", "remove")
