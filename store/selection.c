@@ -1,6 +1,6 @@
 /* Which certificates an operator means: writing it for the scripts, lists of serials, counting. */
-#include "link.h"
 #include "selection.h"
+#include "link.h"
 
 void selection_add(struct store_call *call, const struct store_selection *selection) {
     call_add(call, selection->customer);
