@@ -234,8 +234,10 @@ def test_issuance_is_stopped_without_redis_and_by_the_replay_afterwards(hosts, o
     box, order = hosts[0].sandbox, Order(hosts, owner)
     box.kill_redis()
     try:
-        answer = json.loads(box.admin_command("--json", "signing", "stop").stdout)
+        said = box.admin_command("--json", "signing", "stop", check=False)
+        answer = json.loads(said.stdout)
         assert answer["allowed"] is False and "Redis" in answer["pending"]
+        assert said.returncode == 1 and "NOT in force on other hosts" in said.stderr, said.stderr
     finally:
         box.start_redis()
     box.wait_ready(RECOVERY)
