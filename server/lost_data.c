@@ -68,7 +68,7 @@ static void tell(struct lost_data *lost) {
     snprintf(lost->verdict.reason, sizeof lost->verdict.reason,
              "Redis lost data: it lacks %s %.48s%s of the ledger; restore a backup of Redis (doc/redis.md), "
              "or go on without by `originca admin ledger accept-empty`",
-             first->kind, first->name != NULL && *first->name != '\0' ? first->name : first->id, others);
+             first->kind, strcmp(first->kind, "zone") == 0 ? first->name : first->id, others);
 }
 
 static size_t keep_lost(struct store_trace *traces, size_t count) {
@@ -175,19 +175,19 @@ static void add_issued(struct lost_data *lost, const json_t *record) {
     const struct config *config = lost->worker->config;
     time_t now = (time_t)(clock_wall_ms() / 1000);
     const char *customer = text_of(record, "customer"), *account = text_of(record, "account");
-    const char *order = text_of(record, "order");
+    const char *order = text_of(record, "order"), *serial = text_of(record, "serial");
     bool is_of_today = time_of(record, "time") > now - ACCOUNT_DAY;
     if (time_of(record, "not_after") > now)
-        add(lost, "certificate", text_of(record, "serial"), NULL, customer);
-    add(lost, "customer", customer, NULL, NULL);
+        add(lost, "certificate", serial, NULL, customer);
+    add(lost, "customer", customer, serial, NULL);
     if (is_of_today && config->account_idle_seconds >= LIFE_MIN) {
-        add(lost, "account", account, NULL, NULL);
-        add(lost, "EAB key of account", account, NULL, NULL);
+        add(lost, "account", account, serial, NULL);
+        add(lost, "EAB key of account", account, serial, NULL);
     }
     if (is_of_today && config->evidence_retention_seconds >= LIFE_MIN) {
-        add(lost, "order", order, NULL, NULL);
+        add(lost, "order", order, serial, NULL);
         if (account == NULL || *account == '\0')
-            add(lost, "API key of order", order, NULL, NULL);
+            add(lost, "API key of order", order, serial, NULL);
     }
 }
 

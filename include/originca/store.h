@@ -700,8 +700,8 @@ void store_verify_ledger(struct store *, const char *host, const char *run, cons
                          size_t known_count, store_done *, void *);
 /* The data went back in time under the same run: all hosts have to verify it again, nonces of before end. */
 void store_doubt_ledgers(struct store *, store_done *, void *);
-/* Something that the ledger proves was in Redis (store/lost.c). A zone has all four, a certificate no name,
- * the others an id alone; NULL is "". */
+/* Something that the ledger proves was in Redis (store/lost.c). The name is a zone's, or the serial of the
+ * certificate that proves it; NULL is "". */
 struct store_trace {
     /* zone, certificate, account, customer, order, API key, EAB key, API key of order, EAB key of account */
     const char *kind;

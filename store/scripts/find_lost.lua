@@ -3,7 +3,8 @@
 -- keys: zone:<id>, zone-name:<name>, zones, zones-lost, customer-zones:<customer>, customer:<id>, account:<id>,
 --   certificate:<serial>, certificates, customer-certificates:<customer>, order:<id>, api-key:<id>, eab:<kid>,
 --   customer-api-keys:<customer>, customer-eab:<customer>, ledger-rights, ledger:<host>
--- arguments: host, then kind (of `here` below), id, name, customer ('' where it has none) of each
+-- arguments: host, then kind (of `here` below), id, name (of a zone; else the serial of the certificate that proves it, or ''),
+--   customer ('' where it has none) of each
 -- result: ok, 1 where the host was not told all of what other hosts ended, else 0, number of each that is not here
 -- uses: common
 local function is_indexed(kind, id, customer)
@@ -47,12 +48,17 @@ here['EAB key of account'] = function(account)
   return not kid or kid == '' or here['EAB key'](kid)
 end
 
+-- A certificate that was signed while Redis went back, for what it had forgotten: it was revoked, and nobody has it.
+local function is_of_nobody(kind, serial)
+  return kind ~= 'zone' and serial ~= '' and redis.call('HGET', 'certificate:' .. serial, 'by') == 'recovery'
+end
+
 local seen = redis.call('HGET', 'ledger:' .. ARGV[1], 'rights_seen')
 local untold = redis.call('XRANGE', 'ledger-rights', seen and '(' .. seen or '-', '+', 'COUNT', 1)
 local reply = {'ok', #untold > 0 and 1 or 0}
 for at = 2, #ARGV, 4 do
   local kind, id, name, customer = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  if not here[kind](id, name, customer) then reply[#reply + 1] = (at - 2) / 4 end
+  if not here[kind](id, name, customer) and not is_of_nobody(kind, name) then reply[#reply + 1] = (at - 2) / 4 end
 end
 if #reply == 2 then redis.call('HSET', 'ledger:' .. ARGV[1], 'looked', (now_parts())) end
 return reply
