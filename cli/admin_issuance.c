@@ -52,9 +52,10 @@ static int finish_stopped(struct cli *cli, const json_t *reply) {
     const char *pending = json_text(reply, "pending");
     if (status != EXIT_OK || *pending == '\0')
         return status;
-    error_set(&cli->error, ERROR_UNAVAILABLE,
-              "NOT in force on other hosts yet, which go on issuing where they have Redis; run it there too (%s)",
-              pending);
+    error_set(
+        &cli->error, ERROR_UNAVAILABLE,
+        "NOT in force on other hosts yet, which go on issuing where they have Redis; run it there too (%s)",
+        pending);
     return EXIT_REFUSED;
 }
 
