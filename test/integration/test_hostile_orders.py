@@ -66,6 +66,7 @@ class Place:
         self.group = group
         is_signed, caa_mode, timeout_ms = group
         (self.directory / "anchor").write_text(World(is_signed=True).anchor())
+        self.farm.world = World(is_signed=is_signed)  # a reload whose anchor is not the root's is refused
         self.reload(caa_mode=f'"{caa_mode}"', dns_query_timeout_ms=timeout_ms,
                     trust_anchor_file=f'"{self.directory / "anchor"}"' if is_signed else None)
 
