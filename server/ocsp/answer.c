@@ -1,11 +1,13 @@
 /* The answer: what Redis says of the certificates, the answer that this worker keeps of it, or one that the
  * signer makes.
  *
- *   load ──kept──────────────────────────────────────────▶ reply
- *    │ ▲
- *    ▼ └── something changed ──┐
- *   sign ──▶ does it still hold? ──yes──▶ reply
+ *   load ──▶ limits ──kept───────────────────────────────▶ reply
+ *    ▲         │
+ *    │         ▼
+ *    │        sign ──▶ does it still hold? ──yes──▶ reply
+ *    └── something changed ──┘
  *
+ * Limits come after the first look (service.c): what was never issued here costs its asker none of them.
  * Whoever is told "good" is told what Redis held after the signature was made. While the process does not
  * serve (the fence: Redis may lack revocations) nothing is said but what was revoked and signed as such: that
  * never changes back. */
@@ -129,24 +131,33 @@ static bool may_vouch(const struct operation *operation) {
            ocsp_call_of(operation)->list.applied >= operation->worker->applied_at_least;
 }
 
+/* One that was kept, or a new one. */
+static void find_answer(struct operation *operation) {
+    struct ocsp_answer kept;
+    if (!find_kept(operation, &kept)) {
+        sign(operation);
+        return;
+    }
+    metric_add(ocsp_call_of(operation)->ocsp->kept_total, 1);
+    reply_with(operation, kept);
+}
+
 static void note_loaded(void *context, const struct error *error) {
     struct operation *operation = context;
     struct ocsp_call *call = ocsp_call_of(operation);
     struct ocsp_answer kept;
-    bool is_kept = error == NULL && find_kept(operation, &kept);
-    bool is_final = is_kept && call->list.items[0].status == STORE_OCSP_REVOKED;
-    if (error != NULL) {
+    bool is_final =
+        error == NULL && call->list.items[0].status == STORE_OCSP_REVOKED && find_kept(operation, &kept);
+    if (error != NULL)
         operation_fail(operation, error);
-    } else if (!may_vouch(operation) && !is_final) {
+    else if (!may_vouch(operation) && !is_final)
         end(operation, ERROR_UNAVAILABLE, "Redis may lack what the ledger has");
-    } else if (!are_issuers(call)) {
+    else if (!are_issuers(call))
         end(operation, ERROR_NOT_FOUND, "no such certificate was issued");
-    } else if (is_kept) {
-        metric_add(call->ocsp->kept_total, 1);
-        reply_with(operation, kept);
-    } else {
-        sign(operation);
-    }
+    else if (call->is_past_limits)
+        find_answer(operation);
+    else
+        operation_resume(operation);
 }
 
 static void load(struct operation *operation) {
@@ -157,7 +168,18 @@ static void load(struct operation *operation) {
                     &call->list, note_loaded, operation);
 }
 
-enum step_result ocsp_find_answer(struct operation *operation) {
+enum step_result ocsp_load_statuses(struct operation *operation) {
     load(operation);
+    return STEP_WAIT;
+}
+
+/* Whose nonce was passed over may be given a kept answer: that one has to fit what Redis says now. */
+enum step_result ocsp_find_answer(struct operation *operation) {
+    struct ocsp_call *call = ocsp_call_of(operation);
+    call->is_past_limits = true;
+    if (call->limits.outcome.exceeded > 0)
+        load(operation);
+    else
+        find_answer(operation);
     return STEP_WAIT;
 }

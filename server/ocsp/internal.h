@@ -52,13 +52,16 @@ struct ocsp_call {
     time_t known_at;
     int64_t loaded_ms; /* the same moment, monotonic */
     unsigned tries;
+    bool is_past_limits; /* from the step after them on: a status that is read again goes to the answer */
 };
 
 static inline struct ocsp_call *ocsp_call_of(const struct operation *operation) {
     return operation->state;
 }
 
-/* Steps (answer.c): all of them end the request, or go on. */
+/* Steps (answer.c): all of them end the request, or go on. The first one ends those that name something that
+ * was never issued here. */
+enum step_result ocsp_load_statuses(struct operation *operation);
 enum step_result ocsp_find_answer(struct operation *operation);
 /* Replies (reply.c). An outcome other than OCSP_SUCCESSFUL is five bytes without a signature, which nobody
  * may keep. */

@@ -131,9 +131,9 @@ static void fail(struct operation *operation) {
 }
 
 static const struct step steps[] = {
-    {"read_request", read_request}, {"find_certificates", find_certificates},
-    {"take_limits", take_limits},   {"find_answer", ocsp_find_answer},
-    {"reply", ocsp_reply_answer},
+    {"read_request", read_request},        {"find_certificates", find_certificates},
+    {"load_statuses", ocsp_load_statuses}, {"take_limits", take_limits},
+    {"find_answer", ocsp_find_answer},     {"reply", ocsp_reply_answer},
 };
 static const struct operation_kind kind = OPERATION_KIND("ocsp", steps, struct ocsp_call, fail);
 

@@ -313,6 +313,26 @@ def test_signatures_of_ones_own_are_limited_by_address(box, elsewhere, ecc, leaf
     other.close()
 
 
+def test_what_was_never_issued_here_uses_up_nobodys_limit(box, elsewhere, ecc, leaf):
+    """With a nonce, several in one, and mixed with what was issued: known beforehand, so neither limit nor signature."""
+    known, before = cert_id(ecc, leaf.serial_number), signatures(box)
+    def strange():
+        return cert_id(ecc, 1 << 125 | secrets.randbits(120))
+    cases = [lambda: request(strange(), strange()), lambda: request(known, strange()), lambda: request(strange(), known),
+             lambda: request(strange(), extensions=[nonce_extension(secrets.token_bytes(32))])]
+    for case in cases:
+        for _ in range(LIMIT + 1):
+            answer = elsewhere.post(case())
+            assert (answer.status, answer.body.hex()) == ("unauthorized", "30030a0106")
+    assert signatures(box) == before
+    assert elsewhere.post(request(known, known)).response is not None, "the limit is still there"
+    assert signatures(box) == before + 1
+    for _ in range(LIMIT - 1):
+        elsewhere.post(request(known, known))
+    assert elsewhere.post(request(known, known)).status == "tryLater"
+    assert elsewhere.post(request(known, strange())).status == "unauthorized", "also above the limit"
+
+
 # Others' programs
 
 
@@ -359,6 +379,14 @@ def test_openssl_with_a_nonce_of_its_own_over_curl_and_get(box, files):
     told = run(["openssl", "ocsp", "-respin", folder / "get.der", "-issuer", folder / "issuer.pem", "-cert",
                 folder / "good.pem", "-CAfile", folder / "issuer.pem", "-no_nonce"])
     assert "good" in told.stdout and "Response verify OK" in told.stderr
+
+
+def test_openssl_is_told_unauthorized_where_one_of_several_is_unknown(box, files):
+    folder = files("p256")
+    told = subprocess.run(["openssl", "ocsp", "-issuer", folder / "issuer.pem", "-cert", folder / "good.pem", "-serial",
+                           str(1 << 126 | 78), "-url", f"http://127.0.0.1:{box.port_base + 1}/ocsp", "-CAfile",
+                           folder / "issuer.pem"], capture_output=True, text=True, timeout=60)
+    assert "unauthorized (6)" in told.stdout + told.stderr and "good" not in told.stdout.replace("good.pem", "")
 
 
 @pytest.mark.parametrize("kind", ["p256", "rsa2048"])
