@@ -46,22 +46,9 @@ int admin_finish_allowed(struct cli *cli, const json_t *reply,
     return EXIT_OK;
 }
 
-/* What Redis did not take holds at this host's signer alone, and who is in a hurry must not miss that. */
-static int finish_stopped(struct cli *cli, const json_t *reply) {
-    int status = admin_finish(cli, reply, NULL);
-    const char *pending = json_text(reply, "pending");
-    if (status != EXIT_OK || *pending == '\0')
-        return status;
-    error_set(
-        &cli->error, ERROR_UNAVAILABLE,
-        "NOT in force on other hosts yet, which go on issuing where they have Redis; run it there too (%s)",
-        pending);
-    return EXIT_REFUSED;
-}
-
 static int set_stop(struct cli *cli, const char *url, const json_t *body, bool is_stop) {
     const json_t *reply = client_call(&cli->client, "POST", url, body, &cli->error);
-    return is_stop ? finish_stopped(cli, reply) : admin_finish_allowed(cli, reply, NULL);
+    return is_stop ? admin_finish(cli, reply, NULL) : admin_finish_allowed(cli, reply, NULL);
 }
 
 static int set_signing(struct cli *cli, bool is_allowed) {

@@ -1,8 +1,8 @@
 /* Stopping issuance and letting it go on, for everybody or by an issuer, and what is stopped at all
  * (doc/rights.md, "Stops"). The ledger has it first; what Redis does not take now, the fence replays into it.
- * So issuance can be stopped whatever else is broken: without Redis nothing is issued anywhere, and this
- * host's signer knows it already. Each allows what it names and nothing else. Customers and zones have calls
- * of their own (customers.c, zones.c). */
+ * So issuance can be stopped at this host whatever else is broken, as its signer knows it already; but
+ * whoever says it is told ERROR_PENDING, because other hosts that have Redis go on. Each allows what it names
+ * and nothing else. Customers and zones have calls of their own (customers.c, zones.c). */
 #include "internal.h"
 
 #include "originca/stops.h"
@@ -10,10 +10,9 @@
 struct issuance_state {
     struct admin_call call;
     const char *issuer; /* or STORE_EVERY_ISSUER */
-    bool is_to_stop, is_of_host /* its signer alone */, is_in_redis;
+    bool is_to_stop, is_of_host /* its signer alone */, is_loaded /* `list` is what Redis has */;
     struct store_stop_list list;
     struct rights rights;
-    struct error problem; /* why Redis does not have it yet */
     struct signer_status signer;
     struct error signer_problem; /* why it is not known whether this host's signer is stopped */
 };
@@ -95,16 +94,13 @@ static enum step_result ask_signer(struct operation *operation) {
 static void note_stops(void *context, const struct error *error) {
     struct operation *operation = context;
     struct issuance_state *state = operation->state;
-    state->is_in_redis = error == NULL;
-    if (error != NULL)
-        state->problem = *error;
+    state->is_loaded = error == NULL;
     operation_resume(operation);
 }
 
 static enum step_result load_stops(struct operation *operation) {
     struct issuance_state *state = operation->state;
-    bool is_refused = state->rights.count > 0 && !state->is_in_redis;
-    if (state->is_of_host || is_refused)
+    if (state->is_of_host)
         return STEP_DONE;
     store_load_stops(operation->worker->store, operation->arena, 0, &state->list, note_stops, operation);
     return STEP_WAIT;
@@ -136,7 +132,7 @@ static enum step_result record_stop(struct operation *operation) {
     struct issuance_state *state = operation->state;
     const struct store_stop *known = known_word(state);
     bool is_so = (known != NULL && known->is_stopped) == state->is_to_stop;
-    if (state->is_of_host || (state->is_in_redis && is_so && admin_may_trust_redis(operation)))
+    if (state->is_of_host || (state->is_loaded && is_so && admin_may_trust_redis(operation)))
         return STEP_DONE;
     const char *kind = is_global(state) ? (state->is_to_stop ? "issuance-stopped" : "issuance-allowed")
                                         : (state->is_to_stop ? "issuer-stopped" : "issuer-allowed");
@@ -146,13 +142,12 @@ static enum step_result record_stop(struct operation *operation) {
     return admin_record_rights(operation, &state->rights);
 }
 
-/* The ledger says it: whatever Redis answers, it is so. */
 static enum step_result tell_redis(struct operation *operation) {
     struct issuance_state *state = operation->state;
     if (state->rights.count == 0)
         return STEP_DONE;
     store_set_issuer_stopped(operation->worker->store, state->issuer, state->is_to_stop, state->rights.given,
-                             note_stops, operation);
+                             admin_done_recorded, operation);
     return STEP_WAIT;
 }
 
@@ -219,10 +214,8 @@ static enum step_result reply_stop(struct operation *operation) {
                        : json_pack("{s:s, s:b}", "issuer", state->issuer, "stopped", state->is_to_stop);
     if (state->is_of_host)
         json_object_set_new(json, "only", json_string("this-host"));
-    else if (state->is_in_redis)
+    else if (state->is_loaded)
         stops_note(worker, &state->list);
-    else
-        json_object_set_new(json, "pending", json_string(state->problem.message));
     if (!state->is_to_stop)
         add_remaining(json, operation);
     admin_reply(operation, 200, json);

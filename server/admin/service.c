@@ -195,7 +195,8 @@ void admin_done_recorded(void *context, const struct error *error) {
     }
     error_set(
         &pending, ERROR_PENDING,
-        "it is recorded in the ledger and will take effect, but Redis did not take it yet (%.200s): the "
+        "it is recorded in the ledger and will take effect, but Redis did not take it yet (%.200s) and it is "
+        "NOT in force on other hosts, which go on as before where they have Redis: say it there too; the "
         "same call again confirms it",
         error->message);
     operation_fail(context, &pending);

@@ -234,17 +234,39 @@ def test_issuance_is_stopped_without_redis_and_by_the_replay_afterwards(hosts, o
     box, order = hosts[0].sandbox, Order(hosts, owner)
     box.kill_redis()
     try:
+        for path, body in (("signing", {"allowed": False}), ("issuance/stop", None), ("issuers/rsa/stop", None)):
+            with pytest.raises(AdminError, match="recorded in the ledger and will take effect") as pending:
+                box.admin.post(path, body)
+            assert (pending.value.status, pending.value.code) == (503, "pending")
         said = box.admin_command("--json", "signing", "stop", check=False)
-        answer = json.loads(said.stdout)
-        assert answer["allowed"] is False and "Redis" in answer["pending"]
-        assert said.returncode == 1 and "NOT in force on other hosts" in said.stderr, said.stderr
+        assert said.returncode == 1 and said.stdout == "" and "NOT in force on other hosts" in said.stderr, said.stderr
     finally:
         box.start_redis()
     box.wait_ready(RECOVERY)
     assert wait_until(lambda: hosts[1].admin.readiness()[0], RECOVERY)
     check_told(order.finalize(at=1), "stopped for everybody")
+    assert box.admin.post("signing", {"allowed": False}) == {"allowed": False}, "confirmed"
+    assert box.admin.get("issuance")["stopped"]
+    box.admin.post("issuers/rsa/allow")
     box.admin_command("signing", "allow")
     order.comes_through(at=1)
+
+
+def test_the_end_of_a_stop_that_redis_does_not_take_is_pending(hosts, owner):  # noqa: F811
+    box = hosts[0].sandbox
+    box.admin.post("issuance/stop")
+    box.kill_redis()
+    try:
+        with pytest.raises(AdminError, match="recorded in the ledger and will take effect") as pending:
+            box.admin.post("issuance/allow")
+        assert (pending.value.status, pending.value.code) == (503, "pending")
+        said = box.admin_command("issuance", "allow", check=False)
+        assert said.returncode == 1 and "NOT in force on other hosts" in said.stderr, said.stderr
+    finally:
+        box.start_redis()
+    box.wait_ready(RECOVERY)
+    assert box.admin.post("issuance/allow") == {"stopped": False}
+    assert not box.admin.get("issuance")["stopped"]
 
 
 def test_the_stop_of_one_host_leaves_the_other_one_issuing(hosts, owner):  # noqa: F811
