@@ -110,7 +110,7 @@ class Zone:
         return self
 
     def remove(self, owner, kind=None):
-        for key in [key for key in self.sets if key[0] == name(owner) and kind in (None, dns.rdatatype.to_text(key[1]))]:
+        for key in [key for key in list(self.sets) if key[0] == name(owner) and kind in (None, dns.rdatatype.to_text(key[1]))]:
             del self.sets[key]
         return self
 
@@ -118,11 +118,11 @@ class Zone:
         return self.sets.get((owner, kind))
 
     def names(self):
-        return sorted({owner for owner, _ in self.sets})
+        return sorted({owner for owner, _ in list(self.sets)})
 
     def cut_above(self, qname):
         """The delegation at or above a name, None where the zone answers itself."""
-        for owner, kind in self.sets:
+        for owner, kind in list(self.sets):  # a test changes the zone while the farm answers from it
             if kind == TYPE("NS") and owner != self.origin and qname.is_subdomain(owner):
                 return owner
         return None
@@ -142,7 +142,7 @@ class Zone:
         """The NSEC record set of an owner in the chain."""
         chain = [each for each in self.names() if not self.is_below_cut(each)]
         following = chain[(chain.index(owner) + 1) % len(chain)]
-        kinds = [kind for each, kind in self.sets if each == owner]
+        kinds = [kind for each, kind in list(self.sets) if each == owner]
         if self.cut_above(owner) == owner:
             kinds = [kind for kind in kinds if kind in (TYPE("NS"), TYPE("DS"))]
         texts = " ".join(dns.rdatatype.to_text(kind) for kind in kinds + [TYPE("RRSIG"), TYPE("NSEC")])

@@ -130,7 +130,7 @@ def test_who_takes_no_replies_is_not_read_from(files, places, perspectives, tmp_
     """Else its replies pile up. Once it takes them it gets them all."""
     count = 100
     remote = perspectives(places[1], "--max-checks", count, "--write-timeout-ms", 60000,
-                          address=f"unix:{tmp_path}/p.sock")
+                          "--frame-timeout-ms", 60000, address=f"unix:{tmp_path}/p.sock")
     names = [{"name": f"{i:03}-{'x' * 50}.{'y' * 60}.gone.test", "zone": 0} for i in range(1000)]
     zones = [{"name": "gone.test", "name_servers": OURS}]
     requests = b"".join(frame(ask(id=i + 1, names=names, zones=zones)) for i in range(count))
