@@ -337,3 +337,15 @@ bool serial_parse(const char *text, uint8_t serial[SERIAL_BYTES]) {
         return parse_colon_serial(text, serial);
     return is_bare_hex(text) ? parse_hex_serial(text, serial) : parse_decimal_serial(text, serial);
 }
+
+#define SERIAL_SHOWN_MAX 61
+
+bool serial_read(const char *text, uint8_t serial[SERIAL_BYTES], struct error *error) {
+    char shown[SERIAL_SHOWN_MAX];
+    if (serial_parse(text, serial))
+        return true;
+    snprintf(shown, sizeof shown, "%s", text);
+    for (char *c = shown; *c != '\0'; c++)
+        *c = *c >= ' ' && *c <= '~' ? *c : '?';
+    return error_set(error, ERROR_INVALID, "%s is no serial: " SERIAL_FORMS, shown);
+}

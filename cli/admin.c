@@ -310,7 +310,7 @@ static int cert_show(struct cli *cli) {
     return admin_finish(cli, client_call(&cli->client, "GET", url, NULL, &cli->error), print_certificate);
 }
 
-/* One certificate is named by its serial and asks nothing; several, or a selection, show their number first.
+/* One certificate is named by its serial; several, or a selection, show their number first.
  */
 #define CERT_REVOKE_OPERANDS "SERIAL... | SELECTION --reason R [--per-second N] [--dry-run | --yes]"
 

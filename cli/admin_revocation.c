@@ -159,14 +159,27 @@ static int begin(struct cli *cli, json_t *body, const json_t *dry_run) {
 }
 
 /* An admin's word counts as proof (doc/rights.md, "Compromised keys"). */
-static void warn_of_blocking(const struct cli *cli, const char *keys) {
+static bool blocks_keys(const struct cli *cli) {
     uint32_t reason;
-    if (cli->reason != NULL && revocation_reason_parse(cli->reason, &reason) &&
-        reason == REASON_KEY_COMPROMISE)
+    return cli->reason != NULL && revocation_reason_parse(cli->reason, &reason) &&
+           reason == REASON_KEY_COMPROMISE;
+}
+
+static void warn_of_blocking(const struct cli *cli, const char *keys) {
+    if (blocks_keys(cli))
         fprintf(stderr,
                 "WARNING: keyCompromise also blocks %s, for everybody and for ever: no certificate and no "
                 "account can have it any more\n",
                 keys);
+}
+
+/* A slip of a person is caught; a script that names one certificate goes on, because nobody could answer it
+ * and a key that leaked must not wait. */
+static bool confirm_blocking(struct cli *cli) {
+    if (!blocks_keys(cli) || cli->is_sure || !selection_can_ask())
+        return true;
+    fputs("To revoke it and block its key, type keyCompromise: ", stderr);
+    return selection_is_typed(cli, "keyCompromise");
 }
 
 int revoke_one(struct cli *cli) {
@@ -174,6 +187,8 @@ int revoke_one(struct cli *cli) {
     if (serial == NULL)
         return EXIT_USAGE;
     warn_of_blocking(cli, "its key");
+    if (!confirm_blocking(cli))
+        return EXIT_REFUSED;
     if (cli->reason == NULL)
         fputs("no --reason was given: it is revoked as unspecified\n", stderr);
     const json_t *body =

@@ -143,22 +143,31 @@ void selection_set_confirmed(json_t *body, const json_t *dry_run) {
     json_object_set(body, "cut_off", json_object_get(dry_run, "cut_off"));
 }
 
+bool selection_can_ask(void) {
+    return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+}
+
+bool selection_is_typed(struct cli *cli, const char *wanted) {
+    char typed[32];
+    if (fgets(typed, sizeof typed, stdin) == NULL)
+        typed[0] = '\0';
+    typed[strcspn(typed, "\r\n")] = '\0';
+    return strcmp(typed, wanted) == 0 ||
+           error_set(&cli->error, ERROR_REFUSED, "that is not %s; nothing was changed", wanted);
+}
+
 bool selection_confirm(struct cli *cli, const char *what, json_int_t count, int *status) {
-    char typed[32], wanted[32];
+    char wanted[32];
     *status = EXIT_USAGE;
     if (cli->is_sure)
         return true;
-    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+    if (!selection_can_ask()) {
         error_set(&cli->error, ERROR_INVALID,
                   "nothing was changed: --dry-run shows what is selected, --yes %s without asking", what);
         return false;
     }
     snprintf(wanted, sizeof wanted, "%lld", (long long)count);
     fprintf(stderr, "To %s all %s, type their number: ", what, wanted);
-    if (fgets(typed, sizeof typed, stdin) == NULL)
-        typed[0] = '\0';
-    typed[strcspn(typed, "\r\n")] = '\0';
     *status = EXIT_REFUSED;
-    return strcmp(typed, wanted) == 0 ||
-           error_set(&cli->error, ERROR_REFUSED, "that is not %s; nothing was changed", wanted);
+    return selection_is_typed(cli, wanted);
 }

@@ -16,6 +16,9 @@ void selection_print_chosen(const json_t *json); /* its "selection", likewise */
 /* The operator says yes: by --yes, or by typing the count on a terminal. Otherwise the exit status says why
  * not. */
 bool selection_confirm(struct cli *cli, const char *what, json_int_t count, int *status);
+bool selection_can_ask(void); /* is somebody at a terminal? */
+/* A line of standard input is `wanted`; else the error. */
+bool selection_is_typed(struct cli *cli, const char *wanted) MUST_CHECK;
 
 /* The call that showed how many there are becomes the one that does it: to these, none that came since. */
 void selection_set_confirmed(json_t *body, const json_t *dry_run);

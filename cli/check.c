@@ -135,8 +135,9 @@ static bool run_check(struct check *check) {
     /* Without the edge's prefixes only the delegation can be judged. */
     size_t name_count = check->prefix_count > 0 ? check->name_count : 0;
     char zone_name[NAME_MAX_BYTES + 1];
-    if (!name_check_host(cli->zone != NULL ? cli->zone : name_base(check->names[0]), zone_name,
-                         &cli->error) ||
+    const char *zone_text = cli->zone != NULL ? cli->zone : name_base(check->names[0]),
+               *zone_ascii = name_to_ascii(check->arena, zone_text);
+    if (!name_check_host(zone_ascii == NULL ? zone_text : zone_ascii, zone_name, &cli->error) ||
         !take_pool(check, zone_name) || !fill_settings(check, &settings))
         return false;
     for (size_t i = 0; i < name_count; i++)
@@ -167,7 +168,8 @@ static bool run_check(struct check *check) {
 
 static const char *canonical_name(struct check *check, const char *name) {
     char base[NAME_MAX_BYTES + 1];
-    if (!name_check_host(name_base(name), base, &check->cli->error))
+    const char *ascii = name_to_ascii(check->arena, name_base(name));
+    if (!name_check_host(ascii == NULL ? name_base(name) : ascii, base, &check->cli->error))
         return NULL;
     return name_is_wildcard(name) ? arena_printf(check->arena, "*.%s", base)
                                   : arena_strdup(check->arena, base);

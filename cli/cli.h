@@ -71,9 +71,7 @@ int issuance_stop(struct cli *cli);
 int issuance_allow(struct cli *cli);
 int issuance_show(struct cli *cli);
 
-/* serial_list.c: a serial as a person has it. The error shows what he gave and the forms that there are. */
-bool serial_read(const char *text, uint8_t serial[SERIAL_BYTES], struct error *error) MUST_CHECK;
-/* The same in decimal, for a URL; NULL with the error. */
+/* serial_list.c: a serial as a person has it, in decimal for a URL; NULL with the error (serial_read). */
 const char *serial_decimal(struct arena *arena, const char *text, struct error *error) MUST_CHECK;
 
 /* check.c: `originca check NAME... --name-servers a,b` */

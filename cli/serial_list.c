@@ -1,7 +1,6 @@
 /* Reading serials and sending them, a thousand a call. */
 #include "serial_list.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,16 +9,6 @@
 
 #define SERIALS_PER_CALL 1000
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
-
-bool serial_read(const char *text, uint8_t serial[SERIAL_BYTES], struct error *error) {
-    char shown[61];
-    if (serial_parse(text, serial))
-        return true;
-    snprintf(shown, sizeof shown, "%s", text);
-    for (char *c = shown; *c != '\0'; c++)
-        *c = isprint((unsigned char)*c) ? *c : '?';
-    return error_set(error, ERROR_INVALID, "%s is no serial: " SERIAL_FORMS, shown);
-}
 
 const char *serial_decimal(struct arena *arena, const char *text, struct error *error) {
     uint8_t serial[SERIAL_BYTES];

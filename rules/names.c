@@ -47,6 +47,27 @@ bool names_allow_special(const char *const *names, size_t count) {
     return true;
 }
 
+static bool is_ascii(const char *text) {
+    while (*text != '\0')
+        if ((unsigned char)*text++ >= 0x80)
+            return false;
+    return true;
+}
+
+const char *name_to_ascii(struct arena *arena, const char *name) {
+    bool is_wildcard = strncmp(name, "*.", 2) == 0;
+    char *ascii = NULL;
+    if (is_ascii(name))
+        return name;
+    if (strlen(name) > 4 * NAME_MAX_BYTES ||
+        idn2_to_ascii_8z(is_wildcard ? name + 2 : name, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) !=
+            IDN2_OK)
+        return NULL;
+    const char *made = arena_printf(arena, "%s%s", is_wildcard ? "*." : "", ascii);
+    idn2_free(ascii);
+    return made;
+}
+
 bool name_is_wildcard(const char *name) {
     return name[0] == '*' && name[1] == '.';
 }

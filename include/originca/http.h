@@ -48,6 +48,9 @@ struct http_request {
 const char *http_header(const struct http_request *request, const char *name);
 /* A query parameter, percent-decoded into the arena; NULL where absent. First one wins. */
 const char *http_query_parameter(const struct http_request *request, const char *name);
+/* What stands for the `at`th ":name" of the route, percent-decoded into the arena; params[at] is as it was
+ * sent. "" without memory. */
+const char *http_path_parameter(const struct http_request *request, size_t at);
 
 /* Frees the body: who has read it does not hold it while he waits. */
 void http_forget_body(struct http_request *request);

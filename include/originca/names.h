@@ -26,6 +26,11 @@ bool name_check_zone(const char *name, char canonical[NAME_MAX_BYTES + 1], struc
  * allowed and dropped. */
 bool name_check_host(const char *name, char canonical[NAME_MAX_BYTES + 1], struct error *error) MUST_CHECK;
 
+/* For what looks a name up, and for the hostnames of the REST API: with its U-labels as A-labels (IDNA2008,
+ * non-transitional; a "*." stays), and otherwise as it is. NULL where that is not possible, or without
+ * memory. */
+const char *name_to_ascii(struct arena *arena, const char *name) MUST_CHECK;
+
 bool name_is_wildcard(const char *name);
 /* The name without its "*.". */
 const char *name_base(const char *name);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "originca/arena.h"
+#include "originca/error.h"
 
 /* A view of foreign bytes; not NUL-terminated. */
 struct bytes {
@@ -81,3 +82,5 @@ void serial_to_decimal(const uint8_t serial[SERIAL_BYTES], char decimal[SERIAL_D
 #define SERIAL_FORMS                                                                                         \
     "a serial is a decimal number, or hex as 0x0a1b..., 0a:1b:..., serial=0A1B... or 32 digits"
 bool serial_parse(const char *text, uint8_t serial[SERIAL_BYTES]) MUST_CHECK;
+/* The same, with an ERROR_INVALID that shows what was given and the forms that there are. */
+bool serial_read(const char *text, uint8_t serial[SERIAL_BYTES], struct error *error) MUST_CHECK;

@@ -53,8 +53,8 @@ static json_t *certificate_json(struct operation *operation, const struct store_
 static enum step_result load(struct operation *operation) {
     struct certificates_state *state = operation->state;
     uint8_t serial[SERIAL_BYTES];
-    if (!serial_parse(operation->request->params[0], serial))
-        return admin_refuse(operation, ERROR_INVALID, SERIAL_FORMS);
+    if (!serial_read(http_path_parameter(operation->request, 0), serial, &operation->error))
+        return STEP_FAIL;
     hex_encode(serial, sizeof serial, state->serial);
     store_load_certificate(operation->worker->store, operation->arena, state->serial, &state->certificate,
                            admin_done, operation);

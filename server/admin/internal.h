@@ -66,9 +66,13 @@ enum step_result admin_require_ready(struct operation *operation);
  * or is not there, says nothing. What is asked is recorded then, as the newest word. */
 bool admin_may_trust_redis(const struct operation *operation);
 bool admin_read_limit(struct operation *operation, uint32_t *limit) MUST_CHECK;
-/* A zone's id or name as the store spells it: names are compared without regard to case (RFC 4343), ids are
- * lower-case hex. NULL without memory. */
+/* A zone's id or name as the store spells it: names are compared without regard to case (RFC 4343), with a
+ * final dot or without, U-labels as their A-labels; ids are lower-case hex. For finding alone: a new zone's
+ * name is refused, never repaired. NULL without memory. */
 const char *admin_zone_key(struct operation *operation, const char *name_or_id);
+bool admin_has_issuer(const struct operation *operation, const char *name); /* selection.c */
+/* Refuses and names those that there are. */
+enum step_result admin_refuse_issuer(struct operation *operation, enum error_code code, const char *name);
 /* Who asks, for a ledger record. */
 const char *admin_by(struct operation *operation);
 /* Writes the rights to the ledger; waits. */

@@ -43,21 +43,14 @@ static enum step_result read_signing(struct operation *operation) {
     return operation_forget_request(operation);
 }
 
-static bool has_issuer(const struct config *config, const char *name) {
-    for (size_t i = 0; i < config->issuer_count; i++)
-        if (strcmp(config->issuers[i].name, name) == 0)
-            return true;
-    return false;
-}
-
 /* One that is not configured any more can still be allowed. */
 static enum step_result read_path(struct operation *operation) {
     struct issuance_state *state = operation->state;
     const char *name = operation->request->params[0];
     state->is_to_stop = ((const struct admin_route *)operation->request->route->data)->is_stop;
     state->issuer = name == NULL ? STORE_EVERY_ISSUER : name;
-    if (name != NULL && state->is_to_stop && !has_issuer(operation->worker->config, name))
-        return admin_refuse(operation, ERROR_NOT_FOUND, "no such issuer");
+    if (name != NULL && state->is_to_stop && !admin_has_issuer(operation, name))
+        return admin_refuse_issuer(operation, ERROR_NOT_FOUND, name);
     return STEP_DONE;
 }
 

@@ -53,7 +53,7 @@ void admin_list_ledger_hosts(struct http_request *request) {
 
 static enum step_result read_host(struct operation *operation) {
     struct ledger_state *state = operation->state;
-    const char *host = operation->request->params[0];
+    const char *host = http_path_parameter(operation->request, 0);
     const json_t *for_good = json_object_get(state->call.body, "for_good");
     if (strlen(host) > HOST_NAME_MAX_LENGTH)
         return admin_refuse(operation, ERROR_INVALID, "a host's name has at most %d bytes",
@@ -77,7 +77,7 @@ static bool is_known(const struct store_ledger_state *ledger, const char *host) 
 /* What Redis would refuse is no record. */
 static enum step_result record_excuse(struct operation *operation) {
     struct ledger_state *state = operation->state;
-    const char *host = operation->request->params[0];
+    const char *host = http_path_parameter(operation->request, 0);
     if (!is_known(&state->ledger, host))
         return admin_refuse(operation, ERROR_NOT_FOUND, "Redis knows no host %s", host);
     if (!state->is_for_good && !is_missing(&state->ledger, host))
@@ -91,8 +91,8 @@ static enum step_result record_excuse(struct operation *operation) {
 
 static enum step_result excuse(struct operation *operation) {
     struct ledger_state *state = operation->state;
-    store_excuse_host(operation->worker->store, operation->request->params[0], operation->request->peer_text,
-                      state->is_for_good, admin_done, operation);
+    store_excuse_host(operation->worker->store, http_path_parameter(operation->request, 0),
+                      operation->request->peer_text, state->is_for_good, admin_done, operation);
     return STEP_WAIT;
 }
 
@@ -106,8 +106,8 @@ static enum step_result mark_record(struct operation *operation) {
 static enum step_result reply_excused(struct operation *operation) {
     struct ledger_state *state = operation->state;
     admin_reply(operation, 200,
-                json_pack("{s:s, s:b, s:b}", "host", operation->request->params[0], "excused", 1, "for_good",
-                          state->is_for_good));
+                json_pack("{s:s, s:b, s:b}", "host", http_path_parameter(operation->request, 0), "excused", 1,
+                          "for_good", state->is_for_good));
     return STEP_REPLIED;
 }
 

@@ -105,9 +105,8 @@ bool admin_read_serials(struct operation *operation, const json_t *array) {
         const char *text = json_string_value(json_array_get(array, i));
         uint8_t serial[SERIAL_BYTES];
         char *hex = arena_alloc(operation->arena, SERIAL_HEX_MAX);
-        if (text == NULL || !serial_parse(text, serial))
-            return refuse(operation, "%.60s is no serial: " SERIAL_FORMS,
-                          text == NULL ? "what is no text" : text);
+        if (!serial_read(text == NULL ? "what is no text" : text, serial, &operation->error))
+            return false;
         if (hex == NULL)
             break;
         hex_encode(serial, sizeof serial, hex);
@@ -132,11 +131,38 @@ static bool read_members(struct operation *operation, const json_t *object) {
            (serials == NULL || admin_read_serials(operation, serials)) && read_cut_off(operation);
 }
 
-static bool is_known_issuer(const struct config *config, const char *name) {
+bool admin_has_issuer(const struct operation *operation, const char *name) {
+    const struct config *config = operation->worker->config;
     for (size_t i = 0; i < config->issuer_count; i++)
         if (strcmp(config->issuers[i].name, name) == 0)
             return true;
     return false;
+}
+
+enum step_result admin_refuse_issuer(struct operation *operation, enum error_code code, const char *name) {
+    const struct config *config = operation->worker->config;
+    struct text known;
+    text_init(&known, operation->arena);
+    text_append(&known, "");
+    for (size_t i = 0; i < config->issuer_count; i++)
+        text_printf(&known, "%s%s", i == 0 ? "" : ", ", config->issuers[i].name);
+    return admin_refuse(operation, code, "there is no issuer %.60s, but %.300s", name, known.data);
+}
+
+/* One that is not configured any more may still have certificates; one that has none is a slip. */
+static bool check_profile(struct operation *operation) {
+    const struct selection_call *state = operation->state;
+    const struct config *config = operation->worker->config;
+    const char *name = state->selection.profile;
+    struct text known;
+    if (name == NULL || state->selected.count > 0 || config_find_profile(config, name) != NULL)
+        return true;
+    text_init(&known, operation->arena);
+    text_append(&known, "");
+    for (size_t i = 0; i < config->profile_count; i++)
+        text_printf(&known, "%s%s", i == 0 ? "" : ", ", config->profiles[i].name);
+    return refuse(operation, "there is no profile %.60s and no valid certificate of it, but %.300s", name,
+                  known.data);
 }
 
 bool admin_read_selection(struct operation *operation) {
@@ -155,10 +181,9 @@ bool admin_read_selection(struct operation *operation) {
         return false;
     if (state->serial_count > 0 && state->selection.serials != NULL)
         return refuse(operation, "selection must have serials or a serial_list, not both");
-    if (state->selection.issuer != NULL &&
-        !is_known_issuer(operation->worker->config, state->selection.issuer))
-        return refuse(operation, "there is no issuer %.60s", state->selection.issuer);
-    return true;
+    const char *issuer = state->selection.issuer;
+    return issuer == NULL || admin_has_issuer(operation, issuer) ||
+           admin_refuse_issuer(operation, ERROR_INVALID, issuer) != STEP_FAIL;
 }
 
 enum step_result admin_find_selected_customer(struct operation *operation) {
@@ -204,10 +229,12 @@ static void count_page(struct operation *operation);
 static void note_page(void *context, const struct error *error) {
     struct operation *operation = context;
     const struct selection_call *state = operation->state;
-    if (error != NULL || state->selected.cursor == NULL)
-        admin_done(operation, error);
-    else
+    if (error == NULL && state->selected.cursor != NULL)
         count_page(operation);
+    else if (error == NULL && !check_profile(operation))
+        operation_fail(operation, NULL);
+    else
+        admin_done(operation, error);
 }
 
 static void count_page(struct operation *operation) {

@@ -1,6 +1,7 @@
 /* The admin service: routes, errors, the steps and small helpers that its calls share. */
 #include "internal.h"
 #include "originca/ledger_writer.h"
+#include "originca/names.h"
 
 #include <stdarg.h>
 
@@ -274,7 +275,7 @@ enum step_result admin_find_body_customer(struct operation *operation) {
 }
 
 enum step_result admin_find_path_customer(struct operation *operation) {
-    return find_customer(operation, operation->request->params[0]);
+    return find_customer(operation, http_path_parameter(operation->request, 0));
 }
 
 enum step_result admin_find_query_customer(struct operation *operation) {
@@ -298,10 +299,14 @@ bool admin_read_limit(struct operation *operation, uint32_t *limit) {
 }
 
 const char *admin_zone_key(struct operation *operation, const char *name_or_id) {
-    char *key = arena_strdup(operation->arena, name_or_id);
+    const char *ascii = name_to_ascii(operation->arena, name_or_id);
+    char *key = arena_strdup(operation->arena, ascii == NULL ? name_or_id : ascii);
+    size_t length = key == NULL ? 0 : strlen(key);
     for (char *c = key; c != NULL && *c != '\0'; c++)
         if (*c >= 'A' && *c <= 'Z')
             *c = (char)(*c + 'a' - 'A');
+    if (length > 1 && key[length - 1] == '.')
+        key[length - 1] = '\0';
     return key;
 }
 

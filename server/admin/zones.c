@@ -35,7 +35,7 @@ static json_t *zone_json(const struct store_zone *zone, bool with_evidence) {
 
 static enum step_result find_zone(struct operation *operation) {
     struct zone_state *state = operation->state;
-    const char *key = admin_zone_key(operation, operation->request->params[0]);
+    const char *key = admin_zone_key(operation, http_path_parameter(operation->request, 0));
     if (key == NULL)
         return admin_refuse(operation, ERROR_INTERNAL, "out of memory");
     store_find_zone(operation->worker->store, operation->arena, key, state->call.customer.id, &state->zone,

@@ -70,7 +70,7 @@ const char *http_header(const struct http_request *request, const char *name) {
     return NULL;
 }
 
-static char *decode_percent(struct arena *arena, const char *text, size_t length) {
+static char *decode_percent(struct arena *arena, const char *text, size_t length, char plus) {
     char *out = arena_strndup(arena, text, length), *write = out;
     for (const char *read = out; out != NULL && *read != '\0';) {
         char digits[3] = {read[0] == '%' ? read[1] : '\0', read[0] == '%' && read[1] != '\0' ? read[2] : '\0',
@@ -80,7 +80,7 @@ static char *decode_percent(struct arena *arena, const char *text, size_t length
             *write++ = (char)byte;
             read += 3;
         } else {
-            *write++ = *read == '+' ? ' ' : *read;
+            *write++ = *read == '+' ? plus : *read;
             read++;
         }
     }
@@ -96,11 +96,17 @@ const char *http_query_parameter(const struct http_request *request, const char 
         if (length >= name_length && strncmp(pair, name, name_length) == 0 &&
             (pair[name_length] == '=' || length == name_length)) {
             size_t skip = length == name_length ? name_length : name_length + 1;
-            return decode_percent(request->arena, pair + skip, length - skip);
+            return decode_percent(request->arena, pair + skip, length - skip, ' ');
         }
         pair += length + (pair[length] == '&' ? 1 : 0);
     }
     return NULL;
+}
+
+const char *http_path_parameter(const struct http_request *request, size_t at) {
+    const char *text = request->params[at];
+    const char *decoded = text == NULL ? NULL : decode_percent(request->arena, text, strlen(text), '+');
+    return decoded == NULL ? "" : decoded;
 }
 
 void http_reply_header(struct http_request *request, const char *name, const char *value) {

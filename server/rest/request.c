@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include <idn2.h>
-
 #include "originca/names.h"
 
 #define DAYS_DEFAULT 5475
@@ -169,28 +167,6 @@ static enum step_result read_csr(struct operation *operation, const json_t *body
 
 /* --- hostnames --- */
 
-static bool is_ascii(const char *text) {
-    while (*text != '\0')
-        if ((unsigned char)*text++ >= 0x80)
-            return false;
-    return true;
-}
-
-/* Names in other scripts become A-labels (RFC 5891); NULL where that is not possible. */
-static const char *to_ascii(struct arena *arena, const char *name) {
-    bool is_wildcard = strncmp(name, "*.", 2) == 0;
-    char *ascii = NULL;
-    if (is_ascii(name))
-        return name;
-    if (strlen(name) > 4 * NAME_MAX_BYTES ||
-        idn2_to_ascii_8z(is_wildcard ? name + 2 : name, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) !=
-            IDN2_OK)
-        return NULL;
-    const char *made = arena_printf(arena, "%s%s", is_wildcard ? "*." : "", ascii);
-    idn2_free(ascii);
-    return made;
-}
-
 static enum step_result refuse_hostname(struct operation *operation, const char *name, const char *why) {
     return rest_refuse(operation, 400, REST_BAD_HOSTNAME, "Failed to validate requested hostname %.253s: %s",
                        name, why);
@@ -199,7 +175,7 @@ static enum step_result refuse_hostname(struct operation *operation, const char 
 static enum step_result add_hostname(struct operation *operation, const char *text, struct rest_create *out) {
     char canonical[NAME_MAX_BYTES + 1];
     struct error error;
-    const char *ascii = to_ascii(operation->arena, text);
+    const char *ascii = name_to_ascii(operation->arena, text);
     if (ascii == NULL)
         return refuse_hostname(operation, text, "it cannot be written as an internationalized domain name");
     if (!name_check(ascii, canonical, &error))

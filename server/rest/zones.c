@@ -91,11 +91,12 @@ static enum step_result list(struct operation *operation) {
                            "Invalid value for status: active, pending and moved are known");
     /* A name that cannot be a zone's finds nothing; an empty one is no filter. */
     bool has_name = name != NULL && *name != '\0';
+    const char *ascii = has_name ? name_to_ascii(operation->arena, name) : NULL;
     const struct store_zone_filter filter = {
         .customer = state->call.key.customer,
-        .name = !has_name                                    ? NULL
-                : name_check_host(name, canonical, &ignored) ? canonical
-                                                             : "-",
+        .name = !has_name                                                      ? NULL
+                : ascii != NULL && name_check_host(ascii, canonical, &ignored) ? canonical
+                                                                               : "-",
         .status = status,
         .zones = state->call.key.zones,
         .zone_count = state->call.key.zone_count,

@@ -1,5 +1,6 @@
 /* `originca-server ledger verify|show|replay`: reading the ledger offline, also a copy of it, without any
  * lock. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,21 +148,45 @@ static bool show_record(void *context, const json_t *record, uint64_t offset, st
     return true;
 }
 
+/* Beside those of rights. */
+static const char *const plain_types[] = {"genesis", "segment", "intent",  "issued",        "void",
+                                          "revoked", "crl",     "signing", "loss-confirmed"};
+
 static int usage(void) {
     fputs(
         "Usage: originca-server [-c FILE] ledger verify [--json]\n"
         "       originca-server [-c FILE] ledger show [--from SEQ] [--type TYPE] [--serial SERIAL] [--json]\n"
         "       originca-server [-c FILE] ledger replay [--from SEQ]\n"
-        "Types: genesis segment intent issued void revoked signing loss-confirmed",
+        "Types:",
         stderr);
+    for (size_t i = 0; i < sizeof plain_types / sizeof *plain_types; i++)
+        fprintf(stderr, " %s", plain_types[i]);
     for (size_t i = 0; i < RIGHT_KINDS; i++)
         fprintf(stderr, " %s", right_form((enum right_kind)i)->type);
     fputs(".\n--directory DIR reads another ledger.\n", stderr);
     return 2;
 }
 
+static bool read_type(const char *text, struct error *error) {
+    enum right_kind kind;
+    for (size_t i = 0; i < sizeof plain_types / sizeof *plain_types; i++)
+        if (strcmp(plain_types[i], text) == 0)
+            return true;
+    return right_kind_of(text, &kind) ||
+           error_set(error, ERROR_INVALID, "no record has the type %.60s; --help names the types", text);
+}
+
+static bool read_sequence(const char *text, uint64_t *sequence, struct error *error) {
+    char *end;
+    errno = 0;
+    *sequence = strtoull(text, &end, 10);
+    return (*text >= '0' && *text <= '9' && *end == '\0' && errno == 0) ||
+           error_set(error, ERROR_INVALID, "--from %.60s is no sequence number of a record", text);
+}
+
+/* False for wrong usage: with the error where a value is wrong. */
 static bool parse_options(int argc, char **argv, struct show *show, const char **directory,
-                          char serial_hex[SERIAL_HEX_MAX]) {
+                          char serial_hex[SERIAL_HEX_MAX], struct error *error) {
     static const struct option table[] = {{"from", required_argument, NULL, 'f'},
                                           {"type", required_argument, NULL, 't'},
                                           {"serial", required_argument, NULL, 's'},
@@ -174,13 +199,16 @@ static bool parse_options(int argc, char **argv, struct show *show, const char *
     for (int option; (option = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (option) {
         case 'f':
-            show->from = strtoull(optarg, NULL, 10);
+            if (!read_sequence(optarg, &show->from, error))
+                return false;
             break;
         case 't':
+            if (!read_type(optarg, error))
+                return false;
             show->type = optarg;
             break;
         case 's':
-            if (!serial_parse(optarg, serial))
+            if (!serial_read(optarg, serial, error))
                 return false;
             hex_encode(serial, SERIAL_BYTES, serial_hex);
             show->serial = serial_hex;
@@ -230,15 +258,18 @@ static void print_verdict(const struct show *show, const struct ledger_walk *wal
 int signer_ledger_command(const struct config *config, int argc, char **argv) {
     struct show show = {.open = json_object(), .zones = zones_new()};
     struct ledger_walk walk;
-    struct error error;
+    struct error error = {.code = ERROR_NONE};
     const char *directory = config->ledger_directory;
     char serial_hex[SERIAL_HEX_MAX], **segments = NULL;
     bool is_verify = strcmp(argv[0], "verify") == 0, is_replay = strcmp(argv[0], "replay") == 0;
     if ((!is_verify && !is_replay && strcmp(argv[0], "show") != 0) ||
-        !parse_options(argc, argv, &show, &directory, serial_hex)) {
+        !parse_options(argc, argv, &show, &directory, serial_hex, &error)) {
         json_decref(show.open);
         zones_free(show.zones);
-        return usage();
+        if (error.code == ERROR_NONE)
+            return usage();
+        fprintf(stderr, "originca-server: ledger %s: %s\n", argv[0], error.message);
+        return 2;
     }
     if (is_replay)
         show.as_json = show.only_applicable = true;

@@ -17,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from acme_raw import AccountKey, AcmeClient, b64, make_csr, make_key, unb64
+from rest_client import rest
 from under_test import run, wait_until
 from verify import load_chain
 
@@ -272,6 +273,32 @@ def test_a_zones_name_is_the_same_in_capitals(sandbox, admin, zone):
     refused(lambda: admin.post("zones", {"name": zone.upper(), "customer": sandbox["CUSTOMER"]}), 409)
     assert admin.get(f"orders?zone={zone.upper()}")["items"] == []
     assert admin.get(f"certificates?zone={zone.upper()}")["items"] == []
+
+
+def test_a_zone_is_found_by_its_name_as_a_person_writes_it(sandbox, admin, zone):
+    name, written = f"xn--bcher-kva.{zone}", (f"xn--bcher-kva.{zone}.", f"bücher.{zone}", f"BÜCHER.{zone.upper()}.")
+    admin.post("zones", {"name": name, "customer": sandbox["CUSTOMER"]})
+    try:
+        for each in map(quote, written):
+            assert admin.get(f"zones/{each}")["name"] == name
+            assert admin.post(f"zones/{each}/pause")["status"] == "paused"
+            assert admin.post(f"zones/{each}/resume")["name"] == name
+            assert admin.get(f"orders?zone={each}")["items"] == [] == admin.get(f"certificates?zone={each}")["items"]
+        for each in written:
+            key = admin.post(f"customers/{sandbox['CUSTOMER']}/api-keys", {"kind": "token", "zones": [each]})
+            admin.call("DELETE", f"customers/{sandbox['CUSTOMER']}/api-keys/{key['id']}")
+            found = rest(sandbox).call("GET", f"/zones?name={quote(each)}").result
+            assert [found_zone["name"] for found_zone in found] == [name]
+            told = admin.post("revocations", {"selection": {"zone": each}, "dry_run": True})
+            assert told["count"] == 0 and told["selection"]["zone"] == admin.get(f"zones/{name}")["id"]
+            assert json.loads(sandbox.admin_command("--json", "zone", "show", each).stdout)["name"] == name
+            assert json.loads(sandbox.admin_command("--json", "issuance", "stop", "--zone", each).stdout)["name"] == name
+            sandbox.admin_command("issuance", "allow", "--zone", each)
+            sandbox.admin_command("cert", "revoke", "--zone", each, "--reason", "superseded", "--dry-run")
+    finally:
+        admin.call("DELETE", f"zones/{name}")
+    refused(lambda: admin.get(f"zones/{quote('ü.')}"), 404)
+    refused(lambda: admin.get("zones/%FF%FE"), 404)
 
 
 def test_adding_a_zone_again_is_409_and_changes_nothing(sandbox, admin, zone):

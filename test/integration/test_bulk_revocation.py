@@ -143,7 +143,8 @@ def test_a_selection_is_what_all_its_members_fit(world, case):
 @pytest.mark.parametrize("body, words", [
     ({"selection": {}}, "at least one of"), ({}, "selection must be"), ({"selection": {"custommer": "a"}}, "custommer"),
     ({"selection": {"customer": ""}}, "customer"), ({"selection": {"key": "zz"}}, "key"),
-    ({"selection": {"issued_since": "yesterday"}}, "issued_since"), ({"selection": {"issuer": "nobody"}}, "issuer"),
+    ({"selection": {"issued_since": "yesterday"}}, "issued_since"), ({"selection": {"issuer": "nobody"}}, "nobody, but ecc, rsa"),
+    ({"selection": {"profile": "nosuch"}}, "no profile nosuch and no valid certificate of it, but origin"),
     ({"selection": {"serials": []}}, "serials"), ({"selection": {"serials": ["x"]}}, "serial"),
     ({"selection": {"serials": ["1"], "serial_list": "0" * 32}}, "not both"),
     ({"selection": {"zone": "a.test"}, "dry_run": 1}, "dry_run"),
@@ -368,6 +369,32 @@ def test_the_command_line_shows_first_and_asks(own_sandbox, tmp_path):
     done = shell.terminal(*originca(box, *selection, "--reason", "superseded")[1:], typed="13\n", status=0)
     assert "] 13/13" in done.out and "done" in done.out  # the bar
     assert "done" in box.admin_command("revocation", "list").stdout
+
+
+def test_one_key_that_is_blocked_is_asked_for_on_a_terminal_alone(own_sandbox, tmp_path):
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    serials, shell = create(box, customer, 4), Shell(tmp_path)
+
+    def command(at, *more):
+        return originca(box, "cert", "revoke", serials[at], "--reason", "keyCompromise", *more)[1:]
+
+    refused_one = shell.terminal(*command(0), typed="yes\n", status=1)
+    assert "type keyCompromise" in refused_one.out and "nothing was changed" in refused_one.out
+    assert shown(box, serials[0])["status"] == "valid"
+    shell.terminal(*command(0), typed="keyCompromise\n", status=0)
+    assert "type keyCompromise" not in shell.terminal(*command(1, "--yes"), status=0).out
+    box.admin_command("cert", "revoke", serials[2], "--reason", "keyCompromise")  # a script
+    plain = shell.terminal(*originca(box, "cert", "revoke", serials[3], "--reason", "superseded")[1:], status=0)
+    assert "type" not in plain.out.lower().replace("key type", "")
+    assert {shown(box, serial)["status"] for serial in serials} == {"revoked"}
+
+
+def test_a_profile_or_issuer_that_there_is_not_is_refused_by_the_command(own_sandbox):
+    for option, known in (("--profile", "origin"), ("--issuer", "ecc, rsa")):
+        said = own_sandbox.admin_command("cert", "revoke", option, "nosuch", "--dry-run", check=False)
+        assert said.returncode == 1 and "nosuch" in said.stderr and known in said.stderr, said.stderr
+    said = own_sandbox.admin_command("issuance", "stop", "--issuer", "nosuch", check=False)
+    assert said.returncode == 1 and "no issuer nosuch, but ecc, rsa" in said.stderr, said.stderr
 
 
 def test_serials_come_from_the_command_line_or_a_file(own_sandbox, tmp_path):

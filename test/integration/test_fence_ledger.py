@@ -368,3 +368,14 @@ def test_damage_before_the_checkpoint_is_found_behind_the_start_and_stops_signin
         with stopped_signer(box):
             path.write_bytes(kept)
     customer.check_served()
+
+
+def test_a_wrong_value_of_the_ledger_command_is_told(box):  # noqa: F811
+    for option, value, words in (("--serial", "0xzz", "0xzz is no serial: a serial is a decimal number, or hex"),
+                                 ("--serial", "12a", "12a is no serial"), ("--from", "abc", "abc is no sequence number"),
+                                 ("--from", "-1", "no sequence number"), ("--type", "isued", "no record has the type isued")):
+        said = box.server_tool("ledger", "show", option, value, check=False)
+        assert said.returncode == 2 and words in said.stderr and said.stdout == "", said.stderr
+    assert "genesis" in box.server_tool("ledger", "show", "--type", "genesis", "--from", "1").stdout
+    for kind in ("crl", "signing", "zone-added", "host-excused"):
+        box.server_tool("ledger", "show", "--type", kind)
