@@ -159,7 +159,7 @@ static void ask_all(struct agreement *agreement) {
 
 static void on_pool(void *context, const char *failure) {
     struct agreement *agreement = context;
-    enum pool_answer answer = pool_has_address(agreement->job->dnscheck, &agreement->cut->addresses);
+    enum pool_answer answer = agree_is_needed(agreement->job, agreement->cut);
     if (answer == POOL_UNKNOWN)
         end(agreement,
             failure == NULL ? "the addresses of the provider's name servers are not kept" : failure);
@@ -169,15 +169,19 @@ static void on_pool(void *context, const char *failure) {
         end(agreement, NULL);
 }
 
-/* At and above the names of its name servers the provider alone has zones; top-level domains are nobody's. */
-enum pool_answer agree_is_needed(const struct dnscheck *dnscheck, const struct cut *cut) {
+/* At and above the names of its name servers the provider alone has zones; top-level domains are nobody's.
+ * By address no is an answer only from what the pool's names have now: a zone may go by names of its owner's
+ * with an address that the records which are kept do not know. */
+enum pool_answer agree_is_needed(const struct dnscheck_job *job, const struct cut *cut) {
+    const struct dnscheck *dnscheck = job->dnscheck;
     if (dnscheck->settings.name_server_pool_count == 0 || strchr(cut->name, '.') == NULL ||
         pool_find_related(dnscheck, cut->name) != NULL)
         return POOL_NO;
     for (size_t i = 0; i < cut->server_count; i++)
         if (pool_has_name(dnscheck, cut->servers[i]))
             return POOL_YES;
-    return pool_has_address(dnscheck, &cut->addresses);
+    enum pool_answer answer = pool_has_address(dnscheck, &cut->addresses);
+    return answer == POOL_NO && !pool_is_current(job) ? POOL_UNKNOWN : answer;
 }
 
 bool agree_start(const struct question *question, agree_done *done, void *context) {
@@ -195,7 +199,7 @@ bool agree_start(const struct question *question, agree_done *done, void *contex
                                     .owner = question->owner,
                                     .done = done,
                                     .context = context};
-    enum pool_answer answer = agree_is_needed(job->dnscheck, question->cut);
+    enum pool_answer answer = agree_is_needed(job, question->cut);
     if (answer == POOL_NO)
         end(agreement, NULL);
     else if (answer == POOL_YES || job->begin != NULL) /* who looks for the pool cannot wait for it */

@@ -35,6 +35,16 @@ static bool lists(const char *servers, const char *server) {
     }
 }
 
+/* By which of its names the server is in the pool. Where a customer has the zone, an address tells only as
+ * the pool's names have it now: he may follow the provider to a new one before the records that are kept have
+ * ended, or stay with one that another server has been given since. */
+static enum pool_answer find_pool_name(const struct walk *walk, const struct dns_server *server,
+                                       const char **name) {
+    bool is_old = find_above(walk, walk->cut->name) != NULL && !pool_is_current(walk->job);
+    enum pool_answer answer = pool_find_name(walk->job->dnscheck, server, name);
+    return is_old && !pool_has_name(walk->job->dnscheck, server->name) ? POOL_UNKNOWN : answer;
+}
+
 /* By the provider's name of it, whatever the cut calls it. */
 static bool lists_server(const struct walk *walk, const char *servers, const char *server) {
     const struct cut *cut = walk->cut;
@@ -42,8 +52,8 @@ static bool lists_server(const struct walk *walk, const char *servers, const cha
     for (size_t i = 0; !is_listed && i < cut->addresses.count; i++) {
         const struct dns_server *item = &cut->addresses.items[i];
         const char *name;
-        is_listed = strcmp(item->name, server) == 0 &&
-                    pool_find_name(walk->job->dnscheck, item, &name) == POOL_YES && lists(servers, name);
+        is_listed = strcmp(item->name, server) == 0 && find_pool_name(walk, item, &name) == POOL_YES &&
+                    lists(servers, name);
     }
     return is_listed;
 }
@@ -77,16 +87,9 @@ static const struct dns_server *asked_server(const struct walk *walk) {
     return walk->at < 0 ? NULL : &walk->cut->addresses.items[walk->at];
 }
 
-/* Where a customer has the zone, no is an answer only from what the pool's names have now: he may follow the
- * provider to a new address before the records that are kept have ended. */
-static enum pool_answer if_current(const struct walk *walk, enum pool_answer answer) {
-    bool is_old = find_above(walk, walk->cut->name) != NULL && !pool_is_current(walk->job);
-    return answer == POOL_NO && is_old ? POOL_UNKNOWN : answer;
-}
-
 static enum pool_answer is_of_pool(const struct walk *walk, const struct dns_server *server) {
     const char *name;
-    return if_current(walk, pool_find_name(walk->job->dnscheck, server, &name));
+    return find_pool_name(walk, server, &name);
 }
 
 bool ground_is_contested(const struct walk *walk) {
@@ -256,7 +259,9 @@ static void go_on_by_ground(struct walk *walk) {
 }
 
 static void note_pool(struct walk *walk) {
-    enum pool_answer answer = if_current(walk, pool_has_address(walk->job->dnscheck, &walk->cut->addresses));
+    enum pool_answer answer = pool_has_address(walk->job->dnscheck, &walk->cut->addresses);
+    if (answer == POOL_NO && find_above(walk, walk->cut->name) != NULL && !pool_is_current(walk->job))
+        answer = POOL_UNKNOWN;
     if (answer != POOL_UNKNOWN)
         walk->ground = answer == POOL_YES ? GROUND_SHARED : GROUND_FOREIGN;
 }
@@ -433,10 +438,15 @@ static void on_pool_for_doubt(void *context, const char *failure) {
     judge_doubt(doubt, failure);
 }
 
-/* Names of the pool among the cut's do not tell whose the server is that was asked. */
+/* Names of the pool among the cut's do not tell whose its other servers are. */
 static bool is_unknown(const struct walk *walk) {
-    return walk->job->begin == NULL && asked_server(walk) != NULL &&
-           is_of_pool(walk, asked_server(walk)) == POOL_UNKNOWN;
+    const struct cut *cut = walk->cut;
+    if (walk->job->begin != NULL || asked_server(walk) == NULL)
+        return false;
+    for (size_t i = 0; i < cut->addresses.count; i++)
+        if (is_of_pool(walk, &cut->addresses.items[i]) == POOL_UNKNOWN)
+            return true;
+    return false;
 }
 
 void ground_take_doubtful(struct walk *walk, const struct dns_message *message, const char *owner,

@@ -240,7 +240,7 @@ typedef void agree_done(void *context, const char *failure);
  */
 bool agree_start(const struct question *question, agree_done *done, void *context) MUST_CHECK;
 /* Unknown: the addresses of the pool would tell. */
-enum pool_answer agree_is_needed(const struct dnscheck *dnscheck, const struct cut *cut);
+enum pool_answer agree_is_needed(const struct dnscheck_job *job, const struct cut *cut);
 
 /* --- trust.c --- */
 struct kept_trust {

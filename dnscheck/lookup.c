@@ -60,7 +60,7 @@ static bool is_view_at_home(const struct lookup *lookup) {
  * zone there; a view is of its own server, whatever that has. */
 static bool has_answer_of(const struct lookup *lookup, const struct walk_result *result, bool is_view) {
     bool is_agreed =
-        is_view || takes_unanimous(lookup) || agree_is_needed(lookup->job->dnscheck, lookup->cut) == POOL_NO;
+        is_view || takes_unanimous(lookup) || agree_is_needed(lookup->job, lookup->cut) == POOL_NO;
     return is_agreed && strcmp(result->cut->name, lookup->cut->name) == 0 &&
            (is_view || result->server == NULL || is_same_server(result->server, lookup->answerer));
 }

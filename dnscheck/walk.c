@@ -65,7 +65,7 @@ static bool knows_holders(const struct walk *walk) {
 static bool is_one_servers(const struct walk *walk, enum dns_section section) {
     return walk->cut->is_one_servers ||
            (section == DNS_AUTHORITY && walk->options.takes_unanimous && !knows_holders(walk) &&
-            agree_is_needed(walk->job->dnscheck, walk->cut) != POOL_NO);
+            agree_is_needed(walk->job, walk->cut) != POOL_NO);
 }
 
 static void reset_way(struct walk *walk) {

@@ -4,7 +4,7 @@ not agree. No honest name server loads such zones, so those of dns_farm.py are t
 import pytest
 
 from acme_raw import AcmeClient
-from dns_farm import EDGE, Farm, World, Zone
+from dns_farm import EDGE, Farm, Server, World, Zone
 from rest_client import rest
 from test_hostile_dns import apart, also, below
 from test_no_eab import challenge_of, settle, text_for
@@ -69,6 +69,14 @@ def box(tmp_path_factory):
 def open_box(tmp_path_factory):
     """Anybody registers; the text of dns-01 tells whose name it is."""
     sandbox = started(tmp_path_factory, "--no-eab")
+    yield sandbox
+    sandbox.down()
+
+
+@pytest.fixture(scope="module")
+def remembering_box(tmp_path_factory):
+    """As above, with a cache."""
+    sandbox = started(tmp_path_factory, "--no-eab", "--set", "dns.dns_referral_max_ttl=3600")
     yield sandbox
     sandbox.down()
 
@@ -239,3 +247,38 @@ def test_an_alias_to_another_zone_of_the_providers_proves_the_name_where_all_its
 
     authorization = prove(open_box, bend)
     assert authorization["status"] == "valid", authorization
+
+
+def have_vanity(world, origin, at, text):
+    """shop.test's text is an alias into the zone, whose name servers go by names of its own with the addresses AT; the second
+    of them has a stranger's zone of that name."""
+    world.shop.add(f"{ACME_TEXT} CNAME text.{origin}")
+    records = "\n".join(f"{origin} NS ns{n}.{origin}\nns{n}.{origin} A 127.66.0.{last}" for n, last in enumerate(at, 1))
+    for line in records.splitlines():
+        world.tld.add(line)
+    for last, value in zip(at, ("the owners own", text)):
+        zone = Zone(origin, f'{records}\ntext.{origin} TXT "{value}"')
+        world.servers.setdefault(f"127.66.0.{last}", Server(f"127.66.0.{last}")).zones.append(zone)
+
+
+def move_provider(world, *at):
+    """Its name servers have other addresses now; what answers at the old ones says so too."""
+    for number, (last, server) in enumerate(zip(at, (world.ns1, world.ns2)), 1):
+        host = f"ns{number}.provider.test."
+        for zone in (world.provider, world.tld):
+            zone.remove(host, "A").add(f"{host} A 127.66.0.{last}")
+        world.server(last, *server.zones)
+
+
+def test_an_address_that_the_pool_has_had_for_a_moment_only_is_one_where_all_must_agree(remembering_box):
+    """What is kept of the pool's addresses is older than its move."""
+    settled = prove(remembering_box, lambda world, text: have_vanity(world, "elsewhere.test.", (27, 28), text))
+    assert settled["status"] in ("valid", "invalid"), settled  # foreign servers: any one's word, and the pool is known now
+
+    def move(world, text):
+        move_provider(world, 14, 15)
+        have_vanity(world, "auth.test.", (14, 15), text)
+
+    for _ in range(8):
+        authorization = prove(remembering_box, move)
+        assert authorization["status"] == "invalid" and "do not agree" in str(authorization), authorization
