@@ -88,7 +88,7 @@ static void build_result(struct dnscheck_job *job, struct dnscheck_result *resul
     result->zone_count = zones == NULL ? 0 : job->zone_count;
     result->names = names;
     result->name_count = names == NULL ? 0 : job->name_count;
-    result->checked_at = (time_t)(clock_wall_ms() / 1000);
+    result->checked_at = job->begun_at;
     result->queries = job->queries;
     result->duration_ms = (uint32_t)(clock_monotonic_ms() - job->started_ms);
     result->evidence = arena_own_json(job->arena, evidence_document(job, result));
@@ -277,6 +277,7 @@ static struct dnscheck_job *new_job(struct dnscheck *dnscheck, struct arena *are
     job->callback = callback;
     job->context = context;
     job->started_ms = clock_monotonic_ms();
+    job->begun_at = (time_t)(clock_wall_ms() / 1000);
     job->max_queries =
         dnscheck->settings.max_queries + QUERIES_PER_NAME * (uint32_t)names + QUERIES_PER_SERVER * further;
     job->hosts_left = HOSTS_PER_CHECK + HOSTS_PER_NAME * (uint32_t)names;

@@ -341,6 +341,7 @@ struct dnscheck_job {
     void *context;
     struct event *deadline, *starter;
     int64_t started_ms;
+    time_t begun_at; /* by the wall clock */
     uint32_t queries, max_queries;
     struct target *targets;   /* of aliases, inside their zone: lookup.c */
     struct journey *journeys; /* of aliases, out of their zone: lookup.c */

@@ -34,6 +34,7 @@ static const struct store_field order_fields[] = {
     {"created", FIELD_TIME, offsetof(struct order_hash, order.created_at), NULL},
     {"expires", FIELD_TIME, offsetof(struct order_hash, order.expires_at), NULL},
     {"checked", FIELD_TIME, offsetof(struct order_hash, order.checked_at), NULL},
+    {"outdated", FIELD_UINT32, offsetof(struct order_hash, order.is_outdated), NULL},
     {"zones", FIELD_WORDS, offsetof(struct order_hash, zones), NULL},
     {"count", FIELD_UINT32, offsetof(struct order_hash, count), NULL},
 };

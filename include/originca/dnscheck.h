@@ -76,7 +76,7 @@ struct dnscheck_result { /* in the arena given to dnscheck_start */
     const struct dnscheck_finding *names; /* likewise; a name of a failed zone carries the zone's finding */
     size_t name_count;
     enum dnscheck_verdict verdict; /* the worst: REFUSED before FAILED before OK */
-    time_t checked_at;
+    time_t checked_at; /* when it began: what it says may be as old as that, however long it took */
     uint32_t queries, duration_ms;
     json_t *evidence; /* {"checked_at", "zones":[finding], "names":[finding], "queries":[{server, transport,
                          question, answer:[...], rcode, flags, ms}]}; owned by the arena */

@@ -383,6 +383,7 @@ struct store_order {
     const char *request; /* of REST: JSON of what was asked; the certificate keeps it. NULL and "" are none */
     const char *api_key; /* of REST: the key's id; the order ends with it. NULL and "" are none */
     time_t created_at, expires_at, checked_at; /* checked_at: the oldest proof it rests on */
+    uint32_t is_outdated;                      /* said by a claim alone, see store_claim_order */
     /* Of an order to be created: which issuers its certificate may come from, with blanks between, so that it
      * is refused where issuance is stopped for all of them. Not kept; NULL and "" are not known. */
     const char *issuers;
@@ -430,9 +431,9 @@ void store_record_recheck(struct store *, const char *order_id, time_t checked_a
 /* ready -> processing with this attempt; exactly one winner. Likewise an order in processing that waits for
  * an attempt with this CSR. Checks the rights of store_create_order and expiry again, and that `spki_sha256`
  * (hex) is no account key and not blocked (ERROR_REFUSED, each); issuance by `issuer` ("": not known yet) and
- * otherwise must not be stopped (ERROR_STOPPED). ERROR_CONFLICT: not ready, expired, or the
- * attempt was released before. The order keeps the CSR (DER) while it is processing. `out` is the order as it
- * is, in each case. */
+ * otherwise must not be stopped (ERROR_STOPPED). ERROR_CONFLICT: not ready, expired, the
+ * attempt was released before, or (`is_outdated`) a zone's check that began after checked_at did not hold.
+ * The order keeps the CSR (DER) while it is processing. `out` is the order as it is, in each case. */
 void store_claim_order(struct store *, struct arena *, const char *order_id, const char *attempt,
                        int64_t claimed_at_ms, const char *csr_sha256, const char *spki_sha256,
                        struct bytes csr, const char *issuer, struct store_order *out, store_done *, void *);

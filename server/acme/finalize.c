@@ -197,9 +197,34 @@ static void note_issue_step(void *context, const struct error *error) {
         acme_refuse(operation, 400, "badCSR", "%s", operation_outward_text(operation, error->code));
     else if (failure == ISSUE_BAD_KEY)
         acme_refuse(operation, 400, "badCSR", "%s", error->message);
-    else if (failure == ISSUE_REFUSED || failure == ISSUE_WITHDRAWN)
+    else if (failure == ISSUE_REFUSED || failure == ISSUE_OUTDATED || failure == ISSUE_WITHDRAWN)
         acme_refuse(operation, 403, "unauthorized", "%s", error->message);
     operation_fail(operation, NULL);
+}
+
+/* A zone's newer check did not hold: DNS is asked, however fresh the order's own check is. */
+static void note_rechecked_after_claim(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct finalize_state *state = operation->state;
+    if (error != NULL) {
+        note_rechecked(operation, error);
+        return;
+    }
+    state->issue.evidence = state->recheck.evidence;
+    state->issue.checked_at = state->recheck.checked_at;
+    issue_claim(&state->issue, note_issue_step, operation);
+}
+
+static void note_claimed(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct finalize_state *state = operation->state;
+    bool is_outdated = error != NULL && state->issue.failure == ISSUE_OUTDATED;
+    if (!is_outdated || state->recheck.must_check) {
+        note_issue_step(operation, error);
+        return;
+    }
+    state->recheck.must_check = true;
+    recheck_run(&state->recheck, note_rechecked_after_claim, operation);
 }
 
 static enum step_result claim_order(struct operation *operation) {
@@ -224,7 +249,7 @@ static enum step_result claim_order(struct operation *operation) {
     if (!acme_issuer_is_in_force(issuer, time(NULL)))
         return acme_refuse(operation, 503, "serverInternal",
                            "No certificate can be issued at the moment; try again later");
-    issue_claim(&state->issue, note_issue_step, operation);
+    issue_claim(&state->issue, note_claimed, operation);
     return STEP_WAIT;
 }
 

@@ -36,6 +36,8 @@ static void note_claimed(void *context, const struct error *error) {
     struct issue *issue = context;
     if (error == NULL) {
         succeed(issue);
+    } else if (error->code == ERROR_CONFLICT && issue->order->is_outdated != 0) {
+        fail(issue, ISSUE_OUTDATED, error);
     } else if (error->code == ERROR_CONFLICT) {
         /* Lost a race, or expired while it was ready. */
         fail(issue, issue->order->status == ORDER_READY ? ISSUE_REFUSED : ISSUE_NOT_READY, error);

@@ -423,6 +423,7 @@ static void note_issue_step(void *context, const struct error *error) {
         join(operation);
         return;
     case ISSUE_REFUSED:
+    case ISSUE_OUTDATED:
     case ISSUE_WITHDRAWN:
         rest_refuse(operation, 400, REST_BAD_HOSTNAME, "Failed to validate requested hostname %s: %s",
                     state->request.names[0], error->message);

@@ -25,6 +25,12 @@ local stop = stop_of(order.customer or '', order.zones or '', ARGV[7])
 if stop then return {stop[1], stop[2], id, flat} end
 local problem = order_problem(order)
 if problem then return {'refused', problem, id, flat} end
+local outdated = outdated_problem(order)
+if outdated then
+  flat[#flat + 1] = 'outdated'
+  flat[#flat + 1] = '1'
+  return {'conflict', outdated, id, flat}
+end
 if redis.call('EXISTS', 'account-spki:' .. spki) == 1 then
   return {'refused', 'the key is an account\'s key: a certificate needs its own', id, flat}
 end

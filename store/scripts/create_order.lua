@@ -21,7 +21,7 @@ if status ~= 'refused' then
   end
   local stop = stop_of(customer, zones, ARGV[15])
   if stop then return stop end
-  local problem = order_problem(order)
+  local problem = order_problem(order) or (status == 'ready' and outdated_problem(order) or nil)
   if problem then return {'refused', problem} end
   local earlier = retry ~= '' and order_of_retry(retry, now)
   if earlier then return {'ok', earlier} end

@@ -1,6 +1,9 @@
 """Attacks on what proves a zone: certificates for names of a zone that is delegated to another customer's name servers."""
 
 import secrets
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 from dns_farm import Zone
 from test_hidden_zones import A, B, SERVERS, add, assert_refused, check, customers, farm, provider, sandbox  # noqa: F401
@@ -223,3 +226,41 @@ def test_a_strangers_zone_that_was_deleted_refers_to_nobody_while_servers_still_
     provider.delegate(hers, below, pair_below)
     provider.zone(below, pair_below)
     assert_refused(customers, A, below)
+
+
+def test_a_check_that_began_before_the_zone_went_to_somebody_else_takes_nothing_back(sandbox, provider, customers):
+    """A's check has heard the parent and waits for a slow name server; meanwhile l is delegated to B's pair, and his zone is active."""
+    above = new_name()
+    pair_a = add(sandbox, A, above)
+    hers = provider.zone(above, pair_a)
+    provider.delegate(provider.world.tld, above, pair_a)
+    assert check(sandbox, A, above)["status"] == "active"
+    pair_b = add(sandbox, B, above)
+    (slow,) = set(pair_a) - set(pair_b)
+    was_asked, is_over, server = threading.Event(), threading.Event(), provider.world.servers[SERVERS[slow]]
+
+    def keep_silent(query, wire, transport, at):
+        was_asked.set()
+        return None if is_over.is_set() else []
+
+    time.sleep(1.1)  # checks are told apart by the second in which they began
+    server.hooks.append(keep_silent)
+    with ThreadPoolExecutor(1) as pool:
+        old = pool.submit(check, sandbox, A, above)
+        assert was_asked.wait(10)
+        time.sleep(1.1)
+        for name in pair_b:
+            zones = provider.world.servers[SERVERS[name]].zones
+            zones[:] = [zone for zone in zones if zone is not hers]
+        provider.undelegate(provider.world.tld, above)
+        provider.delegate(provider.world.tld, above, pair_b)
+        provider.zone(above, pair_b)
+        assert check(sandbox, B, above)["status"] == "active"
+        assert not old.done(), "the older check was not slow enough"
+        is_over.set()
+        assert old.result(30)
+    server.hooks.remove(keep_silent)
+    holders = {number: sandbox.admin.get(f"zones/{above}?customer={sandbox[key]}")["status"]
+               for number, key in ((A, "CUSTOMER"), (B, "CUSTOMER_2"))}
+    assert holders == {A: "moved", B: "active"}
+    assert_refused(customers, A, above)

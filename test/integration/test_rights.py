@@ -26,7 +26,7 @@ SETTLED = 15  # an order that waits for longer waits for its right
 IN_PROCESSING = "what is in processing"
 # An order's check makes its zone active: where the zone's state is the end, each of these has a zone to itself.
 WITH_A_CHECK = ("order by ACME", "order with `replaces`", "create by REST", "create by a key limited to the zone",
-                IN_PROCESSING)
+                "finalize a ready order", IN_PROCESSING)
 REPLACING = ("order with `replaces`", "be given such an order again")
 
 
@@ -127,7 +127,7 @@ class World:
         return key, load_chain(chain)[0], url
 
     def lay_out(self):
-        self.ready = self.main.new_order([f"ready.{self.zone}"]).expect(201).json
+        self.ready = self.main.new_order([f"ready.{self.zone_of('finalize a ready order')}"]).expect(201).json
         self.processing = self.main.new_order([f"processing.{self.zone_of(IN_PROCESSING)}"]).expect(201).json
         self.main.new_order([f"held.{self.zone}"]).expect(201)
         self.own = {label: self.issue(self.main, f"own-{label}") for label in ("account", "key", "kept")}
@@ -324,7 +324,8 @@ class World:
             "revoke by authorization, without customer":
                 lambda: self.by_acme(self.lonely.revoke(der_of(self.targets["lonely"]))),
             "revoke by authorization": lambda: self.by_acme(self.main.revoke(der_of(self.targets["held"]))),
-            "finalize a ready order": lambda: self.finalize(self.main, self.ready, f"ready.{self.zone}"),
+            "finalize a ready order": lambda: self.finalize(self.main, self.ready,
+                                                            f"ready.{self.zone_of('finalize a ready order')}"),
             "get the certificate of an order in processing": lambda: self.was_made("processing"),
             "get the certificate of a create in processing": lambda: self.was_made("rest-late"),
             "be given a create again": self.created_again,

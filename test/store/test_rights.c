@@ -120,7 +120,7 @@ static void moved_alone_is_no_refusal_and_a_good_check_makes_the_zone_active(voi
     /* A check that is not newer than the zone's own shows nothing of what DNS says now. */
     fill_order(f, &s, ORDER_READY, 1);
     s.order.checked_at = now_seconds() - 5;
-    assert_ok(CALL(f, store_create_order, &s.order, ORDER_EVIDENCE));
+    assert_code(CALL(f, store_create_order, &s.order, ORDER_EVIDENCE), ERROR_REFUSED);
     assert_ok(CALL(f, store_load_zone, f->arena, s.zone.id, &zone));
     assert_int_equal(zone.status, ZONE_MOVED);
     fill_order(f, &s, ORDER_READY, 1);

@@ -73,6 +73,18 @@ local function customer_problem(id)
   return nil
 end
 
+-- nil, or why the order's DNS check tells no more: since it began a zone of the order was checked, and that check did not hold.
+local function outdated_problem(order)
+  for id in string.gmatch(order.zones or '', '%S+') do
+    local zone = redis.call('HMGET', 'zone:' .. id, 'status', 'checked', 'negatives', 'name')
+    local holds = zone[1] == 'active' and tonumber(zone[3] or '0') == 0
+    if not holds and tonumber(zone[2] or '0') > tonumber(order.checked or '0') then
+      return 'a newer check of ' .. (zone[4] or id) .. ' than that of the order did not hold; look at its delegation and order again'
+    end
+  end
+  return nil
+end
+
 local function names_of_order(order)
   local names = {}
   for i = 0, tonumber(order.count) - 1 do names[i + 1] = string.match(order[tostring(i)], '^%S+') end
