@@ -336,7 +336,7 @@ static bool is_stopped(const json_t *health) {
 }
 
 static void show_health(const struct cli *cli, const json_t *health) {
-    static const char *const parts[] = {"redis", "ledger", "signer", "dns", "workers"};
+    static const char *const parts[] = {"redis", "ledger", "signer", "issuers", "dns", "workers"};
     (void)cli;
     printf("%s\n", json_is_true(json_object_get(health, "ready")) ? "ready" : "NOT READY");
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {

@@ -163,7 +163,7 @@ static void alarm_count(json_t *alarms, struct arena *arena, double count, const
 }
 
 static void alarm_readiness(json_t *alarms, struct arena *arena, const json_t *readiness) {
-    static const char *const parts[] = {"redis", "ledger", "signer", "dns", "workers"};
+    static const char *const parts[] = {"redis", "ledger", "signer", "issuers", "dns", "workers"};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         const json_t *part = json_object_get(readiness, parts[i]);
         const char *text =

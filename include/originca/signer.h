@@ -44,18 +44,22 @@ struct signer_evidence { /* the proof for one name */
     const char *method; /* "dns-delegation" or "dns-01" */
 };
 
+#define SIGNER_DEFAULT_VALIDITY 0
+
 struct signer_certificate_request {                   /* copied into the frame at once */
     const char *attempt, *order, *account, *customer; /* account or customer may be "" */
     const char *const *names;                         /* canonical, in the order they get in the SAN */
     size_t name_count;
     const char *const *zones; /* zone ids */
     size_t zone_count;
-    struct bytes spki;         /* DER SubjectPublicKeyInfo */
-    const char *profile;       /* name of a configured profile */
-    const char *issuer;        /* name of a configured issuer */
-    time_t not_before;         /* 0: now less the back-date setting */
-    uint32_t validity_seconds; /* exact: notAfter - notBefore */
-    int64_t claimed_at_ms;     /* wall clock of the claim */
+    struct bytes spki;   /* DER SubjectPublicKeyInfo */
+    const char *profile; /* name of a configured profile */
+    const char *issuer;  /* name of a configured issuer */
+    time_t not_before;   /* 0: now less the back-date setting */
+    /* Exact: notAfter - notBefore; where not_before is 0, cut short to the issuer's end. Or
+     * SIGNER_DEFAULT_VALIDITY: the profile's default from not_before on, likewise cut short. */
+    uint32_t validity_seconds;
+    int64_t claimed_at_ms; /* wall clock of the claim */
     const struct signer_evidence *evidence;
     size_t evidence_count;
     uint8_t evidence_sha256[SHA256_BYTES]; /* of the evidence document kept in Redis */
@@ -163,8 +167,8 @@ struct signer_status {
     bool is_ledger_read; /* else what is said above of the ledger is empty, and `reason` tells the progress */
     bool is_token_usable;
     bool is_signing_allowed;
-    bool is_issuer_in_force; /* at least one of those that ACME or REST issue with */
-    char reason[512];        /* why not */
+    bool are_issuers_in_force; /* all of those that ACME or REST issue with */
+    char reason[512];          /* why not */
 };
 
 /* What Redis has applied of this host's ledger (struct store_ledger_state). */

@@ -39,7 +39,14 @@ void worker_link_cancel(struct link_check *check);
  * ERROR_UNAVAILABLE. */
 bool worker_link_is_unanswered(const struct dnscheck_result *result, struct error *error);
 
-enum link_part { LINK_PART_REDIS, LINK_PART_LEDGER, LINK_PART_SIGNER, LINK_PART_DNS, LINK_PARTS };
+enum link_part {
+    LINK_PART_REDIS,
+    LINK_PART_LEDGER,
+    LINK_PART_SIGNER,
+    LINK_PART_ISSUERS,
+    LINK_PART_DNS,
+    LINK_PARTS
+};
 const char *link_part_name(enum link_part part); /* "redis", ... */
 
 struct link_readiness { /* of one worker */

@@ -10,6 +10,8 @@
 #include "originca/store_bulk.h"
 #include "originca/zones.h"
 
+#define SHORTEST_LIFE_S 3600 /* of a certificate; the signer has the same */
+
 struct order_state {
     struct acme_post post;
     struct store_order order;
@@ -112,14 +114,13 @@ static bool read_time(struct operation *operation, const char *name, time_t *out
 }
 
 /* Times that no issuer outlives are refused here: at finalize they would cost the client its order. */
-static enum step_result check_issuer_end(struct operation *operation, time_t start,
-                                         const struct config_profile *profile) {
+static enum step_result check_issuer_end(struct operation *operation, time_t start) {
     const struct order_state *state = operation->state;
     const struct config *config = operation->worker->config;
     const struct acme_issuer *ecc = acme_find_issuer(state->post.acme, config->acme_ecc_issuer),
                              *rsa = acme_find_issuer(state->post.acme, config->acme_rsa_issuer);
-    time_t end =
-        state->order.not_after != 0 ? state->order.not_after : start + (time_t)profile->default_days * 86400;
+    /* Without an end of its own a certificate ends with its issuer, and lives an hour at least. */
+    time_t end = state->order.not_after != 0 ? state->order.not_after : start + SHORTEST_LIFE_S;
     time_t now = time(NULL);
     if (!acme_issuer_is_in_force(ecc, now) && !acme_issuer_is_in_force(rsa, now))
         return acme_refuse(operation, 503, "serverInternal",
@@ -155,11 +156,12 @@ static enum step_result read_profile(struct operation *operation) {
         return acme_refuse(operation, 400, "malformed",
                            "\"notBefore\" must lie between a day ago and %u hours ahead",
                            config->not_before_max_ahead_hours);
-    if (order->not_after != 0 && (order->not_after < start + 3600 || order->not_after > start + longest))
+    if (order->not_after != 0 &&
+        (order->not_after < start + SHORTEST_LIFE_S || order->not_after > start + longest))
         return acme_refuse(operation, 400, "malformed",
                            "\"notAfter\" must lie between one hour and %u days after the start",
                            profile->max_days);
-    return check_issuer_end(operation, start, profile);
+    return check_issuer_end(operation, start);
 }
 
 static enum step_result read_replaces(struct operation *operation) {

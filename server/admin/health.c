@@ -70,7 +70,7 @@ static json_t *signer_json(const struct health_state *state) {
         return json_pack("{s:b, s:s}", "ok", 0, "reason", state->signer_error.message);
     return json_pack(
         "{s:b, s:b, s:b, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "ok", signer->is_token_usable,
-        "signing_allowed", signer->is_signing_allowed, "issuer_in_force", signer->is_issuer_in_force,
+        "signing_allowed", signer->is_signing_allowed, "issuer_in_force", signer->are_issuers_in_force,
         "reason", signer->reason, "ledger", signer->ledger_id, "host", signer->host, "last_sequence",
         (json_int_t)signer->last_sequence, "signatures", (json_int_t)signer->signatures, "revocations",
         (json_int_t)signer->revocations, "revoked_serials", (json_int_t)signer->revoked_serials,

@@ -28,7 +28,8 @@ const char *issue_rest_issuer(const struct config *config, const char *request_t
     return has_issuer(config, wanted) ? wanted : issue_acme_issuer(config, is_rsa);
 }
 
-/* The order may fix start and end; else the profile's default counts from now. */
+/* The order may fix start and end; else the profile's default counts from now, or from the start that was
+ * asked for, and ends with the issuer at the latest. */
 static void set_acme_terms(struct issue *issue, bool is_rsa) {
     const struct config *config = issue->worker->config;
     const struct store_order *order = issue->order;
@@ -44,7 +45,9 @@ static void set_acme_terms(struct issue *issue, bool is_rsa) {
     bool has_end = order->not_after != 0;
     /* Where the end is given the start is fixed as well, so that it is exact. */
     issue->not_before = has_end ? start : order->not_before;
-    issue->validity_seconds = has_end ? (uint32_t)(order->not_after - start) : profile->default_days * 86400u;
+    issue->validity_seconds = has_end                  ? (uint32_t)(order->not_after - start)
+                              : order->not_before != 0 ? SIGNER_DEFAULT_VALIDITY
+                                                       : profile->default_days * 86400u;
 }
 
 static bool set_rest_terms(struct issue *issue, struct error *error) {

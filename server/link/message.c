@@ -219,10 +219,8 @@ enum error_code link_read_error(const json_t *root) {
 
 const char *link_part_name(enum link_part part) {
     static const char *const names[LINK_PARTS] = {
-        [LINK_PART_REDIS] = "redis",
-        [LINK_PART_LEDGER] = "ledger",
-        [LINK_PART_SIGNER] = "signer",
-        [LINK_PART_DNS] = "dns",
+        [LINK_PART_REDIS] = "redis",     [LINK_PART_LEDGER] = "ledger", [LINK_PART_SIGNER] = "signer",
+        [LINK_PART_ISSUERS] = "issuers", [LINK_PART_DNS] = "dns",
     };
     return names[part];
 }

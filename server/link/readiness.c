@@ -48,16 +48,22 @@ static void set_silent(struct link_readiness *out, enum link_part part, const ch
     set_part(out, part, false, reason);
 }
 
+/* The signer gives one reason: its own comes before that of its issuers. */
+static void judge_answer(const struct signer_status *status, struct link_readiness *out) {
+    bool may_sign = status->is_token_usable && status->is_signing_allowed;
+    set_part(out, LINK_PART_SIGNER, may_sign, status->reason);
+    set_part(out, LINK_PART_ISSUERS, status->are_issuers_in_force,
+             may_sign ? status->reason : "an issuing certificate is not in force");
+}
+
 static void judge_signer(const struct link_readiness_probe *probe, struct link_readiness *out) {
-    const struct signer_status *status = &probe->status;
+    set_part(out, LINK_PART_ISSUERS, false, "the signer does not say whether they can sign");
     if (probe->is_asking_signer)
         set_silent(out, LINK_PART_SIGNER, "the signer", probe->signer_asked_ms);
     else if (probe->signer_error.code != ERROR_NONE)
         set_part(out, LINK_PART_SIGNER, false, probe->signer_error.message);
     else
-        set_part(out, LINK_PART_SIGNER,
-                 status->is_token_usable && status->is_signing_allowed && status->is_issuer_in_force,
-                 status->reason);
+        judge_answer(&probe->status, out);
 }
 
 static void judge(const struct link_readiness_probe *probe, struct link_readiness *out) {

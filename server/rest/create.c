@@ -172,6 +172,18 @@ static enum step_result find_earlier(struct operation *operation) {
 
 /* --- who may have these names --- */
 
+/* Before limits and DNS, as newOrder does: the same request is good when there is an issuer again. */
+static enum step_result require_issuer(struct operation *operation) {
+    const struct create_state *state = operation->state;
+    const char *name = issue_rest_issuer(operation->worker->config, state->request.request_type);
+    const struct rest_issuer *issuer = rest_find_issuer(state->call.rest, name);
+    const time_t now = time(NULL);
+    if (state->is_settled || (issuer != NULL && issuer->not_before <= now && now < issuer->not_after))
+        return STEP_DONE;
+    return rest_refuse(operation, 503, REST_CA_FAILED,
+                       "CA signing failure: nothing can be signed at the moment; try again later");
+}
+
 static enum step_result find_zones(struct operation *operation) {
     struct create_state *state = operation->state;
     if (state->is_settled)
@@ -474,10 +486,6 @@ static enum step_result claim_order(struct operation *operation) {
     };
     if (!issue_set_terms(&state->issue, false, &operation->error))
         return STEP_FAIL;
-    const struct rest_issuer *issuer = rest_find_issuer(state->call.rest, state->issue.issuer);
-    if (issuer != NULL && issuer->not_after <= time(NULL))
-        return rest_refuse(operation, 503, REST_CA_FAILED,
-                           "CA signing failure: nothing can be signed at the moment; try again later");
     if (outlives_issuer(operation))
         return rest_refuse(operation, 400, REST_BAD_VALIDITY,
                            "The certificate would outlive its issuer; ask for a shorter requested_validity");
@@ -522,6 +530,7 @@ static const struct step steps[] = {
     REST_AUTHENTICATE,
     {"read request", read_request},
     {"find an earlier one", find_earlier},
+    {"require issuer", require_issuer},
     {"find zones", find_zones},
     {"match zones", match_zones},
     {"take limits", take_limits},

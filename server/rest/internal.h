@@ -50,7 +50,7 @@ enum rest_code {
 struct rest_issuer {
     const char *name;
     struct bytes der;
-    time_t not_after;
+    time_t not_before, not_after;
 };
 
 struct rest {

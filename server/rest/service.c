@@ -62,6 +62,7 @@ static bool load_issuer(struct rest *rest, const struct config_issuer *config, s
                    gnutls_x509_crt_import(certificate, &file, GNUTLS_X509_FMT_PEM) >= 0 &&
                    gnutls_x509_crt_export2(certificate, GNUTLS_X509_FMT_DER, &der) >= 0;
     issuer->name = config->name;
+    issuer->not_before = is_read ? gnutls_x509_crt_get_activation_time(certificate) : 0;
     issuer->not_after = is_read ? gnutls_x509_crt_get_expiration_time(certificate) : 0;
     if (is_read)
         issuer->der = (struct bytes){arena_copy(rest->arena, der.data, der.size), der.size};

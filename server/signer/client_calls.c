@@ -190,7 +190,7 @@ static bool take_status(struct client_call *call, struct wire_reader *reader) {
     out->is_ledger_read = wire_get_u8(reader) != 0;
     out->is_token_usable = wire_get_u8(reader) != 0;
     out->is_signing_allowed = wire_get_u8(reader) != 0;
-    out->is_issuer_in_force = wire_get_u8(reader) != 0;
+    out->are_issuers_in_force = wire_get_u8(reader) != 0;
     snprintf(out->reason, sizeof out->reason, "%s", wire_get_string(reader));
     return wire_is_complete(reader);
 }

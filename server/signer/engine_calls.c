@@ -179,7 +179,7 @@ static void run_status(struct engine *engine, struct engine_call *call) {
     struct wire_writer writer;
     struct error why = {0};
     bool may_sign = engine_may_sign(engine, &why);
-    bool is_in_force = engine_has_issuer_in_force(engine, may_sign ? &why : NULL),
+    bool is_in_force = engine_has_issuers_in_force(engine, may_sign ? &why : NULL),
          is_read = engine->phase != ENGINE_READING;
     engine_begin_reply(call, &writer);
     wire_put_string(&writer, is_read ? ledger_id(engine->ledger) : "");

@@ -304,23 +304,27 @@ bool engine_load_rules(const struct config *config, struct error *error) {
            keys_load_blocklist(config->key_blocklist_file, error);
 }
 
-bool engine_has_issuer_in_force(const struct engine *engine, struct error *error) {
+bool engine_has_issuers_in_force(const struct engine *engine, struct error *error) {
     const time_t now = time(NULL);
-    char when[TIME_TEXT_MAX];
+    char when[TIME_TEXT_MAX], which[128] = "no issuing certificate is in force";
     const struct issuer *lacking = NULL;
+    size_t in_force = 0;
     for (size_t i = 0; i < engine->issuer_count; i++) {
         const struct issuer *issuer = &engine->issuers[i];
         if (!config_issues_with(engine->config, issuer->config->name))
             continue;
         if (issuer->not_before <= now && now < issuer->not_after)
-            return true;
-        lacking = issuer;
+            in_force++;
+        else
+            lacking = issuer;
     }
     if (lacking == NULL)
-        return error_set(error, ERROR_UNAVAILABLE, "no issuer is there to issue with");
+        return in_force > 0 || error_set(error, ERROR_UNAVAILABLE, "no issuer is there to issue with");
+    if (in_force > 0)
+        snprintf(which, sizeof which, "nothing can be signed by the issuer %.60s", lacking->config->name);
     bool has_ended = lacking->not_after <= now;
     time_format(has_ended ? lacking->not_after : lacking->not_before, when);
-    return error_set(error, ERROR_UNAVAILABLE, "no issuing certificate is in force: that in %s %s %s",
+    return error_set(error, ERROR_UNAVAILABLE, "%s: the certificate in %s %s %s", which,
                      lacking->config->certificate_file, has_ended ? "ended" : "begins only", when);
 }
 
@@ -336,9 +340,9 @@ static void show_issuer_ends(const struct engine *engine, struct metrics *metric
 
 static void tell_issuer_end(struct engine *engine) {
     struct error error;
-    bool is_lacking = !engine_has_issuer_in_force(engine, &error);
+    bool is_lacking = !engine_has_issuers_in_force(engine, &error);
     if (is_lacking && !engine->is_issuer_end_told)
-        log_event(LOG_LEVEL_ERROR, "nothing can be issued", "reason", error.message, NULL);
+        log_event(LOG_LEVEL_ERROR, "an issuer cannot sign", "reason", error.message, NULL);
     engine->is_issuer_end_told = is_lacking;
 }
 

@@ -84,7 +84,7 @@ struct engine {
 
 bool engine_may_sign(struct engine *engine, struct error *error) MUST_CHECK;
 /* Of the issuers that ACME or REST issue with. */
-bool engine_has_issuer_in_force(const struct engine *engine, struct error *error) MUST_CHECK;
+bool engine_has_issuers_in_force(const struct engine *engine, struct error *error) MUST_CHECK;
 /* Sign statements about certificates: also while issuance is stopped and the ledger's disk is full. */
 bool engine_may_vouch(struct engine *engine, struct error *error) MUST_CHECK;
 /* Of records other than those that take a right away: false while Redis's position is not known. */

@@ -108,19 +108,21 @@ static bool judge_validity(const struct config *config, int64_t now_ms, struct s
                          job->issuer->not_before > now ? "has not begun" : "has ended");
     time_t not_before =
         request->not_before != 0 ? request->not_before : now - (time_t)config->backdate_seconds;
-    if (request->validity_seconds < 3600 || request->validity_seconds > job->profile->max_days * 86400u)
+    bool is_default = request->validity_seconds == SIGNER_DEFAULT_VALIDITY;
+    uint32_t lifetime = is_default ? job->profile->default_days * 86400u : request->validity_seconds;
+    if (lifetime < 3600 || lifetime > job->profile->max_days * 86400u)
         return error_set(error, ERROR_REFUSED,
                          "a lifetime of %u seconds is outside the profile's bounds (1 hour to %u days)",
-                         request->validity_seconds, job->profile->max_days);
+                         lifetime, job->profile->max_days);
     /* Whoever gets certificates of the future keeps them when the zone is no longer his. */
     if (not_before < now - 2 * 86400 ||
         not_before > now + (time_t)config->signer_not_before_max_ahead_hours * 3600)
         return error_set(error, ERROR_REFUSED, "notBefore is more than two days back or %u hours ahead",
                          config->signer_not_before_max_ahead_hours);
     job->contents.not_before = not_before;
-    job->contents.not_after = not_before + (time_t)request->validity_seconds;
+    job->contents.not_after = not_before + (time_t)lifetime;
     /* A default lifetime ends with the issuer; fixed times are exact or refused. */
-    if (request->not_before == 0 && job->contents.not_after > job->issuer->not_after)
+    if ((is_default || request->not_before == 0) && job->contents.not_after > job->issuer->not_after)
         job->contents.not_after = job->issuer->not_after;
     if (job->contents.not_after > job->issuer->not_after) {
         char end[TIME_TEXT_MAX];
@@ -129,7 +131,7 @@ static bool judge_validity(const struct config *config, int64_t now_ms, struct s
             error, ERROR_REFUSED,
             "the certificate would outlive its issuer, which ends %s; ask for a shorter lifetime", end);
     }
-    return job->contents.not_after > now ||
+    return (job->contents.not_after > now && job->contents.not_after > not_before) ||
            error_set(error, ERROR_REFUSED, "the certificate would have expired already");
 }
 

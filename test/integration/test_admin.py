@@ -901,7 +901,7 @@ def test_healthz_and_readyz_say_that_all_is_well(admin):
         assert admin.fetch(method, "/readyz")[0] == 200
     assert json.loads(admin.fetch("GET", "/healthz")[2]) == {"status": "ok"}
     ready = json.loads(admin.fetch("GET", "/readyz")[2])
-    assert ready == {"ready": True, **{part: {"ok": True} for part in ("redis", "ledger", "signer", "dns", "workers")}}
+    assert ready == {"ready": True, **{part: {"ok": True} for part in ("redis", "ledger", "signer", "issuers", "dns", "workers")}}
 
 
 def test_orders_wait_while_the_signer_of_this_host_is_stopped_which_readyz_says(sandbox, admin, client):

@@ -61,8 +61,8 @@ static int set_up(void **state) {
                     ISSUER_END, &fixture.issuer_configs[0], &fixture.issuers[0]);
     kit_make_issuer(fixture.arena, fixture.folder, "rsa", &fixture.keys[KIT_RSA], NOW - 1000 * DAY,
                     ISSUER_END, &fixture.issuer_configs[1], &fixture.issuers[1]);
-    fixture.profiles[0] =
-        (struct config_profile){.name = "origin", .template_name = "origin", .max_days = 5475};
+    fixture.profiles[0] = (struct config_profile){
+        .name = "origin", .template_name = "origin", .default_days = 90, .max_days = 5475};
     fixture.profiles[1] = (struct config_profile){.name = "short", .template_name = "compact", .max_days = 7};
     fixture.profiles[2] = (struct config_profile){.name = "odd", .template_name = "baroque", .max_days = 7};
     fixture.config = (struct config){.profiles = fixture.profiles,
@@ -212,7 +212,7 @@ CHANGE(rsa_1024_key, sample->request->spki = sample->fixture->keys[KIT_RSA_1024]
 CHANGE(rsa_key, sample->request->spki = sample->fixture->keys[KIT_RSA].spki)
 CHANGE(p521_key, sample->request->spki = sample->fixture->keys[KIT_P521].spki)
 CHANGE(short_life, sample->request->validity_seconds = 3599)
-CHANGE(no_life, sample->request->validity_seconds = 0)
+CHANGE(no_life, sample->request->profile = "short"; sample->request->validity_seconds = 0)
 CHANGE(shortest_life, sample->request->not_before = NOW; sample->request->validity_seconds = 3600)
 CHANGE(longest_life, sample->request->profile = "short"; sample->request->validity_seconds = 7 * DAY)
 CHANGE(long_life, sample->request->profile = "short"; sample->request->validity_seconds = 7 * DAY + 1)
@@ -428,6 +428,21 @@ static void an_accepted_request_becomes_the_contents_it_asked_for(void **state) 
     assert_true(contents->is_rsa);
     assert_int_equal(contents->not_before, NOW + 17);
     assert_int_equal(contents->not_after, NOW + 4017);
+
+    /* A start without an end: the default lifetime from there, inside the issuer's. */
+    sample->request->profile = "origin";
+    sample->request->validity_seconds = SIGNER_DEFAULT_VALIDITY;
+    assert_true(judge(sample, &error));
+    assert_int_equal(contents->not_after, NOW + 17 + 90 * DAY);
+    fixture->issuers[1].not_after = NOW + 10 * DAY;
+    assert_true(judge(sample, &error));
+    assert_int_equal(contents->not_after, NOW + 10 * DAY);
+    sample->request->validity_seconds = 90 * DAY;
+    assert_false(judge(sample, &error)); /* one that was asked for is exact, or refused */
+    fixture->issuers[1].not_after = NOW + 10;
+    sample->request->validity_seconds = SIGNER_DEFAULT_VALIDITY;
+    assert_false(judge(sample, &error));
+    fixture->issuers[1].not_after = NOW + 1000 * DAY;
     arena_free(arena);
 }
 
