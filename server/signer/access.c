@@ -17,7 +17,8 @@ static const struct {
 } table[MESSAGE_TYPES] = {
     [MESSAGE_SIGN] = {"sign", true},
     [MESSAGE_REVOKE] = {"revoke", true},
-    [MESSAGE_ATTEMPT] = {"attempt", true},
+    /* The reconciler alone asks; each id that is not known is struck off, and remembered for one that was. */
+    [MESSAGE_ATTEMPT] = {"ask what became of an attempt", false},
     [MESSAGE_STATUS] = {"status", true},
     [MESSAGE_CHECK_POSITION] = {"check position", true},
     [MESSAGE_CHANGE_RIGHTS] = {"change rights", true},

@@ -73,6 +73,7 @@ OPERATORS_MESSAGES = {
     "confirm loss": (CONFIRM_LOSS, u64(2**64 - 3) + text("admin:test")),
     "confirm a small loss": (CONFIRM_LOSS, u64(5) + text("admin:test")),
     "retry token": (RETRY_TOKEN, text("admin:test")),
+    "attempt": (ATTEMPT, text("nobody-knows")),
     "read": (READ, u64(1) + u32(10)),
     "unknown": (99, b""),
     "none": (0, b""),
@@ -204,10 +205,10 @@ def test_a_new_signer_is_opened_by_an_operators_position_alone(own_sandbox):
         with SignerLink(run_directory(box), timeout=30) as worker, SignerLink(run_directory(box), True, timeout=30) as operator:
             empty = text("") + u64(0) + text("") + u64(0) + text("")
             assert worker.ask(CHECK_POSITION, empty).code == OK
-            reply = worker.ask(ATTEMPT, text("nobody-knows"))  # held for position_wait_seconds
+            reply = operator.ask(ATTEMPT, text("nobody-knows"))  # held for position_wait_seconds
             assert reply.code == UNAVAILABLE and "waits to hear" in reply.message
             assert operator.ask(CHECK_POSITION, empty).code == OK
-            assert worker.ask(ATTEMPT, text("nobody-knows")).code == OK
+            assert operator.ask(ATTEMPT, text("nobody-knows")).code == OK
     finally:
         for pid in others:
             os.kill(pid, 18)
