@@ -15,6 +15,7 @@
 
 #include "ledger_lease.h"
 #include "lost_data.h"
+#include "originca/crl_floors.h"
 #include "originca/ledger_writer.h"
 #include "originca/log.h"
 #include "originca/metrics.h"
@@ -42,6 +43,7 @@ struct fence {
     struct reconciler *reconciler;   /* NULL where it is no keeper */
     struct rights_sync *rights_sync; /* likewise */
     struct lost_data *lost_data;     /* likewise */
+    struct crl_floors *crl_floors;   /* likewise */
     struct ledger_lease *lease;      /* likewise */
     struct stops_watch *stops_watch; /* likewise */
     struct event *timer;
@@ -313,6 +315,17 @@ static void note_verified(void *context, const struct error *error) {
         look_again(fence);
 }
 
+static void note_floors(void *context, const struct error *error) {
+    struct fence *fence = context;
+    const struct store_ledger_state *state = &fence->state;
+    if (error != NULL)
+        fail_pass(fence, "cannot tell Redis which revocation lists were signed last", error);
+    else
+        store_verify_ledger(fence->worker->store, fence->worker->config->host_name, state->run,
+                            (const char *const *)fence->known_hosts.names, fence->known_hosts.count,
+                            note_verified, fence);
+}
+
 /* Redis holds all that this host's ledger holds. */
 static void serve_whole(struct fence *fence) {
     const struct store_ledger_state *state = &fence->state;
@@ -330,10 +343,8 @@ static void serve_whole(struct fence *fence) {
         bind_secrets(fence);
         return;
     }
-    if (strcmp(state->verified, state->run) != 0) {
-        store_verify_ledger(fence->worker->store, fence->worker->config->host_name, state->run,
-                            (const char *const *)fence->known_hosts.names, fence->known_hosts.count,
-                            note_verified, fence);
+    if (strcmp(state->verified, state->run) != 0) { /* before any host serves a list that is older */
+        crl_floors_update(fence->crl_floors, note_floors, fence);
         return;
     }
     if (!redis_run_is_whole(state, reason, sizeof reason)) {
@@ -635,10 +646,11 @@ struct fence *fence_new(struct worker *worker, enum fence_role role, struct erro
     fence->reconciler = fence->is_keeper ? reconciler_new(worker, error) : NULL;
     fence->rights_sync = fence->is_keeper ? rights_sync_new(worker, error) : NULL;
     fence->lost_data = fence->is_keeper ? lost_data_new(worker) : NULL;
+    fence->crl_floors = fence->is_keeper ? crl_floors_new(worker) : NULL;
     fence->lease = fence->is_keeper ? ledger_lease_new(worker) : NULL;
     fence->stops_watch = fence->is_keeper ? stops_watch_new(worker, error) : NULL;
     bool has_parts = fence->reconciler != NULL && fence->lost_data != NULL && fence->rights_sync != NULL &&
-                     fence->stops_watch != NULL && fence->lease != NULL;
+                     fence->stops_watch != NULL && fence->lease != NULL && fence->crl_floors != NULL;
     if (fence->timer == NULL || (fence->is_keeper && !has_parts)) {
         fence_free(fence);
         return NULL;
@@ -659,6 +671,7 @@ void fence_free(struct fence *fence) {
     rights_sync_free(fence->rights_sync);
     lost_data_free(fence->lost_data);
     ledger_lease_free(fence->lease);
+    crl_floors_free(fence->crl_floors);
     known_hosts_free(&fence->known_hosts);
     arena_free(fence->arena);
     free(fence);

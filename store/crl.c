@@ -50,16 +50,17 @@ void store_sort_revocation(struct store *store, const char *serial, const char *
 static bool parse_claimed(struct store_call *call, struct redisReply *const *items, size_t count,
                           struct error *error) {
     struct store_crl_claim *claim = call->out;
-    int64_t number;
+    int64_t number, floor;
     *claim = (struct store_crl_claim){.id = NULL};
     if (count < 1 || !reply_texts(call->arena, items[0], &claim->unsorted, &claim->unsorted_count, error))
         return error_set(error, ERROR_INTERNAL, "Redis answered no claim of a list");
     if (count == 1)
         return true;
-    if (count < 7 || !reply_number(items[4], &number, error) ||
-        !reply_number(items[5], &claim->begun_us, error))
+    if (count < 8 || !reply_number(items[4], &number, error) ||
+        !reply_number(items[5], &claim->begun_us, error) || !reply_number(items[7], &floor, error))
         return error_set(error, ERROR_INTERNAL, "Redis answered no claim of a list");
     claim->number = (uint64_t)number;
+    claim->floor = (uint64_t)floor;
     return (claim->id = reply_text(call->arena, items[1], error)) != NULL &&
            (claim->issuer = reply_text(call->arena, items[2], error)) != NULL &&
            (claim->url = reply_text(call->arena, items[3], error)) != NULL &&
@@ -130,8 +131,8 @@ void store_scan_crl(struct store *store, struct arena *arena, const char *id, co
 }
 
 void store_publish_crl(struct store *store, const struct store_crl *crl, struct bytes der, int64_t begun_us,
-                       const char *run, uint64_t refused_number, const struct store_ledger_mark *mark,
-                       store_done *done, void *context) {
+                       const char *run, uint64_t refused_number, uint64_t ceiling,
+                       const struct store_ledger_mark *mark, store_done *done, void *context) {
     struct store_call *call = call_new(store, SCRIPT_PUBLISH_CRL, NULL, NULL, NULL, done, context);
     if (call == NULL)
         return;
@@ -145,6 +146,7 @@ void store_publish_crl(struct store *store, const struct store_crl *crl, struct 
     call_add(call, run);
     call_add_bytes(call, der.data, der.length);
     call_add_number(call, (int64_t)refused_number);
+    call_add_number(call, (int64_t)ceiling);
     issue_add_mark(call, mark);
     call_send(call);
 }
@@ -160,6 +162,7 @@ static bool read_crl(struct arena *arena, const struct redisReply *id, const str
         {"entries", FIELD_INT64, offsetof(struct store_crl, entry_count), NULL},
         {"bytes", FIELD_INT64, offsetof(struct store_crl, bytes), NULL},
         {"issuer_end", FIELD_TIME, offsetof(struct store_crl, issuer_end), NULL},
+        {"floor", FIELD_INT64, offsetof(struct store_crl, floor), NULL},
         {"problem", FIELD_TEXT, offsetof(struct store_crl, problem), NULL},
         {"problem_host", FIELD_TEXT, offsetof(struct store_crl, problem_host), NULL},
     };
@@ -237,6 +240,29 @@ void store_renew_crls(struct store *store, int64_t delay_ms, int64_t lease_ms,
     for (size_t i = 0; i < count; i++) {
         call_add(call, names[i].issuer);
         call_add(call, names[i].url);
+    }
+    call_send(call);
+}
+
+static bool parse_older(struct store_call *call, struct redisReply *const *items, size_t count,
+                        struct error *error) {
+    int64_t older = 0;
+    if (count < 1 || !reply_number(items[0], &older, error))
+        return error_set(error, ERROR_INTERNAL, "Redis did not say how many lists it has older");
+    *(uint64_t *)call->out = (uint64_t)older;
+    return true;
+}
+
+void store_floor_crls(struct store *store, const struct store_crl_floor *floors, size_t count,
+                      uint64_t ceiling, uint64_t *older, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_FLOOR_CRLS, NULL, parse_older, older, done, context);
+    if (call == NULL)
+        return;
+    call_add_number(call, (int64_t)ceiling);
+    for (size_t i = 0; i < count; i++) {
+        call_add(call, floors[i].issuer);
+        call_add(call, floors[i].url);
+        call_add_number(call, (int64_t)floors[i].number);
     }
     call_send(call);
 }

@@ -253,6 +253,20 @@ struct signer_zone_list {
 };
 void signer_list_zones(struct signer_client *client, struct arena *arena, uint64_t cursor, uint32_t max,
                        struct signer_zone_list *out, signer_done *done, void *context);
+/* The revocation lists that the signer's ledger names, up to `max` (at most SIGNER_CRLS_MAX) from `cursor`
+ * on: 0 at first. Operators' link alone. */
+#define SIGNER_CRLS_MAX 1000
+struct signer_crl_number {
+    const char *issuer, *url;
+    uint64_t last_number; /* cRLNumber of the newest that this signer signed; 0: none yet */
+};
+struct signer_crl_list {
+    struct signer_crl_number *items;
+    size_t count;
+    uint32_t next_cursor; /* 0: those were the last */
+};
+void signer_list_crls(struct signer_client *client, struct arena *arena, uint32_t cursor, uint32_t max,
+                      struct signer_crl_list *out, signer_done *done, void *context);
 /* Compares with the ledger. A signer that has just started writes nothing, not even what a crash left to be
  * said, before one position of an operator's link has fitted; revocations wait for `position_wait_seconds` at
  * most. ERROR_CONFLICT: records are lost; nothing follows from it but the answer. `found_hash` gets the

@@ -565,6 +565,7 @@ struct store_crl {
     time_t this_update, next_update;
     uint64_t entry_count, bytes;
     time_t issuer_end; /* of the complete list: when the issuer's last certificate ends; 0: none is known */
+    uint64_t floor;    /* what a signer is known to have signed last, as Redis says; 0: nothing is known */
     const char *problem, *problem_host; /* why it could not be made since, and who tried; "" */
     uint64_t sequence; /* of its publication: later ones have higher ones, while Redis does not go back */
 };
@@ -585,7 +586,7 @@ struct store_crl_claim {
     const char **unsorted; /* serials whose list only their DER tells: store_sort_revocation comes first */
     size_t unsorted_count;
     const char *id, *issuer, *url; /* NULL: none is due */
-    uint64_t number;               /* of the last one, as Redis has it */
+    uint64_t number, floor;        /* as of struct store_crl */
     int64_t begun_us;              /* clock of Redis */
     const char *run;               /* of Redis */
 };
@@ -603,13 +604,22 @@ void store_scan_crl(struct store *, struct arena *, const char *id, const char *
                     struct store_crl_page *out, store_done *, void *);
 /* ERROR_CONFLICT: a newer one is there, or Redis is another run than its entries were read from. `begun_us`
  * 0: it was published before and this Redis has forgotten it; it is then due at once. A newer one does not
- * count where it has `refused_number`: the caller has found that it is none of ours. */
+ * count where it has `refused_number`: the caller has found that it is none of ours. Nor does a floor that is
+ * above `ceiling`; below another one it is a conflict too. */
 void store_publish_crl(struct store *, const struct store_crl *, struct bytes der, int64_t begun_us,
-                       const char *run, uint64_t refused_number, const struct store_ledger_mark *,
-                       store_done *, void *);
+                       const char *run, uint64_t refused_number, uint64_t ceiling,
+                       const struct store_ledger_mark *, store_done *, void *);
 /* Lists that are missing, unusable or much too old are due now, whatever Redis says. */
 void store_renew_crls(struct store *, int64_t delay_ms, int64_t lease_ms, const struct store_crl_name *,
                       size_t count, store_done *, void *);
+/* What this host's signer has signed last of each list. Nothing below is published or served from now on, and
+ * where Redis has an older list it is due. `older` counts these; numbers above `ceiling` make no floor. */
+struct store_crl_floor {
+    const char *issuer, *url;
+    uint64_t number;
+};
+void store_floor_crls(struct store *, const struct store_crl_floor *, size_t count, uint64_t ceiling,
+                      uint64_t *older, store_done *, void *);
 /* Why it could not be made; stays until it is published. */
 void store_fail_crl(struct store *, const char *id, const char *host, const char *reason, store_done *,
                     void *);

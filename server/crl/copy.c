@@ -110,6 +110,9 @@ static bool take_list(struct crl_keeper *keeper, struct store_crl *crl, struct e
         return false;
     if (facts.number != crl->number)
         return error_set(error, ERROR_INVALID, "its own number is %llu", (unsigned long long)facts.number);
+    uint64_t floor = crl_keeper_floor(keeper, crl->issuer, crl->url, crl->floor);
+    if (facts.number < floor)
+        return error_set(error, ERROR_INVALID, "a newer one, %llu, was signed", (unsigned long long)floor);
     return put_file(keeper, crl, &facts, error);
 }
 
@@ -129,11 +132,11 @@ static void note_loaded(void *context, const struct error *error) {
     copy_next(keeper);
 }
 
-/* Newer than what is served here, and of an issuer that is known here. */
+/* Newer than what is served here, not older than what was signed, and of an issuer that is known here. */
 static bool is_wanted(const struct crl_keeper *keeper, const struct store_crl *crl) {
     const struct crl_file *file = crl_files_find(&keeper->files, crl->issuer, crl->url);
-    return crl->number > 0 && crl_keeper_issuer(keeper, crl->issuer) != NULL &&
-           (file == NULL || file->number < crl->number);
+    return crl->number > 0 && crl->number >= crl_keeper_floor(keeper, crl->issuer, crl->url, crl->floor) &&
+           crl_keeper_issuer(keeper, crl->issuer) != NULL && (file == NULL || file->number < crl->number);
 }
 
 /* A number that none of ours has is refused before the list is fetched. */
@@ -156,12 +159,13 @@ static bool read_whole(struct crl_keeper *keeper, const struct crl_file *file, s
     return stream != NULL && der->length == file->bytes;
 }
 
-static uint64_t published_number(const struct crl_keeper *keeper, const struct crl_file *file) {
+/* NULL: Redis does not know it. */
+static const struct store_crl *find_published(const struct crl_keeper *keeper, const struct crl_file *file) {
     for (size_t i = 0; i < keeper->published.count; i++)
         if (strcmp(keeper->published.items[i].url, file->url) == 0 &&
             strcmp(keeper->published.items[i].issuer, file->issuer) == 0)
-            return keeper->published.items[i].number;
-    return 0;
+            return &keeper->published.items[i];
+    return NULL;
 }
 
 /* Then all are compared anew. */
@@ -179,9 +183,14 @@ static void note_published_again(void *context, const struct error *error) {
 static bool publish_again(struct crl_keeper *keeper) {
     for (size_t i = 0; i < keeper->files.count; i++) {
         const struct crl_file *file = &keeper->files.items[i];
-        uint64_t known = published_number(keeper, file);
+        const struct store_crl *published = find_published(keeper, file);
+        uint64_t known = published == NULL ? 0 : published->number,
+                 floor = crl_keeper_floor(keeper, file->issuer, file->url,
+                                          published == NULL ? 0 : published->floor);
         bool is_refused = crl_keeper_has_refused(keeper, file->issuer, file->url, known);
-        if ((known >= file->number && !is_refused) || !read_whole(keeper, file, &keeper->republished))
+        /* Below the floor it is not published: it is due to be made anew. */
+        if ((known >= file->number && !is_refused) || file->number < floor ||
+            !read_whole(keeper, file, &keeper->republished))
             continue;
         keeper->made_crl = (struct store_crl){.issuer = file->issuer,
                                               .url = file->url,
@@ -190,7 +199,8 @@ static bool publish_again(struct crl_keeper *keeper) {
                                               .next_update = file->next_update,
                                               .entry_count = file->entry_count};
         store_publish_crl(keeper->worker->store, &keeper->made_crl, keeper->republished, 0, "",
-                          is_refused ? known : 0, NULL, note_published_again, keeper);
+                          is_refused ? known : 0, crl_number_ceiling(keeper->worker->config), NULL,
+                          note_published_again, keeper);
         return true;
     }
     return false;

@@ -112,18 +112,32 @@ static uint64_t refused_number(const struct crl_keeper *keeper) {
     return is_number_refused(keeper) ? keeper->claim.number : 0;
 }
 
-/* Higher than any before, whatever clocks did meanwhile: what Redis knows, and what was served here. */
+uint64_t crl_keeper_floor(const struct crl_keeper *keeper, const char *issuer, const char *url,
+                          uint64_t in_redis) {
+    uint64_t own = crl_floors_find(keeper->floors, issuer, url);
+    bool is_possible = in_redis <= crl_number_ceiling(keeper->worker->config);
+    return is_possible && in_redis > own ? in_redis : own;
+}
+
+/* Higher than any before, whatever clocks did meanwhile: what Redis knows, what was served here and what any
+ * signer is known to have signed. */
 static uint64_t choose_number(const struct crl_keeper *keeper) {
-    const struct crl_file *file = crl_files_find(&keeper->files, keeper->claim.issuer, keeper->claim.url);
-    uint64_t number = (uint64_t)(keeper->claim.begun_us / 1000);
-    if (number <= keeper->claim.number && !is_number_refused(keeper))
-        number = keeper->claim.number + 1;
+    const struct store_crl_claim *claim = &keeper->claim;
+    const struct crl_file *file = crl_files_find(&keeper->files, claim->issuer, claim->url);
+    uint64_t number = (uint64_t)(claim->begun_us / 1000),
+             floor = crl_keeper_floor(keeper, claim->issuer, claim->url, claim->floor);
+    if (number <= floor)
+        number = floor + 1;
+    if (number <= claim->number && !is_number_refused(keeper))
+        number = claim->number + 1;
     return file != NULL && number <= file->number ? file->number + 1 : number;
 }
 
 static void note_list_signed(void *context, const struct error *error) {
     struct crl_keeper *keeper = context;
     if (error != NULL) {
+        if (error->code == ERROR_CONFLICT) /* it has signed a higher one, which was not published */
+            keeper->is_floored = false;
         fail_making(keeper, "sign", error);
         return;
     }
@@ -138,7 +152,8 @@ static void note_list_signed(void *context, const struct error *error) {
     const struct store_ledger_mark mark = {keeper->worker->config->host_name, &keeper->made_list.sequence, 1,
                                            keeper->made_list.hash};
     store_publish_crl(keeper->worker->store, &keeper->made_crl, der, keeper->claim.begun_us,
-                      keeper->claim.run, refused_number(keeper), &mark, note_list_published, keeper);
+                      keeper->claim.run, refused_number(keeper), crl_number_ceiling(keeper->worker->config),
+                      &mark, note_list_published, keeper);
 }
 
 static void tell_wrong_entries(struct crl_keeper *keeper) {
@@ -372,8 +387,20 @@ static void register_lists(struct crl_keeper *keeper) {
         store_register_crls(keeper->worker->store, names, count, note_registered, keeper);
 }
 
+static void note_floored(void *context, const struct error *error) {
+    struct crl_keeper *keeper = context;
+    if (error != NULL) {
+        crl_keeper_fail_step(keeper, "ask the signer for numbers", error);
+        return;
+    }
+    keeper->is_floored = true;
+    prepare(keeper);
+}
+
 static void prepare(struct crl_keeper *keeper) {
-    if (!keeper->is_registered)
+    if (!keeper->is_floored)
+        crl_floors_update(keeper->floors, note_floored, keeper);
+    else if (!keeper->is_registered)
         register_lists(keeper);
     else if (!keeper->is_adopted)
         store_adopt_revocations(keeper->worker->store, ADOPT_PAGE, &keeper->is_adopted, note_adopted, keeper);
@@ -390,7 +417,7 @@ static void start_tick(evutil_socket_t fd, short what, void *context) {
     crl_metrics_publish(keeper); /* ages go on where nothing else does */
     if (!keeper->worker->is_ready || keeper->worker->is_draining) {
         /* Redis may be another one when it is back. */
-        keeper->is_registered = keeper->is_adopted = false;
+        keeper->is_floored = keeper->is_registered = keeper->is_adopted = false;
         keeper->ticks = 0;
         crl_keeper_end_step(keeper, CRL_TICK_MS);
         return;
@@ -404,7 +431,10 @@ static void start_tick(evutil_socket_t fd, short what, void *context) {
 
 struct crl_keeper *crl_keeper_new(struct worker *worker, struct error *error) {
     struct crl_keeper *keeper = calloc(1, sizeof *keeper);
-    if (keeper == NULL || (keeper->timer = evtimer_new(worker->base, start_tick, keeper)) == NULL) {
+    if (keeper == NULL || (keeper->floors = crl_floors_new(worker)) == NULL ||
+        (keeper->timer = evtimer_new(worker->base, start_tick, keeper)) == NULL) {
+        if (keeper != NULL)
+            crl_floors_free(keeper->floors);
         free(keeper);
         error_set(error, ERROR_INTERNAL, "out of memory");
         return NULL;
@@ -424,6 +454,7 @@ void crl_keeper_free(struct crl_keeper *keeper) {
     event_free(keeper->timer);
     crl_files_free(&keeper->files);
     crl_keeper_free_refused(keeper);
+    crl_floors_free(keeper->floors);
     arena_free(keeper->page_arena);
     arena_free(keeper->arena);
     free(keeper->rows);

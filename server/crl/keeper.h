@@ -3,6 +3,7 @@
 #pragma once
 
 #include "files.h"
+#include "originca/crl_floors.h"
 #include "originca/crl_service.h"
 #include "originca/metrics.h"
 #include "originca/signer.h"
@@ -23,10 +24,11 @@ struct crl_keeper {
     struct worker *worker;
     struct event *timer;
     struct crl_files files;
+    struct crl_floors *floors;
     struct metric *made, *failed, *unsorted, *oldest, *entries, *lists, *refused_total, *refused_now,
         *failing, *missing_issuers, *wrong;
     struct arena *arena; /* of the step at work; NULL: idle */
-    bool is_registered, is_adopted;
+    bool is_registered, is_adopted, is_floored;
     unsigned ticks; /* until all lists are compared */
     int64_t complained_ms, missed_issuer_ms;
     /* copying */
@@ -59,6 +61,10 @@ void crl_keeper_fail_step(struct crl_keeper *keeper, const char *what, const str
 /* Goes on with what is due when all that was published is copied. */
 void crl_keeper_claim_next(struct crl_keeper *keeper);
 const struct config_issuer *crl_keeper_issuer(const struct crl_keeper *keeper, const char *name);
+/* Nothing below it is made, published or served here: what this host's signer has signed, and `in_redis`,
+ * what another's has, where that can be. */
+uint64_t crl_keeper_floor(const struct crl_keeper *keeper, const char *issuer, const char *url,
+                          uint64_t in_redis) MUST_CHECK;
 /* Every list that a certificate issued from now on may name, in the step's arena; NULL: out of memory. */
 struct store_crl_name *crl_keeper_names(const struct crl_keeper *keeper, size_t *count);
 

@@ -31,6 +31,7 @@ static const struct {
     [MESSAGE_CONFIRM_LOSS] = {"confirm a loss", false},
     [MESSAGE_RETRY_TOKEN] = {"try the token again", false},
     [MESSAGE_LIST_ZONES] = {"list zones", false},
+    [MESSAGE_LIST_CRLS] = {"list revocation lists", false},
 };
 
 void access_begin(struct access *access, const struct config *config, struct metrics *metrics) {

@@ -117,3 +117,31 @@ void signer_sign_crl(struct signer_client *client, const struct signer_crl_reque
     }
     client_send_call(client, scratch, &writer, &(struct client_call){.done = step, .context = call});
 }
+
+/* --- what the ledger says of lists --- */
+
+static bool take_numbers(struct client_call *call, struct wire_reader *reader) {
+    struct signer_crl_list *list = call->out;
+    list->next_cursor = wire_get_u32(reader);
+    list->count = wire_get_count(reader, 4 + 4 + 8);
+    list->items = arena_alloc(reader->arena, (list->count + 1) * sizeof *list->items);
+    for (size_t i = 0; list->items != NULL && i < list->count; i++) {
+        list->items[i].issuer = wire_get_string(reader);
+        list->items[i].url = wire_get_string(reader);
+        list->items[i].last_number = wire_get_u64(reader);
+    }
+    return list->items != NULL && wire_is_complete(reader);
+}
+
+void signer_list_crls(struct signer_client *client, struct arena *arena, uint32_t cursor, uint32_t max,
+                      struct signer_crl_list *out, signer_done *done, void *context) {
+    struct wire_writer writer;
+    struct arena *scratch = client_begin_call(client, &writer, MESSAGE_LIST_CRLS);
+    if (scratch != NULL) {
+        wire_put_u32(&writer, cursor);
+        wire_put_u32(&writer, max);
+    }
+    client_send_call(client, scratch, &writer,
+                     &(struct client_call){
+                         .arena = arena, .take = take_numbers, .out = out, .done = done, .context = context});
+}

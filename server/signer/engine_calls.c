@@ -226,6 +226,30 @@ static void run_list_zones(struct engine *engine, struct engine_call *call) {
     engine_end_reply(call, &writer);
 }
 
+/* The revocation lists that the ledger names, and what was signed last of each. */
+static void run_list_crls(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {.code = ERROR_INVALID, .message = "malformed list of revocation lists"};
+    uint32_t cursor = wire_get_u32(&reader), max = wire_get_u32(&reader),
+             last = crl_lists_count(engine->lists);
+    struct wire_writer writer;
+    struct crl_list list;
+    if (!wire_is_complete(&reader) || max == 0 || max > SIGNER_CRLS_MAX) {
+        engine_reply_error(call, &error);
+        return;
+    }
+    uint32_t count = cursor >= last ? 0 : last - cursor < max ? last - cursor : max;
+    engine_begin_reply(call, &writer);
+    wire_put_u32(&writer, cursor + count < last ? cursor + count : 0);
+    wire_put_u32(&writer, count);
+    for (uint32_t i = 1; i <= count && crl_lists_get(engine->lists, cursor + i, &list); i++) {
+        wire_put_string(&writer, list.issuer);
+        wire_put_string(&writer, list.url);
+        wire_put_u64(&writer, list.last_number);
+    }
+    engine_end_reply(call, &writer);
+}
+
 static void reply_done(struct engine_call *call, bool is_done, const struct error *error) {
     struct wire_writer writer;
     if (!is_done) {
@@ -303,6 +327,7 @@ void engine_answer(struct engine *engine, struct engine_call *call) {
         [MESSAGE_RETRY_TOKEN] = run_retry_token,
         [MESSAGE_CHANGE_RIGHTS] = engine_run_change_rights,
         [MESSAGE_LIST_ZONES] = run_list_zones,
+        [MESSAGE_LIST_CRLS] = run_list_crls,
         [MESSAGE_CRL_BEGIN] = engine_run_crl,
         [MESSAGE_CRL_ENTRIES] = engine_run_crl,
         [MESSAGE_CRL_SIGN] = engine_run_crl,

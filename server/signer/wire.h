@@ -21,6 +21,7 @@ enum message_type {
     MESSAGE_CRL_ENTRIES,
     MESSAGE_CRL_SIGN,
     MESSAGE_SIGN_OCSP,
+    MESSAGE_LIST_CRLS,
     MESSAGE_TYPES
 };
 

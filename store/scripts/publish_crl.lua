@@ -6,17 +6,21 @@
 --   ledger-ahead:<host>
 -- arguments: issuer, url, number, this_update, next_update, number of entries, when reading began in µs ('0': it is another host's or an
 --   earlier Redis's, which a Redis that went back has forgotten), run of Redis, DER, the number that need not be
---   respected ('0': none), host, sequence of the list's record
+--   respected ('0': none), the highest number that a list may have now, host, sequence of the list's record
 -- result: ok | conflict
 -- uses: crl, run, ledger
-local issuer, url, number, this_update, next_update, entries, begun, run, der, refused, host = unpack(ARGV, 1, 11)
-mark_applied(host, {unpack(ARGV, 12)})
+local issuer, url, number, this_update, next_update, entries, begun, run, der, refused, ceiling, host =
+  unpack(ARGV, 1, 12)
+mark_applied(host, {unpack(ARGV, 13)})
 local _, micros = now_parts()
 local id = find_crl(issuer, url)
 local key = 'crl:' .. id
-local last = redis.call('HMGET', key, 'number', 'changed')
+local last = redis.call('HMGET', key, 'number', 'changed', 'floor')
 local last_number = crl_count(last[1])
 if tonumber(number) <= last_number and last_number ~= tonumber(refused) then return {'conflict', 'a newer one is there'} end
+if tonumber(number) < crl_floor(last[3], tonumber(ceiling)) then
+  return {'conflict', 'a newer one was signed, which this Redis has forgotten'}
+end
 local now_run = run_of_redis()
 if (begun ~= '0' and run ~= now_run) or #hosts_missing(now_run) > 0 then
   return {'conflict', 'Redis was started again meanwhile, and is compared with the ledgers first'}

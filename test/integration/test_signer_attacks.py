@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 
 from acme_raw import AccountKey
-from signer_link import (ATTEMPT, CHECK_POSITION, CONFIRM_LOSS, CONFLICT, INVALID, OK, READ, REFUSED, RETRY_TOKEN, REVOKE,
+from signer_link import (ATTEMPT, CHECK_POSITION, CONFIRM_LOSS, CONFLICT, INVALID, LIST_CRLS, OK, READ, REFUSED, RETRY_TOKEN, REVOKE,
                          SET_SIGNING, SIGN, SIGN_OCSP, STATUS, UNAVAILABLE, SignerLink, change, any_serial, revocation, sign_request, text, u8, u32, u64)
 from under_test import children, name_of, wait_until
 
@@ -75,6 +75,7 @@ OPERATORS_MESSAGES = {
     "retry token": (RETRY_TOKEN, text("admin:test")),
     "attempt": (ATTEMPT, text("nobody-knows")),
     "read": (READ, u64(1) + u32(10)),
+    "list revocation lists": (LIST_CRLS, u32(0) + u32(10)),
     "unknown": (99, b""),
     "none": (0, b""),
 }
@@ -284,7 +285,7 @@ def test_a_frame_that_never_ends_costs_its_own_size(box):
 
 
 def test_random_fields_are_refused(worker):
-    for kind in range(1, SIGN_OCSP + 1):
+    for kind in range(1, LIST_CRLS + 1):
         for length in (0, 1, 4, 7, 64, 3000):
             reply = worker.ask(kind, secrets.token_bytes(length))
             assert reply.code in (OK, INVALID, REFUSED, CONFLICT), (kind, length, reply.message)

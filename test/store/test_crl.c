@@ -7,6 +7,7 @@
 
 #define LIST SAMPLE_LIST
 #define HOST "host-a"
+#define CEILING 3000000000000u /* of numbers, in the year 2065 */
 
 static void commit(struct fixture *f, struct sample *s, const char *serial, const char *attempt,
                    const char *url) {
@@ -44,7 +45,7 @@ static bool publish(struct fixture *f, const struct store_crl_claim *claim, uint
                                   .next_update = now_seconds() + 3600,
                                   .entry_count = 1};
     return CALL(f, store_publish_crl, &crl, ((struct bytes){(const uint8_t *)"DER", 3}), claim->begun_us,
-                claim->run, 0, NULL) == ERROR_NONE;
+                claim->run, 0, CEILING, NULL) == ERROR_NONE;
 }
 
 /* Publishes whatever is due. */
@@ -222,7 +223,7 @@ static bool publish_instead(struct fixture *f, const struct store_crl_claim *cla
                                   .this_update = now_seconds() - 60,
                                   .next_update = now_seconds() + 3600};
     return CALL(f, store_publish_crl, &crl, ((struct bytes){(const uint8_t *)"DER", 3}), begun_us, claim->run,
-                refused, NULL) == ERROR_NONE;
+                refused, CEILING, NULL) == ERROR_NONE;
 }
 
 static void planted_number_gives_way_to_who_has_refused_it(void **state) {
@@ -255,6 +256,64 @@ static void planted_number_gives_way_to_who_has_refused_it(void **state) {
     ask_number(f, "SADD crl:1 text"); /* neither this nor what is none of ours hides the others */
     assert_ok(CALL(f, store_list_crls, f->arena, 0, 100, &list));
     assert_int_equal(list.count, 0);
+}
+
+static void nothing_below_what_a_signer_has_signed_is_published(void **state) {
+    struct fixture *f = *state;
+    struct store_crl_claim out;
+    struct store_crl_list list;
+    uint64_t older;
+    const struct store_crl_name name = {"ecc", ""};
+    struct store_crl_floor floors[] = {{"ecc", "", 500}, {"ecc", LIST, 700}};
+    assert_ok(CALL(f, store_register_crls, &name, 1));
+    claim(f, &out);
+    assert_int_equal(out.floor, 0);
+    assert_true(publish(f, &out, 400));
+    claim(f, &out);
+    assert_null(out.id);
+    assert_ok(CALL(f, store_floor_crls, floors, 2, CEILING, &older));
+    assert_int_equal(older, 2); /* one of them this Redis never had */
+    floors[0].number = 450;     /* another host's: the higher one stays */
+    assert_ok(CALL(f, store_floor_crls, floors, 1, CEILING, &older));
+    assert_ok(CALL(f, store_list_crls, f->arena, 0, 100, &list));
+    assert_int_equal(list.count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        claim(f, &out); /* both are due at once */
+        assert_non_null(out.id);
+        uint64_t floor = *out.url == '\0' ? 500 : 700;
+        assert_int_equal(out.floor, floor);
+        assert_false(publish(f, &out, floor - 1));
+        assert_false(publish_instead(f, &out, floor - 1, 0, 0));
+        assert_true(publish_instead(f, &out, floor, 0, 0)); /* a host that serves the very list brings it */
+        assert_true(publish(f, &out, floor + 1));
+    }
+    assert_ok(CALL(f, store_floor_crls, floors, 2, CEILING, &older));
+    assert_int_equal(older, 0);
+    claim(f, &out);
+    assert_null(out.id);
+}
+
+static void planted_floor_counts_for_nothing(void **state) {
+    static const char *const planted[] = {"999999999999999", "9223372036854775807", "-1", "nan", "x"};
+    struct fixture *f = *state;
+    struct store_crl_claim out;
+    uint64_t older, number = 400;
+    const struct store_crl_name name = {"ecc", ""};
+    struct store_crl_floor floor = {"ecc", "", CEILING + 1};
+    assert_ok(CALL(f, store_register_crls, &name, 1));
+    for (size_t i = 0; i < sizeof planted / sizeof *planted; i++) {
+        ask_number(f, "HSET crl:1 floor %s", planted[i]);
+        ask_number(f, "ZADD crls-due 0 1");
+        claim(f, &out);
+        assert_int_equal(out.floor, 999999999999999);
+        assert_true(publish(f, &out, ++number));
+    }
+    assert_ok(CALL(f, store_floor_crls, &floor, 1, CEILING, &older)); /* nor does it hide a true one */
+    floor.number = ++number;
+    assert_ok(CALL(f, store_floor_crls, &floor, 1, CEILING, &older));
+    claim(f, &out);
+    assert_int_equal(out.floor, number);
+    assert_false(publish(f, &out, number - 1));
 }
 
 static void list_that_was_published_again_is_due(void **state) {
@@ -330,6 +389,8 @@ int main(void) {
         test_case(entry_leaves_after_one_list_past_its_certificates_end),
         test_case(published_lists_are_found_by_whoever_knows_former_ones),
         test_case(planted_number_gives_way_to_who_has_refused_it),
+        test_case(nothing_below_what_a_signer_has_signed_is_published),
+        test_case(planted_floor_counts_for_nothing),
         test_case(list_that_was_published_again_is_due),
         test_case(list_that_nobody_would_make_is_made),
         test_case(what_was_revoked_before_there_were_lists_goes_on_them),

@@ -17,6 +17,8 @@ static void expect(struct fixture *f, bool must_succeed, enum error_code code, c
 
 static void walk_lists(struct fixture *f, bool must_succeed) {
     const struct store_crl_name name = {"ecc", SAMPLE_LIST};
+    const struct store_crl_floor floor = {"ecc", SAMPLE_LIST, 1};
+    uint64_t older;
     const struct store_crl crl = {
         .issuer = "ecc", .url = SAMPLE_LIST, .number = 1, .this_update = 1, .next_update = 2};
     const struct bytes der = {(const uint8_t *)"DER", 3};
@@ -32,8 +34,9 @@ static void walk_lists(struct fixture *f, bool must_succeed) {
     TRY(store_sort_revocation, SERIAL_A, SAMPLE_LIST);
     TRY(store_claim_crl, f->arena, 0, 1000, "host", true, &claim);
     TRY(store_scan_crl, f->arena, "1", "0", 10, &page);
-    TRY(store_publish_crl, &crl, der, 0, "", 0, &mark);
+    TRY(store_publish_crl, &crl, der, 0, "", 0, 1, &mark);
     TRY(store_renew_crls, 0, 1000, &name, 1);
+    TRY(store_floor_crls, &floor, 1, 1, &older);
     TRY(store_fail_crl, "1", "host", "why");
     TRY(store_list_crls, f->arena, 0, 10, &list);
     if (must_succeed)

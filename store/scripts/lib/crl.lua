@@ -11,6 +11,13 @@ local function crl_count(text)
   return #text <= 15 and string.match(text, '^%d+$') and tonumber(text) or CRL_NUMBER_NEVER
 end
 
+-- A number that a signer is known to have signed: nothing below it is published again. One above what any host takes is planted
+-- and counts for nothing.
+local function crl_floor(text, ceiling)
+  local floor = crl_count(text)
+  return floor <= ceiling and floor or 0
+end
+
 local function find_crl(issuer, url)
   local name = issuer .. ' ' .. url
   local id = redis.call('HGET', 'crl-lists', name)
