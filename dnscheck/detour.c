@@ -73,10 +73,10 @@ static void on_other_type(void *context, const struct dns_message *message, cons
         return;
     }
     walk_note_server(walk, server);
-    const struct dns_record *referral = dns_find_referral(message, walk->cut->name, walk->name);
+    const struct dns_record *referral = dns_take_referral(message, walk->cut->name, walk->name);
     const char *zone = detour_find_zone(walk, message);
     bool is_alias = dns_find(message, DNS_ANSWER, walk_child(walk), DNS_CNAME, NULL) != NULL;
-    if (!message->is_authoritative && referral != NULL && message->rcode == DNS_NOERROR)
+    if (referral != NULL && message->rcode == DNS_NOERROR)
         walk_take_referral(walk, message, referral->owner);
     else if (!message->is_authoritative)
         walk_end(walk, false, failure_lame(walk->job->scratch, server->name, walk->cut->name));

@@ -401,17 +401,24 @@ struct doubt {
     struct walk *walk;
     const struct dns_message *message;
     const char *owner; /* of a referral; NULL: there is no cut, it says */
-    bool is_leap;
+    bool is_unclear;   /* whether the server has a zone of its own there */
 };
 
-static void pass_over(struct walk *walk, const char *failure) {
+static void pass_over(const struct doubt *doubt, const char *failure) {
+    static const char is_muddled[] = "a name server of the provider shows a delegation, but claims authority "
+                                     "for it (AA), so nobody can say "
+                                     "whether it answers from a zone of its own";
     static const char is_unclear[] =
         "a name server of a zone on the way shows a delegation, but answers no question about names above it";
     static const char is_anybodys[] =
         "the name servers of a zone on the way may serve another customer's zone of that name than the one "
         "that is delegated to them, so nobody can say whose delegation they show; ask the provider to give "
         "several customers' zones of one name servers of their own";
-    walk->failure = failure != NULL ? failure : ground_is_contested(walk) ? is_anybodys : is_unclear;
+    struct walk *walk = doubt->walk;
+    walk->failure = failure != NULL                    ? failure
+                    : ground_is_contested(walk)        ? is_anybodys
+                    : doubt->message->is_authoritative ? is_muddled
+                                                       : is_unclear;
     if (walk_strike(walk))
         walk_restart(walk);
     else if (walk->own_zone != NULL)
@@ -422,11 +429,11 @@ static void pass_over(struct walk *walk, const char *failure) {
 
 static void judge_doubt(struct doubt *doubt, const char *failure) {
     struct walk *walk = doubt->walk;
-    bool is_taken = walk->ground == GROUND_FOREIGN || (!doubt->is_leap && !ground_is_contested(walk));
+    bool is_taken = walk->ground == GROUND_FOREIGN || (!doubt->is_unclear && !ground_is_contested(walk));
     if (!is_taken)
-        pass_over(walk, failure);
+        pass_over(doubt, failure);
     else if (doubt->owner != NULL)
-        walk_take_cut(walk, doubt->message, DNS_AUTHORITY, doubt->owner, false);
+        walk_accept_referral(walk, doubt->message, doubt->owner);
     else
         walk_take_no_cut(walk, doubt->message);
 }
@@ -450,13 +457,13 @@ static bool is_unknown(const struct walk *walk) {
 }
 
 void ground_take_doubtful(struct walk *walk, const struct dns_message *message, const char *owner,
-                          bool is_leap) {
+                          bool is_unclear) {
     struct doubt *doubt = arena_alloc(walk->job->scratch, sizeof *doubt);
     if (doubt == NULL) {
         walk_end(walk, false, "out of memory");
         return;
     }
-    *doubt = (struct doubt){walk, message, owner, is_leap};
+    *doubt = (struct doubt){walk, message, owner, is_unclear};
     if (knows_ground(walk) && !is_unknown(walk))
         judge_doubt(doubt, NULL);
     else if (!pool_learn(walk->job, on_pool_for_doubt, doubt))

@@ -484,8 +484,7 @@ static void on_answer(void *context, const struct dns_message *message, const st
     result.server = server->name;
     lookup->is_behind_alias = false;
     /* To below the zone we asked: the name belongs to a further cut. */
-    const struct dns_record *referral =
-        message->is_authoritative ? NULL : dns_find_referral(message, lookup->cut->name, lookup->name);
+    const struct dns_record *referral = dns_take_referral(message, lookup->cut->name, lookup->name);
     if (referral != NULL) {
         result.subzone = referral->owner;
         result.is_subzone = true;

@@ -332,6 +332,23 @@ const struct dns_record *dns_find_referral(const struct dns_message *message, co
     return find_between(message, DNS_AUTHORITY, DNS_NS, zone, name, zone);
 }
 
+static bool has_word_of_its_own(const struct dns_message *message) {
+    if (message->rcode != DNS_NOERROR)
+        return true;
+    for (size_t i = 0; i < message->count; i++) {
+        const struct dns_record *record = &message->records[i];
+        if (record->section == DNS_ANSWER || (record->section == DNS_AUTHORITY && record->type == DNS_SOA))
+            return true;
+    }
+    return false;
+}
+
+const struct dns_record *dns_take_referral(const struct dns_message *message, const char *zone,
+                                           const char *name) {
+    return message->is_authoritative && has_word_of_its_own(message) ? NULL
+                                                                     : dns_find_referral(message, zone, name);
+}
+
 bool dns_is_below(const char *name, const char *zone) {
     size_t length = strlen(name), zone_length = strlen(zone);
     if (zone_length == 0)

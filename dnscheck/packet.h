@@ -81,5 +81,9 @@ const struct dns_record *dns_find_dname(const struct dns_message *message, const
  * whose servers were asked, above the name or at it. */
 const struct dns_record *dns_find_referral(const struct dns_message *message, const char *zone,
                                            const char *name);
+/* As dns_find_referral, but of a message with authority NULL where it answers or denies something itself:
+ * some servers set AA in their referrals, which answer nothing and bear no SOA record (RFC 2308 2.2). */
+const struct dns_record *dns_take_referral(const struct dns_message *message, const char *zone,
+                                           const char *name);
 /* Is `name` the zone or below it? Everything is below the root "". */
 bool dns_is_below(const char *name, const char *zone);

@@ -338,9 +338,16 @@ static void ask_whether_all_agree(struct walk *walk, const struct dns_message *m
 
 void walk_take_referral(struct walk *walk, const struct dns_message *message, const char *owner) {
     bool is_leap = labels_below(owner, walk->cut->name) > walk->clear + 1;
-    if (is_leap || ground_is_contested(walk))
-        ground_take_doubtful(walk, message, owner, is_leap);
-    else if (walk->options.takes_unanimous || knows_holders(walk) || walk->at < 0)
+    /* Within a zone whatever looks like a further cut stands in the way. */
+    bool is_muddled = message->is_authoritative && walk->options.kind != WALK_FIRST_CUT;
+    if (is_leap || is_muddled || ground_is_contested(walk))
+        ground_take_doubtful(walk, message, owner, is_leap || is_muddled);
+    else
+        walk_accept_referral(walk, message, owner);
+}
+
+void walk_accept_referral(struct walk *walk, const struct dns_message *message, const char *owner) {
+    if (walk->options.takes_unanimous || knows_holders(walk) || walk->at < 0)
         walk_take_cut(walk, message, DNS_AUTHORITY, owner, false);
     else
         ask_whether_all_agree(walk, message, owner);
@@ -368,8 +375,8 @@ static void on_answer(void *context, const struct dns_message *message, const st
     }
     walk_note_server(walk, server);
     const char *child = walk_child(walk);
-    const struct dns_record *referral = dns_find_referral(message, walk->cut->name, walk->name);
-    if (!message->is_authoritative && referral != NULL && message->rcode == DNS_NOERROR)
+    const struct dns_record *referral = dns_take_referral(message, walk->cut->name, walk->name);
+    if (referral != NULL && message->rcode == DNS_NOERROR)
         walk_take_referral(walk, message, referral->owner);
     else if (!message->is_authoritative)
         take_failure(walk, failure_lame(walk->job->scratch, server->name, walk->cut->name));

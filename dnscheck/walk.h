@@ -51,8 +51,10 @@ void walk_take_cut(struct walk *walk, const struct dns_message *message, enum dn
 void walk_take_denial(struct walk *walk, const struct dns_message *message, bool is_nxdomain);
 /* An alias, or that there is nothing of its own: what is asked about is no cut. */
 void walk_take_no_cut(struct walk *walk, const struct dns_message *message);
-/* One that leaps over names which the server was not asked about is judged first (ground.c). */
+/* One that leaps over names which the server was not asked about, or sets AA, is judged first (ground.c). */
 void walk_take_referral(struct walk *walk, const struct dns_message *message, const char *owner);
+/* One that was judged. */
+void walk_accept_referral(struct walk *walk, const struct dns_message *message, const char *owner);
 /* Asks all servers of the cut again, but for those that were struck off. */
 void walk_restart(struct walk *walk);
 /* From above `name`, past what is cached of it and below. */
@@ -90,10 +92,11 @@ bool ground_take_denial(struct walk *walk, const struct dns_message *message, bo
 /* May the server that was asked serve a customer's zone of the cut's name that is not the one which the cut
  * is delegated to? Then nothing that it says of names below counts. */
 bool ground_is_contested(const struct walk *walk);
-/* What the server says may be a stranger's word: it is contested or, of a referral (`owner`; else NULL), that
- * leaps past names which it was not asked about, it may have a zone among these. */
+/* What the server says may be a stranger's word: it is contested or, of a referral (`owner`; else NULL), it
+ * is unclear whether the server has a zone of its own there: where that leaps past names which it was not
+ * asked about, or claims authority (AA). */
 void ground_take_doubtful(struct walk *walk, const struct dns_message *message, const char *owner,
-                          bool is_leap);
+                          bool is_unclear);
 /* None of the servers that were not asked yet answers. */
 void ground_conclude(struct walk *walk);
 /* By name alone. */

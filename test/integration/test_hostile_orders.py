@@ -1,5 +1,6 @@
 """The hostile scenarios through real orders: a server whose DNS is the farm, and ACME (for some REST too) to the
-certificate or to the refusal. The scenarios are those of test_hostile_dns.py and test_hostile_attacks.py.
+certificate or to the refusal. The scenarios are those of test_hostile_dns.py, test_hostile_attacks.py and
+test_unusual_dns.py.
 
 Nothing of one scenario may help another: the server keeps no referral, shares no answer and checks no zone by itself."""
 
@@ -20,6 +21,7 @@ from rest_client import leaf_of, rest
 from test_hostile_attacks import ATTACKS, VICTIM, add_trap, add_victim, plant
 from test_hostile_dns import (DEADLINE_MS, OURS, POOL, SCENARIOS, TIMEOUT_MS, add_deep, add_foreign_vanity_parent, add_sixth,
                               budget_of, edit)
+from test_unusual_dns import UNUSUAL
 from under_test import SandboxUnderTest, wait_until
 
 BUDGET = 100  # each walk begins at the root
@@ -209,7 +211,7 @@ def order(client, names, key):
     return None, chain.text
 
 
-@pytest.mark.parametrize("place, takes_rest, bend, verdict, reason, arguments, options", cases(SCENARIOS + ATTACKS),
+@pytest.mark.parametrize("place, takes_rest, bend, verdict, reason, arguments, options", cases(SCENARIOS + ATTACKS + UNUSUAL),
                          indirect=["place"])
 def test_order(place, takes_rest, bend, verdict, reason, arguments, options):
     names, zone = list(options.get("names", ("www.shop.test",))), options.get("zone", "shop.test")

@@ -1,0 +1,160 @@
+"""Name servers that are honest and unusual: they must be believed as every resolver does, and no forgery gains by it.
+Scenarios as in test_hostile_dns.py; test_hostile_orders.py runs them through orders."""
+
+import functools
+
+import pytest
+
+from dns_farm import Farm, TYPE, Zone
+from test_hostile_attacks import VICTIM, add_victim, forged_referral
+from test_hostile_dns import DEEP, OUR_PAIR, OWN, POOL, add_deep, check_scenario, edit, record, scenario
+
+UNUSUAL = []
+unusual = functools.partial(scenario, scenarios=UNUSUAL)
+SIGNED = {"world": {"is_signed": True}, "anchor": True}
+
+
+@pytest.fixture(scope="module")
+def farm():
+    farm = Farm()
+    yield farm
+    farm.close()
+
+
+# Referrals that claim authority
+
+
+def claim_authority(answer, query):
+    answer.is_authoritative = True
+
+
+@unusual("ok", "proxied")
+def a_parent_that_sets_aa_in_referrals(world):
+    world.hook(edit(claim_authority), 2, 3)
+
+
+@unusual("ok", "proxied", caa="strict")
+def a_root_and_a_parent_that_set_aa_in_referrals(world):
+    world.shop.add('shop.test. CAA 0 issue "ca.provider.test"')
+    world.hook(edit(claim_authority), 1, 2, 3)
+
+
+@unusual("ok", "proxied", secure=True, **SIGNED)
+def dnssec_a_parent_that_sets_aa_in_referrals(world):
+    world.hook(edit(claim_authority), 1, 2, 3)
+
+
+@unusual("ok", "proxied", secure=False, world={"is_signed": True, "shop_signed": False}, anchor=True)
+def dnssec_a_parent_that_sets_aa_in_referrals_and_proves_that_there_is_no_ds(world):
+    world.hook(edit(claim_authority), 1, 2, 3)
+
+
+@unusual("refused", "delegated-elsewhere", zone="other.test", names=("www.other.test",))
+def a_zone_with_other_name_servers_whose_parent_sets_aa(world):
+    world.hook(edit(claim_authority), 2, 3)
+
+
+@unusual("ok", "proxied", own=OWN, zone="deep.shop.test", names=("www.deep.shop.test",), pool="ns3.provider.test",
+         servers="ns3.provider.test")
+def a_zone_below_one_at_a_foreign_operator_who_sets_aa(world):
+    for zone in (world.tld, world.shop):
+        zone.remove("shop.test.", "NS")
+        zone.add("shop.test. NS ns1.foreign.test.")
+    world.at(21)[0].zones.append(world.shop)
+    add_deep(world, 13, name_servers=("ns3.provider.test.",))
+    world.hook(edit(claim_authority), 21)
+
+
+@unusual("refused", "sub-zone")
+def a_further_cut_that_the_zones_servers_show_with_aa(world):
+    for each in OUR_PAIR:
+        world.shop.add(f"www.shop.test. NS {each}")
+    world.hook(edit(claim_authority))
+
+
+@unusual("failed", "caa-failed", caa="strict", says="a further zone is delegated there")
+def a_cut_that_is_shown_with_aa_to_the_question_for_caa_alone(world):
+    def refer(answer, query):
+        answer.answer, answer.authority = [], [record("www.shop.test.", "NS", *OUR_PAIR)]
+
+    world.hook(edit(refer, kinds=["CAA"], names=["www.shop.test."]))
+
+
+# What is no referral, or nobody's word, in spite of NS records in the authority section
+
+
+@unusual("refused", "not-delegated")
+def a_denial_that_names_the_parents_own_servers_in_place_of_its_soa(world):
+    def deny(answer, query):
+        answer.authority, answer.additional = [record("test.", "NS", "a.nic.test.", "b.nic.test.")], []
+        answer.is_authoritative = True
+
+    world.hook(edit(deny, kinds=["NS"], names=["shop.test."]), 2, 3)
+
+
+@unusual("refused", "not-delegated")
+def a_denial_with_soa_beside_ns_records_of_the_zone(world):
+    def deny(answer, query):
+        answer.is_authoritative = True
+        answer.authority.append(world.tld.get(world.tld.origin, TYPE("SOA")))
+
+    world.hook(edit(deny, kinds=["NS"], names=["shop.test."]), 2, 3)
+
+
+@unusual("refused", "does-not-exist")
+def an_nxdomain_beside_ns_records_of_the_zone(world):
+    def deny(answer, query):
+        answer.is_authoritative, answer.rcode = True, 3
+
+    world.hook(edit(deny, kinds=["NS"], names=["shop.test."]), 2, 3)
+
+
+def refer_with_authority(origin):
+    """As servers would that show a zone of their own like a delegation."""
+    def change(answer, query):
+        answer.is_authoritative, answer.answer, answer.additional = True, [], []
+        answer.authority = [record(origin, "NS", *OUR_PAIR)]
+
+    return edit(change, kinds=["NS"], names=[origin])
+
+
+@unusual("failed", "walk-failed", says="claims authority", pool=POOL, **DEEP)
+def a_zone_below_anothers_that_the_providers_servers_show_with_aa(world):
+    add_deep(world, 11, 12, is_delegated=False)
+    world.hook(refer_with_authority("deep.shop.test."))
+
+
+@unusual("failed", "walk-failed", pool=POOL, **DEEP)
+def a_zone_below_anothers_that_one_of_the_providers_servers_shows_with_aa(world):
+    add_deep(world, 11, 12, is_delegated=False)
+    world.ns1.hooks.append(refer_with_authority("deep.shop.test."))
+
+
+@unusual("failed", "walk-failed", pool=POOL, zone="a.deep.shop.test", servers="ns3.provider.test",
+         names=("www.a.deep.shop.test",))
+def a_zone_below_a_hidden_one_that_the_providers_servers_show_with_aa(world):
+    add_deep(world, 11, 12, is_delegated=False)
+    world.at(13)[0].zones.append(Zone("a.deep.shop.test.", """a.deep.shop.test. NS ns3.provider.test.
+        www.a.deep.shop.test. A 203.0.113.9"""))
+    world.hook(refer_with_authority("deep.shop.test."))
+
+
+@unusual("failed", "bogus", **SIGNED, **VICTIM)
+def dnssec_a_victims_zone_behind_a_forged_referral_with_aa(world):
+    add_victim(world, world.keys["shop.test."])
+
+    def forge(query, wire, transport, server):
+        if query.question[0].rdtype != TYPE("NS") or query.question[0].name.to_text().lower() != "victim.test.":
+            return None
+        lie = bytearray(forged_referral(query, server))
+        lie[2] |= 4
+        return [bytes(lie)]
+
+    world.hook(forge, 2, 3)
+
+
+@pytest.mark.parametrize("bend, verdict, reason, arguments, options", UNUSUAL)
+def test_unusual(farm, tmp_path, bend, verdict, reason, arguments, options):
+    check_scenario(farm, tmp_path, bend, verdict, reason, arguments, options)
+
+
