@@ -25,6 +25,8 @@ SANITIZERS = {
     "LSAN_OPTIONS": f"suppressions={ROOT}/test/integration/leaks.suppressions:print_suppressions=0",
 }
 LOG_LINES = 150
+REASON_CHARACTERS = 200
+REASON_MARKS = ("[  ERROR   ]", "error: ", "ERROR: ", "runtime error: ")
 # One more than there are cores, each with sandboxes of its own: most tests wait for a timer, a deadline or a fail-over.
 PARALLEL = ["-n", str(len(os.sched_getaffinity(0)) + 1), "--dist", "loadfile"]
 LONGEST_FILES = 15
@@ -39,17 +41,46 @@ class Results:
         self.lock = Lock()
 
     def add(self, passed=0, skipped=0, failures=()):
+        """Of a failure its title, or the title with the reason."""
         with self.lock:
             self.passed += passed
             self.skipped += skipped
             self.failed += len(failures)
-            self.failures += failures
+            self.failures += [(each, "") if isinstance(each, str) else each for each in failures]
 
     def report(self):
-        for failure in self.failures:
-            print(f"FAILED {failure}")
+        """The last lines are all that some see of the output: each failure in one of them, then the count."""
+        for title, reason in self.failures:
+            print(f"FAILED {title}" + (f": {one_line(reason)}" if reason else ""))
         print(f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped")
         return 1 if self.failed or not self.passed else 0
+
+
+def one_line(text, longest=REASON_CHARACTERS):
+    """As much of it as has room, without line breaks."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else line[:longest - 1] + "…"
+
+
+def last_line(text):
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def reason_of(test):
+    """Of a unit test: what cmocka or a sanitizer says first of what is wrong."""
+    lines = (test.get("stdout", "") + "\n" + test.get("stderr", "")).splitlines()
+    return next((line for line in lines if any(mark in line for mark in REASON_MARKS)), "")
+
+
+def failures_of(cases):
+    """[(test, reason)] of a report's test cases, each test once: one that failed may have failed to clean up too."""
+    failures = {}
+    for case in cases:
+        for child in case:
+            if child.tag in ("failure", "error"):
+                title = f"integration: {case.get('classname')}::{case.get('name')}"
+                failures.setdefault(title, child.get("message") or last_line(child.text or ""))
+    return list(failures.items())
 
 
 def tail(text, lines=LOG_LINES):
@@ -94,7 +125,7 @@ class Runner:
     def judge(self, title, status, text):
         if status:
             print(tail(text))
-        self.results.add(passed=status == 0, failures=[title] if status else [])
+        self.results.add(passed=status == 0, failures=[(title, last_line(text))] if status else [])
         return status == 0
 
     # Building
@@ -140,7 +171,7 @@ class Runner:
             return
         tests = [json.loads(line) for line in log.read_text().splitlines()]
         skipped = [test["name"] for test in tests if test["result"] == "SKIP"]
-        failures = [f"unit: {test['name']} ({test['result']})" for test in tests
+        failures = [(f"unit: {test['name']} ({test['result']})", reason_of(test)) for test in tests
                     if test["result"] not in ("OK", "SKIP", "EXPECTEDFAIL")]
         if status or failures:
             print(tail(text, 400))
@@ -170,17 +201,14 @@ class Runner:
             print(tail(text, 600))
         cases = list(ElementTree.parse(report).getroot().iter("testcase")) if report.exists() else []
         self._print_longest(cases)
-        failures, passed, skipped = [], 0, 0
+        failures, passed, skipped = failures_of(cases), 0, 0
         for case in cases:
             kinds = {child.tag for child in case}
-            if kinds & {"failure", "error"}:
-                failures.append(f"integration: {case.get('classname')}::{case.get('name')}")
-            elif "skipped" in kinds:
-                skipped += 1
-            else:
-                passed += 1
+            if not kinds & {"failure", "error"}:
+                skipped += "skipped" in kinds
+                passed += "skipped" not in kinds
         if status and not failures:
-            failures = [f"integration tests (pytest exit {status})"]
+            failures = [(f"integration tests (pytest exit {status})", last_line(text))]
         self.results.add(passed, skipped, failures)
 
     def _print_longest(self, cases):

@@ -238,21 +238,47 @@ static void *verify_ledger(void *context) {
     return NULL;
 }
 
-static void take_verdict(struct engine *engine) {
+static bool start_verifier(struct engine *engine) {
+    atomic_store(&engine->verifier.is_done, false);
+    atomic_store(&engine->verifier.bytes_read, 0);
+    return start_thread(&engine->verifier.thread, verify_ledger, engine);
+}
+
+/* A ledger that was taken away, or put in the place of another, while it was read says nothing of its chain:
+ * the signer ends as at a write, and the next one begins with what is there. One that is back is read once
+ * more. */
+static bool take_fault(struct engine *engine) {
+    struct engine_reader *verifier = &engine->verifier;
+    struct error error;
+    if (!ledger_is_in_place(engine->ledger, &error)) {
+        log_event(LOG_LEVEL_ERROR, "the ledger cannot be verified", "reason", error.message, NULL);
+        return false;
+    }
+    if (verifier->error.code == ERROR_UNAVAILABLE && !engine->is_verified_again) {
+        log_event(LOG_LEVEL_WARNING, "the ledger could not be read: it is verified once more", "reason",
+                  verifier->error.message, NULL);
+        engine->is_verified_again = true;
+        verifier->is_started = start_verifier(engine);
+        return verifier->is_started;
+    }
+    snprintf(engine->ledger_fault, sizeof engine->ledger_fault, "%s", verifier->error.message);
+    log_event(LOG_LEVEL_ERROR, "the ledger is damaged: signing stops", "reason", engine->ledger_fault, NULL);
+    state_file_remove(engine->config->ledger_directory,
+                      "checkpoint"); /* the next start reads all and says the same */
+    return true;
+}
+
+/* False: the process must end. */
+static bool take_verdict(struct engine *engine) {
     struct engine_reader *verifier = &engine->verifier;
     if (!verifier->is_started || !atomic_load(&verifier->is_done) || engine->saver.is_started)
-        return; /* a checkpoint that is being written would come back after its removal */
+        return true; /* a checkpoint that is being written would come back after its removal */
     pthread_join(verifier->thread, NULL);
     verifier->is_started = false;
-    if (verifier->is_good) {
-        log_event(LOG_LEVEL_INFO, "the whole ledger is verified", NULL);
-    } else if (!atomic_load(&verifier->is_cancelled)) {
-        snprintf(engine->ledger_fault, sizeof engine->ledger_fault, "%s", verifier->error.message);
-        log_event(LOG_LEVEL_ERROR, "the ledger is damaged: signing stops", "reason", engine->ledger_fault,
-                  NULL);
-        state_file_remove(engine->config->ledger_directory,
-                          "checkpoint"); /* the next start reads all and says the same */
-    }
+    if (!verifier->is_good)
+        return atomic_load(&verifier->is_cancelled) || take_fault(engine);
+    log_event(LOG_LEVEL_INFO, "the whole ledger is verified", NULL);
+    return true;
 }
 
 static void note_read(struct engine *engine) {
@@ -267,7 +293,7 @@ static void note_read(struct engine *engine) {
     log_event(LOG_LEVEL_INFO, "the ledger is read", "last", records, "open_intents", open, "from",
               engine->was_read_whole ? "its beginning" : "the checkpoint", NULL);
     if (!engine->was_read_whole)
-        engine->verifier.is_started = start_thread(&engine->verifier.thread, verify_ledger, engine);
+        engine->verifier.is_started = start_verifier(engine);
 }
 
 static void take_saved(struct engine *engine) {
@@ -281,21 +307,20 @@ static void take_saved(struct engine *engine) {
                   saver->error.message, NULL);
 }
 
-bool engine_watch_readers(struct engine *engine, struct error *error) {
+bool engine_watch_readers(struct engine *engine) {
     struct engine_reader *reader = &engine->reader;
     if (reader->is_started && atomic_load(&reader->is_done)) {
         pthread_join(reader->thread, NULL);
         reader->is_started = false;
         if (!reader->is_good) {
-            *error = reader->error;
+            log_event(LOG_LEVEL_ERROR, "the signer cannot start", "reason", reader->error.message, NULL);
             return false;
         }
         note_read(engine);
     }
     if (engine->saver.is_started && atomic_load(&engine->saver.is_done))
         take_saved(engine);
-    take_verdict(engine);
-    return true;
+    return take_verdict(engine);
 }
 
 /* --- checkpoints --- */

@@ -405,11 +405,8 @@ bool engine_must_hold(const struct engine *engine, uint8_t type) {
 }
 
 bool engine_tick(struct engine *engine) {
-    struct error error;
-    if (!engine_watch_readers(engine, &error)) {
-        log_event(LOG_LEVEL_ERROR, "the signer cannot start", "reason", error.message, NULL);
+    if (!engine_watch_readers(engine))
         return false;
-    }
     engine_try_token(engine);
     tell_issuer_end(engine);
     engine_save_if_due(engine);

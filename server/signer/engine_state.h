@@ -62,7 +62,7 @@ struct engine {
     uint64_t told_highest; /* of the position that an operator's link compared last; 0: none */
     json_t *open_intents;  /* attempt -> sequence, until they are voided */
     uint8_t key[CHECKPOINT_KEY_BYTES];
-    bool has_key, was_read_whole;
+    bool has_key, was_read_whole, is_verified_again;
     struct engine_reader reader, verifier;
     struct ledger_position verified_to;
     struct engine_saver saver;
@@ -140,7 +140,7 @@ bool engine_load_rules(const struct config *config, struct error *error) MUST_CH
 /* --- reading the ledger (engine_read.c) --- */
 bool engine_start_reading(struct engine *engine, struct error *error) MUST_CHECK;
 /* Takes what the threads have done; false when the ledger cannot be opened. */
-bool engine_watch_readers(struct engine *engine, struct error *error) MUST_CHECK;
+bool engine_watch_readers(struct engine *engine) MUST_CHECK;
 void engine_save_if_due(struct engine *engine);
 /* Ends the threads and writes a last checkpoint. */
 void engine_stop_reading(struct engine *engine);

@@ -188,7 +188,7 @@ static bool refuse_file(struct ledger *ledger, const char *what, struct error *e
 
 /* A file that was moved away still takes writes, but nobody would ever find them; one that was cut or
  * restored would get records that do not continue it. */
-static bool is_as_written(struct ledger *ledger, struct error *error) {
+bool ledger_is_in_place(struct ledger *ledger, struct error *error) {
     struct stat ours, named;
     char found[2 * LEDGER_HASH_BYTES], expected[2 * LEDGER_HASH_BYTES + 1], end = '\n';
     if (fstat(ledger->fd, &ours) != 0 || stat(ledger->path, &named) != 0 || ours.st_dev != named.st_dev ||
@@ -212,7 +212,7 @@ bool ledger_sync(struct ledger *ledger, struct error *error) {
         return error_set(error, ERROR_UNAVAILABLE, "the ledger cannot be written");
     if (ledger->waiting_length == 0)
         return true;
-    if (!is_as_written(ledger, error))
+    if (!ledger_is_in_place(ledger, error))
         return false;
     for (size_t done = 0; done < ledger->waiting_length;) {
         ssize_t written = write(ledger->fd, ledger->waiting + done, ledger->waiting_length - done);

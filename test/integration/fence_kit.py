@@ -21,16 +21,29 @@ from verify import load_chain
 SANDBOX_OPTIONS = ("--set", "server.retire_idle_seconds=0", "--set", "server.outage_wait_ms=500",
                    "--set", "signer.signer_timeout_ms=2000")
 HELD = ("--min-replicas-to-write", "1")
+LAST_LINES = 30  # of the log of a sandbox that is not well
 RECOVERY = 60  # seconds; the signer and the connections to Redis come back with back-off
 
 
 @pytest.fixture
 def box(own_sandbox):
     """The module's sandbox, well before the test and after it."""
-    wait_well(own_sandbox)
+    check_well(own_sandbox)
     yield own_sandbox
-    wait_well(own_sandbox)
-    own_sandbox.client().issue([own_sandbox.name()])
+    check_well(own_sandbox, is_to_issue=True)
+
+
+def check_well(box, is_to_issue=False):
+    """A sandbox that is not well is made anew after it has failed one test, so that those that follow are judged by
+    themselves."""
+    try:
+        wait_well(box)
+        if is_to_issue:
+            box.client().issue([box.name()])
+    except Exception as error:
+        last = "\n".join(box.log_text().splitlines()[-LAST_LINES:])
+        box.renew()
+        raise AssertionError(f"the sandbox is not well any more: {error}\nits log ends with\n{last}") from error
 
 
 # Redis
@@ -121,7 +134,7 @@ def serving(box):
 def wait_well(box):
     """Ready, and so says every worker."""
     box.wait_ready(RECOVERY)
-    assert wait_until(lambda: all(serving(box).values()), RECOVERY), serving(box)
+    assert wait_until(lambda: all(serving(box).values()), RECOVERY), f"not serving: {serving(box)}, {readiness(box)}"
 
 
 def wait_not_ready(box, part, *words, seconds=RECOVERY):

@@ -126,6 +126,14 @@ class SandboxUnderTest:
         assert not errors, "\n".join(errors[:20]) + "\n" + log[-6000:]
         assert "was killed" not in ended.stderr, ended.stderr
 
+    def renew(self):
+        """All that it holds is new: what a test broke is not the next one's matter."""
+        try:
+            self.down()
+        finally:
+            self.port_base = free_port_base()
+            self.up()
+
     def __getitem__(self, name):
         return self.env[name]
 
