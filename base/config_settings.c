@@ -329,6 +329,9 @@ const struct setting config_settings[] = {
            "revocations that they may have recorded, as many in one burst; the guard against a worker in "
            "foreign "
            "hands"),
+    NUMBER(
+        "signer", signer_worker_revocations_per_day, "100000", 1, 1000000000,
+        "revocations that they may have recorded in a day: so many at once, and as many more evenly over it"),
     NUMBER("signer", signer_worker_changes_per_second, "200", 1, 1000000,
            "other ends of rights, and zones that moved or came back, that they may have recorded"),
     NUMBER("signer", crl_max_entries, "10000000", 1, 80000000, "entries of a revocation list"),

@@ -41,6 +41,11 @@ void access_begin(struct access *access, const struct config *config, struct met
     access->slowed_total =
         metrics_counter(metrics, "originca_signer_slowed_total",
                         "Messages of workers that were put off: more of a kind than workers may ask for");
+    access->day_is_full_total =
+        metrics_counter(metrics, "originca_signer_revocations_day_full_total",
+                        "Revocations of workers that were put off: more a day than workers may ask for");
+    day_room_begin(&access->day, config->ledger_directory, config->signer_worker_revocations_per_day,
+                   metrics);
     access->slowed_revocations_total =
         metrics_counter(metrics, "originca_signer_revocations_slowed_total",
                         "Revocations of workers that were put off: more a second than workers may ask for");
@@ -87,6 +92,19 @@ static uint32_t limit_of(const struct access *access, enum access_rate rate) {
     }
 }
 
+static bool take_of_day(struct access *access, const struct engine_call *call, struct error *error) {
+    uint32_t limit = access->config->signer_worker_revocations_per_day;
+    if (day_room_take(&access->day, limit))
+        return true;
+    metric_add(access->day_is_full_total, 1);
+    tell(&access->day_is_full, call, "workers have had revoked what they may in a day",
+         "signer_worker_revocations_per_day");
+    return error_set(error, ERROR_UNAVAILABLE,
+                     "workers ask the signer for more than %u revocations a day; try again later, or have an "
+                     "administrator revoke",
+                     limit);
+}
+
 /* A bucket that holds one second's worth. */
 bool access_take(struct access *access, const struct engine_call *call, enum access_rate rate, size_t count,
                  struct error *error) {
@@ -100,6 +118,8 @@ bool access_take(struct access *access, const struct engine_call *call, enum acc
         *left = full;
     access->rates[rate].refilled_ms = now;
     if (*left >= count * 1000) {
+        if (rate == RATE_REVOCATIONS && !take_of_day(access, call, error))
+            return false;
         *left -= count * 1000;
         return true;
     }

@@ -3,6 +3,7 @@
  * process that no network reaches. */
 #pragma once
 
+#include "day_room.h"
 #include "engine.h"
 
 enum access_rate { RATE_NONE, RATE_SIGNATURES, RATE_REVOCATIONS, RATE_CHANGES, RATE_OCSP, RATE_KINDS };
@@ -14,12 +15,13 @@ struct access_tale {
 
 struct access {
     const struct config *config;
-    struct metric *refused_total, *slowed_total, *slowed_revocations_total;
+    struct metric *refused_total, *slowed_total, *slowed_revocations_total, *day_is_full_total;
     struct {
         int64_t refilled_ms;
         uint64_t thousandths; /* of a record that workers may still write */
     } rates[RATE_KINDS];
-    struct access_tale refused, slowed; /* slowed: revocations */
+    struct day_room day; /* of workers' revocations */
+    struct access_tale refused, slowed, day_is_full; /* slowed: revocations */
 };
 
 void access_begin(struct access *access, const struct config *config, struct metrics *metrics);

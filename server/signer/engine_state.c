@@ -388,6 +388,7 @@ void engine_free(struct engine *engine) {
     if (engine == NULL)
         return;
     engine_stop_reading(engine);
+    day_room_end(&engine->access.day);
     engine_free_token(engine);
     arena_free(engine->arena);
     free(engine);
@@ -410,6 +411,7 @@ bool engine_tick(struct engine *engine) {
     engine_try_token(engine);
     tell_issuer_end(engine);
     engine_save_if_due(engine);
+    day_room_tick(&engine->access.day, engine->config->signer_worker_revocations_per_day);
     return true;
 }
 
