@@ -1,7 +1,8 @@
 /* Asking servers: UDP with a fresh socket, port and id for each query, random letter case, TCP where the
- * answer was cut, has lost the letter case, or strangers answer; then the next server. What does not match
- * id, question, letter case and address is not an answer; over TCP the handshake proves the address, and
- * letter case proves nothing more. */
+ * answer was cut, has lost the letter case, or strangers answer; then the next server. One that was silent
+ * over UDP as often as it may be asked is asked once over TCP (RFC 7766 5). What does not match id, question,
+ * letter case and address is not an answer; over TCP the handshake proves the address, and letter case proves
+ * nothing more. */
 #include "internal.h"
 
 #include <errno.h>
@@ -16,7 +17,12 @@
 #define MESSAGE_MAX 65535
 #define SERVER_BUCKETS 1024
 #define BACKOFF_MS 5000
-#define PLAIN_MS 60000 /* how long a server that dropped EDNS is asked without it */
+#define PLAIN_MS 60000  /* how long a server that dropped EDNS is asked without it */
+#define STREAM_MS 60000 /* how long one that answers over TCP alone is asked so first */
+#define PART                                                                                                 \
+    4 /* of a query's deadline that a server is waited for at first, with what its last answer took */
+#define FIRST_WAIT_MIN_MS 200
+#define SLOWER 3 /* than its last answers were: then a query counts as lost */
 
 enum query_step { STEP_UDP, STEP_UDP_PLAIN /* without EDNS */, STEP_TCP };
 
@@ -32,9 +38,11 @@ struct query {
     struct query_options options;
     query_done *done;
     void *context;
-    size_t first;                   /* of the ladder over the servers, random */
-    uint8_t asked[ADDRESSES_MAX];   /* times each was asked */
-    bool was_silent[ADDRESSES_MAX]; /* when asked with EDNS */
+    size_t first;                 /* of the ladder over the servers, random */
+    uint8_t asked[ADDRESSES_MAX]; /* times each was asked */
+    uint32_t silent;              /* when asked with EDNS over UDP, a bit each */
+    uint32_t unheard;             /* over UDP, silent and nothing else */
+    uint32_t wait_ms;             /* for this attempt */
     enum query_step step;
     const struct dns_server *server;
     struct server_state *state;
@@ -63,7 +71,10 @@ struct server_state {
     struct server_state *next;
     uint8_t key[19];
     uint32_t in_flight /* places that were given away included */, failures;
+    uint32_t takes_ms; /* over UDP, by its last answers; 0: nothing is known */
     int64_t avoid_until_ms, plain_until_ms;
+    int64_t stream_until_ms; /* asked over TCP first */
+    int64_t no_stream_at_ms; /* silent over TCP too: checks that run then do not ask so again */
     TAILQ_HEAD(, query) waiting;
 };
 
@@ -104,7 +115,7 @@ static struct server_state *find_state(struct server_table *table, const struct 
     for (struct server_state **at = place; *at != NULL;) {
         struct server_state *idle = *at;
         if (idle->in_flight == 0 && TAILQ_EMPTY(&idle->waiting) && idle->avoid_until_ms < now &&
-            idle->plain_until_ms < now) {
+            idle->plain_until_ms < now && idle->stream_until_ms < now) {
             *at = idle->next;
             free(idle);
         } else {
@@ -245,18 +256,57 @@ static void note(struct query *query, const struct dns_message *message, const c
                  message, failure, clock_monotonic_ms() - query->started_ms);
 }
 
+static size_t place_of(const struct query *query) {
+    return (size_t)(query->server - query->servers.items);
+}
+
+static uint32_t bit_of(const struct query *query) {
+    return UINT32_C(1) << place_of(query);
+}
+
+static void say_silent_attempt(struct query *query, const char *failure) {
+    const char *why = failure;
+    bool is_stream = query->step == STEP_TCP && query->state != NULL;
+    if (is_stream)
+        query->state->stream_until_ms = 0;
+    if (is_stream && (query->unheard & bit_of(query)) != 0) {
+        query->state->no_stream_at_ms = clock_monotonic_ms();
+        why = arena_printf(query->job->scratch, "no answer over UDP; over TCP: %s", failure);
+    }
+    say_silence(query, why != NULL ? why : failure);
+}
+
 static void fail_attempt(struct query *query, const char *failure, bool is_servers_fault) {
     note(query, NULL, failure);
-    say_silence(query, failure);
+    say_silent_attempt(query, failure);
     if (is_servers_fault && query->state != NULL && ++query->state->failures >= 2)
         query->state->avoid_until_ms = clock_monotonic_ms() + BACKOFF_MS;
     end_attempt(query);
     next_attempt(query);
 }
 
+/* A lost datagram is asked for again soon, but a slow server is waited for: its last answers tell how long.
+ */
+static uint32_t first_wait(const struct query *query) {
+    uint32_t whole = query->job->dnscheck->settings.query_timeout_ms, wait = whole / PART;
+    uint32_t usual = query->state->takes_ms < whole ? query->state->takes_ms * SLOWER : whole;
+    wait = wait > FIRST_WAIT_MIN_MS ? wait : FIRST_WAIT_MIN_MS;
+    wait = wait > usual ? wait : usual;
+    return wait < whole ? wait : whole;
+}
+
+/* What the first try over UDP leaves of its time is that of TCP: silence costs what the tries would. */
+static uint32_t wait_of(const struct query *query) {
+    const struct dnscheck_settings *settings = &query->job->dnscheck->settings;
+    uint32_t whole = settings->query_timeout_ms, left = whole - first_wait(query);
+    if (query->asked[place_of(query)] > settings->tries)
+        return left > whole / 2 ? left : whole / 2;
+    bool is_first = query->asked[place_of(query)] == 1 && settings->tries > 1 && query->step != STEP_TCP;
+    return is_first ? first_wait(query) : whole;
+}
+
 static void wait_for(struct query *query, short what) {
-    uint32_t timeout = query->job->dnscheck->settings.query_timeout_ms;
-    int64_t left = (int64_t)timeout - (clock_monotonic_ms() - query->started_ms);
+    int64_t left = (int64_t)query->wait_ms - (clock_monotonic_ms() - query->started_ms);
     if (left < 1)
         left = 1;
     const struct timeval delay = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
@@ -288,6 +338,7 @@ static bool start_attempt(struct query *query, enum query_step step) {
     if (query->event != NULL)
         event_free(query->event);
     query->event = NULL;
+    query->wait_ms = wait_of(query);
     random_bytes(&id, sizeof id);
     query->wire_length = dns_build_query(query->wire + 2, id, query->name, query->type, !query->without_edns,
                                          dnscheck->anchors != NULL);
@@ -343,16 +394,35 @@ static bool is_usable(const struct query *query, const struct dns_message *messa
     return message->rcode == DNS_NOERROR || message->rcode == DNS_NXDOMAIN || query->options.takes_any_rcode;
 }
 
+static void learn(struct query *query) {
+    struct server_state *state = query->state;
+    int64_t now = clock_monotonic_ms();
+    state->failures = 0;
+    state->avoid_until_ms = 0;
+    if (query->step != STEP_TCP) {
+        uint32_t took = (uint32_t)(now - query->started_ms);
+        state->takes_ms = took > state->takes_ms ? took : (state->takes_ms * 7 + took) / 8;
+        state->stream_until_ms = 0;
+    }
+    if (query->without_edns && (query->silent & bit_of(query)) != 0)
+        state->plain_until_ms = now + PLAIN_MS;
+    if (query->step == STEP_TCP && (query->unheard & bit_of(query)) != 0)
+        state->stream_until_ms = now + STREAM_MS;
+}
+
 static void take_answer(struct query *query, const uint8_t *wire, size_t length) {
     struct dns_message *message = dns_parse(query->job->scratch, wire, length);
     if (message == NULL) {
         fail_attempt(query, "malformed answer", true);
         return;
     }
+    if (query->step != STEP_TCP)
+        query->unheard &= ~bit_of(query);
     bool refuses_edns =
         message->rcode == DNS_FORMERR || message->rcode == DNS_NOTIMP || message->rcode == DNS_BADVERS;
-    if (refuses_edns && query->step == STEP_UDP) {
-        retry_same(query, STEP_UDP_PLAIN, "the server refuses EDNS");
+    if (refuses_edns && !query->without_edns) {
+        query->without_edns = true;
+        retry_same(query, query->step == STEP_UDP ? STEP_UDP_PLAIN : STEP_TCP, "the server refuses EDNS");
         return;
     }
     if (message->is_truncated && query->step != STEP_TCP) {
@@ -363,10 +433,7 @@ static void take_answer(struct query *query, const uint8_t *wire, size_t length)
         fail_attempt(query, "truncated, over TCP too", true);
         return;
     }
-    query->state->failures = 0;
-    query->state->avoid_until_ms = 0;
-    if (query->without_edns && query->was_silent[query->server - query->servers.items])
-        query->state->plain_until_ms = clock_monotonic_ms() + PLAIN_MS;
+    learn(query);
     note(query, message, NULL);
     bool is_answer = is_usable(query, message);
     if (is_answer && !is_lame(query, message)) {
@@ -387,8 +454,10 @@ static void read_datagram(struct query *query) {
     if (length < 0) {
         if (errno == EAGAIN || errno == EINTR)
             wait_for(query, EV_READ);
-        else
+        else {
+            query->unheard |= bit_of(query);
             fail_attempt(query, errno == ECONNREFUSED ? "nothing listens there" : "unreachable", true);
+        }
         return;
     }
     if (dns_matches(query->wire + 2, query->wire_length, wire, (size_t)length, false)) {
@@ -444,7 +513,9 @@ static void on_socket(evutil_socket_t fd, short what, void *context) {
     if ((what & EV_TIMEOUT) != 0) {
         query->job->dnscheck->counters.timeouts++;
         if (query->step == STEP_UDP)
-            query->was_silent[query->server - query->servers.items] = true;
+            query->silent |= bit_of(query);
+        if (query->step != STEP_TCP)
+            query->unheard |= bit_of(query);
         fail_attempt(query, "timeout", true);
     } else if (query->step != STEP_TCP) {
         read_datagram(query);
@@ -468,6 +539,19 @@ static void give_up(struct query *query) {
     call_later(query, fail_later);
 }
 
+/* After silence once more, over TCP. */
+static unsigned tries_of(const struct query *query, size_t index, const struct server_state *state) {
+    bool has_stream = (query->unheard >> index & 1) != 0 && state->no_stream_at_ms < query->job->started_ms;
+    return query->job->dnscheck->settings.tries + (has_stream ? 1 : 0);
+}
+
+/* Where all of many are silent over UDP one that is asked over TCP too tells more than the rest's last tries.
+ */
+static unsigned round_of(const struct query *query, unsigned asked) {
+    unsigned tries = query->job->dnscheck->settings.tries;
+    return asked < tries ? asked : tries > 1 ? tries - 1 : 1;
+}
+
 /* The server that was asked least, a busy one only where no other is left of the round; servers that failed
  * lately come after all others. */
 static const struct dns_server *choose(struct query *query, struct server_state **busy) {
@@ -479,11 +563,12 @@ static const struct dns_server *choose(struct query *query, struct server_state 
     for (size_t i = 0; i < query->servers.count; i++) {
         size_t index = (query->first + i) % query->servers.count;
         struct server_state *state = find_state(dnscheck->servers, &query->servers.items[index]);
-        if (state == NULL || query->asked[index] >= dnscheck->settings.tries)
+        if (state == NULL || query->asked[index] >= tries_of(query, index, state))
             continue;
         bool is_busy = state->in_flight >= dnscheck->settings.max_per_server &&
                        !(query->has_place && query->waits_for == state);
-        unsigned rank = (state->avoid_until_ms > now ? 1000u : 0u) + query->asked[index] * 2u + is_busy;
+        unsigned rank =
+            (state->avoid_until_ms > now ? 1000u : 0u) + round_of(query, query->asked[index]) * 2u + is_busy;
         if (rank < best_rank) {
             best_rank = rank;
             best_index = index;
@@ -509,10 +594,14 @@ static void wait_for_place(struct query *query, struct server_state *state) {
 }
 
 /* Some servers, or what stands before them, drop what has EDNS. Signatures cannot be asked for without it. */
-static enum query_step first_step(const struct query *query) {
+static enum query_step first_step(struct query *query) {
     const struct server_state *state = find_state(query->job->dnscheck->servers, query->server);
-    bool drops_edns = query->was_silent[query->server - query->servers.items] ||
-                      (state != NULL && state->plain_until_ms > clock_monotonic_ms());
+    int64_t now = clock_monotonic_ms();
+    bool drops_edns = (query->silent & bit_of(query)) != 0 || (state != NULL && state->plain_until_ms > now);
+    query->without_edns = false;
+    if (query->asked[place_of(query)] > query->job->dnscheck->settings.tries ||
+        (state != NULL && state->stream_until_ms > now))
+        return STEP_TCP;
     return drops_edns && !query->options.needs_signatures ? STEP_UDP_PLAIN : STEP_UDP;
 }
 
@@ -536,7 +625,7 @@ static void next_attempt(struct query *query) {
         }
         if (start_attempt(query, first_step(query)))
             return;
-        say_silence(query, "unreachable");
+        say_silent_attempt(query, "unreachable");
         note(query, NULL, "unreachable");
         end_attempt(query);
     }

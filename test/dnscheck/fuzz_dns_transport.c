@@ -335,6 +335,7 @@ static void start_job(unsigned index, uint8_t budget, bool is_small) {
     MUST(job != NULL);
     job->dnscheck = &dnscheck;
     job->scratch = arena;
+    job->started_ms = fuzz_net.now_ms;
     job->max_queries = budget == 0 ? 1000 : budget;
     TAILQ_INIT(&job->open_queries);
     current.jobs[index] = job;
@@ -367,7 +368,7 @@ static bool has_tried_all(const struct asked *asked) {
     if (fuzz_net.failed[FUZZ_CALLOC_FAILS] > 0) /* servers that no memory is left for are passed over */
         return true;
     for (size_t i = 0; i < query->servers.count; i++)
-        if (query->asked[i] != dnscheck.settings.tries)
+        if (query->asked[i] < dnscheck.settings.tries)
             return false;
     return asked->attempts >= query->servers.count * dnscheck.settings.tries;
 }

@@ -5,9 +5,9 @@ import functools
 
 import pytest
 
-from dns_farm import Farm, TYPE, Zone
+from dns_farm import TYPE, Farm, World, Zone
 from test_hostile_attacks import VICTIM, add_victim, forged_referral
-from test_hostile_dns import DEEP, OUR_PAIR, OWN, POOL, add_deep, check_scenario, edit, record, scenario
+from test_hostile_dns import DEEP, OUR_PAIR, OWN, POOL, add_deep, check, check_scenario, edit, record, scenario
 
 UNUSUAL = []
 unusual = functools.partial(scenario, scenarios=UNUSUAL)
@@ -151,6 +151,104 @@ def dnssec_a_victims_zone_behind_a_forged_referral_with_aa(world):
         return [bytes(lie)]
 
     world.hook(forge, 2, 3)
+
+
+# Silence over UDP
+
+
+def silent_over_udp(query, wire, transport, server):
+    return [] if transport == "udp" else None
+
+
+@unusual("ok", "proxied", caa="strict")
+def name_servers_that_answer_over_tcp_alone(world):
+    world.shop.add('shop.test. CAA 0 issue "ca.provider.test"')
+    world.hook(silent_over_udp)
+
+
+@unusual("ok", "proxied")
+def one_name_server_that_answers_over_tcp_alone(world):
+    world.ns2.hooks.append(silent_over_udp)
+
+
+@unusual("ok", "proxied", secure=True, **SIGNED)
+def dnssec_name_servers_that_answer_over_tcp_alone(world):
+    world.hook(silent_over_udp)
+
+
+@unusual("ok", "proxied")
+def a_parent_that_answers_over_tcp_alone(world):
+    world.hook(silent_over_udp, 2, 3)
+
+
+@unusual("ok", "proxied")
+def name_servers_that_answer_over_tcp_alone_and_refuse_edns(world):
+    def refuse(query, wire, transport, server):
+        if transport == "udp":
+            return []
+        return [wire[:2] + b"\x80\x01" + bytes(8)] if query.edns >= 0 else None
+
+    world.hook(refuse)
+
+
+@unusual("ok", "proxied", secure=True, **SIGNED)
+def dnssec_name_servers_that_drop_edns_over_udp_alone(world):
+    world.hook(lambda query, wire, transport, server: [] if transport == "udp" and query.edns >= 0 else None)
+
+
+@unusual("failed", "unreachable", says="no answer over UDP; over TCP: ")
+def name_servers_that_are_silent_over_udp_and_end_each_connection(world):
+    world.hook(lambda query, wire, transport, server: [] if transport == "udp" else ["close"])
+
+
+@unusual("failed", "unreachable", says="no answer over UDP; over TCP: timeout")
+def name_servers_that_take_connections_and_say_nothing(world):
+    world.ns1.listens = world.ns2.listens = False
+
+
+class FirstIsLost:
+    """Of each question to each server the first datagram."""
+
+    def __init__(self):
+        self.seen = set()
+
+    def __call__(self, query, wire, transport, server):
+        question = query.question[0]
+        key = server.address, question.name.to_text().lower(), question.rdtype
+        is_lost = key not in self.seen
+        self.seen.add(key)
+        return [] if is_lost else None
+
+
+@unusual("ok", "proxied", timeout_ms=800)
+def the_first_datagram_of_each_question_is_lost(world):
+    world.hook(FirstIsLost())
+
+
+@unusual("ok", "proxied", timeout_ms=800)
+def name_servers_that_are_slower_than_a_lost_datagram_is_waited_for(world):
+    world.hook(lambda query, wire, transport, server: [0.25, server.resolve(query).to_wire()])
+
+
+def test_what_a_server_was_found_to_take_is_waited_for(farm, tmp_path):
+    """Only the first question is asked twice."""
+    world = World()
+    world.hook(lambda query, wire, transport, server: [0.25, server.resolve(query).to_wire()])
+    verdict, _, found = check(farm, world, tmp_path, timeout_ms=800)
+    assert verdict == "ok", found
+    for server in (world.ns1, world.ns2):
+        asked = [question[:2] for question in server.asked]
+        assert [each for each in asked if asked.count(each) > 1] in ([], [("shop.test.", "NS")] * 2), asked
+
+
+def test_a_server_that_answers_over_tcp_alone_is_asked_so_from_then_on(farm, tmp_path):
+    world = World()
+    world.hook(silent_over_udp)
+    verdict, _, found = check(farm, world, tmp_path)
+    assert verdict == "ok", found
+    for server in (world.ns1, world.ns2):
+        over_udp = {question[:2] for question in server.asked if question[2] == "udp"}
+        assert over_udp == {("shop.test.", "NS")} and len({question[:2] for question in server.asked}) > 2, server.asked
 
 
 @pytest.mark.parametrize("bend, verdict, reason, arguments, options", UNUSUAL)
