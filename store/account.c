@@ -234,28 +234,3 @@ void store_list_account_orders(struct store *store, struct arena *arena, const c
     call_add_limit(call, limit);
     call_send(call);
 }
-
-static bool parse_holds(struct store_call *call, struct redisReply *const *items, size_t count,
-                        struct error *error) {
-    int64_t holds = 0;
-    if (count != 1 || !reply_number(items[0], &holds, error))
-        return error_set(error, ERROR_INTERNAL, "Redis did not say whether the account holds the names");
-    *(bool *)call->out = holds == 1;
-    return true;
-}
-
-void store_account_holds_names(struct store *store, const char *account_id, const char *const *names,
-                               size_t count, bool *holds, store_done *done, void *context) {
-    struct store_call *call = call_new(store, SCRIPT_HOLDS_NAMES, NULL, parse_holds, holds, done, context);
-    if (call == NULL)
-        return;
-    *holds = false;
-    if (count == 0) {
-        call_refuse(call, ERROR_INVALID, "no names were given");
-        return;
-    }
-    call_add(call, account_id);
-    for (size_t i = 0; i < count; i++)
-        call_add(call, names[i]);
-    call_send(call);
-}

@@ -202,6 +202,26 @@ void store_zones_of_names(struct store *store, struct arena *arena, const char *
     call_send(call);
 }
 
+void store_zones_held(struct store *store, struct arena *arena, const char *account_id,
+                      const char *const *names, size_t count, struct store_zone *out, store_done *done,
+                      void *context) {
+    struct store_call *call =
+        call_new(store, SCRIPT_HOLDS_NAMES, arena, parse_zones_of_names, out, done, context);
+    if (call == NULL)
+        return;
+    call->extra = arena_copy(call->own, &count, sizeof count);
+    if (call->extra == NULL) {
+        call_refuse(call, ERROR_INTERNAL, "out of memory");
+        return;
+    }
+    call_add(call, account_id);
+    for (size_t i = 0; i < count; i++) {
+        add_suffixes(call, names[i]);
+        call_add(call, names[i]);
+    }
+    call_send(call);
+}
+
 void store_list_zones(struct store *store, struct arena *arena, const char *customer, const char *cursor,
                       uint32_t limit, struct store_zone_list *out, store_done *done, void *context) {
     struct store_call *call = call_new(store, SCRIPT_LIST_ZONES, arena, parse_list, out, done, context);

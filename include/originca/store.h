@@ -463,10 +463,10 @@ struct store_name_list {
 };
 void store_waiting_orders(struct store *, struct arena *, uint32_t limit, uint32_t lease_ms,
                           struct store_name_list *out, store_done *, void *);
-/* Does the account hold, for each canonical name, a valid, unexpired authorization from the active zone that
- * has the name now (doc/rights.md)? */
-void store_account_holds_names(struct store *, const char *account_id, const char *const *names, size_t count,
-                               bool *holds, store_done *, void *);
+/* For each canonical name the active zone by whose valid, unexpired authorization the account holds it now
+ * (doc/rights.md); out[i] has id NULL where there is none. */
+void store_zones_held(struct store *, struct arena *, const char *account_id, const char *const *names,
+                      size_t count, struct store_zone *out, store_done *, void *);
 struct store_order_filter {
     int status; /* enum store_order_status or -1 */
     const char *zone, *customer;

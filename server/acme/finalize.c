@@ -10,7 +10,6 @@
 #include "originca/recheck.h"
 
 #define NOT_BEFORE_BACK_S (2 * 86400 - 600)
-#define DNS_RETRY_SECONDS 30
 
 struct finalize_state {
     struct acme_post post;

@@ -84,6 +84,7 @@ struct limits;
 struct limits_order;
 /* limits.c: a step that takes them, and the next one that judges. */
 enum step_result acme_take_limits(struct operation *operation, bool is_built, struct limits *limits);
+#define DNS_RETRY_SECONDS 30 /* told where DNS could not be checked */
 enum step_result acme_judge_limits(struct operation *operation, const struct limits *limits);
 /* Whose orders and checks count; `customer` may be "". False: out of memory. */
 bool acme_set_asker(struct operation *operation, struct limits_order *order, const char *customer) MUST_CHECK;

@@ -268,6 +268,13 @@ static void note_noted(void *context, const struct error *error) {
     note->done(note->context, NULL);
 }
 
+/* Without names the zones alone were asked for, and stand for all of them. */
+static bool has_failed(const struct dnscheck_result *result, size_t name) {
+    if (result->name_count == 0)
+        return result->verdict != DNSCHECK_OK;
+    return name < result->name_count && result->names[name].verdict != DNSCHECK_OK;
+}
+
 bool limits_note_failures(struct worker *worker, struct arena *arena, const struct limits *taken,
                           const struct limits_order *order, const struct dnscheck_result *result,
                           store_done *done, void *context) {
@@ -282,8 +289,8 @@ bool limits_note_failures(struct worker *worker, struct arena *arena, const stru
     bool is_limited = failures.first_pause_seconds > 0 || failures.limit.allowed > 0;
     if (failures.subjects == NULL || note == NULL)
         return false;
-    for (size_t i = 0; is_limited && i < result->name_count && i < order->count; i++)
-        if (result->names[i].verdict != DNSCHECK_OK &&
+    for (size_t i = 0; is_limited && i < order->count; i++)
+        if (has_failed(result, i) &&
             (failures.subjects[failures.count] = check_subject(arena, order, order->names[i])) != NULL)
             failures.count++;
     if (failures.count == 0 && failures.exempt_serial == NULL)

@@ -29,14 +29,14 @@ else
   if not is_open then return conflict('the order is not pending any more') end
 end
 if to == 'valid' then
-  local name_is_bad = names_problem({name}, zone, order.customer or '')
+  local name_is_bad = names_problem({name}, zone, order.customer or '', tonumber(checked))
   if name_is_bad then return {'refused', name_is_bad} end
   validated, expires = checked, ends
-  hold_name(order.account or '', name .. ' ' .. zone, ends, now)
+  hold_name(order.account or '', name .. ' ' .. zone, checked, ends, now)
 elseif to == 'deactivated' and order.account then
-  local names, held = 'account-names:' .. order.account, name .. ' ' .. zone
+  local held = name .. ' ' .. zone
   -- A newer authorization for the name has a later end, and stays.
-  if redis.call('ZSCORE', names, held) == expires then redis.call('ZREM', names, held) end
+  if redis.call('ZSCORE', 'account-names:' .. order.account, held) == expires then forget_name(order.account, held) end
 end
 if ARGV[8] == '1' then tries = tostring(tonumber(tries) + 1) end
 redis.call('HSET', key, index .. 's', to .. ' ' .. validated .. ' ' .. expires .. ' ' .. tries)

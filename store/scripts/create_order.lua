@@ -13,15 +13,18 @@ if redis.call('EXISTS', key) == 1 then return {'ok', id} end
 local now, micros = now_parts()
 local retry, held = ARGV[12], tonumber(ARGV[16])
 local first_field = 17 + 2 * held
+local order = {}
+for i = first_field, #ARGV, 2 do order[ARGV[i]] = ARGV[i + 1] end
 if status ~= 'refused' then
-  local order = {}
-  for i = first_field, #ARGV, 2 do order[ARGV[i]] = ARGV[i + 1] end
   if status == 'ready' and customer ~= '' then
     note_proof(id, zones, order.checked or '0', now, micros, ARGV[14] == '1')
   end
   local stop = stop_of(customer, zones, ARGV[15])
   if stop then return stop end
-  local problem = order_problem(order) or (status == 'ready' and outdated_problem(order) or nil)
+  local problem, taker = order_problem(order)
+  -- DNS has just shown the names to be this customer's.
+  if taker and status == 'ready' and customer ~= '' then doubt_zone(taker, now) end
+  problem = problem or (status == 'ready' and outdated_problem(order) or nil)
   if problem then return {'refused', problem} end
   local earlier = retry ~= '' and order_of_retry(retry, now)
   if earlier then return {'ok', earlier} end
@@ -37,7 +40,7 @@ if status ~= 'refused' then
   end
 end
 if retry ~= '' and status ~= 'refused' then redis.call('SET', 'retry:' .. retry, id, 'EX', ARGV[13]) end
-for i = 17, first_field - 1, 2 do hold_name(account, ARGV[i], ARGV[i + 1], now) end
+for i = 17, first_field - 1, 2 do hold_name(account, ARGV[i], order.checked or '0', ARGV[i + 1], now) end
 set_fields(key, ARGV, first_field)
 if evidence ~= '' then redis.call('HSET', 'evidence:' .. id, 'all', evidence) end
 redis.call('ZADD', 'orders', micros, id)

@@ -1,23 +1,37 @@
--- Does the account hold, for each name, a valid authorization from the zone that has the name now (lib/rights.lua)? No DNS
--- check comes before what is done with it, so the zone must be active.
--- keys: account:<id>, account-names:<id>, zone:<id>, zone-name:<suffix>
--- arguments: account, name ...
--- result: ok, 1 or 0
--- uses: common, rights
+-- For each name the zone by whose valid authorization the account holds it now (lib/rights.lua). Who acts by that without an order
+-- asks DNS about these zones first, so they must be active.
+-- keys: account:<id>, account-names:<id>, account-proofs:<id>, zone:<id>, zone-name:<suffix>, zone-held:<suffix>, name-sets:<name>
+-- arguments: account, then for each name the number of its suffixes, these, longest first, and the name
+-- result: ok, {number of the zone in the list that follows, or 0, for each name}, {id, fields} ...
+-- uses: common, rights, delegation
 local id, now = ARGV[1], now_parts()
-if account_problem(id) then return {'ok', 0} end
 local customer = redis.call('HGET', 'account:' .. id, 'customer') or ''
-local function is_held(name)
-  local at = string.match(name, '^%*%.(.+)$') or name
-  while at do
-    local zone = redis.call('HGET', 'zone-name:' .. at, customer ~= '' and customer or 'active')
-    local ends = zone and redis.call('ZSCORE', 'account-names:' .. id, name .. ' ' .. zone)
-    if ends and tonumber(ends) > now and not names_problem({name}, zone, customer, true) then return true end
-    at = string.match(at, '%.(.+)$')
+local is_bad = account_problem(id)
+local function zone_of_proof(name, first, last)
+  for j = first, last do
+    local zone = redis.call('HGET', 'zone-name:' .. ARGV[j], customer ~= '' and customer or 'active')
+    local held = name .. ' ' .. (zone or '')
+    local ends = zone and redis.call('ZSCORE', 'account-names:' .. id, held)
+    if ends and tonumber(ends) > now then
+      local proven = tonumber(redis.call('HGET', 'account-proofs:' .. id, held) or '0')
+      if not names_problem({name}, zone, customer, proven, true) then return zone end
+    end
   end
-  return false
+  return nil
 end
-for i = 2, #ARGV do
-  if not is_held(ARGV[i]) then return {'ok', 0} end
+
+local numbers, seen, reply = {}, {}, {'ok', false}
+local i = 2
+while i <= #ARGV do
+  local last = i + tonumber(ARGV[i])
+  local zone = not is_bad and zone_of_proof(ARGV[last + 1], i + 1, last) or nil
+  if zone and not seen[zone] then
+    local found, flat = load_hash('zone:' .. zone)
+    reply[#reply + 1] = {zone, add_zones_above(flat, found.name, found.customer)}
+    seen[zone] = #reply - 2
+  end
+  numbers[#numbers + 1] = zone and seen[zone] or 0
+  i = last + 2
 end
-return {'ok', 1}
+reply[2] = numbers
+return reply

@@ -1,5 +1,5 @@
 -- Records a DNS check of a zone and what follows for its status: pending or moved -> active when it held; active -> moved
--- after `moved_after` definite negatives in a row; whoever becomes active by the newest check takes the name from another
+-- after `moved_after` definite negatives in a row, of one that is in doubt (doubt_zone) after the first; whoever becomes active by the newest check takes the name from another
 -- customer's zone. What was seen of the delegation is written down (lib/delegation.lua).
 -- keys: zone:<id>, zone-name:<name>, name-sets:<name>, zones:<status>, zones-due, zones-by-name, edge-events, edge-sequence
 -- arguments: id, is_ok, is_definite_no (2: inferred, no server showed it), reason, evidence, checked_at, moved_after, seconds to the next check of a pending
@@ -33,7 +33,7 @@ local of_other = redis.call('HMGET', 'zone:' .. (other or ''), 'checked', 'negat
 -- A check that was under way while another customer's newer one held has lost: DNS has changed since.
 local is_stale = other and tonumber(of_other[1] or '0') > checked and (of_other[2] or '0') == '0'
 local becomes_active = is_ok and not is_stale and (status == 'pending' or status == 'moved')
-local moves_away = status == 'active' and is_no and negatives >= tonumber(ARGV[7])
+local moves_away = status == 'active' and is_no and (zone.doubted or negatives >= tonumber(ARGV[7]))
 
 -- What takes a right, or gives one back, stands in the ledger before it happens.
 local needed = {}
@@ -64,12 +64,13 @@ if ARGV[12] == '1' then
 end
 index_zone_name(id, zone.name, zone.customer) -- it may be older than the index
 redis.call('HSET', key, 'checked', ARGV[6], 'reason', reason, 'evidence', evidence, 'negatives', negatives)
+if is_ok or moves_away then redis.call('HDEL', key, 'doubted') end
 if ARGV[3] == '2' then redis.call('HSET', key, 'inferred', '1') else redis.call('HDEL', key, 'inferred') end
 if becomes_active then
-  activate_zone(id, zone, now, micros, ARGV[10] == '1')
+  activate_zone(id, zone, checked, now, micros, ARGV[10] == '1')
   status = 'active'
 elseif moves_away then
-  withdraw_zone(id, zone, micros, ARGV[10] == '1')
+  withdraw_zone(id, zone, checked, micros, ARGV[10] == '1')
   status = 'moved'
 end
 if status ~= 'paused' then

@@ -31,7 +31,7 @@ for _, id in ipairs(ended('accounts', now)) do
   if account[1] and ends > now then
     redis.call('ZADD', 'accounts', ends, id) -- the setting was raised
   else
-    redis.call('DEL', 'account:' .. id, 'account-names:' .. id, 'account-orders:' .. id,
+    redis.call('DEL', 'account:' .. id, 'account-names:' .. id, 'account-proofs:' .. id, 'account-orders:' .. id,
                'blocked-keys:' .. id)
     if account[2] then redis.call('DEL', 'account-key:' .. account[2], 'account-spki:' .. account[3]) end
     redis.call('ZREM', 'accounts', id)

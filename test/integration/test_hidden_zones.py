@@ -4,7 +4,7 @@ gets it: by ACME and REST orders."""
 
 import itertools
 import secrets
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -60,16 +60,15 @@ def provider(farm):
     return Provider(farm)
 
 
-@pytest.fixture(scope="module")
-def sandbox(farm, provider, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("hidden")
+@contextmanager
+def started(directory, farm, provider, sweep_seconds=1):
     (directory / "hints").write_text(". 3600 NS a.root.\na.root. 3600 A 127.66.0.1\n")
     (directory / "anchor").write_text(provider.world.anchor())
     # CAA records are asked for all the way up, which hinders an attacker only as long as somebody's server errs there.
     settings = ["dns.caa_mode=off", "acme.recheck_after_seconds=0", "dns.zone_pending_interval_seconds=3600", "dns.dns_share_ms=0",
                 f"dns.trust_anchor_file={directory / 'anchor'}", "dns.zone_moved_after=3",
                 "dns.reserved_zones=edge.network.test", "dns.moved_zone_certificates=revoke", "dns.left_zone_revoke_after_seconds=1",
-                "dns.zone_sweep_interval_seconds=1"]
+                f"dns.zone_sweep_interval_seconds={sweep_seconds}"]
     sandbox = SandboxUnderTest(directory / "box", "--workers", "1", "--root-hints", directory / "hints", "--dns-port",
                                farm.port, *(word for name in SERVERS for word in ("--name-server", name)),
                                *(word for prefix in EDGE for word in ("--edge-prefix", prefix)),
@@ -80,6 +79,12 @@ def sandbox(farm, provider, tmp_path_factory):
     finally:
         with suppress(Exception):
             sandbox.script("down", check=False)
+
+
+@pytest.fixture(scope="module")
+def sandbox(farm, provider, tmp_path_factory):
+    with started(tmp_path_factory.mktemp("hidden"), farm, provider) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope="module")

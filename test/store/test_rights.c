@@ -53,9 +53,9 @@ static enum error_code commit(struct fixture *f, const struct sample *s) {
 }
 
 static bool holds(struct fixture *f, const struct sample *s, const char *name) {
-    bool holds = false;
-    assert_ok(CALL(f, store_account_holds_names, s->account.id, &name, 1, &holds));
-    return holds;
+    struct store_zone zone;
+    assert_ok(CALL(f, store_zones_held, f->arena, s->account.id, &name, 1, &zone));
+    return zone.id != NULL;
 }
 
 static void names_of_anothers_active_zone_end_each_step(void **state) {

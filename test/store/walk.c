@@ -134,7 +134,7 @@ static void walk_orders(struct fixture *f, bool must_succeed, struct sample *s) 
     struct store_name_list waiting;
     struct store_id_list ids;
     const char *evidence, *names[] = {"shop.test"};
-    bool holds;
+    struct store_zone held;
     fill_order(f, s, ORDER_REFUSED, 2);
     TRY(store_create_order, &s->order, "{}");
     fill_order(f, s, ORDER_PENDING, 1);
@@ -152,7 +152,7 @@ static void walk_orders(struct fixture *f, bool must_succeed, struct sample *s) 
     TRY(store_load_order, f->arena, s->order.id, &out);
     TRY(store_load_evidence, f->arena, s->order.id, &evidence);
     TRY(store_record_recheck, s->order.id, now_seconds(), "{}");
-    TRY(store_account_holds_names, s->account.id, names, 1, &holds);
+    TRY(store_zones_held, f->arena, s->account.id, names, 1, &held);
     TRY(store_claim_order, f->arena, s->order.id, ATTEMPT_A, 1, SPKI_B, SPKI_A, CSR, "ecc", &out);
     TRY(store_stale_attempts, f->arena, clock_wall_ms(), 10, "", 0, &attempts);
     TRY(store_release_order, s->order.id, ATTEMPT_A, NULL);

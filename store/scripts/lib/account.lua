@@ -20,12 +20,24 @@ local function renew_account(id, map, now, idle)
   end
 end
 
--- What an account holds a valid authorization for: "name zone" with the time it ends. Whether the zone that it was
--- proven in still gives a right is looked up when it is used (lib/rights.lua).
-local function hold_name(id, held, ends, now)
+-- What an account holds a valid authorization for: "name zone" with the time it ends, and in account-proofs when that was
+-- proven. Whether the zone that it was proven in still gives a right is looked up when it is used (lib/rights.lua).
+local function hold_name(id, held, proven, ends, now)
   if id == '' then return end
-  local key = 'account-names:' .. id
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
-  redis.call('ZADD', key, 'GT', ends, held)
-  if redis.call('EXPIREAT', key, ends, 'NX') == 0 then redis.call('EXPIREAT', key, ends, 'GT') end
+  local names, proofs = 'account-names:' .. id, 'account-proofs:' .. id
+  local ended = redis.call('ZRANGE', names, '-inf', now, 'BYSCORE', 'LIMIT', 0, 500)
+  if #ended > 0 then
+    redis.call('ZREM', names, unpack(ended))
+    redis.call('HDEL', proofs, unpack(ended))
+  end
+  if tonumber(redis.call('ZSCORE', names, held) or '0') <= tonumber(ends) then redis.call('HSET', proofs, held, proven) end
+  redis.call('ZADD', names, 'GT', ends, held)
+  for _, key in ipairs({names, proofs}) do
+    if redis.call('EXPIREAT', key, ends, 'NX') == 0 then redis.call('EXPIREAT', key, ends, 'GT') end
+  end
+end
+
+local function forget_name(id, held)
+  redis.call('ZREM', 'account-names:' .. id, held)
+  redis.call('HDEL', 'account-proofs:' .. id, held)
 end

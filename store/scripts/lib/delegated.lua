@@ -1,7 +1,9 @@
 -- A zone moves away, or comes back, by what DNS shows.
 -- uses: zone, edge, right
 
-local function withdraw_zone(id, zone, micros, tells_edges)
+-- `ends`: since when (seconds) it is known not to be here.
+local function withdraw_zone(id, zone, ends, micros, tells_edges)
+  note_held(zone, ends)
   if redis.call('HGET', 'zone-name:' .. zone.name, 'active') == id then
     redis.call('HDEL', 'zone-name:' .. zone.name, 'active')
   end
@@ -18,7 +20,7 @@ local function replay_delegated(id, zone, is_here, at, now, micros, tells_edges)
   if zone.status == 'paused' and (zone.resumes == 'active' or zone.resumes == 'moved') then
     redis.call('HSET', key, 'resumes', is_here and 'active' or 'moved')
   elseif zone.status == 'active' and not is_here then
-    withdraw_zone(id, zone, micros, tells_edges)
+    withdraw_zone(id, zone, math.floor(at / 1000), micros, tells_edges)
     redis.call('ZADD', 'zones-due', now, id)
   elseif zone.status == 'moved' and is_here and not redis.call('HGET', 'zone-name:' .. zone.name, 'active') then
     redis.call('HSET', 'zone-name:' .. zone.name, 'active', id)

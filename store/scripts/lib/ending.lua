@@ -18,7 +18,7 @@ end
 -- For good.
 local function deactivate_account(id)
   redis.call('HSET', 'account:' .. id, 'status', 'deactivated')
-  redis.call('DEL', 'account-names:' .. id)
+  redis.call('DEL', 'account-names:' .. id, 'account-proofs:' .. id)
 end
 
 -- The account's former key can nothing any more. Where another account has the new key by now, this one has it too, and is

@@ -25,7 +25,8 @@ local function issue_problem(issue, order)
   local names = {}
   for name in string.gmatch(issue.names, '%S+') do names[#names + 1] = name end
   return account_problem(issue.account, issue.customer) or customer_problem(issue.customer) or
-    api_key_problem(order and order.key or '', issue.zones) or names_problem(names, issue.zones, issue.customer)
+    api_key_problem(order and order.key or '', issue.zones) or
+    (names_problem(names, issue.zones, issue.customer, order and tonumber(order.checked) or math.huge))
 end
 
 -- Signed, but not to be used: known, so that the caller's revocation finds it; never announced to the edges.

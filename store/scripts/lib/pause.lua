@@ -1,22 +1,34 @@
 -- A zone is paused, goes on, or ends; a customer is stopped, or goes on.
 -- uses: common, zone, zones_below, order, delegation, right
 
--- Paused, or going on in the status it had; an active name that somebody else took meanwhile has moved.
+-- What was active goes on so, and in doubt until DNS has been asked again; where somebody else had the name meanwhile, or a check
+-- spoke against it, it has moved until a check holds.
+local function resume_active(id, zone, now)
+  local by_name = 'zone-name:' .. zone.name
+  local was_others = redis.call('HGET', by_name, 'active') or
+    held_by_others(zone.name, zone.customer) >= tonumber(zone.paused or '1')
+  if was_others or tonumber(zone.negatives or '0') > 0 then return 'moved' end
+  redis.call('HSET', by_name, 'active', id)
+  doubt_zone(id, now)
+  return 'active'
+end
+
+-- Paused, or going on.
 local function set_zone_paused(id, zone, is_paused, at, by, now, micros)
   local key = 'zone:' .. id
   if not is_newer(zone.right_at, at, is_paused) then return end
   redis.call('HSET', key, 'right_at', moment(at))
   if is_paused and zone.status ~= 'paused' then
     redis.call('HSET', key, 'resumes', zone.status, 'paused', math.floor(at / 1000), 'paused_by', by)
-    if zone.status == 'active' then redis.call('HDEL', 'zone-name:' .. zone.name, 'active') end
+    if zone.status == 'active' then
+      note_held(zone, math.floor(at / 1000))
+      redis.call('HDEL', 'zone-name:' .. zone.name, 'active')
+    end
     move_zone(id, zone.status, 'paused', micros)
     redis.call('ZREM', 'zones-due', id)
   elseif not is_paused and zone.status == 'paused' then
     local to = zone.resumes or 'pending'
-    if to == 'active' then
-      local other = redis.call('HGET', 'zone-name:' .. zone.name, 'active')
-      if other then to = 'moved' else redis.call('HSET', 'zone-name:' .. zone.name, 'active', id) end
-    end
+    if to == 'active' then to = resume_active(id, zone, now) end
     redis.call('HDEL', key, 'resumes', 'paused', 'paused_by')
     move_zone(id, 'paused', to, micros)
     redis.call('ZADD', 'zones-due', now, id)
@@ -29,7 +41,10 @@ local function end_zone(id, zone, keep, leave, now)
   if zone.status == 'deleted' then return end
   local by_name = 'zone-name:' .. zone.name
   redis.call('HDEL', by_name, zone.customer)
-  if redis.call('HGET', by_name, 'active') == id then redis.call('HDEL', by_name, 'active') end
+  if redis.call('HGET', by_name, 'active') == id then
+    note_held(zone, now)
+    redis.call('HDEL', by_name, 'active')
+  end
   redis.call('ZREM', 'zones', id)
   forget_zone_name(id, zone.name, zone.customer)
   redis.call('ZREM', 'customer-zones:' .. zone.customer, id)

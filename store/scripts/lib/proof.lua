@@ -1,11 +1,12 @@
 -- What a good DNS check does for the zones it was about.
 -- uses: zone, edge
 
--- The zone becomes active and takes its name, also from another customer's zone.
-local function activate_zone(id, zone, now, micros, tells_edges)
+-- The zone becomes active by a check of that time and takes its name, also from another customer's zone.
+local function activate_zone(id, zone, checked, now, micros, tells_edges)
   local by_name = 'zone-name:' .. zone.name
   local other = redis.call('HGET', by_name, 'active')
   if other and other ~= id then
+    note_held({name = zone.name, customer = redis.call('HGET', 'zone:' .. other, 'customer')}, checked)
     move_zone(other, 'active', 'moved', micros)
     redis.call('HSET', 'zone:' .. other, 'reason', 'another customer\'s zone of this name has become active')
     redis.call('ZADD', 'zones-due', now, other)
@@ -34,7 +35,7 @@ local function note_proof(order_id, zones, checked, now, micros, tells_edges)
                    'the check of order ' .. order_id .. ' has shown the delegation; its evidence is the order\'s')
         redis.call('HDEL', key, 'evidence')
         if zone.status == 'moved' then redis.call('HSET', key, 'unrecorded', 1) end
-        activate_zone(id, zone, now, micros, tells_edges)
+        activate_zone(id, zone, tonumber(checked), now, micros, tells_edges)
       end
       redis.call('ZADD', 'zones-due', 'LT', now, id)
     end

@@ -1,6 +1,6 @@
 -- Whether something may be done for a name now. Every right that rests on a zone is looked up here, in the script that
 -- acts on it, against who holds the name at this moment; doc/rights.md is the table.
--- uses: account
+-- uses: account, zone
 
 -- nil, or why the API key ('' is none) may not act for these zones (ids with blanks between).
 local function api_key_problem(id, zones)
@@ -27,10 +27,11 @@ local function zone_problem(zone, id, customer, must_be_active)
 end
 
 -- nil, or why the customer ('' for an account without one) may not act for these names (an array) by their proofs in
--- these zones (ids with blanks between). Without a customer it must be active zones: an account has no zone that its
--- check could make active. A name belongs to the longest active zone that holds it: where that is somebody else's, the
--- proof has ended, whether it lies at the proven zone's name or between that and the name.
-local function names_problem(names, zones, customer, must_be_active)
+-- these zones (ids with blanks between), which were made at that time (seconds). Without a customer it must be active zones:
+-- an account has no zone that its check could make active. A name belongs to the longest active zone that holds it: where
+-- that is somebody else's, or has been since the proof, the proof has ended, whether it lies at the proven zone's name or
+-- between that and the name. Where somebody else's is active: its id, too.
+local function names_problem(names, zones, customer, proven_at, must_be_active)
   local proven = {}
   for id in string.gmatch(zones, '%S+') do
     local found = redis.call('HMGET', 'zone:' .. id, 'status', 'customer', 'name')
@@ -39,14 +40,18 @@ local function names_problem(names, zones, customer, must_be_active)
     if problem then return problem end
     proven[zone.name] = zone
   end
-  local active = {}
+  local active, held = {}, {}
+  local function was_taken(at, zone)
+    held[at] = held[at] or held_by_others(at, zone.customer)
+    return held[at] > proven_at
+  end
   local function is_taken(at, zone)
     if active[at] == nil then
       local id = redis.call('HGET', 'zone-name:' .. at, 'active')
       active[at] = id and {id = id, customer = redis.call('HGET', 'zone:' .. id, 'customer')} or false
     end
     local holder = active[at]
-    return holder and holder.id ~= zone.id and (customer == '' or holder.customer ~= zone.customer)
+    return holder and holder.id ~= zone.id and (customer == '' or holder.customer ~= zone.customer) and holder.id
   end
   for _, name in ipairs(names) do
     local base = string.match(name, '^%*%.(.+)$') or name
@@ -55,9 +60,13 @@ local function names_problem(names, zones, customer, must_be_active)
     if not top then return name .. ' is in none of the zones that it was proven in' end
     local at = base
     while at do
-      if is_taken(at, proven[top]) then
+      local taker = is_taken(at, proven[top])
+      if taker then
         return name .. ' belongs to another customer\'s active zone ' .. at .. ' now; if that is delegated to your name ' ..
-          'servers, order again in a minute'
+          'servers, order again in a minute', taker
+      end
+      if was_taken(at, proven[top]) then
+        return name .. ' was another customer\'s since that was proven: order it again'
       end
       at = at ~= top and string.match(at, '%.(.+)$') or nil
     end
@@ -91,9 +100,11 @@ local function names_of_order(order)
   return names
 end
 
--- nil, or why nothing may be issued for the order now.
+-- nil, or why nothing may be issued for the order now; and as names_problem.
 local function order_problem(order)
   local customer, zones = order.customer or '', order.zones or ''
-  return account_problem(order.account or '', customer) or customer_problem(customer) or
-    api_key_problem(order.key or '', zones) or names_problem(names_of_order(order), zones, customer)
+  local problem = account_problem(order.account or '', customer) or customer_problem(customer) or
+    api_key_problem(order.key or '', zones)
+  if problem then return problem end
+  return names_problem(names_of_order(order), zones, customer, tonumber(order.checked) or math.huge)
 end

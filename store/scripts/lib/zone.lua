@@ -13,6 +13,33 @@ local function move_zone(id, from, to, score)
   redis.call('HSET', 'zone:' .. id, 'status', to)
 end
 
+-- An active zone stops being it: what others proved for the name before that (`ends`, seconds) is worth nothing from then on, and
+-- does not come back with the next change either (lib/rights.lua). zone-held:<name> has it for each customer; no proof lives
+-- as long.
+local HELD_KEPT = 400 * 86400
+local function note_held(zone, ends)
+  local key = 'zone-held:' .. zone.name
+  if tonumber(redis.call('HGET', key, zone.customer) or '0') < ends then redis.call('HSET', key, zone.customer, ends) end
+  redis.call('EXPIRE', key, HELD_KEPT)
+end
+
+-- Until when somebody but this customer had the name last; 0 is never.
+local function held_by_others(name, customer)
+  local last, held = 0, redis.call('HGETALL', 'zone-held:' .. name)
+  for i = 1, #held, 2 do
+    if held[i] ~= customer then last = math.max(last, tonumber(held[i + 1])) end
+  end
+  return last
+end
+
+-- Something speaks against an active zone: it is checked soon, and the first definite no moves it away.
+local DOUBT_PAUSE = 30 -- seconds between two checks
+local function doubt_zone(id, now)
+  local checked = tonumber(redis.call('HGET', 'zone:' .. id, 'checked') or '0')
+  redis.call('HSET', 'zone:' .. id, 'doubted', 1)
+  redis.call('ZADD', 'zones-due', 'LT', math.max(now, checked + DOUBT_PAUSE), id)
+end
+
 -- The names above, closest first.
 local function names_above(name)
   local names, above = {}, string.match(name, '%.(.+)$')
