@@ -56,19 +56,25 @@ static bool lists_method(const char *list, size_t length, const char *method) {
     return false;
 }
 
+static bool names_us(const struct dnscheck *dnscheck, struct bytes value) {
+    const char *domain = (const char *)value.data;
+    const char *end = value.length == 0 ? NULL : memchr(domain, ';', value.length);
+    size_t length = end == NULL ? value.length : (size_t)(end - domain);
+    trim(&domain, &length);
+    return length > 0 && is_ours(dnscheck, domain, length);
+}
+
 /* issue-value = *WSP [issuer-domain *WSP] [";" *WSP parameters]. `is_named`: the domain is ours. */
 static bool permits(const struct dnscheck_job *job, struct arena *arena, struct bytes value, bool *is_named) {
-    const char *text = arena_strndup(arena, (const char *)value.data, value.length);
     *is_named = false;
+    if (!names_us(job->dnscheck, value)) /* of many sets nothing is copied */
+        return false;
+    const char *text = arena_strndup(arena, (const char *)value.data, value.length);
     if (text == NULL || strlen(text) != value.length)
         return false;
-    const char *domain = text;
-    size_t length = strcspn(text, ";");
-    const char *rest = text + length;
-    trim(&domain, &length);
-    *is_named = is_ours(job->dnscheck, domain, length);
+    const char *rest = text + strcspn(text, ";");
     unsigned accounts = 0;
-    bool is_permitted = *is_named;
+    bool is_permitted = *is_named = true;
     while (is_permitted && *rest == ';') {
         const char *tag = rest + 1;
         size_t piece = strcspn(tag, ";"), tag_length = strcspn(tag, "=");
@@ -118,7 +124,7 @@ static void decide_not_permitted(struct name_check *name, const struct caa_set *
 
 static void judge(struct name_check *name, const struct caa_set *set) {
     struct dnscheck_job *job = name->job;
-    bool is_wildcard = name_is_wildcard(name->name.name), has_wild = false, names_us = false;
+    bool is_wildcard = name_is_wildcard(name->name.name), has_wild = false, is_addressed = false;
     bool has_issue = false, is_permitted = false;
     const char *critical = NULL;
     for (size_t i = 0; i < set->count; i++)
@@ -132,7 +138,7 @@ static void judge(struct name_check *name, const struct caa_set *set) {
         if (strcmp(record->tag, "issue") != 0 && strcmp(record->tag, "issuewild") != 0)
             continue;
         is_good = permits(job, job->scratch, record->text, &is_named);
-        names_us = names_us || is_named;
+        is_addressed = is_addressed || is_named;
         if (strcmp(record->tag, wanted) == 0) {
             has_issue = true;
             is_permitted = is_permitted || is_good;
@@ -141,7 +147,7 @@ static void judge(struct name_check *name, const struct caa_set *set) {
     const char *identity = job->dnscheck->settings.caa_identity_count > 0
                                ? job->dnscheck->settings.caa_identities[0]
                                : "(no identity is configured)";
-    bool binds = job->dnscheck->settings.caa_mode == DNSCHECK_CAA_STRICT || names_us;
+    bool binds = job->dnscheck->settings.caa_mode == DNSCHECK_CAA_STRICT || is_addressed;
     if (!binds)
         return;
     if (critical != NULL)
@@ -150,7 +156,7 @@ static void judge(struct name_check *name, const struct caa_set *set) {
                           "remove it or its critical flag",
                           set->owner, critical);
     else if (has_issue && !is_permitted)
-        decide_not_permitted(name, set, names_us, identity, wanted);
+        decide_not_permitted(name, set, is_addressed, identity, wanted);
 }
 
 /* --- climbing --- */

@@ -20,6 +20,12 @@ const char *failure_silence(struct arena *arena, const char *server, const char 
                                      server, name_zone(zone), why));
 }
 
+const char *failure_too_large(struct arena *arena, const char *server, const char *zone) {
+    return or_no_memory(arena_printf(
+        arena, "an answer with more than %d records from %s, a name server of %s; leave fewer records there",
+        DNS_RECORDS_MAX, server, name_zone(zone)));
+}
+
 const char *failure_lame(struct arena *arena, const char *server, const char *zone) {
     return or_no_memory(
         arena_printf(arena,

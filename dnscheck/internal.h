@@ -79,6 +79,7 @@ const char *cut_why_no_address(struct dnscheck_job *job, const struct cut *cut, 
 
 /* --- failure.c: whole sentences without their beginning, "no usable answer from ...; try again later" --- */
 const char *failure_silence(struct arena *arena, const char *server, const char *zone, const char *why);
+const char *failure_too_large(struct arena *arena, const char *server, const char *zone);
 const char *failure_lame(struct arena *arena, const char *server, const char *zone);
 const char *failure_error_answer(struct arena *arena, const char *server, const char *zone, uint16_t rcode);
 const char *no_address(struct dnscheck_job *job, const char *zone);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RECORDS_TAKEN 64
+#define ADDRESSES_TAKEN 64 /* of a name; of other types as many as a message holds (packet.c) */
 
 struct lookup {
     struct dnscheck_job *job;
@@ -406,18 +406,21 @@ static void find_target(struct lookup *lookup) {
 
 /* --- answers --- */
 
+static const struct dns_record *next_record(const struct lookup *lookup, const struct dns_record *after) {
+    return dns_find(lookup->message, DNS_ANSWER, lookup->name, lookup->type, after);
+}
+
 static bool take_records(struct lookup *lookup, struct lookup_result *result) {
-    result->records = arena_alloc(lookup->job->scratch, RECORDS_TAKEN * sizeof *result->records);
-    if (result->records == NULL)
-        return false;
-    for (const struct dns_record *record = NULL;
-         (record = dns_find(lookup->message, DNS_ANSWER, lookup->name, lookup->type, record)) != NULL;) {
-        result->has_too_many = result->count == RECORDS_TAKEN;
-        if (result->has_too_many)
-            break;
-        result->records[result->count++] = record;
-    }
-    return true;
+    bool is_address = lookup->type == DNS_A || lookup->type == DNS_AAAA;
+    size_t count = 0;
+    for (const struct dns_record *record = NULL; (record = next_record(lookup, record)) != NULL;)
+        count++;
+    result->has_too_many = is_address && count > ADDRESSES_TAKEN;
+    count = result->has_too_many ? ADDRESSES_TAKEN : count;
+    result->records = arena_alloc(lookup->job->scratch, count * sizeof *result->records);
+    for (const struct dns_record *record = NULL; result->records != NULL && result->count < count;)
+        result->records[result->count++] = record = next_record(lookup, record);
+    return result->records != NULL || count == 0;
 }
 
 static void take_answer(struct lookup *lookup) {

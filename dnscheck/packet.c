@@ -13,7 +13,6 @@
 #include "originca/names.h"
 
 #define EVIDENCE_LINE_MAX 300
-#define RECORDS_MAX 256
 
 const char *dns_type_name(uint16_t type) {
     static const struct {
@@ -248,15 +247,22 @@ static unsigned number_at(const uint8_t *wire, size_t at) {
     return (unsigned)wire[at] << 8 | wire[at + 1];
 }
 
+static unsigned count_records(const uint8_t *wire) {
+    return number_at(wire, 6) + number_at(wire, 8) + number_at(wire, 10);
+}
+
+bool dns_is_too_large(const uint8_t *wire, size_t length) {
+    return length >= 12 && count_records(wire) > DNS_RECORDS_MAX;
+}
+
 /* Before ldns sees it: records within bounds, and no TSIG among them. Nobody asked for one, and ldns loses
  * the memory of all but the last. */
 static bool is_fit_for_ldns(const uint8_t *wire, size_t length) {
     if (length < 12)
         return false;
-    unsigned questions = number_at(wire, 4);
-    unsigned records = number_at(wire, 6) + number_at(wire, 8) + number_at(wire, 10);
+    unsigned questions = number_at(wire, 4), records = count_records(wire);
     size_t at = 12;
-    if (records > RECORDS_MAX + 1) /* one may be OPT */
+    if (records > DNS_RECORDS_MAX + 1) /* one may be OPT */
         return false;
     for (unsigned i = 0; i < questions && at < length; i++)
         at = skip_name(wire, length, at) + 4;
@@ -279,7 +285,7 @@ struct dns_message *dns_parse(struct arena *arena, const uint8_t *wire, size_t l
     size_t total = 0;
     for (size_t i = 0; i < 3; i++)
         total += ldns_rr_list_rr_count(sections[i]);
-    if (total > RECORDS_MAX) { /* what lies behind a bound must not count as absent */
+    if (total > DNS_RECORDS_MAX) { /* what lies behind a bound must not count as absent */
         ldns_pkt_free(packet);
         return NULL;
     }

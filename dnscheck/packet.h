@@ -9,6 +9,7 @@
 #define DNS_NAME_MAX 254 /* presentation form, lower case, no final dot; "" is the root */
 #define DNS_QUERY_MAX 512
 #define DNS_EDNS_SIZE 1232
+#define DNS_RECORDS_MAX 256 /* of a message, but for OPT */
 
 enum dns_type {
     DNS_A = 1,
@@ -66,8 +67,10 @@ size_t dns_build_query(uint8_t out[DNS_QUERY_MAX], uint16_t id, const char *name
  * included unless `ignores_case`, which is for TCP: there the handshake has proven the address. */
 bool dns_matches(const uint8_t *query, size_t query_length, const uint8_t *answer, size_t answer_length,
                  bool ignores_case);
-/* NULL where it is no message. */
+/* NULL where it is no message, or one of too many records. */
 struct dns_message *dns_parse(struct arena *arena, const uint8_t *wire, size_t length);
+/* Is that why? */
+bool dns_is_too_large(const uint8_t *wire, size_t length);
 
 const char *dns_type_name(uint16_t type);
 const char *dns_rcode_name(uint16_t rcode, char out[16]);

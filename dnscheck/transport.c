@@ -410,8 +410,19 @@ static void learn(struct query *query) {
         state->stream_until_ms = now + STREAM_MS;
 }
 
+static void refuse_large(struct query *query) {
+    note(query, NULL, "too many records");
+    query->last_failure = failure_too_large(query->job->scratch, query->server->name, asked_zone(query));
+    end_attempt(query);
+    next_attempt(query);
+}
+
 static void take_answer(struct query *query, const uint8_t *wire, size_t length) {
     struct dns_message *message = dns_parse(query->job->scratch, wire, length);
+    if (message == NULL && dns_is_too_large(wire, length)) {
+        refuse_large(query);
+        return;
+    }
     if (message == NULL) {
         fail_attempt(query, "malformed answer", true);
         return;

@@ -153,6 +153,48 @@ def dnssec_a_victims_zone_behind_a_forged_referral_with_aa(world):
     world.hook(forge, 2, 3)
 
 
+# Many records
+
+
+def add_caa(world, count):
+    """The last one is ours."""
+    for at in range(count - 1):
+        world.shop.add(f'shop.test. CAA 0 issue "ca{at}.example; account={at}"')
+    world.shop.add('shop.test. CAA 0 issue "ca.provider.test"')
+
+
+@unusual("ok", "proxied", caa="strict")
+def many_caa_records(world):
+    add_caa(world, 120)
+
+
+@unusual("ok", "proxied", caa="strict")
+def as_many_caa_records_as_a_message_may_hold(world):
+    add_caa(world, 256)
+
+
+@unusual("failed", "caa-failed", caa="strict", says="more than 256 records")
+def more_caa_records_than_a_message_may_hold(world):
+    add_caa(world, 257)
+
+
+@unusual("ok", "proxied", caa="strict", secure=True, **SIGNED)
+def dnssec_as_many_caa_records_as_a_message_may_hold_with_their_signature(world):
+    add_caa(world, 255)
+
+
+@unusual("refused", "caa-refused", caa="strict")
+def many_caa_records_none_of_which_is_ours(world):
+    for at in range(256):
+        world.shop.add(f'shop.test. CAA 0 issue "ca{at}.provider.test"')
+
+
+@unusual("refused", "too-many-addresses")
+def more_addresses_than_are_looked_at(world):
+    for at in range(65):
+        world.shop.add(f"www.shop.test. A 203.0.113.{at}")
+
+
 # Silence over UDP
 
 
