@@ -47,7 +47,7 @@ struct fence {
     struct ledger_lease *lease;      /* likewise */
     struct stops_watch *stops_watch; /* likewise */
     struct event *timer;
-    struct metric *behind, *replayed, *orphans, *went_back, *hosts;
+    struct metric *behind, *replayed, *unreadable, *orphans, *went_back, *hosts;
     struct known_hosts known_hosts;
     bool is_running;
     bool has_served;
@@ -199,6 +199,7 @@ static void note_replayed(void *context, const struct error *error) {
         return;
     }
     metric_add(fence->replayed, count);
+    metric_add(fence->unreadable, fence->replay.unreadable_count);
     fence->replayed_to =
         (uint64_t)json_integer_value(json_object_get(json_array_get(fence->records, count - 1), "seq"));
     tell_progress(fence);
@@ -636,6 +637,8 @@ struct fence *fence_new(struct worker *worker, enum fence_role role, struct erro
                                   "Ledger records that Redis has not applied yet");
     fence->replayed =
         metrics_counter(worker->metrics, "originca_ledger_replayed_total", "Ledger records replayed");
+    fence->unreadable = metrics_counter(worker->metrics, "originca_ledger_unreadable_total",
+                                        "Ledger records that make no sense and were passed over: alarm");
     fence->orphans = metrics_counter(worker->metrics, "originca_orphans_revoked_total",
                                      "Certificates signed, never given out, and revoked by recovery");
     fence->went_back = metrics_counter(worker->metrics, "originca_redis_went_back_total",

@@ -6,6 +6,7 @@
 #include "call.h"
 #include "link.h"
 #include "originca/json.h"
+#include "originca/log.h"
 
 /* The longest life of a certificate that any profile may give (5475 days): so long, from the latest begin
  * that the signer gives, a revocation is remembered whose certificate is unknown here. */
@@ -176,9 +177,10 @@ static bool get_list(struct arena *arena, const json_t *record, const char *memb
     const json_t *array = json_object_get(record, member);
     size_t length = json_array_size(array);
     *count = 0;
-    *items = length > LEDGER_NAMES_MAX ? NULL : arena_alloc(arena, (length + 1) * sizeof **items);
-    if (*items == NULL)
+    if (length > LEDGER_NAMES_MAX)
         return error_set(error, ERROR_INVALID, "ledger record: %s is too long", member);
+    if ((*items = arena_alloc(arena, (length + 1) * sizeof **items)) == NULL)
+        return reply_out_of_memory(error);
     for (size_t i = 0; i < length; i++) {
         const char *text = json_string_value(json_array_get(array, i));
         if (text == NULL)
@@ -205,8 +207,10 @@ static bool read_certificate(struct arena *arena, const json_t *record, struct s
     const char *der = get_text(record, "certificate");
     if (!hex_decode(out->serial, serial, sizeof serial))
         return error_set(error, ERROR_INVALID, "ledger record: the serial is not 32 hex digits");
-    if (!base64_decode(arena, der, strlen(der), &out->der))
-        return error_set(error, ERROR_INVALID, "ledger record: the certificate is not base64");
+    if (!base64_decode(arena, der, strlen(der), &out->der)) /* want of memory is no fault of the record */
+        return arena_alloc(arena, strlen(der) + 3) == NULL
+                   ? reply_out_of_memory(error)
+                   : error_set(error, ERROR_INVALID, "ledger record: the certificate is not base64");
     return get_list(arena, record, "names", &out->names, &out->name_count, error) &&
            get_list(arena, record, "zones", &out->zones, &out->zone_count, error) &&
            get_time(record, "not_before", &out->not_before, error) &&
@@ -244,6 +248,7 @@ struct job { /* one call of a batch */
     const json_t *marked[MARKS_MAX];
     uint64_t after[MARKS_MAX];
     size_t mark_count;
+    bool is_unreadable;
 };
 
 struct batch {
@@ -287,15 +292,48 @@ static void end_job(struct batch *batch) {
     batch->done(batch->context, error.code == ERROR_NONE ? NULL : &error);
 }
 
+static void pass_over(struct job *job, const struct error *error);
+
 static void note_job(void *context, const struct error *error) {
     struct job *job = context;
     struct batch *batch = job->batch;
     struct store_replay *replay = batch->replay;
+    if (error != NULL && job->is_unreadable) {
+        pass_over(job, error);
+        return;
+    }
     if (error != NULL && error->code == ERROR_CONFLICT && job->record != NULL)
         replay->conflicts[replay->conflict_count++] = job->record;
     else if (error != NULL && batch->error.code == ERROR_NONE)
         batch->error = *error;
     end_job(batch);
+}
+
+static void refuse_record(struct job *job, struct store_call *call, const struct error *error) {
+    job->is_unreadable = error->code == ERROR_INVALID;
+    call_refuse(call, error->code, error->message);
+}
+
+/* Trying it again would end as before and keep all that follow from Redis: it is marked as applied, and told.
+ */
+static void pass_over(struct job *job, const struct error *error) {
+    struct batch *batch = job->batch;
+    char sequence[24];
+    snprintf(sequence, sizeof sequence, "%llu", (unsigned long long)sequence_of(job->record));
+    log_event(LOG_LEVEL_ERROR, "a ledger record makes no sense and is passed over", "host",
+              batch->replay->host, "seq", sequence, "type", get_text(job->record, "type"), "reason",
+              error->message, NULL);
+    batch->replay->unreadable_count++;
+    job->is_unreadable = false;
+    job->record = NULL;
+    struct store_call *call = call_new(batch->store, SCRIPT_MARK_LEDGER, NULL, NULL, NULL, note_job, job);
+    if (call == NULL)
+        return;
+    add_marks(call, job);
+    if (call->words.failed)
+        call_refuse(call, ERROR_INTERNAL, "out of memory");
+    else
+        call_send(call);
 }
 
 static void add_call(struct batch *batch, struct store_call *call) {
@@ -314,12 +352,11 @@ static void send_issue(struct job *job, enum store_script_id script) {
     struct store_call *call = call_new(store, script, NULL, NULL, NULL, note_job, job);
     if (call == NULL)
         return;
-    if (!read_certificate(call->own, record, &certificate, &error)) {
-        call_refuse(call, error.code, error.message);
-        return;
-    }
-    if (script == SCRIPT_APPLY_ISSUED && certificate.der.length == 0) {
-        call_refuse(call, ERROR_INVALID, "ledger record: issued without a certificate");
+    bool is_read = read_certificate(call->own, record, &certificate, &error);
+    if (is_read && script == SCRIPT_APPLY_ISSUED && certificate.der.length == 0)
+        is_read = error_set(&error, ERROR_INVALID, "ledger record: issued without a certificate");
+    if (!is_read) {
+        refuse_record(job, call, &error);
         return;
     }
     call_add_number(call, config->certificate_retention_seconds);
@@ -351,7 +388,7 @@ static void send_revocation(struct job *job) {
         (!hex_decode(get_text(record, "serial"), serial, sizeof serial) || !json_is_integer(reason)))
         is_sound = error_set(&error, ERROR_INVALID, "ledger record: a revocation needs serial and reason");
     if (!is_sound) {
-        call_refuse(call, error.code, error.message);
+        refuse_record(job, call, &error);
         return;
     }
     int64_t latest = clock_wall_ms() / 1000 + (int64_t)config->signer_not_before_max_ahead_hours * 3600;
@@ -428,7 +465,7 @@ static void send_right(struct job *job) {
     if (call == NULL)
         return;
     if (!read_key(call, record, &jwk, spki, &error)) {
-        call_refuse(call, error.code, error.message);
+        refuse_record(job, call, &error);
         return;
     }
     struct store_right right = {.kind = type,
@@ -529,7 +566,7 @@ void store_replay(struct store *store, struct arena *arena, struct store_replay 
     struct batch *batch = arena_alloc(arena, sizeof *batch);
     size_t count = json_array_size(replay->records);
     replay->conflicts = arena_alloc(arena, (count + 1) * sizeof *replay->conflicts);
-    replay->conflict_count = 0;
+    replay->conflict_count = replay->unreadable_count = 0;
     struct store_call **calls = arena_alloc(arena, (count + 1) * sizeof(struct store_call *));
     if (batch == NULL || calls == NULL || replay->conflicts == NULL) {
         const struct error error = {ERROR_INTERNAL, "out of memory"};
@@ -564,6 +601,8 @@ static void note_single(void *context, const struct error *error) {
     void *done_context = single->context;
     if (error != NULL)
         outcome = *error;
+    else if (single->replay.unreadable_count > 0)
+        error_set(&outcome, ERROR_INVALID, "the record makes no sense");
     else if (single->replay.conflict_count > 0)
         error_set(&outcome, ERROR_CONFLICT, "the certificate must not be used");
     json_decref((json_t *)(uintptr_t)single->replay.records);

@@ -747,6 +747,7 @@ struct store_replay {
     void *seal_context;
     const json_t **conflicts; /* out, in the arena */
     size_t conflict_count;
+    size_t unreadable_count; /* out: what makes no sense was logged, passed over and marked as applied */
 };
 void store_replay(struct store *, struct arena *, struct store_replay *, store_done *, void *);
 /* The certificate of a record "issued"; what it points to belongs to the arena and the record. */
@@ -762,7 +763,7 @@ void store_load_rights(struct store *, struct arena *, const char *host, uint32_
 /* The host's signer knows all up to `last` ("": nothing of the list), and wrote the marked records for it. */
 void store_note_rights(struct store *, const struct store_ledger_mark *mark, const char *last, store_done *,
                        void *);
-/* One of them. ERROR_CONFLICT: see there. */
+/* One of them. ERROR_CONFLICT: see there. ERROR_INVALID: it makes no sense. */
 void store_apply_ledger_record(struct store *store, const char *host, const json_t *record,
                                uint32_t fresh_seconds, store_done *, void *);
 

@@ -15,7 +15,7 @@ from cryptography import x509
 from acme_raw import AccountKey
 from signer_link import (ATTEMPT, CHECK_POSITION, CONFIRM_LOSS, CONFLICT, INVALID, LIST_CRLS, OK, READ, REFUSED, RETRY_TOKEN, REVOKE,
                          SET_SIGNING, SIGN, SIGN_OCSP, STATUS, UNAVAILABLE, SignerLink, change, any_serial, revocation, sign_request, text, u8, u32, u64)
-from under_test import children, name_of, wait_until
+from under_test import children, name_of, run, wait_until
 
 SANDBOX_OPTIONS = ("--set", "signer.signer_unread_bytes=65536", "--set", "signer.signer_unread_seconds=3",
                    "--set", "signer.signer_worker_changes_per_second=50")
@@ -413,3 +413,31 @@ def test_the_records_of_a_certificate_hold_the_url_in_it(box, operator):
     certificate = x509.load_der_x509_certificate(base64.b64decode(records["issued"]["certificate"]))
     points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     assert [point.full_name[0].value for point in points] == [records["issued"]["crl"]]
+
+
+STRANGE_NAMES = ("account:", "account:" + "x" * 190, "account:a:b:c", "account:\x01\n", "api-key:\u2603", "account:*", "api-key:a b", "certificate-key",
+                 b"account:\xff\xfe")
+
+
+def test_whatever_a_worker_has_recorded_is_replayed_and_stops_nothing(box, worker, operator):
+    """It tells Redis nothing of it, so the fence replays what the signer took: all of it, or as an alarm."""
+    codes = [worker.ask(REVOKE, revocation(any_serial(), reason, by, issuer=issuer, not_after=end, crl_url=url)).code
+             for by in STRANGE_NAMES for reason, issuer, end, url in (
+                 (0, "", 0, ""), (1, "nobody", 2**63, "x" * 300), (4, "ecc", 1, "http://else.where/%n.crl"))]
+    assert OK in codes, codes
+    for at, kind in enumerate(("ES256", "ES384", "ES512", "RS256", "EdDSA")):
+        key = AccountKey(kind)
+        changes = (change("account-deactivated", "d" * 128, by="account:d"), change("zone-moved", f"nozone{at}", by="reconciler", detail="\u2603"),
+                   change("zone-returned", f"nozone{at}", by="reconciler"), change("zone-returned", f"other{at}", by="reconciler"),
+                   change("account-key-changed", f"noaccount{at}", key.thumbprint, detail=json.dumps(key.jwk), by="account:x"))
+        for one in changes:
+            assert worker.change_rights(one)[0].code in (OK, INVALID, CONFLICT, UNAVAILABLE)
+    last = last_sequence(worker)
+
+    def is_applied():
+        return int(run(["redis-cli", "-s", box["REDIS_SOCKET"], "HGET", "ledger:sandbox", "applied"]).stdout or 0) >= last
+
+    assert wait_until(is_applied, 30), box.admin.readiness()
+    box.wait_ready()
+    assert box.admin.metrics().get("originca_ledger_unreadable_total", 0) == box.log_text().count("makes no sense and is passed over")
+    is_served(box)
