@@ -106,7 +106,8 @@ struct signer_revocation { /* input and result of signer_revoke */
  * key, detail: its public JWK, JSON zones-known                                   operator  no subject: from
  * here on the signer refuses names on zones that it does not know host-excused operator  subject: host whose
  * ledger need not be awaited emptied-accepted                              operator  no subject: start from
- * nothing with this Redis
+ * nothing with this Redis secrets-accepted                              operator  no subject: what the former
+ * secret files made counts no more
  *
  * All others may have a `detail` of up to 500 bytes, for people. */
 struct signer_change {

@@ -21,6 +21,15 @@ static bool is_jose(const char *content_type) {
            (content_type[length] == '\0' || content_type[length] == ';' || content_type[length] == ' ');
 }
 
+enum step_result acme_require_ready(struct operation *operation) {
+    if (operation->worker->is_ready)
+        return STEP_DONE;
+    error_set(&operation->error, ERROR_UNAVAILABLE,
+              "The server cannot work at the moment (%.200s); try again",
+              operation->worker->not_ready_reason);
+    return STEP_FAIL;
+}
+
 static enum step_result parse(struct operation *operation, bool takes_jwk, bool takes_kid) {
     struct acme_post *post = acme_post_of(operation);
     struct http_request *request = operation->request;
@@ -49,6 +58,8 @@ static enum step_result parse(struct operation *operation, bool takes_jwk, bool 
     struct bytes ignored;
     if (!base64url_decode(operation->reading, post->jws.nonce, strlen(post->jws.nonce), &ignored))
         return acme_refuse(operation, 400, "malformed", "The nonce must be base64url without padding");
+    if (acme_require_ready(operation) == STEP_FAIL) /* who cannot get another nonce now is not told to */
+        return STEP_FAIL;
     if (!nonce_check(&post->acme->nonces, post->jws.nonce, &post->nonce, &operation->error))
         return acme_refuse(operation, 400, "badNonce",
                            "JWS has an invalid anti-replay nonce: %s; try again with the nonce of this reply",
@@ -57,12 +68,6 @@ static enum step_result parse(struct operation *operation, bool takes_jwk, bool 
         return refuse_fault(operation,
                             operation->error.code == ERROR_REFUSED ? JWS_FAULT_BAD_KEY : JWS_FAULT_MALFORMED);
     jws_forget_header(&post->jws);
-    if (!operation->worker->is_ready) {
-        error_set(&operation->error, ERROR_UNAVAILABLE,
-                  "The server cannot work at the moment (%.200s); try again",
-                  operation->worker->not_ready_reason);
-        return STEP_FAIL;
-    }
     return STEP_DONE;
 }
 

@@ -1,7 +1,7 @@
 /* Directory (RFC 8555 7.1.1) and newNonce (7.2): GET is answered without any store access; POST-as-GET must
  * be offered too (6.3). A nonce made while Redis is away could be refused after its return, because it may be
  * older than Redis's new data, and some clients never send a request again: so newNonce waits for Redis as
- * the request would. */
+ * the request would, and is refused as it would be. */
 #include "internal.h"
 
 char *acme_directory_text(struct acme *acme, struct error *error) {
@@ -51,7 +51,8 @@ static enum step_result give_nonce(struct operation *operation) {
     return STEP_REPLIED;
 }
 
-static const struct step new_nonce_steps[] = {{"await Redis", operation_await_ready}, {"reply", give_nonce}};
+static const struct step new_nonce_steps[] = {
+    {"await Redis", operation_await_ready}, {"require readiness", acme_require_ready}, {"reply", give_nonce}};
 static const struct operation_kind new_nonce =
     OPERATION_KIND("newNonce", new_nonce_steps, struct acme_post, acme_fail);
 

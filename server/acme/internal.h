@@ -93,6 +93,8 @@ enum step_result acme_note_failures(struct operation *operation, const struct li
                                     const struct limits_order *order, const struct dnscheck_result *result);
 
 /* authenticate.c (RFC 8555 6.2 to 6.5): steps that begin every POST */
+/* ERROR_UNAVAILABLE with the reason while the worker does not serve. */
+enum step_result acme_require_ready(struct operation *operation);
 enum step_result acme_parse_with_kid(struct operation *operation);
 enum step_result acme_parse_with_jwk(struct operation *operation);
 enum step_result acme_parse_with_either(struct operation *operation);

@@ -159,14 +159,6 @@ static enum step_result load_ledger(struct operation *operation) {
     return STEP_WAIT;
 }
 
-static struct signer_position position_of(const struct store_ledger_state *state) {
-    struct signer_position position = {.applied = state->applied, .highest = state->highest};
-    snprintf(position.ledger_id, sizeof position.ledger_id, "%s", state->ledger_id);
-    snprintf(position.applied_hash, sizeof position.applied_hash, "%s", state->applied_hash);
-    snprintf(position.highest_hash, sizeof position.highest_hash, "%s", state->highest_hash);
-    return position;
-}
-
 static void note_compared(void *context, const struct error *error) {
     struct operation *operation = context;
     struct health_state *state = operation->state;
@@ -176,7 +168,7 @@ static void note_compared(void *context, const struct error *error) {
 
 static enum step_result compare(struct operation *operation) {
     struct health_state *state = operation->state;
-    const struct signer_position position = position_of(&state->ledger);
+    const struct signer_position position = admin_position_of(&state->ledger);
     signer_check_position(operation->worker->operator_signer, &position, state->found_hash, note_compared,
                           operation);
     return STEP_WAIT;

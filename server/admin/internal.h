@@ -56,6 +56,8 @@ enum step_result admin_find_path_customer(struct operation *operation);
 enum step_result admin_find_query_customer(struct operation *operation);
 /* Of what Redis is told after the ledger: a Redis that does not take it leaves ERROR_PENDING. */
 void admin_done_recorded(void *context, const struct error *error);
+/* What the signer is told of Redis. */
+struct signer_position admin_position_of(const struct store_ledger_state *state);
 /* Refused while another server writes under this host_name. */
 enum step_result admin_require_own_ledger(struct operation *operation,
                                           const struct store_ledger_state *ledger);

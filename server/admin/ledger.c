@@ -10,6 +10,7 @@ struct ledger_state {
     struct admin_call call;
     struct store_ledger_state ledger;
     struct signer_status signer;
+    char found_hash[2 * SHA256_BYTES + 1];
     bool is_for_good;
     struct rights rights;
 };
@@ -124,13 +125,43 @@ void admin_excuse_host(struct http_request *request) {
 
 /* --- other secret files than Redis knows --- */
 
-static enum step_result accept_secrets(struct operation *operation) {
+/* The signer of a server that does not serve for its secrets may have just started: it writes nothing before.
+ */
+static enum step_result compare(struct operation *operation) {
     struct ledger_state *state = operation->state;
-    struct store_secret_checks checks;
     char reason[256];
+    if (admin_require_own_ledger(operation, &state->ledger) == STEP_FAIL)
+        return STEP_FAIL;
     if (secret_check_fits(operation->worker, &state->ledger, reason, sizeof reason))
         return admin_refuse(operation, ERROR_CONFLICT,
                             "nothing to accept: the data in Redis rest on the secret files of this host");
+    const struct signer_position position = admin_position_of(&state->ledger);
+    signer_check_position(operation->worker->operator_signer, &position, state->found_hash, admin_done,
+                          operation);
+    return STEP_WAIT;
+}
+
+static bool is_other(const char *mine, const char *known) {
+    return *mine != '\0' && *known != '\0' && strcmp(mine, known) != 0;
+}
+
+static enum step_result record_secrets(struct operation *operation) {
+    struct ledger_state *state = operation->state;
+    const struct worker *worker = operation->worker;
+    struct store_secret_checks checks;
+    secret_check_derive(worker, &checks);
+    bool is_first = is_other(checks.secret, state->ledger.secrets.secret);
+    bool is_second = is_other(checks.operator_secret, state->ledger.secrets.operator_secret);
+    struct signer_change *change = rights_add(&state->rights, "secrets-accepted", NULL, admin_by(operation));
+    if (change != NULL)
+        change->detail = is_first && is_second ? "secret_file and operator_secret_file"
+                         : is_first            ? "secret_file"
+                                               : "operator_secret_file";
+    return admin_record_rights(operation, &state->rights);
+}
+
+static enum step_result accept_secrets(struct operation *operation) {
+    struct store_secret_checks checks;
     log_event(LOG_LEVEL_WARNING, "other secret files are accepted", "by", operation->request->peer_text,
               NULL);
     secret_check_derive(operation->worker, &checks);
@@ -145,7 +176,10 @@ static enum step_result reply_secrets(struct operation *operation) {
 
 static const struct step secrets_steps[] = {{"require Redis", admin_require_ready},
                                             {"load state", load_state},
+                                            {"compare with the ledger", compare},
+                                            {"record it", record_secrets},
                                             {"accept secrets", accept_secrets},
+                                            {"mark record", mark_record},
                                             {"reply", reply_secrets}};
 static const struct operation_kind secrets_kind =
     OPERATION_KIND("accept secrets", secrets_steps, struct ledger_state, admin_fail);

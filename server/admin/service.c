@@ -221,6 +221,14 @@ void admin_reply(struct operation *operation, unsigned status, json_t *json) {
     http_reply_json(operation->request, status, arena_own_json(operation->arena, json));
 }
 
+struct signer_position admin_position_of(const struct store_ledger_state *state) {
+    struct signer_position position = {.applied = state->applied, .highest = state->highest};
+    snprintf(position.ledger_id, sizeof position.ledger_id, "%s", state->ledger_id);
+    snprintf(position.applied_hash, sizeof position.applied_hash, "%s", state->applied_hash);
+    snprintf(position.highest_hash, sizeof position.highest_hash, "%s", state->highest_hash);
+    return position;
+}
+
 enum step_result admin_require_own_ledger(struct operation *operation,
                                           const struct store_ledger_state *ledger) {
     char reason[256];

@@ -30,6 +30,7 @@ static const struct right_form forms[RIGHT_KINDS] = {
     [RIGHT_ACCOUNT_KEY_CHANGED] = {"account-key-changed", "account", true, "account key changed"},
     [RIGHT_HOST_EXCUSED] = {"host-excused", "excused_host", false, "the ledger of a host is not awaited"},
     [RIGHT_EMPTIED_ACCEPTED] = {"emptied-accepted", NULL, false, "an emptied Redis was accepted"},
+    [RIGHT_SECRETS_ACCEPTED] = {"secrets-accepted", NULL, false, "other secret files were accepted"},
 };
 
 const struct right_form *right_form(enum right_kind kind) {

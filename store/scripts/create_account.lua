@@ -8,7 +8,7 @@ local id, idle, thumbprint, spki, customer, kid = unpack(ARGV, 1, 6)
 local holder = redis.call('GET', 'account-key:' .. thumbprint)
 if holder then
   local account, flat = load_hash('account:' .. holder)
-  if account then return {'ok', '0', holder, flat} end
+  if account then return {'ok', holder == id and '1' or '0', holder, flat} end
 end
 if redis.call('EXISTS', 'account-key-claim:' .. thumbprint) == 1 then
   return {'unavailable', 'an account is about to have this key'}

@@ -6,6 +6,9 @@
 local kid, customer = ARGV[1], ARGV[2]
 local now, micros = now_parts()
 if redis.call('EXISTS', 'customer:' .. customer) == 0 then return {'notfound', 'no such customer'} end
-redis.call('HSET', 'eab:' .. kid, 'customer', customer, 'created', now)
-redis.call('ZADD', 'customer-eab:' .. customer, micros, kid)
-return {'ok', tostring(now)}
+local key = 'eab:' .. kid
+if redis.call('EXISTS', key) == 0 then
+  redis.call('HSET', key, 'customer', customer, 'created', now)
+  redis.call('ZADD', 'customer-eab:' .. customer, micros, kid)
+end
+return {'ok', redis.call('HGET', key, 'created')}

@@ -31,6 +31,9 @@ CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 HASHES = {"ES256": hashes.SHA256, "ES384": hashes.SHA384, "ES512": hashes.SHA512}
 
 
+NO_NONCE = "AAAA"
+
+
 class AccountKey:
     """A key with its JWS algorithm: RS256, ES256, ES384, ES512 or EdDSA."""
 
@@ -223,8 +226,12 @@ class AcmeClient:
         return self._directory
 
     def take_nonce(self):
+        """A server that does not serve gives none, and refuses a request whatever nonce it has."""
         if self.nonce is None:
-            self.request("HEAD", self.directory["newNonce"]).expect(200)
+            reply = self.request("HEAD", self.directory["newNonce"]).expect(200, 503)
+            if reply.status == 503:
+                assert reply.headers["Retry-After"].isdigit() and self.nonce is None
+                return NO_NONCE
         nonce, self.nonce = self.nonce, None
         return nonce
 

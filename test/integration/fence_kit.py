@@ -176,7 +176,9 @@ class Customer:
     def check_refused(self):
         """Neither the order that is ready nor a new one gets anything, and the client is told to come again."""
         self.client.close()
-        for reply in (self.finalize(), self.client.new_order([self.box.name()])):
+        unnamed = self.client.request("GET", self.client.directory["newNonce"])
+        assert unnamed.status == 503 and "Replay-Nonce" not in unnamed.headers, unnamed.text
+        for reply in (unnamed, self.finalize(), self.client.new_order([self.box.name()])):
             assert reply.status == 503 and reply.problem == "serverInternal", reply.text
             assert reply.headers["Retry-After"].isdigit()
             assert len(reply.json["detail"]) > 20, reply.text

@@ -94,6 +94,8 @@ def test_an_operator_changes_the_secret(box, key):  # noqa: F811
         start(box)
         wait_not_ready(box, "ledger", "secret_file", "accept-secrets")
         box.admin_command("ledger", "accept-secrets")
+        [record] = box.ledger("secrets-accepted")
+        assert record["by"].startswith("admin:") and record["detail"] == "secret_file"
         wait_well(box)
         assert not api_works(box, key)
         made = box.admin.post("customers/alice/api-keys", {"kind": "service-key"})["key"]

@@ -94,7 +94,7 @@ def test_a_worker_may_not_send_an_operators_message(box, worker, kind, operator)
 
 @pytest.mark.parametrize("kind", ["zone-added", "zone-ended", "zone-paused", "zone-resumed", "customer-suspended",
                                   "customer-resumed", "issuer-stopped", "issuer-allowed", "api-key-ended", "eab-key-ended", "zones-known", "host-excused",
-                                  "emptied-accepted"])
+                                  "emptied-accepted", "secrets-accepted"])
 def test_a_worker_may_not_give_or_take_an_operators_right(worker, kind, operator):
     sequence = last_sequence(worker)
     has_zone = kind == "zone-added"
