@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,19 @@ def test_installed_programs_say_their_version(tree):
 def test_the_unit_starts_the_installed_program(tree):
     unit = tree["lib/systemd/system/originca.service"].read_text()
     assert re.search(r"^ExecStart=/\S+/bin/originca-server", unit, re.M), unit
+
+
+@pytest.mark.parametrize("unit, exposure", [("originca", 32), ("originca-perspective", 22)])
+def test_the_units_leave_little_open(tree, unit, exposure):
+    """By systemd's own count, in tenths; users, capabilities and addresses are what is left."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("there is no systemd here")
+    path = tree[f"lib/systemd/system/{unit}.service"]
+    judged = run(["systemd-analyze", "security", "--offline=yes", f"--threshold={exposure}", path], check=False)
+    assert judged.returncode == 0, judged.stdout + judged.stderr
+    for setting in ("NoNewPrivileges=true", "ProtectSystem=strict", "SystemCallFilter=@system-service",
+                    "MemoryDenyWriteExecute=true"):
+        assert setting in path.read_text().splitlines()
 
 
 def test_every_setting_of_the_example_is_known(tree, tmp_path):
