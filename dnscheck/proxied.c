@@ -81,7 +81,8 @@ static void refuse_text(struct name_check *name, const char *owner) {
 /* As with addresses: a definite no has every server behind it. */
 static void judge_texts(struct name_check *name) {
     const char *said[SERVERS_MAX];
-    const char *owner = arena_printf(name->job->scratch, "_acme-challenge.%s", name_base(name->name.name));
+    const char *owner =
+        arena_printf(name->job->scratch, NAME_CHALLENGE_PREFIX "%s", name_base(name->name.name));
     size_t good = 0;
     for (size_t i = 0; i < name->view_count; i++) {
         const struct lookup_result *result = &name->views[i].text;
@@ -112,6 +113,13 @@ static void on_text(void *context, const struct lookup_result *result) {
         judge_texts(name);
 }
 
+/* What comes through ACME or REST has been measured before (originca/names.h). */
+static void refuse_length(struct name_check *name, size_t most) {
+    check_decide_name(name, DNSCHECK_REFUSED, "too-long",
+                      "%s is too long: DNS is asked for a name below it, so it may have at most %zu bytes",
+                      name_base(name->name.name), most);
+}
+
 static void on_caa(void *context) {
     struct name_check *name = context;
     if (name->is_decided)
@@ -120,7 +128,12 @@ static void on_caa(void *context) {
         check_decide_name(name, DNSCHECK_OK, "proxied", "%s is on the edge", name->name.name);
         return;
     }
-    const char *host = arena_printf(name->job->scratch, "_acme-challenge.%s", name_base(name->name.name));
+    if (strlen(name_base(name->name.name)) > NAME_MAX_CHALLENGE_BASE_BYTES) {
+        refuse_length(name, NAME_MAX_CHALLENGE_BASE_BYTES);
+        return;
+    }
+    const char *host =
+        arena_printf(name->job->scratch, NAME_CHALLENGE_PREFIX "%s", name_base(name->name.name));
     bool is_good = host != NULL;
     name->pending = name->view_count;
     for (size_t i = 0; is_good && i < name->view_count; i++)
@@ -385,12 +398,14 @@ static void ask(struct name_check *name, const char *host) {
 void proxied_start(struct name_check *name) {
     const char *host = name->name.name;
     if (name_is_wildcard(host)) {
-        const char *label = random_hex(name->job->scratch, 8);
+        const char *label = random_hex(name->job->scratch, NAME_PROBE_BYTES / 2);
         host = label == NULL ? NULL
                              : arena_printf(name->job->scratch, "%s.%s", label, name_base(name->name.name));
     }
-    if (host == NULL || strlen(host) >= DNS_NAME_MAX)
-        check_decide_name(name, DNSCHECK_FAILED, "internal", "the name is too long to be asked");
+    if (host == NULL)
+        check_decide_name(name, DNSCHECK_FAILED, "internal", "out of memory");
+    else if (strlen(host) >= DNS_NAME_MAX)
+        refuse_length(name, NAME_MAX_WILDCARD_BASE_BYTES);
     else
         ask(name, host);
 }

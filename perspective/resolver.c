@@ -124,7 +124,7 @@ static void prove(struct name_view *view) {
         decide(view->job, view->finding, DNSCHECK_OK, "proxied", "%s", "");
         return;
     }
-    view->asked = arena_printf(view->job->scratch, "_acme-challenge.%s", name_base(view->name->name));
+    view->asked = arena_printf(view->job->scratch, NAME_CHALLENGE_PREFIX "%s", name_base(view->name->name));
     if (view->asked == NULL || !resolver_ask(view->job->resolver, &view->job->queries, view->job->scratch,
                                              view->asked, DNS_TXT, on_text, view)) {
         view->asked = view->name->name;

@@ -243,6 +243,12 @@ bool name_check(const char *name, char canonical[NAME_MAX_BYTES + 1], struct err
         return false;
     if (strlen(base) + 2 > NAME_MAX_BYTES)
         return error_set(error, ERROR_INVALID, "the name is longer than 253 characters");
+    if (strlen(base) > NAME_MAX_WILDCARD_BASE_BYTES)
+        return error_set(
+            error, ERROR_REFUSED,
+            "the name behind \"*.\" has %zu characters; at most %d are allowed, for DNS is asked "
+            "for a name below it",
+            strlen(base), NAME_MAX_WILDCARD_BASE_BYTES);
     if (is_public_suffix(base))
         return error_set(error, ERROR_REFUSED, "\"%s\" is a wildcard directly below a public suffix", name);
     canonical[0] = '*';

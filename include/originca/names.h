@@ -9,14 +9,21 @@
 
 #define NAME_MAX_BYTES 253 /* presentation form without the final dot */
 #define NAME_MAX_LABELS 16 /* more is a trick, not a host */
+/* What DNS is asked for below a name must fit as well: a random label of so many bytes, and the TXT record of
+ * dns-01 (RFC 8555 8.4). */
+#define NAME_PROBE_BYTES 16
+#define NAME_MAX_WILDCARD_BASE_BYTES (NAME_MAX_BYTES - NAME_PROBE_BYTES - 1)
+#define NAME_CHALLENGE_PREFIX "_acme-challenge."
+#define NAME_MAX_CHALLENGE_BASE_BYTES (NAME_MAX_BYTES - (sizeof NAME_CHALLENGE_PREFIX - 1))
 
 /* What may stand in a certificate: a host name on a public-suffix-free-standing name, or "*." before one.
  * `canonical` (NAME_MAX_BYTES + 1 bytes) receives the lower-case form. On refusal the error names the rule:
  * empty or over-long label, character outside LDH, leading or trailing hyphen, "??--" label that is no valid
  * A-label (IDNA2008, RFC 5891), U-label (says: send the A-label), trailing dot, IP address in any spelling
  * (also decimal and hex), single label, public suffix or a wildcard directly under one, wildcard anywhere but
- * as the whole first label, special-use names (RFC 6761: localhost, local, onion, arpa, invalid; `test` and
- * `example` only when names_allow_special() named them). */
+ * as the whole first label or before a name too long to be asked for below, special-use names (RFC 6761:
+ * localhost, local, onion, arpa, invalid; `test` and `example` only when names_allow_special() named them).
+ */
 bool name_check(const char *name, char canonical[NAME_MAX_BYTES + 1], struct error *error) MUST_CHECK;
 
 /* Like name_check for a zone's name: no wildcard. */

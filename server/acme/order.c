@@ -52,6 +52,13 @@ static bool read_identifier(struct operation *operation, const json_t *json,
     } else if (!name_check(value, canonical, &error)) {
         acme_add_subproblem(operation, error.code == ERROR_REFUSED ? "rejectedIdentifier" : "malformed",
                             value, error.message);
+    } else if (*acme_post_of(operation)->account.customer == '\0' &&
+               strlen(name_base(canonical)) > NAME_MAX_CHALLENGE_BASE_BYTES) {
+        error_set(&error, ERROR_REFUSED,
+                  "the name has %zu characters; at most %zu are allowed, for \"" NAME_CHALLENGE_PREFIX
+                  "\" before it must fit as well",
+                  strlen(name_base(canonical)), NAME_MAX_CHALLENGE_BASE_BYTES);
+        acme_add_subproblem(operation, "rejectedIdentifier", value, error.message);
     } else {
         authorization->name = arena_strdup(operation->arena, canonical);
     }

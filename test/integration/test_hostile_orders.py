@@ -21,7 +21,7 @@ from rest_client import leaf_of, rest
 from test_hostile_attacks import ATTACKS, VICTIM, add_trap, add_victim, plant
 from test_hostile_dns import (DEADLINE_MS, OURS, POOL, SCENARIOS, TIMEOUT_MS, add_deep, add_foreign_vanity_parent, add_sixth,
                               budget_of, edit)
-from test_unusual_dns import UNUSUAL
+from test_unusual_dns import UNUSUAL, of_length
 from under_test import SandboxUnderTest, wait_until
 
 BUDGET = 100  # each walk begins at the root
@@ -277,6 +277,19 @@ def test_what_is_planted_in_one_check_is_not_believed_in_the_next(remembering):
         assert order(remembering.clients[1], ["alias.shop.test"], remembering.key)[0] is None
         assert order(remembering.clients[1], ["www.victim.test"], remembering.key)[0] == (403, "unauthorized")
     assert world.misled == [] and remembering.newest_certificate(victims) is None
+
+
+@pytest.mark.parametrize("length", [237, 251])
+def test_a_wildcard_that_dns_cannot_be_asked_for_is_refused_before_it_is(whole_place, length):
+    whole_place.use((False, "named", TIMEOUT_MS))
+    whole_place.add_zone("shop.test", OURS)
+    whole_place.farm.world = world = World()
+    name = "*." + of_length(length)
+    problem, text = order(whole_place.clients[1], [name, "www.shop.test"], whole_place.key)
+    assert problem == (400, "rejectedIdentifier") and f"has {length} characters; at most 236" in text, text
+    answer = rest(whole_place.sandbox, 1).create([name])
+    assert answer.status == 400 and b"at most 236" in answer.body, answer.body
+    assert world.queries == 0
 
 
 def test_the_longest_name_of_a_name_server_is_not_taken_for_one_that_is_a_byte_shorter(remembering):

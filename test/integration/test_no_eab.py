@@ -140,6 +140,14 @@ def test_a_name_on_no_zone_is_rejected(own_sandbox, client):
     assert client.new_order([f"www.nobodys-{time.monotonic_ns()}.test"]).problem == "rejectedIdentifier"
 
 
+def test_a_name_before_which_the_records_label_does_not_fit_is_rejected(own_sandbox, client):
+    zone = own_sandbox.new_zone()
+    fits = ".".join(["a" * 50] * 4 + ["b" * (237 - 4 * 51 - len(zone) - 1), zone])
+    reply = client.new_order([fits.replace("b.", "bb.")])
+    assert reply.problem == "rejectedIdentifier" and "at most 237" in reply.text, reply.text
+    assert client.new_order([fits]).status == 201
+
+
 def test_finalize_before_the_proof_is_not_ready(own_sandbox, client):
     name = f"www.{own_sandbox.new_zone()}"
     order = client.new_order([name]).expect(201).json

@@ -2,6 +2,7 @@
 Scenarios as in test_hostile_dns.py; test_hostile_orders.py runs them through orders."""
 
 import functools
+import json
 
 import pytest
 
@@ -153,6 +154,28 @@ def dnssec_a_victims_zone_behind_a_forged_referral_with_aa(world):
     world.hook(forge, 2, 3)
 
 
+# Long names
+
+
+def of_length(length, zone=".shop.test"):
+    """A name of so many characters."""
+    rest = length - len(zone)
+    labels = ["a" * 50] * (rest // 51) + ["b" * (rest % 51)]
+    made = ".".join(each for each in labels if each) + zone
+    assert len(made) == length
+    return made
+
+
+@unusual("ok", "proxied", names=(of_length(253),))
+def the_longest_name(world):
+    world.shop.add("*.shop.test. A 203.0.113.9")
+
+
+@unusual("ok", "proxied", names=("*." + of_length(236),))
+def the_longest_wildcard_that_can_be_asked_for(world):
+    world.shop.add("*.shop.test. A 203.0.113.9")
+
+
 # Many records
 
 
@@ -291,6 +314,12 @@ def test_a_server_that_answers_over_tcp_alone_is_asked_so_from_then_on(farm, tmp
     for server in (world.ns1, world.ns2):
         over_udp = {question[:2] for question in server.asked if question[2] == "udp"}
         assert over_udp == {("shop.test.", "NS")} and len({question[:2] for question in server.asked}) > 2, server.asked
+
+
+@pytest.mark.parametrize("length", [237, 251])
+def test_a_wildcard_that_cannot_be_asked_for_is_refused_for_good(farm, tmp_path, length):
+    verdict, reason, found = check(farm, World(), tmp_path, names=["*." + of_length(length)])
+    assert (verdict, reason) == ("refused", "too-long") and "at most 236 bytes" in json.dumps(found), found
 
 
 @pytest.mark.parametrize("bend, verdict, reason, arguments, options", UNUSUAL)

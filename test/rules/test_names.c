@@ -15,6 +15,9 @@ static int set_up(void **state) {
     return names_load_suffixes(NULL, NULL) && names_allow_special(special, 1) ? 0 : -1;
 }
 
+#define LABEL(letter) letter "234567890123456789012345678901234567890123456789"
+#define TWO_HUNDRED LABEL("a") "." LABEL("b") "." LABEL("c") "." LABEL("d")
+
 static void good_names_come_out_in_lower_case(void **state) {
     static const struct {
         const char *name, *canonical;
@@ -23,7 +26,9 @@ static void good_names_come_out_in_lower_case(void **state) {
                  {"*.shop.test", "*.shop.test"},
                  {"a-b.c--d.example.com", "a-b.c--d.example.com"},
                  {"xn--bcher-kva.shop.test", "xn--bcher-kva.shop.test"},
-                 {"1.2.shop.test", "1.2.shop.test"}};
+                 {"1.2.shop.test", "1.2.shop.test"},
+                 {"*." TWO_HUNDRED ".e234567890123456789012345678901.test",
+                  "*." TWO_HUNDRED ".e234567890123456789012345678901.test"}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char canonical[NAME_MAX_BYTES + 1];
@@ -61,6 +66,7 @@ static void bad_names_are_refused_with_the_rule(void **state) {
                  {"a.*.shop.test", "wildcard"},
                  {"w*.shop.test", "wildcard"},
                  {"*.*.shop.test", "wildcard"},
+                 {"*." TWO_HUNDRED ".e2345678901234567890123456789012.test", "at most 236"},
                  {"*.com", "public suffix"},
                  {"co.uk", "public suffix"},
                  {"*.co.uk", "public suffix"},
