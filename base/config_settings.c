@@ -337,6 +337,9 @@ const struct setting config_settings[] = {
     NUMBER("signer", crl_max_entries, "10000000", 1, 80000000, "entries of a revocation list"),
     NUMBER("signer", crl_max_lists, "100000", 16, 16777215,
            "revocation lists that the signer knows, by issuer and URL"),
+    NUMBER("signer", crl_max_foreign_lists, "10000", 0, 16777215,
+           "of these, beyond which no list is begun that neither an issuer's crl_url gives nor this signer's "
+           "ledger names: another host's former crl_url, or one that somebody wrote into Redis"),
     NUMBER("signer", crl_max_days, "31", 1, 366, "longest time from thisUpdate to nextUpdate"),
     NUMBER("signer", crl_max_ahead_seconds, "300", 1, 86400,
            "a revocation list whose number is further ahead of the clock is neither signed nor served"),

@@ -47,24 +47,34 @@ void store_sort_revocation(struct store *store, const char *serial, const char *
     call_send(call);
 }
 
+void store_set_aside_revocation(struct store *store, const char *serial, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_SET_ASIDE_REVOCATION, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, serial);
+    call_send(call);
+}
+
 static bool parse_claimed(struct store_call *call, struct redisReply *const *items, size_t count,
                           struct error *error) {
     struct store_crl_claim *claim = call->out;
-    int64_t number, floor;
+    int64_t number, floor, aside;
     *claim = (struct store_crl_claim){.id = NULL};
-    if (count < 1 || !reply_texts(call->arena, items[0], &claim->unsorted, &claim->unsorted_count, error))
+    if (count < 2 || !reply_texts(call->arena, items[0], &claim->unsorted, &claim->unsorted_count, error) ||
+        !reply_number(items[1], &aside, error))
         return error_set(error, ERROR_INTERNAL, "Redis answered no claim of a list");
-    if (count == 1)
+    claim->set_aside = (uint64_t)aside;
+    if (count == 2)
         return true;
-    if (count < 8 || !reply_number(items[4], &number, error) ||
-        !reply_number(items[5], &claim->begun_us, error) || !reply_number(items[7], &floor, error))
+    if (count < 9 || !reply_number(items[5], &number, error) ||
+        !reply_number(items[6], &claim->begun_us, error) || !reply_number(items[8], &floor, error))
         return error_set(error, ERROR_INTERNAL, "Redis answered no claim of a list");
     claim->number = (uint64_t)number;
     claim->floor = (uint64_t)floor;
-    return (claim->id = reply_text(call->arena, items[1], error)) != NULL &&
-           (claim->issuer = reply_text(call->arena, items[2], error)) != NULL &&
-           (claim->url = reply_text(call->arena, items[3], error)) != NULL &&
-           (claim->run = reply_text(call->arena, items[6], error)) != NULL;
+    return (claim->id = reply_text(call->arena, items[2], error)) != NULL &&
+           (claim->issuer = reply_text(call->arena, items[3], error)) != NULL &&
+           (claim->url = reply_text(call->arena, items[4], error)) != NULL &&
+           (claim->run = reply_text(call->arena, items[7], error)) != NULL;
 }
 
 void store_claim_crl(struct store *store, struct arena *arena, int64_t delay_ms, int64_t lease_ms,

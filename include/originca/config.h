@@ -230,7 +230,8 @@ struct config {
     uint32_t signer_worker_signatures_per_second, signer_worker_revocations_per_second,
         signer_worker_revocations_per_day, signer_worker_changes_per_second, signer_worker_ocsp_per_second;
     uint32_t ocsp_validity_seconds;
-    uint32_t crl_max_entries, crl_max_lists, crl_max_days, crl_max_ahead_seconds, crl_settle_seconds;
+    uint32_t crl_max_entries, crl_max_lists, crl_max_foreign_lists, crl_max_days, crl_max_ahead_seconds,
+        crl_settle_seconds;
     uint32_t signer_connections, signer_connections_per_process, signer_unread_bytes, signer_unread_seconds;
     uint32_t claim_timeout_seconds, signer_timeout_ms;
     uint32_t backdate_seconds, clock_jump_seconds, evidence_max_age_seconds;

@@ -585,6 +585,7 @@ void store_adopt_revocations(struct store *, uint32_t limit, bool *is_done, stor
 struct store_crl_claim {
     const char **unsorted; /* serials whose list only their DER tells: store_sort_revocation comes first */
     size_t unsorted_count;
+    uint64_t set_aside;            /* serials whose list cannot be read: looked at again once an hour */
     const char *id, *issuer, *url; /* NULL: none is due */
     uint64_t number, floor;        /* as of struct store_crl */
     int64_t begun_us;              /* clock of Redis */
@@ -594,6 +595,8 @@ struct store_crl_claim {
 void store_claim_crl(struct store *, struct arena *, int64_t delay_ms, int64_t lease_ms, const char *host,
                      bool with_complete, struct store_crl_claim *out, store_done *, void *);
 void store_sort_revocation(struct store *, const char *serial, const char *url, store_done *, void *);
+/* It cannot be sorted now: it keeps no list waiting, and is not forgotten. */
+void store_set_aside_revocation(struct store *, const char *serial, store_done *, void *);
 struct store_crl_page {
     struct store_crl_entry *entries;
     size_t count, left_out;  /* left_out: members that are no entries */

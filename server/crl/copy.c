@@ -123,11 +123,13 @@ static void note_loaded(void *context, const struct error *error) {
     bool is_taken = error == NULL && take_list(keeper, crl, &problem);
     if (error != NULL)
         problem = *error;
-    if (!is_taken && problem.code != ERROR_INVALID && problem.code != ERROR_NOT_FOUND) {
-        crl_keeper_fail_step(keeper, "copy", &problem);
+    if (error != NULL && crl_keeper_is_passing(error)) {
+        crl_keeper_fail_step(keeper, "copy", error);
         return;
     }
-    if (!is_taken)
+    if (!is_taken && problem.code != ERROR_INVALID && problem.code != ERROR_NOT_FOUND)
+        crl_keeper_complain(keeper, "copy", &problem); /* the others go on */
+    else if (!is_taken)
         refuse(keeper, crl, &problem);
     copy_next(keeper);
 }
@@ -168,21 +170,28 @@ static const struct store_crl *find_published(const struct crl_keeper *keeper, c
     return NULL;
 }
 
-/* Then all are compared anew. */
+static void publish_next_again(struct crl_keeper *keeper);
+
+/* One that Redis does not take keeps no other from it. */
 static void note_published_again(void *context, const struct error *error) {
     struct crl_keeper *keeper = context;
-    keeper->ticks = 0;
-    if (error != NULL && error->code != ERROR_CONFLICT)
+    if (error != NULL && crl_keeper_is_passing(error)) {
         crl_keeper_fail_step(keeper, "publish again", error);
-    else
-        crl_keeper_end_step(keeper, error == NULL ? 0 : CRL_TICK_MS);
+        return;
+    }
+    if (error != NULL && error->code != ERROR_CONFLICT)
+        crl_keeper_complain(keeper, "publish again", error);
+    if (error != NULL && error->code == ERROR_CONFLICT)
+        keeper->ticks = 0; /* looked at again with the next tick */
+    keeper->has_published_again = keeper->has_published_again || error == NULL;
+    publish_next_again(keeper);
 }
 
 /* A Redis that went back has forgotten the newest lists that were served here, and one that somebody has
  * changed has none of ours: numbers must not come again, and other hosts must not fall behind. */
 static bool publish_again(struct crl_keeper *keeper) {
-    for (size_t i = 0; i < keeper->files.count; i++) {
-        const struct crl_file *file = &keeper->files.items[i];
+    while (keeper->next_file < keeper->files.count) {
+        const struct crl_file *file = &keeper->files.items[keeper->next_file++];
         const struct store_crl *published = find_published(keeper, file);
         uint64_t known = published == NULL ? 0 : published->number,
                  floor = crl_keeper_floor(keeper, file->issuer, file->url,
@@ -267,6 +276,18 @@ static void renew_overdue(struct crl_keeper *keeper) {
                          names, count, note_renewed, keeper);
 }
 
+/* Then all are compared anew, where Redis took any. */
+static void publish_next_again(struct crl_keeper *keeper) {
+    if (publish_again(keeper))
+        return;
+    if (!keeper->has_published_again) {
+        renew_overdue(keeper);
+        return;
+    }
+    keeper->ticks = 0;
+    crl_keeper_end_step(keeper, 0);
+}
+
 /* --- all of it --- */
 
 /* It takes its lists and OCSP answers with it while certificates live that name them. */
@@ -312,12 +333,13 @@ static void end_copying(struct crl_keeper *keeper) {
         crl_keeper_claim_next(keeper);
         return;
     }
-    keeper->compares_all = false;
+    keeper->compares_all = keeper->is_adopted = false; /* what Redis lost of the latter is found again */
     end_comparison(keeper);
     count_problems(keeper);
     look_for_missing_issuers(keeper);
-    if (!publish_again(keeper))
-        renew_overdue(keeper);
+    keeper->next_file = 0;
+    keeper->has_published_again = false;
+    publish_next_again(keeper);
 }
 
 static void copy_next(struct crl_keeper *keeper) {

@@ -30,7 +30,7 @@ void crl_keeper_end_step(struct crl_keeper *keeper, int64_t pause_ms) {
 }
 
 /* The same trouble once a minute. What failed is tried again with the next tick. */
-static void complain(struct crl_keeper *keeper, const char *what, const struct error *error) {
+void crl_keeper_complain(struct crl_keeper *keeper, const char *what, const struct error *error) {
     int64_t now = clock_monotonic_ms();
     if (keeper->complained_ms == 0 || now - keeper->complained_ms > COMPLAIN_MS) {
         log_event(LOG_LEVEL_WARNING, "revocation lists are behind", "step", what, "issuer",
@@ -41,8 +41,12 @@ static void complain(struct crl_keeper *keeper, const char *what, const struct e
 }
 
 void crl_keeper_fail_step(struct crl_keeper *keeper, const char *what, const struct error *error) {
-    complain(keeper, what, error);
+    crl_keeper_complain(keeper, what, error);
     crl_keeper_end_step(keeper, CRL_TICK_MS);
+}
+
+bool crl_keeper_is_passing(const struct error *error) {
+    return error->code == ERROR_UNAVAILABLE || error->code == ERROR_UNKNOWN;
 }
 
 /* The list itself waits for its lease to end, the others do not. */
@@ -57,7 +61,7 @@ static void note_failure_told(void *context, const struct error *error) {
 static void fail_making(struct crl_keeper *keeper, const char *what, const struct error *error) {
     struct error told = *error;
     keeper->failure = error->code;
-    complain(keeper, what, error);
+    crl_keeper_complain(keeper, what, error);
     crl_metrics_count_failure(keeper, keeper->claim.issuer, keeper->claim.url);
     error_prefix(&told, "%s", what);
     store_fail_crl(keeper->worker->store, keeper->claim.id, keeper->worker->config->host_name, told.message,
@@ -246,38 +250,15 @@ static void scan(struct crl_keeper *keeper, const char *cursor) {
                    &keeper->page, note_page, keeper);
 }
 
-/* --- sorting what only a certificate itself tells --- */
+/* --- the list that is due --- */
 
-static void sort_next(struct crl_keeper *keeper);
-
-static void note_sorted(void *context, const struct error *error) {
-    struct crl_keeper *keeper = context;
-    if (error != NULL)
-        crl_keeper_fail_step(keeper, "sort", error);
+/* What another host's issuer has is left to that host. */
+static void make_list(struct crl_keeper *keeper) {
+    const struct error unknown = {ERROR_REFUSED, "the issuer is not in the configuration"};
+    if (crl_keeper_issuer(keeper, keeper->claim.issuer) == NULL)
+        fail_making(keeper, "make", &unknown);
     else
-        sort_next(keeper);
-}
-
-static void note_certificate(void *context, const struct error *error) {
-    struct crl_keeper *keeper = context;
-    const char *serial = keeper->claim.unsorted[keeper->next_unsorted - 1], *url = "";
-    if (error != NULL && error->code != ERROR_NOT_FOUND) {
-        crl_keeper_fail_step(keeper, "sort", error);
-        return;
-    }
-    if (error == NULL && keeper->certificate.der.length > 0)
-        url = crl_url_of_certificate(keeper->arena, keeper->certificate.der);
-    store_sort_revocation(keeper->worker->store, serial, url, note_sorted, keeper);
-}
-
-static void sort_next(struct crl_keeper *keeper) {
-    if (keeper->next_unsorted == keeper->claim.unsorted_count) {
-        crl_keeper_end_step(keeper, 0);
-        return;
-    }
-    store_load_certificate(keeper->worker->store, keeper->arena,
-                           keeper->claim.unsorted[keeper->next_unsorted++], &keeper->certificate,
-                           note_certificate, keeper);
+        scan(keeper, "0");
 }
 
 static void note_claimed(void *context, const struct error *error) {
@@ -286,12 +267,11 @@ static void note_claimed(void *context, const struct error *error) {
         crl_keeper_fail_step(keeper, "claim", error);
         return;
     }
-    metric_set(keeper->unsorted, (int64_t)keeper->claim.unsorted_count);
-    keeper->next_unsorted = 0;
+    crl_keeper_tell_unsorted(keeper);
     if (keeper->claim.unsorted_count > 0)
-        sort_next(keeper);
+        crl_keeper_sort(keeper);
     else if (keeper->claim.id != NULL)
-        scan(keeper, "0");
+        make_list(keeper);
     else
         crl_keeper_end_step(keeper, CRL_TICK_MS);
 }

@@ -26,7 +26,7 @@ struct crl_keeper {
     struct crl_files files;
     struct crl_floors *floors;
     struct metric *made, *failed, *unsorted, *oldest, *entries, *lists, *refused_total, *refused_now,
-        *failing, *missing_issuers, *wrong;
+        *failing, *missing_issuers, *wrong, *set_aside;
     struct arena *arena; /* of the step at work; NULL: idle */
     bool is_registered, is_adopted, is_floored;
     unsigned ticks; /* until all lists are compared */
@@ -36,12 +36,15 @@ struct crl_keeper {
     bool compares_all;
     struct store_crl_list published;
     size_t next_published;
+    size_t next_file; /* to be published again */
+    bool has_published_again;
     struct store_crl_loaded loaded;
     struct crl_refused *refused;
     size_t refused_count;
     /* making */
     struct store_crl_claim claim;
     size_t next_unsorted;
+    uint64_t told_aside; /* so many were set aside when that was told last */
     struct store_certificate certificate;
     struct arena *page_arena;
     struct store_crl_page page;
@@ -58,6 +61,9 @@ struct crl_keeper {
 /* keeper.c */
 void crl_keeper_end_step(struct crl_keeper *keeper, int64_t pause_ms);
 void crl_keeper_fail_step(struct crl_keeper *keeper, const char *what, const struct error *error);
+void crl_keeper_complain(struct crl_keeper *keeper, const char *what, const struct error *error);
+/* Redis is away, and all the rest fails too; else the fault is of the one thing at work. */
+bool crl_keeper_is_passing(const struct error *error) MUST_CHECK;
 /* Goes on with what is due when all that was published is copied. */
 void crl_keeper_claim_next(struct crl_keeper *keeper);
 const struct config_issuer *crl_keeper_issuer(const struct crl_keeper *keeper, const char *name);
@@ -67,6 +73,10 @@ uint64_t crl_keeper_floor(const struct crl_keeper *keeper, const char *issuer, c
                           uint64_t in_redis) MUST_CHECK;
 /* Every list that a certificate issued from now on may name, in the step's arena; NULL: out of memory. */
 struct store_crl_name *crl_keeper_names(const struct crl_keeper *keeper, size_t *count);
+
+/* sort.c: sorts what the claim names, then ends the step. */
+void crl_keeper_sort(struct crl_keeper *keeper);
+void crl_keeper_tell_unsorted(struct crl_keeper *keeper);
 
 /* copy.c: takes `published` up; ends the step, or goes on to crl_keeper_claim_next. */
 void crl_keeper_copy(struct crl_keeper *keeper);

@@ -12,6 +12,9 @@ void crl_metrics_register(struct crl_keeper *keeper) {
                                      "Times that a revocation list could not be made, copied or published");
     keeper->unsorted = metrics_gauge(metrics, "originca_crl_unsorted",
                                      "Revocations whose list is not known yet; none is made meanwhile");
+    keeper->set_aside =
+        metrics_gauge(metrics, "originca_crl_unreadable",
+                      "Revocations in Redis of which nobody can read which list they belong to");
     keeper->oldest =
         metrics_gauge(metrics, "originca_crl_age_seconds", "Age of the oldest revocation list served here");
     keeper->entries = metrics_gauge(metrics, "originca_crl_entries", "Entries of all revocation lists");

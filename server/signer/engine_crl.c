@@ -118,6 +118,39 @@ static const struct issuer *find_issuer(const struct engine *engine, const char 
     return NULL;
 }
 
+static bool is_own_url(const struct engine *engine, const char *issuer, const char *url) {
+    const struct issuer *known = find_issuer(engine, issuer);
+    const struct config_issuer *config = known == NULL ? NULL : known->config;
+    return *url == '\0' ||
+           (config != NULL && config->crl_url != NULL &&
+            crl_url_is_fill(url, config->crl_url, crl_url_count(config->crl_url, config->crl_shards), NULL));
+}
+
+static uint32_t count_foreign(const struct engine *engine) {
+    uint32_t count = 0;
+    struct crl_list list;
+    for (uint32_t at = 1; crl_lists_get(engine->lists, at, &list); at++)
+        count += !is_own_url(engine, list.issuer, list.url);
+    return count;
+}
+
+/* Whoever can write Redis may name lists there that no certificate has; each would be made for good. */
+static bool may_begin_list(struct engine *engine, const struct wish *wish, struct error *error) {
+    if (is_own_url(engine, wish->issuer, wish->url) ||
+        crl_lists_find(engine->lists, wish->issuer, wish->url) != 0)
+        return true;
+    uint32_t lists = crl_lists_count(engine->lists);
+    if (engine->foreign_counted_of != lists + 1) {
+        engine->foreign_lists = count_foreign(engine);
+        engine->foreign_counted_of = lists + 1;
+    }
+    return engine->foreign_lists < engine->config->crl_max_foreign_lists ||
+           error_set(error, ERROR_REFUSED,
+                     "no certificate of this signer names the list, and there are %u such lists already "
+                     "(crl_max_foreign_lists)",
+                     engine->foreign_lists);
+}
+
 static bool judge(struct engine *engine, const struct wish *wish, struct crl_work *work,
                   struct error *error) {
     struct crl_list list;
@@ -127,7 +160,8 @@ static bool judge(struct engine *engine, const struct wish *wish, struct crl_wor
     if (*wish->url != '\0' && !crl_url_is_good(wish->url))
         return error_set(error, ERROR_REFUSED, "the list's address is no http URL");
     if (!engine_may_vouch(engine, error) || !engine_has_room(engine, error) ||
-        !judge_times(engine, wish, error) || !judge_size(engine, wish, error))
+        !judge_times(engine, wish, error) || !judge_size(engine, wish, error) ||
+        !may_begin_list(engine, wish, error))
         return false;
     work->list = crl_lists_add(engine->lists, wish->issuer, wish->url);
     if (!crl_lists_get(engine->lists, work->list, &list))

@@ -57,6 +57,8 @@ struct engine {
     struct attempts *attempts;
     struct revoked *revoked;
     struct crl_lists *lists;
+    uint32_t foreign_lists,
+        foreign_counted_of; /* of so many lists, and one: counted anew when there are more */
     struct zones *zones;
     struct access access;
     uint64_t told_highest; /* of the position that an operator's link compared last; 0: none */

@@ -10,7 +10,7 @@ local function add(id, sequence)
   local texts = redis.pcall('HMGET', 'crl:' .. id, unpack(TEXTS))
   local counts = redis.pcall('HMGET', 'crl:' .. id, unpack(COUNTS))
   known[id] = true
-  if texts.err or counts.err or not texts[1] or not texts[2] then return end
+  if texts.err or counts.err or not is_crl_name(texts[1], texts[2]) then return end
   local flat = {}
   for i, name in ipairs(TEXTS) do flat[2 * i - 1], flat[2 * i] = name, texts[i] or '' end
   for i, name in ipairs(COUNTS) do
@@ -19,7 +19,8 @@ local function add(id, sequence)
   end
   reply[#reply + 1] = {id, flat, string.format('%.0f', math.max(0, math.min(sequence, CRL_NUMBER_NEVER)))}
 end
-local found = redis.call('ZRANGE', 'crls-published', '(' .. ARGV[1], '+inf', 'BYSCORE', 'LIMIT', 0, limit, 'WITHSCORES')
+local found = redis.pcall('ZRANGE', 'crls-published', '(' .. ARGV[1], '+inf', 'BYSCORE', 'LIMIT', 0, limit, 'WITHSCORES')
+if found.err then found = {} end
 for i = 1, #found, 2 do add(found[i], tonumber(found[i + 1]) or 0) end
 if ARGV[1] == '0' then
   local lists = redis.call('HGETALL', 'crl-lists')

@@ -5,4 +5,6 @@
 -- uses: crl
 local der = redis.pcall('GET', 'crl-der:' .. ARGV[1])
 if not der or (type(der) == 'table' and der.err) then return {'notfound', 'there is no such revocation list'} end
-return {'ok', string.format('%.0f', crl_count(redis.call('HGET', 'crl:' .. ARGV[1], 'number'))), der}
+local number = redis.pcall('HGET', 'crl:' .. ARGV[1], 'number')
+if type(number) == 'table' then return {'notfound', 'there is no such revocation list'} end
+return {'ok', string.format('%.0f', crl_count(number)), der}

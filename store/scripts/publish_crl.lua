@@ -25,8 +25,10 @@ local now_run = run_of_redis()
 if (begun ~= '0' and run ~= now_run) or #hosts_missing(now_run) > 0 then
   return {'conflict', 'Redis was started again meanwhile, and is compared with the ledgers first'}
 end
-local newest = redis.call('ZRANGE', 'crls-published', '+inf', '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
-local sequence = math.max(crl_count(redis.call('GET', 'crls-sequence')), tonumber(newest[2] or '0'))
+local newest = redis.pcall('ZRANGE', 'crls-published', '+inf', '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
+local counted = redis.pcall('GET', 'crls-sequence')
+if newest.err or type(counted) == 'table' then counted = tostring(CRL_NUMBER_NEVER) end
+local sequence = math.max(crl_count(counted), tonumber(newest[2] or '0'))
 if sequence >= CRL_NUMBER_NEVER / 2 then -- that is no count of ours: hosts look at all of them from time to time
   redis.call('DEL', 'crls-published')
   sequence = 0

@@ -15,7 +15,8 @@ from test_crl import SHARDS, check_form, issuing, paths_of, wait_listed
 from test_going_back import Second, redis
 from under_test import wait_until
 
-SANDBOX_OPTIONS = ("--set", "revocation.crl_delay_ms=1000", "--set", "revocation.crl_compare_seconds=2", "--set", "signer.crl_settle_seconds=1", "--workers", "1")
+SANDBOX_OPTIONS = ("--set", "revocation.crl_delay_ms=1000", "--set", "revocation.crl_compare_seconds=2", "--set", "signer.crl_settle_seconds=1",
+                   "--set", "signer.crl_max_foreign_lists=20", "--workers", "1")
 RECOVERY = 60
 
 
@@ -287,3 +288,88 @@ def test_lists_that_cannot_be_made_delay_no_other(box):
         assert wait_until(lambda: box.admin.metrics()["originca_crl_failures_total"] > 0, RECOVERY)
     finally:
         redis(box, "EVAL", PLANT_LISTS, "0", "remove")
+
+
+# What cannot be read
+
+
+def unreadable(box):
+    return box.admin.metrics()["originca_crl_unreadable"]
+
+
+def test_revocations_that_cannot_be_sorted_stop_no_list_and_are_tried_again(box):
+    (identifier, leaf), (other, second) = create(box), create(box)
+    strange, wrong, broken = "22" * 16, "33" * 16, f"{second.serial_number:032x}"
+    key = f"certificate:{broken}"
+    url = redis(box, "HGET", key, "crl")
+    redis(box, "SET", f"certificate:{strange}", "no hash")
+    redis(box, "HSET", f"certificate:{wrong}", "issuer", "ecc", "entry", "nothing", "der", "x", "status", "revoked", "not_after", "never")
+    assert rest(box).revoke(other).status == 200
+    redis(box, "HDEL", key, "crl")  # a genuine one, as of before there were lists
+    redis(box, "RENAME", key, "spare")
+    redis(box, "SET", key, "no hash")
+    redis(box, "SADD", "crl-unsorted", broken)
+    for member in (strange, wrong, "", "no serial", "ff" * 40):
+        redis(box, "SADD", "crl-unsorted", member)
+    assert rest(box).revoke(identifier).status == 200
+    wait_listed(box, leaf)
+    assert wait_until(lambda: unreadable(box) == 6, RECOVERY), unreadable(box)
+    assert "Redis has a revoked certificate that cannot be read" in box.log_text()
+    assert "Redis has revocations whose list cannot be read" in box.log_text()
+    assert load(box["HTTP_URL"], "/crl/ecc-all.crl").get_revoked_certificate_by_serial_number(second.serial_number)
+    redis(box, "RENAME", "spare", key)
+    redis(box, "ZADD", "crl-unreadable", "1", broken)  # an hour later
+    assert wait_until(lambda: redis(box, "HGET", key, "crl") == url, RECOVERY)
+    wait_listed(box, second)
+    redis(box, "DEL", f"certificate:{strange}", f"certificate:{wrong}", "crl-unreadable")
+    assert wait_until(lambda: unreadable(box) == 0, RECOVERY)
+
+
+@pytest.mark.parametrize("key", ["crl-unsorted", "crl-unreadable", "crls-due", "crls-published", "crls-sequence", "crls-adopted"])
+def test_what_is_of_another_kind_stops_no_list(box, key):
+    (identifier, leaf), (other, second) = create(box), create(box)
+    redis(box, "DEL", key)
+    redis(box, "HSET", key, "some", "thing")
+    if key == "crl-unsorted":  # one that was in it
+        redis(box, "HDEL", f"certificate:{second.serial_number:032x}", "crl")
+    assert rest(box).revoke(other).status in (200, 503)
+    assert wait_until(lambda: rest(box).revoke(identifier).status == 200, RECOVERY)
+    assert wait_until(lambda: rest(box).revoke(other).status in (200, 400), RECOVERY)
+    wait_listed(box, leaf)
+    wait_listed(box, second)
+
+
+def test_a_list_of_another_kind_is_made_again_and_stops_no_other(box):
+    identifier, leaf = create(box)
+    spoilt = next(path for path in paths_of("ecc") if path != path_of(leaf))
+    key, number = list_id(box, spoilt), number_of(load(box["HTTP_URL"], spoilt))
+    redis(box, "DEL", f"crl:{key}", f"crl-entries:{list_id(box, paths_of('rsa')[0], 'rsa')}")
+    redis(box, "SET", f"crl:{key}", "no hash")
+    assert rest(box).revoke(identifier).status == 200
+    wait_listed(box, leaf)
+    assert wait_until(lambda: number_of(load(box["HTTP_URL"], spoilt)) > number, RECOVERY)
+
+
+PLANT_OURS = """for at = 1, 60 do
+  local id, url = 'y' .. at, 'http://y' .. at .. '.test/c'
+  redis.call('HSET', 'crl-lists', 'ecc ' .. url, id)
+  redis.call('HSET', 'crl:' .. id, 'issuer', 'ecc', 'url', url)
+  redis.call('ZADD', 'crls-due', 1, id)
+end
+redis.call('HSET', 'crl:z', 'issuer', 'e\\0c', 'url', 'http://x\\0')
+redis.call('HSET', 'crl-lists', 'z', 'z')
+redis.call('ZADD', 'crls-due', 1, 'z')"""
+
+
+def test_lists_that_no_certificate_names_are_signed_up_to_a_bound(box):
+    identifier, leaf = create(box)
+    redis(box, "EVAL", PLANT_OURS, "0")
+
+    def signed():
+        return {record["url"] for record in box.ledger("crl") if record["url"].startswith("http://y")}
+
+    assert wait_until(lambda: len(signed()) == 20, RECOVERY), len(signed())
+    assert wait_until(lambda: "crl_max_foreign_lists" in box.log_text(), RECOVERY)
+    assert rest(box).revoke(identifier).status == 200
+    wait_listed(box, leaf)
+    assert len(signed()) == 20

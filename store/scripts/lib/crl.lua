@@ -18,6 +18,22 @@ local function crl_floor(text, ceiling)
   return floor <= ceiling and floor or 0
 end
 
+-- What can be a serial, and a list's issuer and URL: else it is none of ours.
+local function is_serial(text)
+  return #text == 32 and not string.find(text, '[^0-9a-f]')
+end
+
+local function is_crl_name(issuer, url)
+  return issuer and url and #issuer <= 64 and string.find(issuer, '^[%w._-]+$') and #url <= 500 and
+    (url == '' or string.find(url, '^http://[^%c\\" \127-\255]+$')) and true or false
+end
+
+-- Of a revoked serial nobody can read which list it belongs to: it is looked at again an hour later, and keeps no list waiting.
+local CRL_LOOK_AGAIN_MS = 3600000
+local function set_aside_serial(serial, now_ms)
+  redis.call('ZADD', 'crl-unreadable', string.format('%.0f', now_ms), serial)
+end
+
 local function find_crl(issuer, url)
   local name = issuer .. ' ' .. url
   local id = redis.call('HGET', 'crl-lists', name)
@@ -29,6 +45,13 @@ local function find_crl(issuer, url)
       id = string.format('%d', count)
     until redis.call('EXISTS', 'crl:' .. id, 'crl-entries:' .. id) == 0
     redis.call('HSET', 'crl-lists', name, id)
+    redis.call('HSET', 'crl:' .. id, 'issuer', issuer, 'url', url)
+    redis.call('ZADD', 'crls-due', 0, id)
+    return id
+  end
+  local list = redis.pcall('HGET', 'crl:' .. id, 'issuer')
+  if not list or type(list) == 'table' then -- what was said of it is gone, or no hash; its entries are kept elsewhere
+    redis.call('DEL', 'crl:' .. id)
     redis.call('HSET', 'crl:' .. id, 'issuer', issuer, 'url', url)
     redis.call('ZADD', 'crls-due', 0, id)
   end
@@ -45,7 +68,7 @@ local function note_issuer_end(issuer, not_after)
 end
 
 local function touch_crl(id, micros)
-  redis.call('HSET', 'crl:' .. id, 'changed', string.format('%.0f', micros))
+  redis.pcall('HSET', 'crl:' .. id, 'changed', string.format('%.0f', micros)) -- find_crl mends what is no hash
   redis.call('ZADD', 'crls-due', 'LT', string.format('%.0f', micros / 1000), id)
 end
 
