@@ -110,3 +110,11 @@ const struct attempt *attempts_get(const struct attempts *attempts, size_t at) {
     size_t oldest = attempts->filled < attempts->capacity ? 0 : attempts->next;
     return &attempts->ring[(oldest + at) % attempts->capacity];
 }
+
+const struct attempt *attempts_find_serial(const struct attempts *attempts,
+                                           const uint8_t serial[SERIAL_BYTES]) {
+    for (size_t at = 0; at < attempts->filled; at++)
+        if (memcmp(attempts->ring[at].serial, serial, SERIAL_BYTES) == 0)
+            return &attempts->ring[at];
+    return NULL;
+}

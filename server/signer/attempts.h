@@ -18,6 +18,9 @@ struct attempt {
 struct attempts *attempts_new(size_t capacity);
 void attempts_free(struct attempts *attempts);
 struct attempt *attempts_find(struct attempts *attempts, const char *name);
+/* Of all that are remembered, one by one; NULL: it is none of them. */
+const struct attempt *attempts_find_serial(const struct attempts *attempts,
+                                           const uint8_t serial[SERIAL_BYTES]);
 /* Oldest first: `at` from 0; NULL behind the newest. */
 const struct attempt *attempts_get(const struct attempts *attempts, size_t at);
 /* Adds one as it was. */

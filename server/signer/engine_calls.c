@@ -5,6 +5,8 @@
 
 #include "engine_state.h"
 #include "originca/crl.h"
+#include "originca/json.h"
+#include "originca/log.h"
 #include "originca/revocation.h"
 
 #define LAST_SECOND 253402300799u /* of the year 9999: RFC 5280 4.1.2.5 */
@@ -81,10 +83,48 @@ static bool read_revocation(const struct engine *engine, struct engine_call *cal
     out->not_after = not_after <= LAST_SECOND ? (time_t)not_after : 0;
     if (!crl_url_is_good(out->crl_url))
         out->crl_url = "";
+    memcpy(out->serial, serial.data, SERIAL_BYTES);
     if (call->link == SIGNER_LINK_WORKER)
         forget_inventions(engine, out);
-    memcpy(out->serial, serial.data, SERIAL_BYTES);
     return true;
+}
+
+/* Issuer and list of a serial by the ledger, where it is among the recent ones or void. */
+static bool find_facts(struct engine *engine, struct engine_call *call, const struct signer_revocation *asked,
+                       const struct revoked_serial *known, struct crl_list *out) {
+    struct error error;
+    if (known->is_void && crl_lists_get(engine->lists, known->list, out))
+        return true;
+    const struct attempt *attempt = attempts_find_serial(engine->attempts, asked->serial);
+    const char *text = attempt == NULL || attempt->outcome != SIGNER_ATTEMPT_ISSUED
+                           ? NULL
+                           : ledger_read(engine->ledger, call->arena, attempt->issued_sequence, 1,
+                                         SIGNER_FRAME_MAX / 2, &error);
+    const json_t *record =
+        text == NULL ? NULL : json_array_get(json_parse(call->arena, text, strlen(text), &error), 0);
+    out->issuer = json_string_value(json_object_get(record, "issuer"));
+    out->url = json_string_value(json_object_get(record, "crl"));
+    if (out->url == NULL)
+        out->url = "";
+    return out->issuer != NULL;
+}
+
+/* What the ledger has issued it knows better than who revokes: else another issuer's lists would have to have
+ * the serial, and its own would be let out without. */
+static void correct_by_facts(struct engine *engine, struct engine_call *call,
+                             const struct revoked_serial *known, struct signer_revocation *asked) {
+    struct crl_list facts;
+    char hex[SERIAL_HEX_MAX];
+    if (!find_facts(engine, call, asked, known, &facts))
+        return;
+    if (strcmp(facts.issuer, asked->issuer) != 0) {
+        hex_encode(asked->serial, SERIAL_BYTES, hex);
+        log_event(LOG_LEVEL_ERROR,
+                  "a revocation names another issuer than the ledger: it is recorded under the ledger's",
+                  "serial", hex, "named", asked->issuer, "issuer", facts.issuer, "by", asked->by, NULL);
+    }
+    asked->issuer = facts.issuer;
+    asked->crl_url = facts.url;
 }
 
 static void run_revoke(struct engine *engine, struct engine_call *call) {
@@ -103,6 +143,8 @@ static void run_revoke(struct engine *engine, struct engine_call *call) {
     }
     uint8_t hash[LEDGER_HASH_BYTES] = {0};
     bool was_revoked = revoked_find(engine->revoked, asked.serial, &revoked) && !revoked.is_void;
+    if (!was_revoked)
+        correct_by_facts(engine, call, &revoked, &asked);
     if (!was_revoked)
         revoked = (struct revoked_serial){0};
     /* Only what says more of the key than was known makes a revocation worse than it was. */

@@ -44,7 +44,10 @@ end
 local ends = tonumber(certificate.not_after or (not_after ~= '0' and not_after) or tombstone_ends) or NO_END
 if ends > now then
   local is = redis.call('HMGET', key, 'revoked', 'reason')
-  put_crl_entry(serial, certificate.issuer or issuer, crl, is[1], is[2], ends, micros)
+  local own, is_same = certificate.issuer or issuer, (certificate.issuer or issuer) == issuer
+  -- The certificate's record says whose it is, whatever is said by who revokes.
+  if not is_same or certificate.crl then put_crl_also(serial, issuer, crl, is[1], is[2], ends, micros) end
+  put_crl_entry(serial, own, is_same and not certificate.crl and crl or '', is[1], is[2], ends, micros)
 end
 local scope = reason == '1' and block_scope(by)
 if scope and certificate.spki then

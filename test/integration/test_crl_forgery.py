@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 
 from crl_kit import ListWatch, fetch, load, number_of, path_of, plain_url
+from signer_link import OK, REVOKE, SignerLink, revocation
 from rest_client import leaf_of, make_csr, rest
 from test_crl import SHARDS, check_form, issuing, paths_of, wait_listed
 from test_going_back import Second, redis
@@ -373,3 +374,49 @@ def test_lists_that_no_certificate_names_are_signed_up_to_a_bound(box):
     assert rest(box).revoke(identifier).status == 200
     wait_listed(box, leaf)
     assert len(signed()) == 20
+
+
+# A worker that says something else of a certificate
+
+
+def lie(run_directory, box, leaf):
+    """Revoked under the other issuer's name, and that issuer's list of another shard."""
+    serial = leaf.serial_number.to_bytes(16, "big")
+    with SignerLink(run_directory) as worker:
+        reply = worker.ask(REVOKE, revocation(serial, 4, "certificate-key", "rsa", int(time.time()) + 86400,
+                                              f"{box['HTTP_URL']}/crl/r{serial[-1] % SHARDS:x}"))
+        assert reply.code == OK, reply.message
+
+
+def check_made(box, path):
+    number = number_of(load(box["HTTP_URL"], path))
+    issuer = "rsa" if path.startswith("/crl/r") else "ecc"
+    redis(box, "ZADD", "crls-due", "0", list_id(box, path, issuer))
+    assert wait_until(lambda: number_of(load(box["HTTP_URL"], path)) > number, RECOVERY), path
+
+
+def test_the_ledger_knows_whose_certificate_is_revoked(box):
+    _, leaf = create(box)
+    lie(Path(box["ADMIN_SOCKET"]).parent, box, leaf)
+    wait_listed(box, leaf)
+    record = next(each for each in box.ledger("revoked") if each["serial"] == f"{leaf.serial_number:032x}")
+    assert record["issuer"] == "ecc" and record["crl"] == box["HTTP_URL"] + path_of(leaf)
+    assert "a revocation names another issuer than the ledger" in box.log_text()
+    time.sleep(1.1)  # crl_settle_seconds
+    check_made(box, "/crl/rsa-all.crl")
+    assert load(box["HTTP_URL"], "/crl/rsa-all.crl").get_revoked_certificate_by_serial_number(leaf.serial_number) is None
+
+
+def test_what_another_hosts_worker_says_of_a_certificate_keeps_it_from_no_list(box):
+    _, leaf = create(box)
+    second = Second(box)
+    second.start()
+    try:
+        lie(second.folder, box, leaf)  # that signer has not issued it
+        wait_listed(box, leaf)
+        time.sleep(1.1)
+        for path in ("/crl/rsa-all.crl", f"/crl/r{(leaf.serial_number & 0xff) % SHARDS:x}", "/crl/ecc-all.crl", path_of(leaf)):
+            check_made(box, path)
+    finally:
+        second.stop()
+        box.admin_command("ledger", "excuse", "second", "--for-good", check=False)

@@ -15,7 +15,11 @@ end
 local function record_certificate(serial, fields, ends, micros)
   local key = 'certificate:' .. serial
   local status = redis.call('HGET', key, 'status')
-  if status == 'revoked' then fields.status = 'revoked' end
+  if status == 'revoked' then
+    fields.status = 'revoked'
+    -- Which list it is on was the word of who revoked it, before it was known itself.
+    if fields.crl == '' then redis.call('HDEL', key, 'crl') end
+  end
   local list = {}
   for name, value in pairs(fields) do
     if value ~= '' then

@@ -78,6 +78,15 @@ local function put_crl_member(id, member, former, not_after, micros)
   if redis.call('ZADD', entries, not_after, member) == 1 or removed == 1 then touch_crl(id, micros) end
 end
 
+-- Also on the lists that a revocation names: where it says something else than the certificate, the signer that recorded it lets out
+-- none of these without the serial, and it does no harm there.
+local function put_crl_also(serial, issuer, url, revoked_at, reason, not_after, micros)
+  if issuer == '' then return end
+  local former, member = redis.call('HGET', 'certificate:' .. serial, 'entry'), serial .. ':' .. revoked_at .. ':' .. reason
+  put_crl_member(find_crl(issuer, ''), member, former, not_after, micros)
+  if url ~= '' then put_crl_member(find_crl(issuer, url), member, former, not_after, micros) end
+end
+
 -- Puts a serial on the lists that have to have it: its issuer's complete one, and the one that its certificate names (`url`,
 -- or the certificate's field `crl`). Where only the certificate's DER can tell, who reads it calls again (crl-unsorted).
 -- An entry that the list has already is left, one with another reason replaced.
