@@ -50,11 +50,15 @@ def leaf(world):
     assert wait_until(lambda: world.a.admin.readiness()[0] and world.b.admin.readiness()[0], RECOVERY)
 
 
-def records(world, leaf):
-    """Of A's ledger."""
+def records_of_type(host, kind):
+    """Of the second host's ledger."""
     program = Path(os.environ["ORIGINCA_BUILD"]) / "server" / "originca-server"
-    shown = run([program, "-c", world.a.admin.path.parent / "originca.conf", "ledger", "show", "--type", "revoked", "--json"])
-    return [record for record in map(json.loads, shown.stdout.splitlines()) if record["serial"] == leaf.serial]
+    shown = run([program, "-c", host.admin.path.parent / "originca.conf", "ledger", "show", "--type", kind, "--json"])
+    return list(map(json.loads, shown.stdout.splitlines()))
+
+
+def records(world, leaf):
+    return [record for record in records_of_type(world.a, "revoked") if record["serial"] == leaf.serial]
 
 
 class Leaf:
