@@ -121,14 +121,25 @@ void store_load_zone(struct store *store, struct arena *arena, const char *zone_
     call_load_hash(store, arena, "zone:", zone_id, parse_loaded, out, done, context);
 }
 
-void store_find_zone(struct store *store, struct arena *arena, const char *name_or_id, const char *customer,
-                     struct store_zone *out, store_done *done, void *context) {
+static void find_zone(struct store *store, struct arena *arena, const char *name_or_id, const char *customer,
+                      bool must_be_only, struct store_zone *out, store_done *done, void *context) {
     struct store_call *call = call_new(store, SCRIPT_FIND_ZONE, arena, parse_zone, out, done, context);
     if (call == NULL)
         return;
     call_add(call, name_or_id);
     call_add(call, customer);
+    call_add_number(call, must_be_only);
     call_send(call);
+}
+
+void store_find_zone(struct store *store, struct arena *arena, const char *name_or_id, const char *customer,
+                     struct store_zone *out, store_done *done, void *context) {
+    find_zone(store, arena, name_or_id, customer, false, out, done, context);
+}
+
+void store_find_only_zone(struct store *store, struct arena *arena, const char *name_or_id,
+                          const char *customer, struct store_zone *out, store_done *done, void *context) {
+    find_zone(store, arena, name_or_id, customer, true, out, done, context);
 }
 
 void store_zones_above(struct store *store, struct arena *arena, const char *name, const char *customer,

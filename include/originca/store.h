@@ -215,6 +215,11 @@ void store_zones_above(struct store *, struct arena *, const char *name, const c
  * says which. */
 void store_find_zone(struct store *, struct arena *, const char *name_or_id, const char *customer,
                      struct store_zone *out, store_done *, void *);
+/* Likewise, but the active one is not preferred: what is done to its certificates may be meant for those of
+ * who had the name before: ERROR_CONFLICT where several zones of the name have certificates, also one that
+ * was deleted lately. */
+void store_find_only_zone(struct store *, struct arena *, const char *name_or_id, const char *customer,
+                          struct store_zone *out, store_done *, void *);
 /* For each canonical name (wildcards by their base): the zone of longest suffix of that customer, or with
  * customer NULL the longest suffix that is an active zone of anybody. out[i] has id NULL where there is none.
  * ERROR_STOPPED where issuance is stopped for the customer, for one of the zones or for all of `issuers`

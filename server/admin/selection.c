@@ -204,8 +204,8 @@ enum step_result admin_find_selected_zone(struct operation *operation) {
     const char *name = admin_zone_key(operation, state->zone_name);
     if (name == NULL)
         return admin_refuse(operation, ERROR_INTERNAL, "out of memory");
-    store_find_zone(operation->worker->store, operation->arena, name, state->call.customer.id, &state->zone,
-                    admin_done, operation);
+    store_find_only_zone(operation->worker->store, operation->arena, name, state->call.customer.id,
+                         &state->zone, admin_done, operation);
     return STEP_WAIT;
 }
 

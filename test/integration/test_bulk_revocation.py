@@ -124,7 +124,7 @@ SELECTORS = {
                                 {"rest", "rsa", "second zone", "key", "acme"}),
     "serials": lambda w: ({"serials": [w.of["rest"], hex(int(w.of["other"])), "12345678901234567890"]}, {"rest", "other"}),
     "serials-and-customer": lambda w: ({"serials": [w.of["rest"], w.of["other"]], "customer": w.other.id}, {"other"}),
-    "other-profile": lambda w: ({"profile": "nothing", "customer": w.first.id}, set()),
+    "other-profile": lambda w: ({"profile": "compact", "customer": w.first.id}, set()),
 }
 
 
