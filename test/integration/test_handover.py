@@ -1,5 +1,6 @@
 """A zone that goes to another customer in the middle of what its former holder asked for. Host A does that, and is held before it
-tells Redis, at each of its moments; meanwhile the zone changes hands at host B. Then A goes on."""
+tells Redis, at each of its moments; meanwhile the zone changes hands at host B. Then A goes on. (A claim stands for longer than that
+takes, else the reconciler would end the attempt before the zone has gone.)"""
 
 import os
 import re
@@ -21,9 +22,9 @@ from verify import der_of, load_chain
 
 SANDBOX_OPTIONS = ("--workers", "1", "--set", "redis.redis_command_timeout_ms=30000", "--set", "acme.recheck_after_seconds=600",
                    "--set", "signer.evidence_max_age_seconds=600", "--set", "dns.dns_referral_max_ttl=0", "--set",
-                   "dns.dns_share_ms=0", "--set", "signer.signer_timeout_ms=20000", "--set", "signer.claim_timeout_seconds=2",
+                   "dns.dns_share_ms=0", "--set", "signer.signer_timeout_ms=20000", "--set", "signer.claim_timeout_seconds=20",
                    "--set", "acme.resume_first_seconds=1", "--set", "acme.resume_longest_seconds=2")
-SETTLED = 60
+SETTLED = 90
 
 
 def sha1_of(script):
@@ -60,7 +61,14 @@ class Handover:
         if self.is_deleted:
             self.world.b.admin.delete(f"zones/{self.zone}?customer={self.former.name}")
         self.owner.own(self.zone, 0)
+        assert self.is_deleted or wait_until(self.is_settled, 30, pause=0.3)
         self.has_gone = True
+
+    def is_settled(self):
+        """A check of the former holder's zone that was under way may have seen the delegation of before."""
+        statuses = [self.world.b.admin.post(f"zones/{self.zone}/check?customer={each.name}")["status"]
+                    for each in (self.former, self.owner)]
+        return statuses == ["moved", "active"]
 
     def go_before(self, script):
         self.world.gate.before(sha1_of(script), self.go)
