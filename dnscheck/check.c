@@ -227,6 +227,7 @@ static bool copy_request(struct dnscheck_job *job, const struct dnscheck_request
         job->zones[i].zone.name_server_count = zone->name_server_count;
         job->zones[i].zone.rivals = copy_names(job->scratch, zone->rivals, zone->rival_count);
         job->zones[i].zone.rival_count = zone->rival_count;
+        job->zones[i].zone.is_anothers = zone->is_anothers;
         job->zones[i].zone.zones_above = copy_names(job->scratch, zone->zones_above, zone->zones_above_count);
         job->zones[i].zone.zones_above_count = zone->zones_above_count;
         if (job->zones[i].zone.name == NULL || job->zones[i].zone.name_servers == NULL ||

@@ -235,10 +235,11 @@ struct question {
     uint16_t type;
     const struct dns_message *message;
     const char *owner; /* of a referral; NULL: an answer */
+    bool is_takeover;  /* from another customer: whosever the servers are, all that answer are asked */
 };
 typedef void agree_done(void *context, const char *failure);
-/* Do all of the cut's name servers say so? Only those of the provider are asked. `done` may run from inside.
- */
+/* Do all of the cut's name servers say so? Only those of the provider are asked, but for a takeover. `done`
+ * may run from inside. */
 bool agree_start(const struct question *question, agree_done *done, void *context) MUST_CHECK;
 /* Unknown: the addresses of the pool would tell. */
 enum pool_answer agree_is_needed(const struct dnscheck_job *job, const struct cut *cut);

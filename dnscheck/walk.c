@@ -321,6 +321,13 @@ static void on_agreed(void *context, const char *failure) {
         walk_take_cut(referral->walk, referral->message, DNS_AUTHORITY, referral->owner, false);
 }
 
+/* The delegation of a zone that would be taken from another customer. */
+static bool is_takeover(const struct walk *walk, const char *owner) {
+    const struct zone_check *zone = walk->options.zone;
+    return walk->options.kind == WALK_DELEGATION && zone->zone.is_anothers &&
+           strcmp(owner, zone->zone.name) == 0;
+}
+
 static void ask_whether_all_agree(struct walk *walk, const struct dns_message *message, const char *owner) {
     struct referral *referral = arena_alloc(walk->job->scratch, sizeof *referral);
     const struct question question = {.job = walk->job,
@@ -329,7 +336,8 @@ static void ask_whether_all_agree(struct walk *walk, const struct dns_message *m
                                       .name = walk_child(walk),
                                       .type = DNS_NS,
                                       .message = message,
-                                      .owner = owner};
+                                      .owner = owner,
+                                      .is_takeover = is_takeover(walk, owner)};
     if (referral != NULL)
         *referral = (struct referral){walk, message, owner};
     if (referral == NULL || !agree_start(&question, on_agreed, referral))
@@ -347,7 +355,8 @@ void walk_take_referral(struct walk *walk, const struct dns_message *message, co
 }
 
 void walk_accept_referral(struct walk *walk, const struct dns_message *message, const char *owner) {
-    if (walk->options.takes_unanimous || knows_holders(walk) || walk->at < 0)
+    bool is_enough = walk->options.takes_unanimous || knows_holders(walk);
+    if (walk->at < 0 || (is_enough && !is_takeover(walk, owner)))
         walk_take_cut(walk, message, DNS_AUTHORITY, owner, false);
     else
         ask_whether_all_agree(walk, message, owner);

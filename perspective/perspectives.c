@@ -196,6 +196,7 @@ static bool copy_request(struct perspective_job *job, const struct dnscheck_requ
             .zones_above = copy_strings(arena, zone->zones_above, zone->zones_above_count),
             .zones_above_count = zone->zones_above_count,
             .rivals = copy_strings(arena, zone->rivals, zone->rival_count),
+            .is_anothers = zone->is_anothers,
             .rival_count = zone->rival_count};
         is_good = zones[i].name != NULL && zones[i].name_servers != NULL && zones[i].zones_above != NULL &&
                   zones[i].rivals != NULL;

@@ -105,7 +105,8 @@ struct dnscheck_zone zones_asked(const struct store_zone *zone) {
                                   .zones_above = zone->zones_above,
                                   .zones_above_count = zone->zones_above_count,
                                   .rivals = zone->rivals,
-                                  .rival_count = zone->rival_count};
+                                  .rival_count = zone->rival_count,
+                                  .is_anothers = zone->is_anothers};
 }
 
 static size_t find_zone(const struct dnscheck_zone *zones, size_t count, const char *name) {

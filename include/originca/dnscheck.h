@@ -27,6 +27,9 @@ struct dnscheck_zone {
      * too. A delegation to no more than one of these proves nothing. May be none. */
     const char *const *rivals;
     size_t rival_count;
+    /* Somebody else has the name, or had it lately: of the parent's servers every one that answers must show
+     * the delegation. */
+    bool is_anothers;
     /* The zones above that anybody has, "NAME=OWN!CONTESTED|SET|SET", lists of servers with commas between,
      * of which each may be missing. OWN is assigned to this customer for his zone of that name: below one
      * that DNS shows to be his, the servers of both need no referral. CONTESTED have several customers' zones

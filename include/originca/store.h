@@ -176,6 +176,7 @@ struct store_zone {
      * than one of them is no proof. Not in pages of zones, nor from store_load_zone. */
     const char **rivals;
     size_t rival_count;
+    bool is_anothers; /* likewise: somebody else has the name, or had it lately */
     /* The zones above, whoever has them, as dnscheck_zone wants them. Not in pages of zones. */
     const char **zones_above;
     size_t zones_above_count;

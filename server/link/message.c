@@ -75,11 +75,11 @@ json_t *link_write_check(uint64_t id, const struct dnscheck_request *request, en
     json_t *zones = json_array(), *names = json_array();
     for (size_t i = 0; i < request->zone_count; i++) {
         const struct dnscheck_zone *zone = &request->zones[i];
-        json_array_append_new(zones,
-                              json_pack("{s:s, s:o, s:o, s:o}", "name", zone->name, "name_servers",
-                                        list_strings(zone->name_servers, zone->name_server_count), "rivals",
-                                        list_strings(zone->rivals, zone->rival_count), "zones_above",
-                                        list_strings(zone->zones_above, zone->zones_above_count)));
+        json_array_append_new(
+            zones, json_pack("{s:s, s:b, s:o, s:o, s:o}", "name", zone->name, "anothers", zone->is_anothers,
+                             "name_servers", list_strings(zone->name_servers, zone->name_server_count),
+                             "rivals", list_strings(zone->rivals, zone->rival_count), "zones_above",
+                             list_strings(zone->zones_above, zone->zones_above_count)));
     }
     for (size_t i = 0; i < request->name_count; i++)
         json_array_append_new(names, json_pack("{s:s, s:I, s:s*}", "name", request->names[i].name, "zone",
@@ -139,6 +139,7 @@ static bool take_zones(struct arena *arena, const json_t *list, struct dnscheck_
             !take_strings(arena, item, "zones_above", &zones[i].zones_above, &zones[i].zones_above_count,
                           error))
             return false;
+        zones[i].is_anothers = json_is_true(json_object_get(item, "anothers"));
     }
     out->zones = zones;
     return true;

@@ -68,7 +68,9 @@ local taken, told = taken_sets(name, customer, sets)
 local servers = former_set(pool, customer, sets, taken)
 local is_blind = not servers and not was_looked_at
 if not servers then
-  if #delegation > 0 then table.insert(taken.within, delegation) end
+  -- Foreign servers beside the pool's may be taken out of it any day.
+  local ours = among(delegation, pool)
+  if #ours > 0 then table.insert(taken.within, ours) end
   local avoided = servers_to_avoid(name, customer)
   servers = find_least_shared(pool, avoided, count, joined(taken.within, told), taken.around) or
     find_least_shared(pool, avoided, count, taken.within, taken.around)

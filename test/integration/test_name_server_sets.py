@@ -216,3 +216,20 @@ def test_strangers_zones_above_do_not_make_an_owner_share_his_name_servers(own_s
         assert strangers == set(POOL)
         added = customer().add(f"www.{zone}" if is_below else zone)["name_servers"]
         assert not set(added) & set(servers), (added, servers)
+
+
+def test_what_a_name_is_partly_delegated_to_is_assigned_to_nobody_else(own_sandbox, customer):
+    """Never proven: a server of somebody else's stands beside the assigned ones, and may be taken out any day."""
+    zone, owner = new_name(), customer()
+    servers = owner.add(zone)["name_servers"]
+    own_sandbox.dns("delegate", zone, ",".join([*servers, "ns1.elsewhere.test"]))
+    assert wait_until(lambda: "ns1.elsewhere.test" in owner.check(zone)["reason"], 20, pause=0.3)
+    owner.drop(zone)
+    others = [customer() for _ in range(5)]
+    for other in others:
+        assert set(other.add(zone)["name_servers"]) != set(servers)
+    with pytest.raises(AdminError, match="needs a pool"):
+        customer().add(zone)
+    own_sandbox.dns("undelegate", zone)
+    own_sandbox.dns("delegate", zone, ",".join(servers))
+    assert all(other.check(zone)["status"] == "pending" for other in others)

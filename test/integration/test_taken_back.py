@@ -1,8 +1,13 @@
-"""l is B's; he has delegated www.l to A's name servers, and takes that back. The sweep would find it out in an hour."""
+"""Names that change hands between customers, with a sweep that would find it out in an hour. `lent`: l is B's; he has delegated
+www.l to A's name servers, and takes that back."""
+
+import time
+from contextlib import contextmanager
 
 import pytest
 
-from test_hidden_zones import A, B, add, check, customers, farm, provider, started  # noqa: F401
+from dns_farm import Zone
+from test_hidden_zones import A, B, ORDERS, add, check, customers, farm, provider, started  # noqa: F401
 from test_ownership_attacks import new_name
 from under_test import wait_until
 from verify import der_of, load_chain
@@ -14,6 +19,11 @@ RECOVERY = 90
 def sandbox(farm, provider, tmp_path_factory):  # noqa: F811
     with started(tmp_path_factory.mktemp("back"), farm, provider, sweep_seconds=3600) as sandbox:
         yield sandbox
+
+
+def take_out(provider, zone):  # noqa: F811
+    for server in provider.world.servers.values():
+        server.zones = [each for each in server.zones if each is not zone]
 
 
 @pytest.fixture
@@ -36,8 +46,7 @@ def lent(sandbox, provider, customers):  # noqa: F811
     assert shown["status"] == "active", shown["reason"]
     client_a.new_order([below]).expect(201)
     provider.undelegate(zone_b, below)
-    for server in provider.world.servers.values():
-        server.zones = [each for each in server.zones if each is not zone_a]
+    take_out(provider, zone_a)
     return below, load_chain(chain)[0]
 
 
@@ -59,3 +68,54 @@ def test_who_had_a_name_from_above_revokes_nothing_of_its_owners(sandbox, lent, 
     reply = customers[A][0].revoke(der_of(leaf))
     assert (reply.status, reply.problem) == (403, "unauthorized"), reply.text
     assert sandbox.admin.get(f"certificates/{leaf.serial_number:x}")["status"] == "valid"
+
+
+@contextmanager
+def lagging(provider):
+    """One of the parent's two servers shows what there was when this began."""
+    world = provider.world
+    stale = Zone("test.", "", world.keys["test."])
+    stale.sets = {key: rrset.copy() for key, rrset in world.tld.sets.items()}
+    server = world.servers["127.66.0.3"]
+    server.zones = [stale if zone is world.tld else zone for zone in server.zones]
+    yield
+    server.zones = [world.tld if zone is stale else zone for zone in server.zones]
+
+
+def test_a_server_of_the_parents_that_lags_behind_gives_a_name_back_to_nobody(sandbox, provider, customers):  # noqa: F811
+    """Each check asks one of them: now the one, now the other."""
+    (client_a, _), (client_b, _) = customers[A], customers[B]
+    name = new_name()
+    pair_a, pair_b = add(sandbox, A, name), add(sandbox, B, name)
+    zone_a = provider.zone(name, pair_a)
+    provider.delegate(provider.world.tld, name, pair_a)
+    assert check(sandbox, A, name)["status"] == "active"
+    client_a.new_order([f"www.{name}"]).expect(201)
+    reasons = []
+    with lagging(provider):
+        provider.undelegate(provider.world.tld, name)
+        provider.delegate(provider.world.tld, name, pair_b)
+        take_out(provider, zone_a)
+        provider.zone(name, pair_b)
+        for _ in range(ORDERS):
+            shown = check(sandbox, B, name)
+            reasons.append(shown["reason"])
+            assert shown["status"] == "pending", shown
+            time.sleep(1.1)
+        assert any("do not agree" in each for each in reasons), reasons
+    assert check(sandbox, B, name)["status"] == "active"
+    _, chain, _ = client_b.issue([f"www.{name}"])
+    time.sleep(1.1)
+    provider.undelegate(provider.world.tld, name)
+    provider.delegate(provider.world.tld, name, pair_a)  # as if it had never changed
+    with lagging(provider):
+        provider.undelegate(provider.world.tld, name)
+        provider.delegate(provider.world.tld, name, pair_b)
+        for number in range(ORDERS):
+            reply = client_a.new_order([f"a{number}.{name}"])
+            assert reply.status in (400, 403, 429), reply.text
+            assert check(sandbox, A, name)["status"] == "moved"
+            time.sleep(1.1)
+        assert client_a.revoke(der_of(load_chain(chain)[0])).status == 403
+        owner = sandbox["CUSTOMER_2"]
+        assert sandbox.admin.get(f"zones/{name}?customer={owner}")["status"] == "active"

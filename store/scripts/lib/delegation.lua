@@ -21,6 +21,14 @@ local function is_within(list, set)
   return true
 end
 
+local function among(list, set)
+  local found = {}
+  for _, server in ipairs(list) do
+    if is_within({server}, set) then found[#found + 1] = server end
+  end
+  return found
+end
+
 local function overlaps(list, set)
   for _, server in ipairs(list) do
     if is_within({server}, set) then return true end
@@ -104,8 +112,16 @@ end
 -- Appends to a zone's fields what of its servers somebody else may have been told to delegate to: a delegation to no more
 -- than one of these (servers with commas between) does not show whose it is. An active zone has shown it. `blind`: DNS could
 -- not be asked for the delegation before the servers were assigned, nor since for one that does not name them alone.
+--
+-- `anothers`: somebody else has the name, or had it lately. What takes it from him, or keeps it from coming back to him, must be
+-- said by every server of the parent: one that lags behind shows the former delegation.
+local ANOTHERS_SECONDS = 30 * 86400
 local function add_rivals(flat, name, customer, status, servers, blind)
   if status == 'active' then return flat end
+  if redis.call('HGET', 'zone-name:' .. name, 'active') or held_by_others(name, customer) > now_parts() - ANOTHERS_SECONDS then
+    flat[#flat + 1] = 'anothers'
+    flat[#flat + 1] = '1'
+  end
   local own, rivals = words(servers or ''), {}
   local function add(list)
     local shared = {}
