@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "originca/customer_name.h"
 #include "originca/names.h"
 
 #include "customer.h"
@@ -15,7 +16,6 @@
 #define WORKERS 8
 #define ROW_MEMORY (16u * 1024 * 1024)
 #define FILE_MEMORY (1024u * 1024 * 1024)
-#define CUSTOMER_NAME_MAX 100
 
 struct import {
     const struct cli *cli;
@@ -93,13 +93,11 @@ static bool make_row(struct client *client, const struct import_row *row, bool h
 /* Says what make_row would do, and asks the server without changing anything. */
 static bool plan_row(struct import *import, struct client *client, const struct import_row *row,
                      struct outcome *outcome) {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-";
     char canonical[NAME_MAX_BYTES + 1] = "";
     const char *path =
         arena_printf(client->arena, "/admin/v1/customers/%s", client_escape(client, row->customer));
-    if (strlen(row->customer) > CUSTOMER_NAME_MAX || row->customer[strspn(row->customer, allowed)] != '\0')
-        return error_set(&outcome->error, ERROR_INVALID,
-                         "the name must be 1 to %d letters, digits and . _ @ -", CUSTOMER_NAME_MAX);
+    if (!customer_name_check(row->customer, &outcome->error))
+        return false;
     if (row->zone != NULL && !name_check_zone(row->zone, canonical, &outcome->error))
         return false;
     const char *pair = arena_printf(client->arena, "%s %s", row->customer, canonical);
@@ -210,12 +208,6 @@ static bool read_whole(struct arena *arena, const char *path, struct bytes *out,
         fclose(file);
     *out = (struct bytes){(const uint8_t *)text.data, text.length};
     return is_read && (!text.failed || error_set(error, ERROR_INTERNAL, "%s is too large: split it", path));
-}
-
-/* Foreign text on a terminal: control characters would move its cursor. */
-static void print_plain(FILE *out, const char *text) {
-    for (; *text != '\0'; text++)
-        fputc((unsigned char)*text < ' ' || *text == 0x7F ? '?' : *text, out);
 }
 
 static void print_failures(const struct import *import) {

@@ -48,6 +48,10 @@ extern const size_t admin_command_count;
 
 /* print.c */
 void print_json(const json_t *json);
+/* Foreign text on a terminal: control characters, which would move its cursor, are '?'. */
+void print_plain(FILE *out, const char *text);
+/* The same in place. */
+void text_make_plain(char *text);
 void print_customer(const json_t *customer);
 void print_zone(const struct cli *cli, const json_t *zone);
 void print_order(const struct cli *cli, const json_t *order);

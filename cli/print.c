@@ -14,6 +14,32 @@ const char *json_text(const json_t *json, const char *key) {
     return text == NULL ? "" : text;
 }
 
+/* C0, DEL, and C1 in UTF-8 (U+0080 to U+009F). */
+static size_t control_length(const char *text) {
+    const unsigned char *at = (const unsigned char *)text;
+    if (at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0)
+        return 2;
+    return at[0] < ' ' || at[0] == 0x7F ? 1 : 0;
+}
+
+void text_make_plain(char *text) {
+    char *to = text;
+    while (*text != '\0') {
+        size_t length = control_length(text);
+        *to++ = length == 0 ? *text : '?';
+        text += length == 0 ? 1 : length;
+    }
+    *to = '\0';
+}
+
+void print_plain(FILE *out, const char *text) {
+    while (*text != '\0') {
+        size_t length = control_length(text);
+        fputc(length == 0 ? *text : '?', out);
+        text += length == 0 ? 1 : length;
+    }
+}
+
 static void cell(const json_t *value, char *out, size_t size) {
     out[0] = '\0';
     if (json_is_string(value))
@@ -31,6 +57,7 @@ static void cell(const json_t *value, char *out, size_t size) {
                                          json_string_value(item));
         }
     }
+    text_make_plain(out);
 }
 
 void print_table(const json_t *items, const char *const *titles, const char *const *keys, size_t columns) {

@@ -1,6 +1,8 @@
 /* Customers: who owns zones, keys and accounts. */
 #include "call.h"
 
+#include "originca/customer_name.h"
+
 static bool read_customer(struct arena *arena, const struct redisReply *id, const struct redisReply *pairs,
                           void *object, struct error *error) {
     static const struct store_field fields[] = {
@@ -33,7 +35,7 @@ void store_create_customer(struct store *store, struct arena *arena, const char 
     if (call == NULL)
         return;
     struct store_customer *made = arena_alloc(call->own, sizeof *made);
-    char *id = random_hex(arena, 16);
+    char *id = random_hex(arena, CUSTOMER_ID_LENGTH / 2);
     char *copy = arena_strdup(arena, name);
     if (made == NULL || id == NULL || copy == NULL) {
         call_refuse(call, ERROR_INTERNAL, "out of memory");
@@ -59,6 +61,16 @@ void store_find_customer(struct store *store, struct arena *arena, const char *i
         return;
     call_add(call, id_or_name);
     call_send(call);
+}
+
+static bool parse_loaded(struct store_call *call, struct redisReply *const *items, size_t count,
+                         struct error *error) {
+    return reply_read_hash(call, items, count, read_customer, "customer", error);
+}
+
+void store_load_customer(struct store *store, struct arena *arena, const char *id, struct store_customer *out,
+                         store_done *done, void *context) {
+    call_load_hash(store, arena, "customer:", id, parse_loaded, out, done, context);
 }
 
 void store_set_customer_suspended(struct store *store, struct arena *arena, const char *id, bool is_suspended,

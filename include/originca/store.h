@@ -77,11 +77,16 @@ struct store_customer {
 void store_set_customer_suspended(struct store *, struct arena *, const char *id, bool is_suspended,
                                   struct store_customer *out, const struct store_right *, store_done *,
                                   void *);
-/* ERROR_CONFLICT where the name exists. Ids are 32 hex digits, made here. */
+/* ERROR_CONFLICT where the name exists. Ids are CUSTOMER_ID_LENGTH hex digits (customer_name.h), made here.
+ */
 void store_create_customer(struct store *, struct arena *, const char *name, struct store_customer *out,
                            store_done *, void *);
-/* By id or by name. */
+/* By id or by name, for what people write; ERROR_CONFLICT where the word is the id of one and the name of
+ * another (names of before their form was checked). */
 void store_find_customer(struct store *, struct arena *, const char *id_or_name, struct store_customer *out,
+                         store_done *, void *);
+/* By id alone, for ids that the store gave. */
+void store_load_customer(struct store *, struct arena *, const char *id, struct store_customer *out,
                          store_done *, void *);
 struct store_customer_list {
     struct store_customer *items;

@@ -86,6 +86,14 @@ static bool read_zones(struct operation *operation) {
     return true;
 }
 
+/* C0, DEL, and C1 in UTF-8: what a terminal obeys instead of showing it. */
+static bool has_controls(const char *text) {
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++)
+        if (*at < ' ' || *at == 0x7F || (at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0))
+            return true;
+    return false;
+}
+
 static enum step_result read_key(struct operation *operation) {
     struct api_keys_state *state = operation->state;
     const char *kind = json_get_string(state->call.body, "kind", &operation->error), *name;
@@ -95,6 +103,9 @@ static enum step_result read_key(struct operation *operation) {
         return admin_refuse(operation, ERROR_INVALID, "\"kind\" must be service-key or token");
     if (name != NULL && strlen(name) > NAME_MAX_LENGTH)
         return admin_refuse(operation, ERROR_INVALID, "the name is longer than %d bytes", NAME_MAX_LENGTH);
+    if (name != NULL && has_controls(name))
+        return admin_refuse(operation, ERROR_INVALID,
+                            "the name holds a control character; leave out line ends and escape sequences");
     state->key.kind = api_key_kind_name(state->kind);
     state->key.name = name == NULL ? "" : arena_strdup(operation->arena, name);
     if (state->key.name == NULL)

@@ -1,9 +1,8 @@
 /* Customers, their EAB keys, and ACME accounts bound by hand for clients that know no EAB. */
 #include "internal.h"
 
+#include "originca/customer_name.h"
 #include "originca/jose.h"
-
-#define NAME_MAX_LENGTH 100
 
 struct customer_state {
     struct admin_call call;
@@ -29,13 +28,8 @@ static json_t *customer_json(const struct store_customer *customer) {
 static enum step_result create(struct operation *operation) {
     struct customer_state *state = operation->state;
     const char *name = json_get_string(state->call.body, "name", &operation->error);
-    if (name == NULL)
+    if (name == NULL || !customer_name_check(name, &operation->error))
         return STEP_FAIL;
-    size_t length = strlen(name);
-    if (length == 0 || length > NAME_MAX_LENGTH ||
-        name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-")] != '\0')
-        return admin_refuse(operation, ERROR_INVALID, "the name must be 1 to %d letters, digits and . _ @ -",
-                            NAME_MAX_LENGTH);
     name = arena_strdup(operation->arena, name);
     operation_forget_request(operation);
     if (name == NULL)

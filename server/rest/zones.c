@@ -23,7 +23,7 @@ static enum step_result require_edit(struct operation *operation) {
 
 static enum step_result find_customer(struct operation *operation) {
     struct zones_state *state = operation->state;
-    store_find_customer(operation->worker->store, operation->arena, state->call.key.customer,
+    store_load_customer(operation->worker->store, operation->arena, state->call.key.customer,
                         &state->customer, rest_done, operation);
     return STEP_WAIT;
 }

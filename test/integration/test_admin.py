@@ -17,7 +17,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from acme_raw import AccountKey, AcmeClient, b64, make_csr, make_key, unb64
-from rest_client import rest
+from fence_kit import redis
+from rest_client import bearer, rest
 from under_test import run, wait_until
 from verify import load_chain
 
@@ -193,10 +194,55 @@ def test_a_customers_name_may_be(admin, name):
     ({}, '"name" is missing'), ({"name": 7}, '"name" must be a string'), ({"name": None}, "must be a string"),
     ({"name": ""}, "1 to 100"), ({"name": "x" * 101}, "1 to 100"), ({"name": "a b"}, "letters, digits"),
     ({"name": "a/b"}, "letters, digits"), ({"name": "müller"}, "letters, digits"), ({"name": "a\nb"}, "letters"),
-    ([], "JSON object"), (["a"], "JSON object"),
+    ([], "JSON object"), (["a"], "JSON object"), ({"name": "-x"}, "must not begin with"), ({"name": ".."}, "must not begin with"),
+    ({"name": "0123456789abcdef" * 2}, "form of a customer's id"), ({"name": "0123456789ABCDEF" * 2}, "choose a shorter or longer"),
+    ({"name": "a\u001b[2Jb"}, "letters, digits"),
 ])
 def test_a_bad_customer_is_400(admin, body, hint):
     refused(lambda: admin.call("POST", "customers", body), 400, hint)
+
+
+def test_no_customer_is_named_as_anothers_id(sandbox, admin, customer):
+    victim = admin.get(f"customers/{customer}")
+    for name in (victim["id"], victim["id"].upper()):
+        refused(lambda: admin.post("customers", {"name": name}), 400, "form of a customer's id", "choose")
+        fails(sandbox, 1, "customer", "add", name, words=["form of a customer's id"])
+    assert [each["id"] for each in flat(pages(admin, "customers", 1000)) if each["name"].lower() == victim["id"]] == []
+
+
+def test_an_older_name_that_is_anothers_id_finds_neither(sandbox, admin, customer):
+    """Names of before their form was checked: whoever says the word is told both, and nothing is done."""
+    victim, newcomer = admin.get(f"customers/{customer}"), admin.post("customers", {"name": fresh()})
+    key = admin.post(f"customers/{customer}/api-keys", {"kind": "token"})["key"]
+    redis(sandbox, "HSET", "customer-names", victim["id"], newcomer["id"])
+    redis(sandbox, "HSET", f"customer:{newcomer['id']}", "name", victim["id"])
+    word, both = victim["id"], ("is the id of", customer, newcomer["id"])
+    calls = [("GET", f"customers/{word}", None), ("POST", f"customers/{word}/eab-keys", {}),
+             ("POST", f"customers/{word}/api-keys", {"kind": "token"}), ("POST", f"customers/{word}/suspend", {}),
+             ("POST", f"customers/{word}/acme-accounts", {"jwk": AccountKey().jwk}),
+             ("POST", "zones", {"name": f"{fresh()}.test", "customer": word}), ("GET", f"zones?customer={word}", None),
+             ("GET", f"orders?customer={word}", None), ("GET", f"certificates?customer={word}", None),
+             ("POST", "revocations", {"selection": {"customer": word}, "dry_run": True})]
+    for method, target, body in calls:
+        refused(lambda: admin.call(method, target, body), 409, *both)
+    fails(sandbox, 1, "customer", "suspend", word, words=both)
+    assert admin.get(f"customers/{customer}") == victim
+    assert admin.get(f"customers/{newcomer['id']}")["name"] == word
+    assert admin.get(f"customers/{customer}/eab-keys")["items"] == []
+    answer = rest(sandbox, headers=bearer(key)).call("GET", "/zones")
+    assert answer.status == 200, answer.body
+    redis(sandbox, "HDEL", "customer-names", word)
+
+
+def test_a_terminal_obeys_no_name_in_a_table(sandbox, admin, customer):
+    """A key's name is free text: new ones have no control characters, and older ones are shown without them."""
+    target = f"customers/{customer}/api-keys"
+    for name in ("a\nb", "\x1b[2J", "\x7f", "\u009b2J"):
+        refused(lambda: admin.post(target, {"kind": "token", "name": name}), 400, "control character")
+    key = admin.post(target, {"kind": "token", "name": "Schlüssel 1"})
+    assert "Schlüssel 1" in sandbox.admin_command("key", "list", customer).stdout
+    redis(sandbox, "HSET", f"api-key:{key['id']}", "name", "a\x1b[2J\u009bb\nc")
+    assert "a?[2J?b?c" in sandbox.admin_command("key", "list", customer).stdout
 
 
 def test_a_customers_name_is_given_once_however_many_ask_at_once(sandbox):

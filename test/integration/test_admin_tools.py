@@ -97,6 +97,15 @@ def test_import_names_each_failed_row_with_its_line_and_does_the_others(sandbox,
     assert failed["failed"][0]["zone"] == "co.uk" and failed["failed"][0]["customer"] == customer
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_import_takes_no_id_of_a_customer_as_a_name(sandbox, shell, tool, fresh, options):
+    victim = sandbox.admin.post("customers", {"name": fresh("victim")})
+    shell.write("ids.csv", f"customer,zone\n{victim['id']},{fresh('zone')}\n{'A1' * 16},{fresh('zone')}\n")
+    result = tool("import", "ids.csv", *options, status=1)
+    assert result.err.count("form of a customer's id") == 2, result.err
+    assert zones_of(sandbox, victim["id"]) == []
+
+
 def test_import_resumes_where_an_earlier_run_stopped(sandbox, shell, tool, fresh):
     customer, zones = fresh("imported"), [fresh("zone") for _ in range(4)]
     rows = ["customer,zone\n"] + [f"{customer},{zone}\n" for zone in zones]

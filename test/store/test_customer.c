@@ -15,6 +15,21 @@ static void customer_is_found_by_id_and_by_name(void **state) {
     assert_string_equal(found.name, "alice");
     assert_int_equal(found.created_at, made.created_at);
     assert_code(CALL(f, store_find_customer, f->arena, "bob", &found), ERROR_NOT_FOUND);
+    assert_ok(CALL(f, store_load_customer, f->arena, made.id, &found));
+    assert_string_equal(found.name, "alice");
+    assert_code(CALL(f, store_load_customer, f->arena, "alice", &found), ERROR_NOT_FOUND);
+}
+
+static void name_that_is_anothers_id_finds_neither(void **state) {
+    struct fixture *f = *state;
+    struct store_customer victim, other, found;
+    assert_ok(CALL(f, store_create_customer, f->arena, "alice", &victim));
+    assert_ok(CALL(f, store_create_customer, f->arena, victim.id, &other));
+    assert_code(CALL(f, store_find_customer, f->arena, victim.id, &found), ERROR_CONFLICT);
+    assert_ok(CALL(f, store_load_customer, f->arena, victim.id, &found));
+    assert_string_equal(found.name, "alice");
+    assert_ok(CALL(f, store_find_customer, f->arena, other.id, &found));
+    assert_string_equal(found.name, victim.id);
 }
 
 static void customer_name_is_taken_once(void **state) {
@@ -129,6 +144,7 @@ static void api_key_ends_once_and_for_its_own_customer_only(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_case(customer_is_found_by_id_and_by_name),
+        test_case(name_that_is_anothers_id_finds_neither),
         test_case(customer_name_is_taken_once),
         test_case(pages_show_each_customer_once_while_others_are_added),
         test_case(foreign_cursor_is_refused),
