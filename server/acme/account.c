@@ -92,12 +92,31 @@ static bool get_flag(const json_t *payload, const char *name) {
     return json_is_true(json_object_get(payload, name));
 }
 
+static bool asks_to_bind(const json_t *payload) {
+    const json_t *binding = json_object_get(payload, "externalAccountBinding");
+    return binding != NULL && !json_is_null(binding) && !get_flag(payload, "onlyReturnExisting");
+}
+
+/* A key has one account. Whoever binds it for another customer is told so, instead of getting an account that
+ * cannot order what is that customer's. */
+static enum step_result reply_as_customers(struct operation *operation, unsigned status,
+                                           const struct store_account *account) {
+    const struct account_state *state = operation->state;
+    if (state->eab_key.customer != NULL && strcmp(account->customer, state->eab_key.customer) != 0)
+        return acme_refuse(
+            operation, 403, "unauthorized",
+            "externalAccountBinding: the account of this key is not bound to the customer of this "
+            "key id, and a key has one account; make a new account key");
+    return reply_account(operation, status, account);
+}
+
 static enum step_result answer_existing(struct operation *operation) {
     struct account_state *state = operation->state;
     if (state->post.payload == NULL)
         return acme_refuse(operation, 400, "malformed", "newAccount needs a payload");
     if (state->post.account.id != NULL)
-        return reply_account(operation, 200, &state->post.account);
+        return asks_to_bind(state->post.payload) ? STEP_DONE
+                                                 : reply_account(operation, 200, &state->post.account);
     if (get_flag(state->post.payload, "onlyReturnExisting"))
         return acme_refuse(operation, 400, "accountDoesNotExist", "There is no account with this key");
     const char *terms = operation->worker->config->terms_of_service;
@@ -113,6 +132,8 @@ static enum step_result answer_existing(struct operation *operation) {
 
 static enum step_result read_contacts(struct operation *operation) {
     struct account_state *state = operation->state;
+    if (state->post.account.id != NULL)
+        return acme_forget_request(operation);
     state->contacts = acme_read_contacts(operation, state->post.payload);
     state->has_agreed_terms = get_flag(state->post.payload, "termsOfServiceAgreed");
     return state->contacts == NULL ? STEP_FAIL : acme_forget_request(operation);
@@ -150,8 +171,24 @@ static enum step_result parse_binding(struct operation *operation) {
     return STEP_DONE;
 }
 
+/* An account that exists is returned with whatever binding is not good any more (7.3.1): clients send the one
+ * of their settings again. */
+static enum step_result read_binding(struct operation *operation) {
+    const struct account_state *state = operation->state;
+    enum step_result result = parse_binding(operation);
+    return result == STEP_FAIL && state->post.account.id != NULL
+               ? reply_account(operation, 200, &state->post.account)
+               : result;
+}
+
 static void note_eab_key(void *context, const struct error *error) {
     struct operation *operation = context;
+    struct account_state *state = operation->state;
+    if (error != NULL && error->code == ERROR_NOT_FOUND && state->post.account.id != NULL) {
+        state->binding.kid = NULL;
+        operation_resume(operation);
+        return;
+    }
     if (error != NULL && error->code == ERROR_NOT_FOUND) {
         acme_refuse(
             operation, 403, "unauthorized",
@@ -188,6 +225,16 @@ static enum step_result verify_binding(struct operation *operation) {
         return acme_refuse(operation, 403, "unauthorized", "externalAccountBinding: %s",
                            operation->error.message);
     return STEP_DONE;
+}
+
+static enum step_result judge_binding(struct operation *operation) {
+    const struct account_state *state = operation->state;
+    enum step_result result = verify_binding(operation);
+    if (state->post.account.id == NULL)
+        return result;
+    return result == STEP_FAIL || state->binding.kid == NULL
+               ? reply_account(operation, 200, &state->post.account)
+               : reply_as_customers(operation, 200, &state->post.account);
 }
 
 static void note_created(void *context, const struct error *error) {
@@ -231,18 +278,20 @@ static enum step_result create_account(struct operation *operation) {
 
 static enum step_result reply_new_account(struct operation *operation) {
     struct account_state *state = operation->state;
+    if (!state->was_created) /* by another request of this key */
+        return reply_as_customers(operation, 200, &state->account);
     log_event(LOG_LEVEL_INFO, "account created", "request", operation->request->id, "account",
               state->account.id, "customer", state->account.customer, "peer", operation->request->peer_text,
               NULL);
-    return reply_account(operation, state->was_created ? 201 : 200, &state->account);
+    return reply_account(operation, 201, &state->account);
 }
 
 static const struct step new_account_steps[] = {
     {"await Redis", operation_await_ready}, {"parse", acme_parse_with_jwk},
     {"load account", acme_load_account},    {"verify", acme_verify},
-    {"answer existing", answer_existing},   {"parse binding", parse_binding},
+    {"answer existing", answer_existing},   {"read binding", read_binding},
     {"read contacts", read_contacts},       {"load binding key", load_binding_key},
-    {"verify binding", verify_binding},     {"take limits", take_limits},
+    {"judge binding", judge_binding},       {"take limits", take_limits},
     {"judge limits", judge_limits},         {"create account", create_account},
     {"reply", reply_new_account},
 };

@@ -230,6 +230,37 @@ def test_a_binding_key_serves_many_accounts_until_it_is_revoked(sandbox):
         client.close()
 
 
+def test_binding_a_key_for_another_customer_is_refused_and_changes_nothing(sandbox):
+    """As after a key was bound by hand for the wrong customer: an account that cannot order his names is no answer."""
+    key = AccountKey()
+    bound = sandbox.admin.post(f"customers/{sandbox['CUSTOMER_2']}/acme-accounts", {"jwk": key.jwk})
+    client = sandbox.client(is_registered=False, key=key)
+    reply = client.register(sandbox["EAB_KID"], sandbox["EAB_HMAC"])
+    assert "new account key" in refused(reply, 403, "unauthorized")["detail"]
+    assert "Location" not in reply.headers
+    for eab in ((), (sandbox["EAB_KID_2"], sandbox["EAB_HMAC_2"])):
+        assert client.register(*eab).expect(200).headers["Location"] == bound["url"]
+    assert client.register(sandbox["EAB_KID"], sandbox["EAB_HMAC"], onlyReturnExisting=True).expect(200)
+    client.kid = bound["url"]
+    client.new_order([sandbox.name(sandbox["ZONE_2"])]).expect(201)
+    client.close()
+
+
+def test_an_existing_account_is_returned_whatever_binding_is_no_good_any_more(sandbox):
+    """7.3.1: clients send the binding of their settings again when they start."""
+    customer = sandbox.admin.post("customers", {"name": f"c{secrets.token_hex(4)}"})["id"]
+    eab = sandbox.admin.post(f"customers/{customer}/eab-keys")
+    client = sandbox.client(is_registered=False)
+    made = client.register(eab["kid"], eab["hmac"]).expect(201).headers["Location"]
+    sandbox.admin.delete(f"customers/{customer}/eab-keys/{eab['kid']}")
+    for kid, hmac in ((eab["kid"], eab["hmac"]), ("0" * 32, eab["hmac"]), (sandbox["EAB_KID"], eab["hmac"])):
+        assert client.register(kid, hmac).expect(200).headers["Location"] == made
+    payload = {"externalAccountBinding": {}, "contact": ["tel:1"]}
+    again = client.post(client.directory["newAccount"], payload, with_jwk=True).expect(200)
+    assert again.headers["Location"] == made
+    client.close()
+
+
 def test_an_account_gets_the_names_of_the_customer_it_is_bound_to(sandbox, shared, stranger):
     theirs, ours = sandbox.name(sandbox["ZONE_2"]), sandbox.name()
     stranger.new_order([theirs]).expect(201)
