@@ -109,7 +109,7 @@ class Place:
         if current != servers:
             self.redis("HSET", f"zone:{identity}", "servers", servers.replace(",", " "))
             self.redis("HDEL", f"zone:{identity}", "blind")  # and nobody has left these behind
-            self.redis("DEL", f"name-sets:{name}")
+            self.redis("DEL", f"name-sets:{name}", f"zone-held:{name}")
             self.zones[customer, name] = identity, servers
         return identity
 
@@ -123,7 +123,7 @@ class Place:
             if is_above or (holder != customer and name == zone):
                 identity, _ = self.zones.pop((holder, name))
                 self.sandbox.admin.delete(f"zones/{identity}")
-                self.redis("DEL", f"zones-left:{name}")
+                self.redis("DEL", f"zones-left:{name}", f"zone-held:{name}")
 
     def newest_certificate(self, zone):
         items = self.sandbox.admin.get(f"certificates?zone={zone}&limit=1")["items"]
