@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "admin_accounts.h"
 #include "admin_calls.h"
 #include "admin_selection.h"
 
@@ -12,7 +13,7 @@ const char *admin_path(struct cli *cli, const char *pattern, const char *operand
     return made == NULL ? "" : made;
 }
 
-static void add_parameter(struct cli *cli, struct text *query, const char *name, const char *value) {
+void admin_add_parameter(struct cli *cli, struct text *query, const char *name, const char *value) {
     if (value != NULL)
         text_printf(query, "%c%s=%s", strchr(query->data, '?') == NULL ? '?' : '&', name,
                     client_escape(&cli->client, value));
@@ -41,8 +42,11 @@ json_t *admin_fetch_list(struct cli *cli, const char *first) {
         struct text url;
         text_init(&url, cli->client.arena);
         text_append(&url, first);
-        add_parameter(cli, &url, "limit", cli->limit != NULL ? cli->limit : cli->wants_all ? "1000" : "100");
-        add_parameter(cli, &url, "cursor", cursor);
+        admin_add_parameter(cli, &url, "limit",
+                            cli->limit != NULL ? cli->limit
+                            : cli->wants_all   ? "1000"
+                                               : "100");
+        admin_add_parameter(cli, &url, "cursor", cursor);
         const json_t *page = client_call(&cli->client, "GET", url.data, NULL, &cli->error);
         if (page == NULL)
             return NULL;
@@ -112,7 +116,7 @@ static const char *zone_path(struct cli *cli, const char *suffix) {
     text_init(&url, cli->client.arena);
     text_append(&url, admin_path(cli, "/admin/v1/zones/%s", cli->operands[0]));
     text_append(&url, suffix);
-    add_parameter(cli, &url, "customer", cli->customer);
+    admin_add_parameter(cli, &url, "customer", cli->customer);
     return url.data;
 }
 
@@ -131,7 +135,7 @@ static int zone_list(struct cli *cli) {
     struct text url;
     text_init(&url, cli->client.arena);
     text_append(&url, "/admin/v1/zones");
-    add_parameter(cli, &url, "customer", cli->customer);
+    admin_add_parameter(cli, &url, "customer", cli->customer);
     return admin_finish_list(cli, admin_fetch_list(cli, url.data), titles, keys, 5);
 }
 
@@ -158,40 +162,6 @@ static int zone_resume(struct cli *cli) {
 static int zone_delete(struct cli *cli) {
     return admin_finish(cli, client_call(&cli->client, "DELETE", zone_path(cli, ""), NULL, &cli->error),
                         print_zone);
-}
-
-/* --- EAB keys and accounts --- */
-
-static void show_eab_key(const struct cli *cli, const json_t *key) {
-    (void)cli;
-    printf("key id    %s\nHMAC key  %s\nGive both to the customer's ACME client; they work until the key is "
-           "deleted.\n",
-           json_text(key, "kid"), json_text(key, "hmac"));
-}
-
-static int eab_add(struct cli *cli) {
-    return admin_finish(cli,
-                        client_call(&cli->client, "POST",
-                                    admin_path(cli, "/admin/v1/customers/%s/eab-keys", cli->operands[0]),
-                                    NULL, &cli->error),
-                        show_eab_key);
-}
-
-static int eab_list(struct cli *cli) {
-    static const char *const titles[] = {"KEY ID", "REVOKED", "CREATED"}, *const keys[] = {"kid", "revoked",
-                                                                                           "created_at"};
-    return admin_finish_list(
-        cli, admin_fetch_list(cli, admin_path(cli, "/admin/v1/customers/%s/eab-keys", cli->operands[0])),
-        titles, keys, 3);
-}
-
-static int eab_delete(struct cli *cli) {
-    if (!admin_need(cli, cli->customer, "--customer"))
-        return EXIT_USAGE;
-    const char *base = admin_path(cli, "/admin/v1/customers/%s/eab-keys/", cli->customer);
-    const char *url =
-        arena_printf(cli->client.arena, "%s%s", base, client_escape(&cli->client, cli->operands[0]));
-    return admin_finish(cli, client_call(&cli->client, "DELETE", url, NULL, &cli->error), NULL);
 }
 
 /* --- keys of the REST API --- */
@@ -246,26 +216,6 @@ static int key_delete(struct cli *cli) {
     return admin_finish(cli, client_call(&cli->client, "DELETE", url, NULL, &cli->error), NULL);
 }
 
-static void show_account(const struct cli *cli, const json_t *account) {
-    (void)cli;
-    printf("account   %s\ncustomer  %s\nstatus    %s\n", json_text(account, "url"),
-           json_text(account, "customer"), json_text(account, "status"));
-}
-
-static int account_add(struct cli *cli) {
-    if (!admin_need(cli, cli->jwk_file, "--jwk") || !admin_need(cli, cli->customer, "--customer"))
-        return EXIT_USAGE;
-    json_t *jwk = account_key_read(cli->client.arena, cli->jwk_file, &cli->error);
-    if (jwk == NULL)
-        return EXIT_USAGE;
-    const json_t *body = admin_own(cli, json_pack("{s:O}", "jwk", jwk));
-    return admin_finish(cli,
-                        client_call(&cli->client, "POST",
-                                    admin_path(cli, "/admin/v1/customers/%s/acme-accounts", cli->customer),
-                                    body, &cli->error),
-                        show_account);
-}
-
 /* --- orders and certificates --- */
 
 static int order_list(struct cli *cli) {
@@ -274,10 +224,10 @@ static int order_list(struct cli *cli) {
     struct text url;
     text_init(&url, cli->client.arena);
     text_append(&url, "/admin/v1/orders");
-    add_parameter(cli, &url, "status", cli->status);
-    add_parameter(cli, &url, "zone", cli->zone);
-    add_parameter(cli, &url, "customer", cli->customer);
-    add_parameter(cli, &url, "since", cli->since);
+    admin_add_parameter(cli, &url, "status", cli->status);
+    admin_add_parameter(cli, &url, "zone", cli->zone);
+    admin_add_parameter(cli, &url, "customer", cli->customer);
+    admin_add_parameter(cli, &url, "since", cli->since);
     return admin_finish_list(cli, admin_fetch_list(cli, url.data), titles, keys, 5);
 }
 
@@ -295,10 +245,10 @@ static int cert_list(struct cli *cli) {
     struct text url;
     text_init(&url, cli->client.arena);
     text_append(&url, "/admin/v1/certificates");
-    add_parameter(cli, &url, "status", cli->status);
-    add_parameter(cli, &url, "zone", cli->zone);
-    add_parameter(cli, &url, "customer", cli->customer);
-    add_parameter(cli, &url, "expires_before", cli->expires_before);
+    admin_add_parameter(cli, &url, "status", cli->status);
+    admin_add_parameter(cli, &url, "zone", cli->zone);
+    admin_add_parameter(cli, &url, "customer", cli->customer);
+    admin_add_parameter(cli, &url, "expires_before", cli->expires_before);
     return admin_finish_list(cli, admin_fetch_list(cli, url.data), titles, keys, 5);
 }
 
@@ -425,13 +375,19 @@ const struct command admin_commands[] = {
      zone_delete},
     {"eab", "add", "CUSTOMER", 1, "make a key for external account binding", eab_add},
     {"eab", "list", "CUSTOMER", 1, "list a customer's binding keys", eab_list},
-    {"eab", "delete", "KID --customer C", 1, "revoke a binding key", eab_delete},
+    {"eab", "delete", "KID --customer C [--accounts [--yes]]", 1,
+     "revoke a binding key; with --accounts also end the accounts that it has bound", eab_delete},
     {"key", "add", "CUSTOMER [--kind service-key|token] [--name N] [--zones A,B] [--rights R,S]", 1,
      "make a key of the REST API and show it once", key_add},
     {"key", "list", "CUSTOMER", 1, "list a customer's API keys", key_list},
     {"key", "delete", "ID --customer C", 1, "end an API key at once", key_delete},
     {"acme-account", "add", "--jwk FILE --customer C", 0, "bind the key of a client that knows no binding",
-     account_add},
+     acme_account_add},
+    {"acme-account", "list", "--customer C [--eab-key KID] [--status S] | --without-customer", 0,
+     "list ACME accounts: a customer's, or those of nobody", acme_account_list},
+    {"acme-account", "show", "ID|URL", 1, "show an ACME account", acme_account_show},
+    {"acme-account", "deactivate", "ID|URL [--yes]", 1, "end an ACME account for ever",
+     acme_account_deactivate},
     {"order", "list", "[--status S] [--zone Z] [--customer C] [--since T]", 0,
      "list orders and refused attempts", order_list},
     {"order", "show", "ID", 1, "show an order with its DNS evidence", order_show},

@@ -2,9 +2,12 @@
 #pragma once
 
 #include "cli.h"
+#include "originca/text.h"
 
 /* `pattern` holds one "%s", which is where the operand goes, percent-encoded. */
 const char *admin_path(struct cli *cli, const char *pattern, const char *operand);
+void admin_add_parameter(struct cli *cli, struct text *url, const char *name,
+                         const char *value);      /* nothing where it is NULL */
 json_t *admin_own(struct cli *cli, json_t *json); /* it lives as long as the program's arena */
 /* The exit status for what a call gave; prints it as JSON with --json or without a `print`. */
 int admin_finish(struct cli *cli, const json_t *json,

@@ -22,6 +22,8 @@ struct cli {
     const char *format, *interval; /* import, top */
     bool is_dry_run, is_once, for_good;
     bool is_this_host;   /* signing */
+    const char *eab_key; /* acme-account list */
+    bool with_accounts, without_customer;
     size_t serial_count; /* different ones that were sent for a selection */
     struct {
         const char *name_servers, *edge_prefixes, *root_hints, *dns_port, *allow_addresses, *deny_addresses,

@@ -95,6 +95,9 @@ enum {
     OPTION_URL,
     OPTION_YES,
     OPTION_THIS_HOST,
+    OPTION_EAB_KEY,
+    OPTION_ACCOUNTS,
+    OPTION_WITHOUT_CUSTOMER,
     OPTION_VERSION,
     OPTION_HELP
 };
@@ -150,6 +153,9 @@ static const struct option options[] = {
     {"url", required_argument, NULL, OPTION_URL},
     {"yes", no_argument, NULL, OPTION_YES},
     {"this-host", no_argument, NULL, OPTION_THIS_HOST},
+    {"eab-key", required_argument, NULL, OPTION_EAB_KEY},
+    {"accounts", no_argument, NULL, OPTION_ACCOUNTS},
+    {"without-customer", no_argument, NULL, OPTION_WITHOUT_CUSTOMER},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
     {0},
@@ -187,6 +193,7 @@ static bool take_option(struct cli *cli, int option, const char *value) {
                        {OPTION_OVER, &cli->over},
                        {OPTION_FROM, &cli->from},
                        {OPTION_URL, &cli->url},
+                       {OPTION_EAB_KEY, &cli->eab_key},
                        {OPTION_NAME_SERVERS, &cli->check.name_servers},
                        {OPTION_EDGE_PREFIX, &cli->check.edge_prefixes},
                        {OPTION_ROOT_HINTS, &cli->check.root_hints},
@@ -225,6 +232,10 @@ static bool take_option(struct cli *cli, int option, const char *value) {
         cli->for_good = true;
     else if (option == OPTION_THIS_HOST)
         cli->is_this_host = true;
+    else if (option == OPTION_ACCOUNTS)
+        cli->with_accounts = true;
+    else if (option == OPTION_WITHOUT_CUSTOMER)
+        cli->without_customer = true;
     else
         return false;
     return true;

@@ -17,6 +17,7 @@ static bool account_read(struct arena *arena, const struct redisReply *id, const
         {"eab", FIELD_TEXT, offsetof(struct store_account, eab_kid), NULL},
         {"terms", FIELD_FLAG, offsetof(struct store_account, has_agreed_terms), NULL},
         {"created", FIELD_TIME, offsetof(struct store_account, created_at), NULL},
+        {"used", FIELD_TIME, offsetof(struct store_account, used_at), NULL},
     };
     struct store_account *account = object;
     *account = (struct store_account){.id = reply_text(arena, id, error), .contacts = ""};
@@ -131,6 +132,27 @@ static bool parse_loaded(struct store_call *call, struct redisReply *const *item
 void store_load_account(struct store *store, struct arena *arena, const char *account_id,
                         struct store_account *out, store_done *done, void *context) {
     call_load_hash(store, arena, "account:", account_id, parse_loaded, out, done, context);
+}
+
+static bool parse_list(struct store_call *call, struct redisReply *const *items, size_t count,
+                       struct error *error) {
+    struct store_account_list *list = call->out;
+    return reply_read_page(call, items, count, account_read, sizeof *list->items, (void **)&list->items,
+                           &list->count, &list->next_cursor, error);
+}
+
+void store_list_accounts(struct store *store, struct arena *arena, const struct store_account_filter *filter,
+                         struct store_account_list *out, store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_LIST_ACCOUNTS, arena, parse_list, out, done, context);
+    if (call == NULL)
+        return;
+    call_add(call, filter->customer);
+    call_add(call, filter->eab_kid);
+    call_add(call,
+             filter->status < 0 ? "" : store_account_status_name((enum store_account_status)filter->status));
+    call_add_cursor(call, filter->cursor);
+    call_add_limit(call, filter->limit);
+    call_send(call);
 }
 
 void store_update_account(struct store *store, struct arena *arena, const char *account_id,

@@ -44,6 +44,10 @@ bool store_order_status_parse(const char *name, int *out) {
     return parse(store_order_statuses, name, out);
 }
 
+bool store_account_status_parse(const char *name, int *out) {
+    return parse(store_account_statuses, name, out);
+}
+
 bool store_zone_status_parse(const char *name, int *out) {
     return parse(store_zone_statuses, name, out);
 }

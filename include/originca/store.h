@@ -304,7 +304,7 @@ struct store_account {
     const char *contacts; /* JSON array text */
     const char *eab_kid;  /* "" */
     bool has_agreed_terms;
-    time_t created_at;
+    time_t created_at, used_at; /* the last use as it was noted, once a day at most */
 };
 /* Spends the nonce and loads the account, by id or by thumbprint (one of them NULL; both NULL only spends):
  * one script. ERROR_CONFLICT: the nonce was spent before, or it is older than a change of Redis that may have
@@ -323,6 +323,21 @@ void store_load_account(struct store *, struct arena *, const char *account_id, 
 void store_update_account(struct store *, struct arena *, const char *account_id, const char *contacts,
                           bool agree_terms, bool deactivate, struct store_account *out,
                           const struct store_right *, store_done *, void *);
+struct store_account_filter {
+    const char *customer; /* "": the accounts without one */
+    const char *eab_kid;  /* bound by this key; NULL: any */
+    int status;           /* -1: any */
+    const char *cursor;
+    uint32_t limit;
+};
+struct store_account_list {
+    struct store_account *items;
+    size_t count;
+    const char *next_cursor;
+};
+/* Newest first. ERROR_UNAVAILABLE: accounts of a version that had no such lists are still missing in them. */
+void store_list_accounts(struct store *, struct arena *, const struct store_account_filter *,
+                         struct store_account_list *out, store_done *, void *);
 struct store_key_claim {
     const char *holder;    /* id of the account that has the new key; "": none */
     uint32_t busy_seconds; /* when another change has passed at the latest; 0: the next request may tell */
@@ -827,5 +842,6 @@ const char *store_account_status_name(enum store_account_status);
 const char *store_zone_status_name(enum store_zone_status);
 const char *store_certificate_status_name(enum store_certificate_status);
 bool store_order_status_parse(const char *, int *out) MUST_CHECK;
+bool store_account_status_parse(const char *, int *out) MUST_CHECK;
 bool store_zone_status_parse(const char *, int *out) MUST_CHECK;
 bool store_certificate_status_parse(const char *, int *out) MUST_CHECK;

@@ -75,6 +75,20 @@ const char *admin_zone_key(struct operation *operation, const char *name_or_id);
 bool admin_has_issuer(const struct operation *operation, const char *name); /* selection.c */
 /* Refuses and names those that there are. */
 enum step_result admin_refuse_issuer(struct operation *operation, enum error_code code, const char *name);
+/* The end of all accounts that a binding key has bound, some at a call. */
+struct admin_account_ends {
+    struct operation *operation;
+    const char *customer, *eab_kid;
+    struct store_account_list page;
+    size_t next; /* of the page */
+    struct store_account account;
+    struct rights rights;
+    size_t count;  /* that were ended */
+    bool has_more; /* the same call again ends the next ones */
+};
+/* Resumes the operation where they have ended, or fails it. `ends` lives in its state. */
+void admin_end_accounts(struct operation *operation, struct admin_account_ends *ends, const char *customer,
+                        const char *eab_kid);
 /* Who asks, for a ledger record. */
 const char *admin_by(struct operation *operation);
 /* Writes the rights to the ledger; waits. */
@@ -96,6 +110,10 @@ void admin_create_api_key(struct http_request *request);
 void admin_list_api_keys(struct http_request *request);
 void admin_delete_api_key(struct http_request *request);
 void admin_create_account(struct http_request *request);
+void admin_list_accounts(struct http_request *request);
+void admin_list_unbound_accounts(struct http_request *request);
+void admin_show_account(struct http_request *request);
+void admin_deactivate_account(struct http_request *request);
 void admin_create_zone(struct http_request *request);
 void admin_list_zones(struct http_request *request);
 void admin_show_zone(struct http_request *request);

@@ -1,7 +1,7 @@
 -- Spends a nonce (one bit of its block) and loads the account by id or by thumbprint, if one is asked for. Nonces of before a
 -- Redis that may have forgotten what was spent are spent. Where an account is unknown, a Redis that was emptied says so.
--- keys: nonce:<block>, nonces:not-before, ledger-hosts, account-key:<thumbprint>, account:<id>, accounts and what else ends with
---   the account
+-- keys: nonce:<block>, nonces:not-before, ledger-hosts, account-key:<thumbprint>, account:<id>, accounts,
+--   customer-accounts:<customer or -> and what else ends with the account
 -- arguments: block, index, end of the block's life, account id or '', thumbprint or '', idle life of accounts, time of the nonce
 -- result: ok, account id or '', fields | conflict | unavailable
 -- uses: common, account
@@ -21,5 +21,8 @@ if not account then
   return {'ok', '', {}}
 end
 local now = tonumber(redis.call('TIME')[1])
-if now - tonumber(account.used) > 86400 then renew_account(id, account, now, tonumber(ARGV[6])) end
+if now - tonumber(account.used) > 86400 then
+  renew_account(id, account, now, tonumber(ARGV[6]))
+  list_known_account(id, account) -- of a server of before these lists, while hosts are upgraded one by one
+end
 return {'ok', id, flat}

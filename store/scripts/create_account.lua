@@ -1,6 +1,6 @@
 -- Creates an account, or returns the one that has this key already.
--- keys: account-key:<thumbprint>, account-key-claim:<thumbprint>, account-spki:<spki>, account:<id>, accounts, key-certificates:<spki>, blocked-keys,
---   blocked-keys:<customer>, eab:<kid>
+-- keys: account-key:<thumbprint>, account-key-claim:<thumbprint>, account-spki:<spki>, account:<id>, accounts, customer-accounts:<customer or ->,
+--   key-certificates:<spki>, blocked-keys, blocked-keys:<customer>, eab:<kid>
 -- arguments: id, idle life, thumbprint, spki, customer, eab kid, then the fields in pairs
 -- result: ok, was created, id, fields | refused | unavailable
 -- uses: common, account, key
@@ -21,10 +21,11 @@ if kid ~= '' then
   local binding = redis.call('HMGET', 'eab:' .. kid, 'customer', 'revoked')
   if binding[1] ~= customer or binding[2] then return {'refused', 'the external account binding key is revoked'} end
 end
-local now = now_parts()
+local now, micros = now_parts()
 set_fields('account:' .. id, ARGV, 7)
 redis.call('SET', 'account-key:' .. thumbprint, id)
 redis.call('SET', 'account-spki:' .. spki, id)
 renew_account(id, {thumbprint = thumbprint, spki = spki}, now, idle)
+list_account(id, customer, micros)
 local _, flat = load_hash('account:' .. id)
 return {'ok', '1', id, flat}

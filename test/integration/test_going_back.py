@@ -285,13 +285,31 @@ def end_eab_key(c):
 
 def deactivate_account(c):
     c.client.post(c.client.kid, {"status": "deactivated"}).expect(200)
+    return lambda: is_deactivated(c)
 
-    def check():
-        c.client.close()
-        reply = c.order()
-        assert reply.status == 401 and "deactivated" in reply.text, reply.text
 
-    return check
+def is_deactivated(c):
+    c.client.close()
+    reply = c.order()
+    assert reply.status == 401 and "deactivated" in reply.text, reply.text
+
+
+def end_account(c):
+    """By an operator."""
+    assert c.box.admin.post(f"acme-accounts/{c.client.kid.rpartition('/')[2]}/deactivate")["status"] == "deactivated"
+    return lambda: is_deactivated(c)
+
+
+def bind_another(c):
+    c.client = c.box.client(is_registered=False)
+    c.client.register(c.eab["kid"], c.eab["hmac"]).expect(201)
+
+
+def end_bound_accounts(c):
+    """The account was bound when the copy was made."""
+    path = f"customers/{c.id}/eab-keys/{c.eab['kid']}?accounts=deactivate"
+    assert c.box.admin.delete(path)["accounts_deactivated"] == 1
+    return lambda: is_deactivated(c)
 
 
 def change_account_key(c):
@@ -364,9 +382,10 @@ def resume_customer(c):
     return lambda: c.order().expect(201)
 
 
-CHANGES = [end_api_key, end_eab_key, deactivate_account, change_account_key, pause_zone, resume_zone, delete_zone, move_zone,
-           suspend_customer, resume_customer]
-BEFORE = {resume_zone: lambda c: c.box.admin.post(f"zones/{c.zone}/pause"), resume_customer: lambda c: c.post("suspend")}
+CHANGES = [end_api_key, end_eab_key, deactivate_account, end_account, end_bound_accounts, change_account_key, pause_zone,
+           resume_zone, delete_zone, move_zone, suspend_customer, resume_customer]
+BEFORE = {resume_zone: lambda c: c.box.admin.post(f"zones/{c.zone}/pause"), resume_customer: lambda c: c.post("suspend"),
+          end_bound_accounts: bind_another}
 RECORDS = ["api-key-ended", "eab-key-ended", "account-deactivated", "account-key-changed", "zone-paused", "zone-resumed",
            "zone-ended", "zone-moved", "customer-suspended", "customer-resumed"]
 
@@ -535,8 +554,9 @@ def test_the_signers_of_all_hosts_know_the_zones_of_each(box, second):
     assert wait_until(lambda: redis(box, "XLEN", "ledger-rights") in ("0", "1"), RECOVERY)  # what all know is told no longer
 
 
-def test_the_signers_of_all_hosts_know_which_accounts_ended(box, second):
-    """Deactivated at the one by the account's owner, refused by the signer of the other to whoever took over a worker."""
+@pytest.mark.parametrize("end", [deactivate_account, end_account])
+def test_the_signers_of_all_hosts_know_which_accounts_ended(box, second, end):
+    """Ended at the one by its owner or an operator, refused by the signer of the other to whoever took over a worker."""
     customer = Onboarded(box)
     account = customer.client.kid.rsplit("/", 1)[1]
     zone = box.admin.get(f"zones/{customer.zone}")["id"]
@@ -548,7 +568,7 @@ def test_the_signers_of_all_hosts_know_which_accounts_ended(box, second):
 
     assert wait_until(lambda: zone in [record["zone"] for record in ledger_of(second, "zone-added")], RECOVERY)
     assert sign().code == OK
-    deactivate_account(customer)
+    end(customer)
     [told] = wait_until(lambda: [record for record in ledger_of(second, "account-deactivated")
                                  if record["account"] == account], RECOVERY)
     assert told["by"] == "other-host"

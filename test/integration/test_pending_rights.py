@@ -18,12 +18,18 @@ def made(box):  # noqa: F811
     customer = box.new_customer()
     keys = [box.admin.post(f"customers/{customer.id}/{kind}", body) for kind, body in
             (("api-keys", {"kind": "service-key"}), ("eab-keys", {}))]
-    return SimpleNamespace(customer=customer.id, api_key=keys[0]["id"], eab_key=keys[1]["kid"], zone=customer.zone,
-                           zone_id=box.admin.get(f"zones/{customer.zone}")["id"], issuer="ecc")
+    client = box.client(is_registered=False)
+    client.register(keys[1]["kid"], keys[1]["hmac"]).expect(201)
+    return SimpleNamespace(account=client.kid.rpartition("/")[2], customer=customer.id, api_key=keys[0]["id"],
+                           eab_key=keys[1]["kid"], zone=customer.zone, zone_id=box.admin.get(f"zones/{customer.zone}")["id"], issuer="ecc")
 
 
 def is_revoked(box, keys, member, key):  # noqa: F811
     return [each["revoked"] for each in box.admin.get(keys)["items"] if each[member] == key] == [True]
+
+
+def is_deactivated(box, made):  # noqa: F811
+    return box.admin.get(f"acme-accounts/{made.account}")["status"] == "deactivated"
 
 
 def is_stopped(box, issuer=None):  # noqa: F811
@@ -39,6 +45,11 @@ ACTS = {
                        lambda box, made: is_revoked(box, f"customers/{made.customer}/api-keys", "id", made.api_key)),
     "EAB key delete": (None, ("DELETE", "customers/{0.customer}/eab-keys/{0.eab_key}"), "eab-key-ended",
                        lambda box, made: is_revoked(box, f"customers/{made.customer}/eab-keys", "kid", made.eab_key)),
+    "account deactivate": (None, ("POST", "acme-accounts/{0.account}/deactivate"), "account-deactivated",
+                           lambda box, made: is_deactivated(box, made)),
+    # The key alone has ended before.
+    "bound accounts end": (("DELETE", "customers/{0.customer}/eab-keys/{0.eab_key}"), ("DELETE", "customers/{0.customer}/eab-keys/{0.eab_key}?accounts=deactivate"),
+                           "account-deactivated", lambda box, made: is_deactivated(box, made)),
     "zone pause": (None, ("POST", "zones/{0.zone}/pause"), "zone-paused",
                    lambda box, made: box.admin.get(f"zones/{made.zone}")["status"] == "paused"),
     "zone resume": ("zones/{0.zone}/pause", ("POST", "zones/{0.zone}/resume"), "zone-resumed",
@@ -63,7 +74,8 @@ ACTS = {
 def test_what_the_ledger_has_is_said_to_be_pending_and_takes_effect(box, made, act):  # noqa: F811
     before, (method, target), kind, is_done = ACTS[act]
     if before is not None:
-        box.admin.post(before.format(made))
+        earlier, path = before if isinstance(before, tuple) else ("POST", before)
+        box.admin.call(earlier, path.format(made))
     assert not is_done(box, made)
     count = len(box.ledger(kind))
     redis(box, "CONFIG", "SET", "min-replicas-to-write", "1")

@@ -202,6 +202,21 @@ def test_a_key_or_an_account_ended_at_one_is_ended_at_the_other(hosts):
     assert reply.status in (401, 403), reply.text
 
 
+def test_the_accounts_of_a_stolen_binding_key_end_at_both(hosts):
+    owner, zone = Customer(hosts, 0), new_zone()
+    owner.own(zone, 0)
+    stolen = hosts[0].admin.post(f"customers/{owner.name}/eab-keys")
+    thieves = [host.client(stolen) for host in hosts]
+    ready = [thief.new_order([f"t{at}.{zone}"]).expect(201).json for at, thief in enumerate(thieves)]
+    done = hosts[1].admin.delete(f"customers/{owner.name}/eab-keys/{stolen['kid']}?accounts=deactivate")
+    assert done["accounts_deactivated"] == 2
+    for at, thief in enumerate(thieves):
+        assert thief.finalize(ready[at], make_csr(make_key("p256"), [f"t{at}.{zone}"])).status == 401
+        assert thief.new_order([f"again{at}.{zone}"]).status == 401
+        assert hosts[at].admin.get(f"acme-accounts/{thief.kid.rpartition('/')[2]}")["status"] == "deactivated"
+    owner.order(0, f"www.{zone}").expect(201)
+
+
 def test_name_servers_assigned_or_held_at_one_are_nobody_elses_at_the_other(hosts):
     zone, owner = new_zone(), Customer(hosts, 0)
     left_behind = owner.own(zone, 0)

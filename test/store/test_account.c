@@ -230,6 +230,48 @@ static void key_change_is_compare_and_set(void **state) {
     assert_int_equal(ask_number(f, "EXISTS account-spki:%s", old_spki), 0);
 }
 
+static size_t count_listed(struct fixture *f, const char *customer, const char *kid, int status) {
+    struct store_account_list list;
+    size_t count = 0;
+    const char *cursor = NULL;
+    do {
+        const struct store_account_filter filter = {
+            .customer = customer, .eab_kid = kid, .status = status, .cursor = cursor, .limit = 2};
+        assert_ok(CALL(f, store_list_accounts, f->arena, &filter, &list));
+        count += list.count;
+        cursor = list.next_cursor;
+    } while (cursor != NULL);
+    return count;
+}
+
+static void accounts_are_listed_by_customer_also_those_of_before_the_lists(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_account account;
+    bool was_created;
+    uint64_t removed;
+    make_sample(f, &s, "a", "shop.test");
+    for (int i = 0; i < 7; i++) {
+        const struct store_account new = new_account(f, i < 6 ? s.customer.id : "");
+        assert_ok(CALL(f, store_create_account, f->arena, &new, &account, &was_created));
+    }
+    assert_int_equal(count_listed(f, s.customer.id, NULL, -1), 7); /* with the sample's */
+    assert_int_equal(count_listed(f, "", NULL, -1), 1);
+    ask_text(f, "DEL accounts-listed customer-accounts:- customer-accounts:%s", s.customer.id);
+    for (int i = 0; i < 12; i++) /* all end in one second, or nearly so */
+        assert_ok(CALL(f, store_sweep, 2, &removed));
+    assert_string_equal(ask_text(f, "GET accounts-listed"), "all");
+    assert_int_equal(count_listed(f, s.customer.id, NULL, -1), 7);
+    assert_int_equal(count_listed(f, "", NULL, -1), 1);
+    assert_int_equal(count_listed(f, s.customer.id, "other", -1), 0);
+    assert_int_equal(count_listed(f, s.customer.id, NULL, ACCOUNT_DEACTIVATED), 0);
+    ask_text(f, "HSET account:%s used 1", s.account.id);
+    ask_text(f, "ZADD accounts 1 %s", s.account.id);
+    assert_ok(CALL(f, store_sweep, 10, &removed));
+    assert_int_equal(removed, 1);
+    assert_int_equal(ask_number(f, "ZCARD customer-accounts:%s", s.customer.id), 6);
+}
+
 static void orders_of_an_account_page_without_invalid_and_refused_ones(void **state) {
     struct fixture *f = *state;
     struct sample s;
@@ -288,6 +330,7 @@ int main(void) {
         test_case(update_and_deactivation),
         test_case(deactivated_account_can_do_nothing_more),
         test_case(key_change_is_compare_and_set),
+        test_case(accounts_are_listed_by_customer_also_those_of_before_the_lists),
         test_case(orders_of_an_account_page_without_invalid_and_refused_ones),
         test_case(account_without_use_is_swept),
     };

@@ -122,6 +122,9 @@ static void walk_accounts(struct fixture *f, bool must_succeed, struct sample *s
     TRY(store_authenticate, f->arena, &nonce, id, NULL, &s->account);
     s->account.id = id;
     TRY(store_load_account, f->arena, id, &s->account);
+    struct store_account_list accounts;
+    const struct store_account_filter filter = {.customer = s->customer.id, .status = -1, .limit = 10};
+    TRY(store_list_accounts, f->arena, &filter, &accounts);
     TRY(store_update_account, f->arena, id, "[]", true, false, &s->account, NULL);
     TRY(store_claim_account_key, f->arena, id, first.thumbprint, second.thumbprint, second.jwk, &claim);
     TRY(store_change_account_key, id, first.thumbprint, second.thumbprint, second.jwk, NULL);

@@ -41,3 +41,31 @@ local function forget_name(id, held)
   redis.call('ZREM', 'account-names:' .. id, held)
   redis.call('HDEL', 'account-proofs:' .. id, held)
 end
+
+-- Lists it with its customer's accounts ('-': nobody's), by the μs of its creation.
+local function list_account(id, customer, micros)
+  redis.call('ZADD', 'customer-accounts:' .. (customer ~= '' and customer or '-'), 'NX', string.format('%.0f', micros), id)
+end
+
+local function list_known_account(id, account)
+  list_account(id, account.customer or '', tonumber(account.created) * 1000000)
+end
+
+-- Accounts of before there were these lists: takes the next ones; true where all are listed. Walks up by the end of their lives,
+-- which only moves on to a later one, so none is missed.
+local function list_former_accounts(limit)
+  local from = redis.call('GET', 'accounts-listed') or '-inf'
+  if from == 'all' then return true end
+  local page = redis.call('ZRANGE', 'accounts', from, '+inf', 'BYSCORE', 'LIMIT', 0, limit, 'WITHSCORES')
+  local is_whole, last = #page < 2 * limit, page[#page]
+  if not is_whole and last == from then -- more of one second than a page has
+    page = redis.call('ZRANGE', 'accounts', from, from, 'BYSCORE', 'WITHSCORES')
+    last = '(' .. from
+  end
+  for i = 1, #page, 2 do
+    local found = redis.call('HMGET', 'account:' .. page[i], 'customer', 'created')
+    if found[2] then list_known_account(page[i], {customer = found[1] or '', created = found[2]}) end
+  end
+  redis.call('SET', 'accounts-listed', is_whole and 'all' or last)
+  return is_whole
+end
