@@ -209,6 +209,9 @@ static void check_dns(const struct config *config, struct config_complaints *com
         strcmp(config->moved_zone_certificates, "revoke") != 0)
         config_complain(complaints, 0, "dns", "moved_zone_certificates",
                         "\"%s\" is none of keep, withdraw, revoke", config->moved_zone_certificates);
+    if (strcmp(config->moved_zone_certificates, "revoke") == 0 && config->operator_secret_file == NULL)
+        config_complain(complaints, 0, "dns", "moved_zone_certificates",
+                        "\"revoke\" needs server.operator_secret_file, which seals the jobs");
     if (strcmp(config->caa_mode, "off") != 0 && strcmp(config->caa_mode, "named") != 0 &&
         strcmp(config->caa_mode, "strict") != 0)
         config_complain(complaints, 0, "dns", "caa_mode", "\"%s\" is none of off, named, strict",

@@ -36,7 +36,8 @@ const struct setting config_settings[] = {
          "master secret: 64 hex digits; the same on every host"),
     PATH("server", operator_secret_file, NULL,
          "64 hex digits that admin processes alone read, the same on every host: seals what hosts tell each "
-         "other of zones and customers; needed where several hosts share a Redis"),
+         "other of zones and customers, and the jobs that revoke many certificates (revocation.md); needed "
+         "where several hosts share a Redis, for such jobs, and for `moved_zone_certificates = \"revoke\"`"),
     PATH("server", run_directory, "/run/originca",
          "folder of the sockets between the processes and of the pid file"),
     STRING("server", user, NULL,

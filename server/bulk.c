@@ -4,20 +4,23 @@
  * A job is held by a lease. Whoever lost it, whose fence is shut or who drains begins nothing more and drops
  * the page: its revocations are told by who revoked them (`by` names the job), so the page is counted once,
  * by the one who notes it. What fails for the moment is tried again; what cannot be revoked is counted as
- * failed. */
+ * failed.
+ *
+ * Redis is no proof of what an operator wants: a job that has no good seal, at the claim or with any page,
+ * has failed, and nothing more of it is begun (bulk_seal.h). What it is, is what was claimed. */
 #include "bulk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "originca/bulk_seal.h"
 #include "originca/log.h"
 #include "originca/metrics.h"
 #include "originca/revoke.h"
 #include "originca/store_bulk.h"
 
 #define LEASE_MS 10000
-#define PAGE_MAX 512
 #define TICK_MS 5
 #define PAUSE_MS 1000 /* after what failed for the moment */
 
@@ -34,7 +37,7 @@ struct bulk_runner {
     bool (*has_room)(const void *context);
     const void *room_context;
     struct event *timer;
-    struct metric *revoked, *failed;
+    struct metric *revoked, *failed, *unsealed;
     struct store_bulk_lease lease;
     bool is_asking;  /* a claim or a renewal is under way */
     bool is_loading; /* a page is being loaded or noted */
@@ -47,7 +50,9 @@ struct bulk_runner {
     struct store_bulk_page page;
     struct entry *entries; /* NULL: no page */
     size_t next, running, ended;
-    struct store_bulk_progress progress;
+    uint64_t done, not_done;             /* of the page */
+    struct store_bulk_progress progress; /* the job's, by the page */
+    char progress_seal[STORE_SEAL_MAX];
     bool has_yielded; /* to a job that waited */
     char problem[ERROR_MESSAGE_MAX];
     int64_t resumes_ms; /* not before */
@@ -100,7 +105,32 @@ static void count_room(struct bulk_runner *runner) {
 
 /* A page of about a second's work, so that progress is seen. */
 static uint32_t page_size(const struct bulk_runner *runner) {
-    return runner->job.rate < PAGE_MAX ? runner->job.rate : PAGE_MAX;
+    return runner->job.rate < STORE_BULK_PIECE ? runner->job.rate : STORE_BULK_PIECE;
+}
+
+/* --- what is no operator's word --- */
+
+static void note_put_aside(void *context, const struct error *error) {
+    struct bulk_runner *runner = context;
+    runner->is_loading = false;
+    if (error != NULL)
+        log_event(LOG_LEVEL_WARNING, "a bulk revocation is not put aside yet", "job", runner->job.id,
+                  "reason", error->message, NULL);
+    runner->is_lost = true;
+    pump(runner);
+    if (error == NULL && runner->arena == NULL) /* there may be another one */
+        bulk_runner_run(runner);
+}
+
+static void put_aside(struct bulk_runner *runner, const char *fault) {
+    metric_add(runner->unsealed, 1);
+    log_event(LOG_LEVEL_ERROR,
+              "a bulk revocation in Redis is not what an operator confirmed and is not carried out: find out "
+              "who writes into Redis, and begin again what was meant",
+              "job", runner->job.id, "by", runner->job.by, "fault", fault, NULL);
+    runner->is_loading = true;
+    store_fail_bulk(runner->worker->store, runner->job.id, &runner->lease, fault, runner->job.is_unreadable,
+                    note_put_aside, runner);
 }
 
 /* --- pages --- */
@@ -108,9 +138,14 @@ static uint32_t page_size(const struct bulk_runner *runner) {
 static void note_page_noted(void *context, const struct error *error) {
     struct bulk_runner *runner = context;
     runner->is_loading = false;
-    bool is_last = *runner->progress.next_cursor == '\0';
-    metric_add(runner->revoked, error == NULL ? runner->progress.done : 0);
-    metric_add(runner->failed, error == NULL ? runner->progress.failed : 0);
+    bool is_last = runner->progress.is_last;
+    metric_add(runner->revoked, error == NULL ? runner->done : 0);
+    metric_add(runner->failed, error == NULL ? runner->not_done : 0);
+    if (error == NULL) {
+        runner->job.position = runner->progress.position;
+        runner->job.done = runner->progress.done;
+        runner->job.failed = runner->progress.failed;
+    }
     if (error == NULL && is_last)
         log_event(LOG_LEVEL_INFO, "all of a bulk revocation is done", "job", runner->job.id, NULL);
     else if (error != NULL)
@@ -124,24 +159,47 @@ static void note_page_noted(void *context, const struct error *error) {
 }
 
 static void finish_page(struct bulk_runner *runner) {
-    runner->progress.cursor = runner->page.cursor;
-    runner->progress.next_cursor = runner->page.next_cursor;
-    runner->progress.done += runner->page.repeated;
-    runner->progress.problem = runner->problem;
-    runner->progress.may_wait = !runner->has_room(runner->room_context);
+    struct store_bulk after = runner->job;
+    runner->done += runner->page.repeated;
+    after.position += runner->page.span;
+    after.done += runner->done;
+    after.failed += runner->not_done;
+    bulk_seal_progress(runner->worker, &after, runner->progress_seal);
+    runner->progress = (struct store_bulk_progress){.before = runner->job.position,
+                                                    .position = after.position,
+                                                    .done = after.done,
+                                                    .failed = after.failed,
+                                                    .is_last = after.position == after.total,
+                                                    .seal = runner->progress_seal,
+                                                    .problem = runner->problem,
+                                                    .may_wait = !runner->has_room(runner->room_context)};
     runner->has_yielded = false;
     runner->is_loading = true;
     store_note_bulk(runner->worker->store, runner->job.id, &runner->lease, &runner->progress,
                     &runner->has_yielded, note_page_noted, runner);
 }
 
+/* Is Redis's job still the one that was claimed? One that stands where it stood before, in a Redis that went
+ * back, is claimed again and does that again. */
+static const char *page_fault(struct bulk_runner *runner) {
+    const char *fault = bulk_seal_fault(runner->worker, &runner->page.job);
+    runner->is_lost = runner->is_lost || runner->page.job.position != runner->job.position;
+    return fault != NULL || runner->is_lost ? fault
+                                            : bulk_page_fault(runner->worker, &runner->job, &runner->page);
+}
+
 static void note_page_loaded(void *context, const struct error *error) {
     struct bulk_runner *runner = context;
+    const char *fault = error == NULL ? page_fault(runner) : NULL;
     runner->is_loading = false;
+    if (fault != NULL) {
+        put_aside(runner, fault);
+        return;
+    }
     if (error == NULL) {
         runner->entries = arena_alloc(runner->page_arena, (runner->page.count + 1) * sizeof *runner->entries);
         runner->next = runner->running = runner->ended = 0;
-        runner->progress = (struct store_bulk_progress){.done = 0};
+        runner->done = runner->not_done = 0;
         for (size_t i = 0; runner->entries != NULL && i < runner->page.count; i++)
             runner->entries[i] = (struct entry){.runner = runner};
     } else {
@@ -161,8 +219,9 @@ static void load_page(struct bulk_runner *runner) {
         return;
     }
     runner->is_loading = true;
-    store_page_bulk(runner->worker->store, runner->page_arena, runner->job.id, &runner->lease,
-                    page_size(runner), &runner->page, note_page_loaded, runner);
+    runner->page = (struct store_bulk_page){.limit = page_size(runner)};
+    store_page_bulk(runner->worker->store, runner->page_arena, &runner->job, &runner->lease, &runner->page,
+                    note_page_loaded, runner);
 }
 
 /* --- one certificate --- */
@@ -183,9 +242,9 @@ static void note_revoked(void *context, const struct error *error) {
         runner->resumes_ms = clock_monotonic_ms() + PAUSE_MS;
         runner->next = 0;
     } else if (error != NULL) {
-        runner->progress.failed++;
+        runner->not_done++;
     } else {
-        runner->progress.done++;
+        runner->done++;
     }
     if (entry->state == ENTRY_ENDED)
         runner->ended++;
@@ -263,7 +322,12 @@ static void note_claimed(void *context, const struct error *error) {
     runner->room = 0;
     runner->room_counted_ms = clock_monotonic_ms();
     runner->resumes_ms = 0;
-    log_event(*runner->job.cursor == '\0' ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "working on a bulk revocation",
+    const char *fault = bulk_seal_fault(runner->worker, &runner->job);
+    if (fault != NULL) {
+        put_aside(runner, fault);
+        return;
+    }
+    log_event(runner->job.position == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "working on a bulk revocation",
               "job", runner->job.id, "by", runner->job.by, NULL);
     pump(runner);
 }
@@ -319,6 +383,8 @@ struct bulk_runner *bulk_runner_new(struct worker *worker, const char *holder,
                                       "Certificates revoked by jobs of administrators");
     runner->failed = metrics_counter(worker->metrics, "originca_bulk_failed_total",
                                      "Certificates that such a job could not revoke");
+    runner->unsealed = metrics_counter(worker->metrics, "originca_bulk_unsealed_total",
+                                       "Jobs in Redis that are not what an operator confirmed");
     return runner;
 }
 

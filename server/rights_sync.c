@@ -173,18 +173,18 @@ static void load_page(struct rights_sync *sync) {
 
 /* --- being told --- */
 
-/* Any worker may tell its own signer so: it needs no seal. */
-static bool is_end_of_account(const char *kind) {
-    return strcmp(kind, "account-deactivated") == 0;
+/* Any worker may tell its own signer so, and it only takes away what an intruder could want. */
+static bool needs_no_seal(const char *kind) {
+    return strcmp(kind, "account-deactivated") == 0 || strcmp(kind, "zone-returned") == 0;
 }
 
 /* Of this host too: its signer knows it already, and says so. */
 static bool is_for_the_signer(const char *kind) {
     static const char *const beginnings[] = {"zone-", "customer-", "issuance-", "issuer-"};
-    bool is_known = is_end_of_account(kind);
+    bool is_known = needs_no_seal(kind);
     for (size_t i = 0; i < sizeof beginnings / sizeof beginnings[0]; i++)
         is_known = is_known || strncmp(kind, beginnings[i], strlen(beginnings[i])) == 0;
-    return is_known && strcmp(kind, "zone-moved") != 0 && strcmp(kind, "zone-returned") != 0;
+    return is_known;
 }
 
 static void note_told(void *context, const struct error *error) {
@@ -201,7 +201,7 @@ static void note_told(void *context, const struct error *error) {
         const struct store_right *right = &sync->told.items[i];
         if (!is_for_the_signer(right->kind))
             continue;
-        if (!is_end_of_account(right->kind) && !rights_seal_is_good(sync->worker, right)) {
+        if (!needs_no_seal(right->kind) && !rights_seal_is_good(sync->worker, right)) {
             metric_add(sync->unsealed, 1);
             log_event(LOG_LEVEL_ERROR, "a right in Redis has no good seal and is passed over", "kind",
                       right->kind, "subject", right->subject, NULL);

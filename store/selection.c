@@ -43,13 +43,16 @@ static bool parse_selected(struct store_call *call, struct redisReply *const *it
                            struct error *error) {
     struct store_selected *selected = call->out;
     int64_t found = 0, last_end = 0, cut_off = 0;
-    if (count < 4)
+    if (count < 5)
         return error_set(error, ERROR_INTERNAL, "Redis did not say how many certificates are selected");
     char *cursor = reply_text(call->arena, items[0], error);
     if (cursor == NULL || !reply_number(items[1], &found, error) ||
         !reply_number(items[2], &last_end, error) || !reply_number(items[3], &cut_off, error))
         return false;
-    for (size_t i = 4; i < count && selected->sample_count < STORE_SAMPLE_MAX; i++) {
+    selected->serials = reply_text(call->arena, items[4], error);
+    if (selected->serials == NULL)
+        return false;
+    for (size_t i = 5; i < count && selected->sample_count < STORE_SAMPLE_MAX; i++) {
         struct store_certificate *place = &selected->sample[selected->sample_count];
         if (!reply_is_array(items[i], 2, error) ||
             !certificate_read(call->arena, items[i]->element[0], items[i]->element[1], place, error))
@@ -75,5 +78,6 @@ void store_count_selected(struct store *store, struct arena *arena, const struct
     selection_add(call, &counted);
     call_add_cursor(call, selected->cursor);
     call_add_number(call, (int64_t)(STORE_SAMPLE_MAX - selected->sample_count));
+    call_add_number(call, selected->wants_serials);
     call_send(call);
 }

@@ -44,6 +44,8 @@ void rights_record_zone_check(struct worker *worker, struct signer_client *signe
 
 /* The key of the seals; false where the file cannot be read. The setting must be there. */
 bool rights_load_key(const struct config *config, uint8_t key[SHA256_BYTES], struct error *error) MUST_CHECK;
+/* One more field of a seal that begins with zeros; NULL is "". */
+void seal_add(uint8_t digest[SHA256_BYTES], const uint8_t key[SHA256_BYTES], const char *text);
 /* "" without a key: the other hosts are not told. */
 void rights_seal(const struct worker *worker, const struct store_right *right, char out[STORE_SEAL_MAX]);
 bool rights_seal_is_good(const struct worker *worker, const struct store_right *right);

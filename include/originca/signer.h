@@ -268,6 +268,10 @@ struct signer_crl_list {
 };
 void signer_list_crls(struct signer_client *client, struct arena *arena, uint32_t cursor, uint32_t max,
                       struct signer_crl_list *out, signer_done *done, void *context);
+/* Since when each of up to SIGNER_ZONES_MAX zones has moved away or was ended by the signer's ledger, in ms
+ * since 1970; 0: it has not, or never existed here. `ids` and `out` must outlive the call. */
+void signer_find_left(struct signer_client *client, const char *const *ids, size_t count, int64_t *out,
+                      signer_done *done, void *context);
 /* Compares with the ledger. A signer that has just started writes nothing, not even what a crash left to be
  * said, before one position of an operator's link has fitted; revocations wait for `position_wait_seconds` at
  * most. ERROR_CONFLICT: records are lost; nothing follows from it but the answer. `found_hash` gets the

@@ -35,11 +35,23 @@ struct store_selected {
     struct store_certificate sample[STORE_SAMPLE_MAX];
     size_t sample_count;
     const char *cursor;
+    bool wants_serials;
+    const char *serials; /* of this page, where they are wanted: 32 hex digits each, nothing between */
 };
 void store_count_selected(struct store *, struct arena *, const struct store_selection *,
                           struct store_selected *, store_done *, void *);
 
-/* --- jobs (store/bulk.c) --- */
+/* --- jobs (store/bulk.c) ---
+ *
+ * What a job revokes is a list of serials that was kept when they were counted, in pieces; `position` is a
+ * place on it. Seals say whose word all that is (bulk_seal.h): the store only keeps them. */
+#define STORE_BULK_PIECE 500 /* serials */
+#define STORE_SERIAL_HEX 32  /* digits of one */
+#define STORE_BULK_PLAN_MAX 33 /* its id */
+#define STORE_BULK_CURSOR_MAX 160
+/* Kept for ten minutes, unless a job is made. */
+void store_add_bulk_piece(struct store *, const char *plan, uint64_t piece, const char *seal,
+                          const char *serials, store_done *, void *);
 enum store_bulk_state { BULK_RUNNING, BULK_DONE, BULK_CANCELLED, BULK_FAILED };
 struct store_bulk {
     const char *id;
@@ -54,14 +66,28 @@ struct store_bulk {
     int64_t leased_until_ms;
     const char *problem;  /* the last that kept a certificate from being revoked; "" */
     const char *ended_by; /* who cancelled it */
-    const char *cursor;   /* how far it came; "" */
+    uint64_t position;    /* how far it came: all before it is done */
+    const char *plan;     /* id of its list */
+    const char *seal, *progress_seal;
+    bool is_unreadable; /* there is no job in what stands there: all but the id is empty */
 };
-/* `id`, `selection`, `reason`, `rate`, `by` and `total` are the caller's. May be repeated. ERROR_NOT_FOUND:
- * the list of serials is gone. */
+/* `id`, `selection`, `reason`, `rate`, `by`, `total`, `created_at`, `plan` and the seals are the caller's. May be
+ * repeated. ERROR_NOT_FOUND: its pieces are not there (any more). */
 void store_create_bulk(struct store *, const struct store_bulk *, store_done *, void *);
-/* Jobs for the certificates of zones that were left, moved away or deleted, `hold_seconds` ago. */
-void store_withdraw_zones(struct store *, int64_t hold_seconds, uint32_t reason, uint32_t rate,
-                          uint32_t limit, store_done *, void *);
+/* Zones with certificates that were left, moved away or deleted, `hold_seconds` ago by what Redis says: up to
+ * `limit` of them after the first `skip`. `looked` is less than `limit` where there are no more. */
+struct store_left_zone {
+    const char *id, *since; /* seconds since 1970 */
+    const char *job;        /* the id of its job: the same whenever it is asked for */
+};
+struct store_left_zones {
+    struct store_left_zone *items;
+    size_t count, looked;
+};
+void store_left_zones(struct store *, struct arena *, int64_t hold_seconds, uint32_t skip, uint32_t limit,
+                      struct store_left_zones *out, store_done *, void *);
+/* Its job is made. */
+void store_note_left_zone(struct store *, const struct store_left_zone *, store_done *, void *);
 void store_load_bulk(struct store *, struct arena *, const char *id, struct store_bulk *out, store_done *,
                      void *);
 struct store_bulk_list {
@@ -88,22 +114,31 @@ void store_claim_bulk(struct store *, struct arena *, const struct store_bulk_le
  * ("" or NULL: as it was) is kept for operators. */
 void store_renew_bulk(struct store *, const char *id, const struct store_bulk_lease *, const char *problem,
                       store_done *, void *);
-/* The next certificates to revoke, at most `limit`; whole ones. Renews. Those that the job has revoked before
- * it was interrupted are counted in `repeated`. ERROR_CONFLICT: as for renewing; also where the list of
- * serials is gone, and the job has failed. */
+/* It is not what it should be: it has failed, and `problem` is kept for operators. One that could not be read
+ * is replaced by what can. ERROR_CONFLICT: it is another's. */
+void store_fail_bulk(struct store *, const char *id, const struct store_bulk_lease *, const char *problem,
+                     bool is_unreadable, store_done *, void *);
+/* The certificates of the next `limit` serials from job->position on, of one piece: those to revoke, whole
+ * ones, in the order of the piece. Renews. Those that the job has revoked before it was interrupted are
+ * counted in `repeated`. ERROR_CONFLICT: as for renewing. */
 struct store_bulk_page {
+    size_t limit; /* in, at most STORE_BULK_PIECE */
     struct store_certificate *items;
     size_t count;
     uint64_t repeated;
-    const char *cursor, *next_cursor; /* next "": it is the last page */
+    const char *piece, *piece_seal; /* all serials of the piece; "": it is not there */
+    struct store_bulk job;          /* as Redis has it now */
+    size_t span;                    /* how many serials the page is of (bulk_page_fault) */
 };
-void store_page_bulk(struct store *, struct arena *, const char *id, const struct store_bulk_lease *,
-                     uint32_t limit, struct store_bulk_page *out, store_done *, void *);
-/* The page is done. ERROR_CONFLICT: the job is another's by now, who does the page again. After the last page
- * the job is done. `*waits`: it made room for another and stands in the queue again. */
+void store_page_bulk(struct store *, struct arena *, const struct store_bulk *job,
+                     const struct store_bulk_lease *, struct store_bulk_page *page, store_done *, void *);
+/* The page is done, and how far the job is by that; `before` is where it began. ERROR_CONFLICT: the job is
+ * another's by now, who does the page again. After the last page the job is done. `*waits`: it made room for
+ * another and stands in the queue again. */
 struct store_bulk_progress {
-    const char *cursor, *next_cursor;
-    uint64_t done, failed;
+    uint64_t before, position, done, failed;
+    bool is_last;
+    const char *seal;
     const char *problem;
     bool may_wait; /* this process has no room for another job */
 };

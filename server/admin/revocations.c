@@ -1,5 +1,7 @@
 /* Revoking many certificates: a dry run, a job that is made only by the count that the dry run showed, and
  * what became of it. The work is done elsewhere (server/bulk.c), whichever host has time. */
+#include "originca/bulk_plan.h"
+#include "originca/bulk_seal.h"
 #include "originca/revocation.h"
 #include "selection.h"
 
@@ -11,6 +13,8 @@ struct bulk_state {
     struct store_bulk_list list;
     bool is_dry_run, is_confirmed;
     uint32_t confirmed;
+    struct bulk_plan plan;
+    char seal[STORE_SEAL_MAX], progress_seal[STORE_SEAL_MAX];
 };
 
 /* --- lists of serials --- */
@@ -54,7 +58,20 @@ static bool is_worked_on(const struct store_bulk *job) {
     return *job->holder != '\0' && job->leased_until_ms > clock_wall_ms();
 }
 
-static json_t *job_json(const struct store_bulk *job) {
+/* What Redis says of a job counts only under the operators' seal. */
+static struct store_bulk judged(const struct worker *worker, const struct store_bulk *said) {
+    struct store_bulk job = *said;
+    const char *fault = bulk_seal_fault(worker, said);
+    bool is_told = job.state == BULK_FAILED && *job.problem != '\0';
+    if (fault != NULL && !is_told)
+        job.problem = fault;
+    if (fault != NULL && job.state != BULK_CANCELLED)
+        job.state = BULK_FAILED;
+    return job;
+}
+
+static json_t *job_json(const struct worker *worker, const struct store_bulk *said) {
+    const struct store_bulk known = judged(worker, said), *job = &known;
     uint64_t handled = job->done + job->failed;
     bool has_ended = job->state != BULK_RUNNING;
     json_t *json =
@@ -116,16 +133,37 @@ static enum step_result reply_dry_run(struct operation *operation) {
     return state->is_dry_run ? admin_reply_dry_run(operation) : STEP_DONE;
 }
 
-static enum step_result create_job(struct operation *operation) {
+static enum step_result count(struct operation *operation) {
     struct bulk_state *state = operation->state;
-    if (admin_confirm_count(operation, state->confirmed) == STEP_FAIL)
-        return STEP_FAIL;
+    if (state->is_dry_run)
+        return admin_count_selected(operation);
+    if (operation->worker->operator_key == NULL)
+        return admin_refuse(
+            operation, ERROR_CONFLICT,
+            "this server has no operator_secret_file, so its jobs could not be told from what "
+            "others put into Redis: set it, let `originca-server ca init` make it, and reload");
     state->job.id = random_hex(operation->arena, JOB_ID_BYTES);
     state->job.by = arena_printf(operation->arena, "%s bulk:%s", admin_by(operation), state->job.id);
     if (state->job.id == NULL || state->job.by == NULL)
         return admin_refuse(operation, ERROR_INTERNAL, "out of memory");
+    state->plan = (struct bulk_plan){.worker = operation->worker, .selection = &state->selection.selection};
+    bulk_plan_start(&state->plan, admin_done, operation);
+    return STEP_WAIT;
+}
+
+static enum step_result create_job(struct operation *operation) {
+    struct bulk_state *state = operation->state;
+    state->selection.selected = state->plan.selected;
+    if (admin_confirm_count(operation, state->confirmed) == STEP_FAIL)
+        return STEP_FAIL;
     state->job.selection = state->selection.selection;
     state->job.total = state->selection.selected.count;
+    state->job.created_at = time(NULL);
+    state->job.plan = state->plan.id;
+    state->job.seal = state->seal;
+    state->job.progress_seal = state->progress_seal;
+    bulk_seal_job(operation->worker, &state->job, state->seal);
+    bulk_seal_progress(operation->worker, &state->job, state->progress_seal);
     store_create_bulk(operation->worker->store, &state->job, admin_done, operation);
     return STEP_WAIT;
 }
@@ -139,7 +177,7 @@ static enum step_result load_created(struct operation *operation) {
 
 static enum step_result reply_created(struct operation *operation) {
     const struct bulk_state *state = operation->state;
-    admin_reply(operation, 202, job_json(&state->job));
+    admin_reply(operation, 202, job_json(operation->worker, &state->job));
     return STEP_REPLIED;
 }
 
@@ -149,7 +187,7 @@ static const struct step create_steps[] = {{"read body", admin_read_body},
                                            {"find customer", admin_find_selected_customer},
                                            {"find zone", admin_find_selected_zone},
                                            {"keep serials", admin_keep_serials},
-                                           {"count", admin_count_selected},
+                                           {"count", count},
                                            {"reply to a dry run", reply_dry_run},
                                            {"create job", create_job},
                                            {"load job", load_created},
@@ -172,7 +210,7 @@ static enum step_result load(struct operation *operation) {
 
 static enum step_result reply_one(struct operation *operation) {
     const struct bulk_state *state = operation->state;
-    admin_reply(operation, 200, job_json(&state->job));
+    admin_reply(operation, 200, job_json(operation->worker, &state->job));
     return STEP_REPLIED;
 }
 
@@ -216,7 +254,7 @@ static enum step_result reply_list(struct operation *operation) {
     const struct bulk_state *state = operation->state;
     json_t *items = json_array(), *json;
     for (size_t i = 0; i < state->list.count; i++)
-        json_array_append_new(items, job_json(&state->list.items[i]));
+        json_array_append_new(items, job_json(operation->worker, &state->list.items[i]));
     json = json_pack("{s:o}", "items", items);
     admin_set_cursor(json, state->list.next_cursor);
     admin_reply(operation, 200, json);

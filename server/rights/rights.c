@@ -69,7 +69,7 @@ bool rights_load_key(const struct config *config, uint8_t key[SHA256_BYTES], str
     return true;
 }
 
-static void add_field(uint8_t *digest, const uint8_t *key, const char *text) {
+void seal_add(uint8_t digest[SHA256_BYTES], const uint8_t key[SHA256_BYTES], const char *text) {
     uint8_t block[2 * SHA256_BYTES];
     memcpy(block, digest, SHA256_BYTES);
     sha256(text == NULL ? "" : text, text == NULL ? 0 : strlen(text), block + SHA256_BYTES);
@@ -85,7 +85,7 @@ void rights_seal(const struct worker *worker, const struct store_right *right, c
     snprintf(moment, sizeof moment, "%lld", (long long)right->at_ms);
     const char *const fields[] = {right->kind, right->subject, right->name, right->customer, moment};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-        add_field(digest, worker->operator_key, fields[i]);
+        seal_add(digest, worker->operator_key, fields[i]);
     hex_encode(digest, SHA256_BYTES, out);
 }
 

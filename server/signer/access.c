@@ -32,6 +32,7 @@ static const struct {
     [MESSAGE_RETRY_TOKEN] = {"try the token again", false},
     [MESSAGE_LIST_ZONES] = {"list zones", false},
     [MESSAGE_LIST_CRLS] = {"list revocation lists", false},
+    [MESSAGE_FIND_LEFT] = {"ask which zones were left", false},
 };
 
 void access_begin(struct access *access, const struct config *config, struct metrics *metrics) {

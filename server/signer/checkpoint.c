@@ -9,7 +9,7 @@
 
 #define MAGIC "originca checkpoint\n"
 #define MAGIC_BYTES (sizeof MAGIC - 1)
-#define FORMAT 5 /* 5: the lists also of certificates that nobody revoked */
+#define FORMAT 6 /* 6: also which zones have moved away */
 #define HEAD_BYTES (MAGIC_BYTES + 4)
 #define SECTION_HEAD 12 /* tag, length */
 #define ATTEMPT_BYTES (SHA256_BYTES + 1 + SERIAL_BYTES + 4 * 8)

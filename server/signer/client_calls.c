@@ -323,3 +323,26 @@ void signer_list_zones(struct signer_client *client, struct arena *arena, uint64
                      &(struct client_call){
                          .arena = arena, .take = take_zones, .out = out, .done = done, .context = context});
 }
+
+static bool take_left(struct client_call *call, struct wire_reader *reader) {
+    int64_t *out = call->out;
+    if (wire_get_count(reader, 8) != call->count)
+        return false;
+    for (size_t i = 0; i < call->count; i++)
+        out[i] = (int64_t)wire_get_u64(reader);
+    return wire_is_complete(reader);
+}
+
+void signer_find_left(struct signer_client *client, const char *const *ids, size_t count, int64_t *out,
+                      signer_done *done, void *context) {
+    struct wire_writer writer;
+    struct arena *scratch = client_begin_call(client, &writer, MESSAGE_FIND_LEFT);
+    if (scratch != NULL) {
+        wire_put_u32(&writer, (uint32_t)count);
+        for (size_t i = 0; i < count; i++)
+            wire_put_string(&writer, ids[i]);
+    }
+    client_send_call(client, scratch, &writer,
+                     &(struct client_call){
+                         .take = take_left, .out = out, .count = count, .done = done, .context = context});
+}

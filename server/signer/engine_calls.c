@@ -292,6 +292,28 @@ static void run_list_crls(struct engine *engine, struct engine_call *call) {
     engine_end_reply(call, &writer);
 }
 
+static void run_find_left(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {.code = ERROR_INVALID, .message = "malformed question about zones"};
+    uint32_t count = wire_get_count(&reader, 4);
+    const char **ids = count <= SIGNER_ZONES_MAX ? arena_alloc(call->arena, (count + 1) * sizeof *ids) : NULL;
+    for (uint32_t i = 0; ids != NULL && i < count; i++)
+        ids[i] = wire_get_string(&reader);
+    if (ids == NULL || !wire_is_complete(&reader)) {
+        engine_reply_error(call, &error);
+        return;
+    }
+    struct wire_writer writer;
+    engine_begin_reply(call, &writer);
+    wire_put_u32(&writer, count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct left_state left;
+        zones_find_left(engine->zones, ids[i], &left);
+        wire_put_u64(&writer, left.has_left ? (uint64_t)left.at_ms : 0);
+    }
+    engine_end_reply(call, &writer);
+}
+
 static void reply_done(struct engine_call *call, bool is_done, const struct error *error) {
     struct wire_writer writer;
     if (!is_done) {
@@ -370,6 +392,7 @@ void engine_answer(struct engine *engine, struct engine_call *call) {
         [MESSAGE_CHANGE_RIGHTS] = engine_run_change_rights,
         [MESSAGE_LIST_ZONES] = run_list_zones,
         [MESSAGE_LIST_CRLS] = run_list_crls,
+        [MESSAGE_FIND_LEFT] = run_find_left,
         [MESSAGE_CRL_BEGIN] = engine_run_crl,
         [MESSAGE_CRL_ENTRIES] = engine_run_crl,
         [MESSAGE_CRL_SIGN] = engine_run_crl,

@@ -98,6 +98,7 @@ static struct known find_known(const struct engine *engine, const struct asked *
     struct zone_state zone;
     struct customer_state customer;
     struct stop_state stop;
+    struct left_state left;
     switch (asked->kind) {
     case RIGHT_ZONES_KNOWN:
         known.is_settled = zones_are_known(engine->zones);
@@ -116,6 +117,9 @@ static struct known find_known(const struct engine *engine, const struct asked *
     case RIGHT_ZONE_MOVED:
     case RIGHT_ZONE_RETURNED:
         known.is_settled = zones_find(engine->zones, asked->change.subject, &zone) && zone.is_ended;
+        zones_find_left(engine->zones, asked->change.subject, &left);
+        known.at_ms = left.word_ms;
+        known.is_same = left.has_left == (asked->kind == RIGHT_ZONE_MOVED);
         break;
     case RIGHT_CUSTOMER_SUSPENDED:
     case RIGHT_CUSTOMER_RESUMED:
@@ -142,8 +146,8 @@ static struct known find_known(const struct engine *engine, const struct asked *
 }
 
 static bool takes_away(enum right_kind kind) {
-    return kind != RIGHT_ZONE_RESUMED && kind != RIGHT_CUSTOMER_RESUMED && kind != RIGHT_ISSUANCE_ALLOWED &&
-           kind != RIGHT_ISSUER_ALLOWED;
+    return kind != RIGHT_ZONE_MOVED && kind != RIGHT_ZONE_RESUMED && kind != RIGHT_CUSTOMER_RESUMED &&
+           kind != RIGHT_ISSUANCE_ALLOWED && kind != RIGHT_ISSUER_ALLOWED;
 }
 
 /* Sets the moment; false where nothing is to be written. One's own word always counts: another host's clock

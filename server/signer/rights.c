@@ -150,6 +150,9 @@ bool right_apply(struct zones *zones, enum right_kind kind, const char *subject,
     case RIGHT_ZONE_PAUSED:
     case RIGHT_ZONE_RESUMED:
         return zones_set_paused(zones, subject, kind == RIGHT_ZONE_PAUSED, at_ms);
+    case RIGHT_ZONE_MOVED:
+    case RIGHT_ZONE_RETURNED:
+        return zones_set_moved(zones, subject, kind == RIGHT_ZONE_MOVED, at_ms);
     case RIGHT_CUSTOMER_SUSPENDED:
     case RIGHT_CUSTOMER_RESUMED:
         return zones_set_suspended(zones, subject, kind == RIGHT_CUSTOMER_SUSPENDED, at_ms);

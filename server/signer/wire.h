@@ -22,6 +22,7 @@ enum message_type {
     MESSAGE_CRL_SIGN,
     MESSAGE_SIGN_OCSP,
     MESSAGE_LIST_CRLS,
+    MESSAGE_FIND_LEFT,
     MESSAGE_TYPES
 };
 

@@ -1,7 +1,7 @@
-/* Three pools of packed entries, zones, holders (customers, and accounts that ended; their ids differ in
- * form) and issuers, each with an open-addressing index over it. An entry: flags (1 byte), moment (6), link
- * (4: of a zone, to its customer's entry), lengths of key and text (1 each), key, NUL, text, NUL. Numbers are
- * big-endian, links are offsets, so a pool is saved as it lies. */
+/* Four pools of packed entries, zones, holders (customers, and accounts that ended; their ids differ in
+ * form), issuers, and zones whose delegation was seen elsewhere, each with an open-addressing index over it.
+ * An entry: flags (1 byte), moment (6), link (4: of a zone, to its customer's entry), lengths of key and text
+ * (1 each), key, NUL, text, NUL. Numbers are big-endian, links are offsets, so a pool is saved as it lies. */
 #include "zones.h"
 
 #include <stdlib.h>
@@ -9,13 +9,13 @@
 
 #define HEAD_BYTES 13
 #define FIRST_INDEX 1024
-#define SAVED_HEAD 25 /* known, lengths of the pools */
+#define SAVED_HEAD 33 /* known, lengths of the pools */
 #define KEY_MAX 128
 #define TEXT_MAX 255
 
 enum flag {
     FLAG_ENDED = 1, /* a zone, an account */
-    FLAG_HELD = 2,  /* a zone paused, a customer suspended, an issuer stopped */
+    FLAG_HELD = 2,  /* a zone paused, a customer suspended, an issuer stopped, a zone moved */
     FLAG_NAMED = 4, /* a zone was added, not only heard of */
     FLAG_DEAD = 8,  /* another entry stands for it */
     FLAGS_ALL = 15
@@ -29,7 +29,7 @@ struct pool {
 };
 
 struct zones {
-    struct pool zones, holders, issuers;
+    struct pool zones, holders, issuers, moved;
     size_t living;
     bool is_known;
 };
@@ -200,7 +200,7 @@ static uint8_t *get_entry(struct pool *pool, const char *key, int64_t at_ms) {
 struct zones *zones_new(void) {
     struct zones *zones = calloc(1, sizeof *zones);
     if (zones != NULL && pool_begin(&zones->zones) && pool_begin(&zones->holders) &&
-        pool_begin(&zones->issuers))
+        pool_begin(&zones->issuers) && pool_begin(&zones->moved))
         return zones;
     zones_free(zones);
     return NULL;
@@ -212,6 +212,7 @@ void zones_free(struct zones *zones) {
     pool_end(&zones->zones);
     pool_end(&zones->holders);
     pool_end(&zones->issuers);
+    pool_end(&zones->moved);
     free(zones);
 }
 
@@ -280,9 +281,11 @@ size_t zones_count_living(const struct zones *zones) {
 }
 
 size_t zones_memory(const struct zones *zones) {
-    return zones->zones.capacity + zones->holders.capacity + zones->issuers.capacity +
-           (zones->zones.index_size + zones->holders.index_size + zones->issuers.index_size) *
-               sizeof(uint32_t);
+    const struct pool *const pools[] = {&zones->zones, &zones->holders, &zones->issuers, &zones->moved};
+    size_t bytes = 0;
+    for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++)
+        bytes += pools[i]->capacity + pools[i]->index_size * sizeof(uint32_t);
+    return bytes;
 }
 
 /* What was heard of it before it was added still counts. */
@@ -348,10 +351,29 @@ bool zones_set_stopped(struct zones *zones, const char *issuer, bool is_stopped,
     return entry != NULL;
 }
 
+bool zones_set_moved(struct zones *zones, const char *id, bool has_moved, int64_t at_ms) {
+    uint8_t *entry = get_entry(&zones->moved, id, at_ms);
+    if (entry != NULL)
+        set_flag(entry, FLAG_HELD, has_moved, at_ms);
+    return entry != NULL;
+}
+
+void zones_find_left(const struct zones *zones, const char *id, struct left_state *out) {
+    const uint8_t *moved = find_entry(&zones->moved, id), *entry = find_entry(&zones->zones, id);
+    *out = (struct left_state){.word_ms = moved == NULL ? 0 : moment_of(moved)};
+    if (moved != NULL && (moved[0] & FLAG_HELD) != 0)
+        *out = (struct left_state){true, moment_of(moved), moment_of(moved)};
+    else if (entry != NULL && (entry[0] & FLAG_ENDED) != 0) {
+        out->has_left = true;
+        out->at_ms = moment_of(entry);
+    }
+}
+
 /* --- the checkpoint --- */
 
 size_t zones_saved_length(const struct zones *zones) {
-    return SAVED_HEAD + zones->holders.length + zones->issuers.length + zones->zones.length;
+    return SAVED_HEAD + zones->holders.length + zones->issuers.length + zones->moved.length +
+           zones->zones.length;
 }
 
 static uint8_t *save_pool(const struct pool *pool, uint8_t *out) {
@@ -365,8 +387,10 @@ void zones_save(const struct zones *zones, uint8_t *out) {
     put_number(out + 1, zones->holders.length, 8);
     put_number(out + 9, zones->issuers.length, 8);
     put_number(out + 17, zones->zones.length, 8);
+    put_number(out + 25, zones->moved.length, 8);
     out = save_pool(&zones->holders, out + SAVED_HEAD);
-    save_pool(&zones->zones, save_pool(&zones->issuers, out));
+    out = save_pool(&zones->zones, save_pool(&zones->issuers, out));
+    save_pool(&zones->moved, out);
 }
 
 static bool is_text(const uint8_t *at, size_t length) {
@@ -428,12 +452,14 @@ bool zones_load(struct zones *zones, const uint8_t *bytes, size_t length) {
     if (length < SAVED_HEAD || bytes[0] > 1)
         return false;
     uint64_t holders = get_number(bytes + 1, 8), issuers = get_number(bytes + 9, 8);
-    uint64_t own = get_number(bytes + 17, 8), rest = length - SAVED_HEAD;
-    if (holders > rest || issuers > rest - holders || own != rest - holders - issuers)
+    uint64_t own = get_number(bytes + 17, 8), moved = get_number(bytes + 25, 8), rest = length - SAVED_HEAD;
+    if (holders > rest || issuers > rest - holders || own > rest - holders - issuers ||
+        moved != rest - holders - issuers - own)
         return false;
     zones->is_known = bytes[0] == 1;
     bytes += SAVED_HEAD;
     return load_pool(&zones->holders, bytes, (size_t)holders) &&
            load_pool(&zones->issuers, bytes + holders, (size_t)issuers) &&
-           load_pool(&zones->zones, bytes + holders + issuers, (size_t)own) && check_links(zones);
+           load_pool(&zones->zones, bytes + holders + issuers, (size_t)own) &&
+           load_pool(&zones->moved, bytes + holders + issuers + own, (size_t)moved) && check_links(zones);
 }

@@ -59,6 +59,15 @@ bool zones_set_paused(struct zones *zones, const char *id, bool is_paused, int64
 bool zones_set_suspended(struct zones *zones, const char *customer, bool is_suspended,
                          int64_t at_ms) MUST_CHECK;
 
+/* Its delegation was seen to lead elsewhere, or here again: nothing that a signature is asked by. */
+bool zones_set_moved(struct zones *zones, const char *id, bool has_moved, int64_t at_ms) MUST_CHECK;
+struct left_state {
+    bool has_left;   /* moved away, or ended */
+    int64_t at_ms;   /* since when, at the earliest that is certain */
+    int64_t word_ms; /* of the newest word about where it is delegated; 0: there was none */
+};
+void zones_find_left(const struct zones *zones, const char *id, struct left_state *out);
+
 bool zones_set_stopped(struct zones *zones, const char *issuer, bool is_stopped, int64_t at_ms) MUST_CHECK;
 
 /* Accounts that were deactivated; for good. */

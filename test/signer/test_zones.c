@@ -193,6 +193,33 @@ static void many_come_back_from_the_checkpoint(void **state) {
     zones_free(back);
 }
 
+static void a_zone_is_left_since_its_newest_word_or_its_end(void **state) {
+    struct zones *zones = *state;
+    struct left_state left;
+    assert_true(zones_add(zones, "z1", "shop.test", "c1", 10));
+    zones_find_left(zones, "z1", &left);
+    assert_false(left.has_left);
+    assert_true(zones_set_moved(zones, "z1", true, 20));
+    assert_true(zones_set_moved(zones, "z1", false, 19)); /* late */
+    zones_find_left(zones, "z1", &left);
+    assert_true(left.has_left && left.at_ms == 20);
+    assert_true(zones_set_moved(zones, "z1", false, 30));
+    zones_find_left(zones, "z1", &left);
+    assert_true(!left.has_left && left.word_ms == 30);
+    assert_true(zones_end(zones, "z1", 40));
+    size_t length = zones_saved_length(zones);
+    uint8_t bytes[256];
+    struct zones *again = zones_new();
+    assert_true(length < sizeof bytes);
+    zones_save(zones, bytes);
+    assert_true(zones_load(again, bytes, length));
+    zones_find_left(again, "z1", &left);
+    assert_true(left.has_left && left.at_ms == 40 && left.word_ms == 30);
+    zones_find_left(again, "z2", &left);
+    assert_false(left.has_left);
+    zones_free(again);
+}
+
 static bool loads(const uint8_t *bytes, size_t length) {
     struct zones *zones = zones_new();
     uint8_t *copy = malloc(length + 1); /* of that size: reading behind it is found */
@@ -223,7 +250,7 @@ static void other_bytes_are_refused(void **state) {
             (void)loads(bytes, length);
             bytes[i] = (uint8_t)(bytes[i] ^ 1u << bit);
         }
-    size_t first = 25 + (13 + 2 + 1 + 0 + 1) * 2; /* the first zone's entry, behind two customers */
+    size_t first = 33 + (13 + 2 + 1 + 0 + 1) * 2; /* the first zone's entry, behind two customers */
     bytes[first + 10] = 2;                        /* leads into the middle of a customer */
     assert_false(loads(bytes, length));
     zones_save(zones, bytes);
@@ -282,6 +309,7 @@ int main(void) {
         ZONES(a_customer_is_suspended_with_all_zones),
         ZONES(stops_of_everybody_and_of_an_issuer_are_two),
         ZONES(many_come_back_from_the_checkpoint),
+        ZONES(a_zone_is_left_since_its_newest_word_or_its_end),
         ZONES(other_bytes_are_refused),
         cmocka_unit_test(each_kind_has_its_form),
     };

@@ -11,6 +11,7 @@
 #define ATTEMPT_B "00112233445566778899aabbccddeeff-2"
 #define SERIAL_A "0123456789abcdef0123456789abcdef"
 #define SERIAL_B "0223456789abcdef0123456789abcdef"
+#define SERIAL_C "2123456789abcdef0123456789abcdef"
 #define SAMPLE_LIST "http://crl.example/crl/e5"
 
 struct sample {

@@ -65,10 +65,45 @@ static void a_selection_is_what_all_its_members_fit(void **state) {
 #undef COUNT
 }
 
+/* What the count found, as the pieces that a job is made of. */
+static void keep_pieces(struct fixture *f, const char *id, const struct store_selection *selection,
+                        struct store_selected *selected) {
+    *selected = (struct store_selected){.wants_serials = true};
+    assert_ok(CALL(f, store_count_selected, f->arena, selection, selected));
+    assert_int_equal(strlen(selected->serials), selected->count * STORE_SERIAL_HEX);
+    assert_ok(CALL(f, store_add_bulk_piece, id, 0, "seal", selected->serials));
+}
+
 static void make_job(struct fixture *f, const char *id, const char *by, const char *customer) {
-    const struct store_bulk bulk = {
-        .id = id, .selection.customer = customer, .reason = 4, .rate = 100, .by = by, .total = MANY};
+    const struct store_bulk bulk = {.id = id,
+                                    .selection.customer = customer,
+                                    .reason = 4,
+                                    .rate = 100,
+                                    .by = by,
+                                    .total = MANY,
+                                    .created_at = 77,
+                                    .plan = id,
+                                    .seal = "job seal",
+                                    .progress_seal = "none yet"};
+    struct store_selected selected;
+    keep_pieces(f, id, &bulk.selection, &selected);
     assert_ok(CALL(f, store_create_bulk, &bulk));
+}
+
+static void load_page(struct fixture *f, const struct store_bulk *job, const struct store_bulk_lease *lease,
+                      size_t limit, struct store_bulk_page *page) {
+    *page = (struct store_bulk_page){.limit = limit};
+    assert_ok(CALL(f, store_page_bulk, f->arena, job, lease, page));
+}
+
+/* All `span` serials of the page are done. */
+static struct store_bulk_progress progress_of(const struct store_bulk *job, size_t span) {
+    return (struct store_bulk_progress){.before = job->position,
+                                        .position = job->position + span,
+                                        .done = job->position + span,
+                                        .is_last = job->position + span == MANY,
+                                        .seal = "far",
+                                        .problem = ""};
 }
 
 static void revoke_page(struct fixture *f, const struct store_bulk_page *page, size_t most) {
@@ -86,11 +121,15 @@ static void a_job_is_one_process_s_while_its_lease_lasts(void **state) {
     assert_ok(CALL(f, store_claim_bulk, f->arena, &mine, &job));
     assert_null(job.id);
     make_job(f, JOB, JOB_BY, s.customer.id);
+    assert_true(ask_number(f, "TTL bulk-plan:" JOB) > 86400);
     make_job(f, JOB, JOB_BY, s.customer.id);
     assert_ok(CALL(f, store_claim_bulk, f->arena, &mine, &job));
     assert_string_equal(job.id, JOB);
     assert_string_equal(job.selection.customer, s.customer.id);
     assert_int_equal(job.total, MANY);
+    assert_int_equal(job.created_at, 77);
+    assert_string_equal(job.seal, "job seal");
+    assert_string_equal(job.progress_seal, "none yet");
     assert_ok(CALL(f, store_claim_bulk, f->arena, &other, &job));
     assert_null(job.id);
     assert_code(CALL(f, store_renew_bulk, JOB, &other, ""), ERROR_CONFLICT);
@@ -105,6 +144,7 @@ static void a_job_is_one_process_s_while_its_lease_lasts(void **state) {
     assert_code(CALL(f, store_cancel_bulk, f->arena, JOB, "admin", &job), ERROR_CONFLICT);
     assert_int_equal(ask_number(f, "ZCARD bulk-open"), 0);
     assert_true(ask_number(f, "TTL bulk:" JOB) > 0);
+    assert_int_equal(ask_number(f, "EXISTS bulk-plan:" JOB), 0);
 }
 
 /* The first process revokes some of a page and dies; who follows counts all of them, once. */
@@ -118,28 +158,30 @@ static void a_page_that_was_interrupted_counts_once(void **state) {
     make_job(f, JOB, JOB_BY, s.customer.id);
     const struct store_bulk_lease brief = {"mine", "host-a", 1};
     assert_ok(CALL(f, store_claim_bulk, f->arena, &brief, &job));
-    assert_ok(CALL(f, store_page_bulk, f->arena, JOB, &brief, 4, &page));
+    load_page(f, &job, &brief, 4, &page);
     assert_int_equal(page.count, 4);
+    assert_string_equal(page.piece_seal, "seal");
+    assert_int_equal(strlen(page.piece), MANY * STORE_SERIAL_HEX);
     revoke_page(f, &page, 3);
     do
         assert_ok(CALL(f, store_claim_bulk, f->arena, &other, &job));
     while (job.id == NULL);
-    assert_ok(CALL(f, store_page_bulk, f->arena, JOB, &other, 4, &page));
+    load_page(f, &job, &other, 4, &page);
     assert_int_equal(page.count + page.repeated, 4);
     assert_int_equal(page.repeated, 3);
     revoke_page(f, &page, page.count);
-    struct store_bulk_progress progress = {page.cursor, page.next_cursor, page.count + page.repeated, 0, "",
-                                           false};
+    struct store_bulk_progress progress = progress_of(&job, 4);
     assert_code(CALL(f, store_note_bulk, JOB, &mine, &progress, &waits), ERROR_CONFLICT);
     assert_ok(CALL(f, store_note_bulk, JOB, &other, &progress, &waits));
     assert_code(CALL(f, store_note_bulk, JOB, &other, &progress, &waits), ERROR_CONFLICT);
-    while (*page.next_cursor != '\0') {
-        assert_ok(CALL(f, store_page_bulk, f->arena, JOB, &other, 4, &page));
-        revoke_page(f, &page, page.count);
-        progress = (struct store_bulk_progress){
-            page.cursor, page.next_cursor, page.count + page.repeated, 0, "", false};
-        assert_ok(CALL(f, store_note_bulk, JOB, &other, &progress, &waits));
-    }
+    job.position = 4;
+    load_page(f, &job, &other, 4, &page);
+    assert_int_equal(page.count, MANY - 4);
+    assert_int_equal(page.job.position, 4);
+    assert_string_equal(page.job.progress_seal, "far");
+    revoke_page(f, &page, page.count);
+    progress = progress_of(&job, MANY - 4);
+    assert_ok(CALL(f, store_note_bulk, JOB, &other, &progress, &waits));
     assert_ok(CALL(f, store_load_bulk, f->arena, JOB, &job));
     assert_int_equal(job.state, BULK_DONE);
     assert_int_equal(job.done, MANY);
@@ -158,11 +200,11 @@ static void expect_claim(struct fixture *f, const struct store_bulk_lease *lease
 /* Does the job make room after a page of one? */
 static bool waits_after_a_page(struct fixture *f, const char *id, const struct store_bulk_lease *lease,
                                bool may_wait) {
-    struct store_bulk_page page;
+    struct store_bulk job;
     bool waits;
-    assert_ok(CALL(f, store_page_bulk, f->arena, id, lease, 1, &page));
-    const struct store_bulk_progress done = {page.cursor, page.next_cursor, 1, 0, "", may_wait};
-    assert_string_not_equal(page.next_cursor, "");
+    assert_ok(CALL(f, store_load_bulk, f->arena, id, &job));
+    struct store_bulk_progress done = progress_of(&job, 1);
+    done.may_wait = may_wait;
     assert_ok(CALL(f, store_note_bulk, id, lease, &done, &waits));
     return waits;
 }
@@ -184,7 +226,10 @@ static void jobs_take_turns_and_those_for_compromised_keys_come_first(void **sta
                                       .reason = 1,
                                       .rate = 1,
                                       .by = JOB_BY,
-                                      .total = MANY};
+                                      .total = MANY,
+                                      .plan = URGENT};
+    struct store_selected selected;
+    keep_pieces(f, URGENT, &urgent.selection, &selected);
     assert_ok(CALL(f, store_create_bulk, &urgent));
     expect_claim(f, &mine, URGENT);
     assert_false(waits_after_a_page(f, URGENT, &mine, true)); /* for one that is less urgent */
@@ -196,11 +241,15 @@ static void jobs_take_turns_and_those_for_compromised_keys_come_first(void **sta
 
 static void confirm_job(struct fixture *f, const char *id, struct store_selection selection,
                         struct store_selected *selected) {
-    *selected = (struct store_selected){.count = 0};
-    assert_ok(CALL(f, store_count_selected, f->arena, &selection, selected));
+    keep_pieces(f, id, &selection, selected);
     selection.cut_off = selected->cut_off;
-    const struct store_bulk bulk = {
-        .id = id, .selection = selection, .reason = 4, .rate = 100, .by = JOB_BY, .total = selected->count};
+    const struct store_bulk bulk = {.id = id,
+                                    .selection = selection,
+                                    .reason = 4,
+                                    .rate = 100,
+                                    .by = JOB_BY,
+                                    .total = selected->count,
+                                    .plan = id};
     assert_ok(CALL(f, store_create_bulk, &bulk));
 }
 
@@ -222,7 +271,7 @@ static void what_became_known_after_the_count_is_not_touched(void **state) {
              arena_printf(f->arena, "HSET certificate:%s issued %lld", late, (long long)now_seconds() - 100));
     assert_ok(CALL(f, store_claim_bulk, f->arena, &mine, &job));
     assert_int_equal(job.selection.cut_off, selected.cut_off);
-    assert_ok(CALL(f, store_page_bulk, f->arena, JOB, &mine, 100, &page));
+    load_page(f, &job, &mine, 100, &page);
     assert_int_equal(page.count, MANY);
     for (size_t i = 0; i < page.count; i++)
         assert_string_not_equal(page.items[i].serial, late);
@@ -231,10 +280,9 @@ static void what_became_known_after_the_count_is_not_touched(void **state) {
     assert_code(CALL(f, store_count_selected, f->arena, &never, &selected), ERROR_CONFLICT);
 }
 
-static void a_list_that_was_counted_stays_as_it_is_while_it_is_used(void **state) {
+static void a_list_that_was_counted_takes_no_more(void **state) {
     struct fixture *f = *state;
     struct sample s, stranger;
-    struct store_bulk job;
     struct store_selected selected;
     uint64_t total;
     make_many(f, &s, &stranger);
@@ -243,38 +291,58 @@ static void a_list_that_was_counted_stays_as_it_is_while_it_is_used(void **state
     confirm_job(f, JOB, (struct store_selection){.serials = JOB}, &selected);
     assert_int_equal(selected.count, 2);
     assert_code(CALL(f, store_add_serials, JOB, false, more, 1, &total), ERROR_CONFLICT);
-    confirm_job(f, JOB_B, (struct store_selection){.serials = JOB}, &selected);
-    assert_true(ask_number(f, "TTL bulk-serials:" JOB) > 86400);
-    assert_ok(CALL(f, store_cancel_bulk, f->arena, JOB, "admin", &job));
-    assert_true(ask_number(f, "TTL bulk-serials:" JOB) > 86400);
-    assert_true(ask_number(f, "TTL bulk-list:" JOB) > 86400);
-    assert_ok(CALL(f, store_cancel_bulk, f->arena, JOB_B, "admin", &job));
-    assert_true(ask_number(f, "TTL bulk-serials:" JOB) <= 3600);
+    ask_text(f, arena_printf(f->arena, "ZREM bulk-serials:" JOB " %s", serial_of(f, 1)));
+    const struct store_selection gone = {.serials = JOB};
+    selected = (struct store_selected){.count = 0};
+    assert_code(CALL(f, store_count_selected, f->arena, &gone, &selected), ERROR_NOT_FOUND);
 }
 
-static void a_job_whose_list_is_gone_has_failed(void **state) {
+static void a_job_has_all_its_pieces_or_is_not_made(void **state) {
     struct fixture *f = *state;
     struct sample s, stranger;
     struct store_bulk job;
     struct store_bulk_page page;
     struct store_selected selected;
-    uint64_t total;
     make_many(f, &s, &stranger);
-    const char *list[] = {serial_of(f, 1), serial_of(f, 2)};
-    assert_ok(CALL(f, store_add_serials, JOB, true, list, 2, &total));
-    confirm_job(f, JOB, (struct store_selection){.serials = JOB}, &selected);
+    const struct store_bulk bulk = {.id = JOB_B, .reason = 4, .rate = 1, .by = JOB_BY, .total = MANY};
+    assert_code(CALL(f, store_create_bulk, &bulk), ERROR_NOT_FOUND);
+    confirm_job(f, JOB, (struct store_selection){.customer = s.customer.id}, &selected);
     assert_ok(CALL(f, store_claim_bulk, f->arena, &mine, &job));
-    ask_text(f, arena_printf(f->arena, "ZREM bulk-serials:" JOB " %s", serial_of(f, 1)));
-    assert_code(CALL(f, store_page_bulk, f->arena, JOB, &mine, 100, &page), ERROR_CONFLICT);
+    ask_text(f, "DEL bulk-plan:" JOB);
+    load_page(f, &job, &mine, 100, &page);
+    assert_string_equal(page.piece, "");
+    assert_int_equal(page.count, 0);
+    assert_code(CALL(f, store_fail_bulk, JOB, &other, "gone", false), ERROR_CONFLICT);
+    assert_ok(CALL(f, store_fail_bulk, JOB, &mine, "gone", false));
     assert_ok(CALL(f, store_load_bulk, f->arena, JOB, &job));
     assert_int_equal(job.state, BULK_FAILED);
-    assert_non_null(strstr(job.problem, "list of serials"));
+    assert_string_equal(job.problem, "gone");
     assert_int_equal(ask_number(f, "ZCARD bulk-open"), 0);
-    const struct store_selection gone = {.serials = JOB};
-    selected = (struct store_selected){.count = 0};
-    assert_code(CALL(f, store_count_selected, f->arena, &gone, &selected), ERROR_NOT_FOUND);
-    const struct store_bulk again = {.id = JOB_B, .selection = gone, .reason = 4, .rate = 1, .by = JOB_BY};
-    assert_code(CALL(f, store_create_bulk, &again), ERROR_NOT_FOUND);
+}
+
+static void what_is_no_job_keeps_back_no_other(void **state) {
+    struct fixture *f = *state;
+    struct sample s, stranger;
+    struct store_bulk job;
+    struct store_bulk_list jobs;
+    make_many(f, &s, &stranger);
+    ask_text(f, "SET bulk:no-hash 1");
+    ask_number(f, "ZADD bulk-open 1 no-hash");
+    ask_number(f, "HSET bulk:no-numbers state running total many lease soon holder nobody");
+    ask_number(f, "ZADD bulk-open 2 no-numbers");
+    ask_number(f, "ZADD bulk-jobs 2 no-numbers");
+    make_job(f, JOB, JOB_BY, s.customer.id);
+    assert_ok(CALL(f, store_claim_bulk, f->arena, &mine, &job));
+    assert_string_equal(job.id, "no-numbers");
+    assert_true(job.is_unreadable);
+    assert_ok(CALL(f, store_list_bulks, f->arena, NULL, 10, &jobs));
+    assert_int_equal(jobs.count, 2);
+    assert_ok(CALL(f, store_fail_bulk, "no-numbers", &mine, "no job", true));
+    assert_ok(CALL(f, store_load_bulk, f->arena, "no-numbers", &job));
+    assert_int_equal(job.state, BULK_FAILED);
+    assert_false(job.is_unreadable);
+    assert_ok(CALL(f, store_claim_bulk, f->arena, &mine, &job));
+    assert_string_equal(job.id, JOB);
 }
 
 static void renewal_information_knows_the_first_replacement(void **state) {
@@ -371,8 +439,9 @@ int main(void) {
         test_case(a_page_that_was_interrupted_counts_once),
         test_case(jobs_take_turns_and_those_for_compromised_keys_come_first),
         test_case(what_became_known_after_the_count_is_not_touched),
-        test_case(a_list_that_was_counted_stays_as_it_is_while_it_is_used),
-        test_case(a_job_whose_list_is_gone_has_failed),
+        test_case(a_list_that_was_counted_takes_no_more),
+        test_case(a_job_has_all_its_pieces_or_is_not_made),
+        test_case(what_is_no_job_keeps_back_no_other),
         test_case(renewal_information_knows_the_first_replacement),
         test_case(who_has_replaced_is_found_in_a_busy_zone),
         test_case(replacements_are_few),

@@ -270,8 +270,12 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
 static void walk_bulk(struct fixture *f, bool must_succeed, const struct sample *s) {
     const char *serial = SERIAL_A;
     const struct store_bulk_lease lease = {"holder", "host", 1000};
-    const struct store_bulk wanted = {
-        .id = SERIAL_A, .selection.serials = SERIAL_A, .by = "admin", .total = 1, .rate = 1};
+    const struct store_bulk wanted = {.id = SERIAL_A,
+                                      .selection.serials = SERIAL_A,
+                                      .by = "admin",
+                                      .total = 1,
+                                      .rate = 1,
+                                      .plan = SERIAL_A};
     const struct store_replacement replacement = {.id = SERIAL_A,
                                                   .selection.customer = s->customer.id,
                                                   .explanation_url = "",
@@ -280,7 +284,9 @@ static void walk_bulk(struct fixture *f, bool must_succeed, const struct sample 
     struct store_selected selected = {.count = 0};
     struct store_bulk job;
     struct store_bulk_list jobs;
-    struct store_bulk_page page = {.cursor = "", .next_cursor = ""};
+    struct store_bulk_page page = {.limit = 10};
+    struct store_left_zones left;
+    const struct store_left_zone gone = {SERIAL_A, "1", SERIAL_B};
     struct store_replacement out;
     struct store_replacement_list replacements;
     struct store_replacement_progress progress = {.cursor = NULL};
@@ -289,18 +295,26 @@ static void walk_bulk(struct fixture *f, bool must_succeed, const struct sample 
     uint64_t total;
     TRY(store_add_serials, SERIAL_A, true, &serial, 1, &total);
     TRY(store_count_selected, f->arena, &wanted.selection, &selected);
+    TRY(store_add_bulk_piece, SERIAL_A, 0, "seal", SERIAL_A);
     TRY(store_create_bulk, &wanted);
     TRY(store_load_bulk, f->arena, SERIAL_A, &job);
     TRY(store_list_bulks, f->arena, NULL, 10, &jobs);
     TRY(store_claim_bulk, f->arena, &lease, &job);
     TRY(store_renew_bulk, SERIAL_A, &lease, "a problem");
-    TRY(store_page_bulk, f->arena, SERIAL_A, &lease, 10, &page);
-    const struct store_bulk_progress done = {page.cursor, page.next_cursor, 1, 0, "", true};
+    TRY(store_page_bulk, f->arena, &wanted, &lease, &page);
+    const struct store_bulk_progress done = {
+        .position = 1, .done = 1, .is_last = true, .seal = "", .problem = "", .may_wait = true};
     bool waits;
     TRY(store_note_bulk, SERIAL_A, &lease, &done, &waits);
     const struct store_bulk second = {.id = SERIAL_B, .selection.issuer = "ecc", .by = "admin", .rate = 1};
     TRY(store_create_bulk, &second);
     TRY(store_cancel_bulk, f->arena, SERIAL_B, "admin", &job);
+    const struct store_bulk third = {.id = SERIAL_C, .selection.issuer = "ecc", .by = "admin", .rate = 1};
+    TRY(store_create_bulk, &third);
+    TRY(store_claim_bulk, f->arena, &lease, &job);
+    TRY(store_fail_bulk, SERIAL_C, &lease, "a problem", false);
+    TRY(store_left_zones, f->arena, 0, 0, 10, &left);
+    TRY(store_note_left_zone, &gone);
     TRY(store_create_replacement, &replacement);
     TRY(store_load_replacement, f->arena, SERIAL_A, &out);
     TRY(store_list_replacements, f->arena, NULL, 10, &replacements);

@@ -14,15 +14,16 @@ local function queue_bulk(id, reason)
   redis.call('ZADD', 'bulk-open', string.format('%.0f', reason == KEY_COMPROMISE and math.floor(micros / 1000) or micros), id)
 end
 
--- find(id, reason, is_held) for the jobs of the queue until it returns true; a job that has ended leaves it.
+-- find(id, reason, is_held) for the jobs of the queue until it returns true; a job that has ended leaves it, and so does what is
+-- no job: whoever can write here keeps back no other.
 local QUEUE_LOOKS = 200
 local function look_through_queue(find)
   local now = now_ms()
   for _, id in ipairs(redis.call('ZRANGE', 'bulk-open', 0, QUEUE_LOOKS - 1)) do
-    local known = redis.call('HMGET', 'bulk:' .. id, 'state', 'reason', 'holder', 'lease')
+    local known = redis.pcall('HMGET', 'bulk:' .. id, 'state', 'reason', 'holder', 'lease')
     if known[1] ~= 'running' then
       redis.call('ZREM', 'bulk-open', id)
-    elseif find(id, known[2], known[3] and tonumber(known[4]) >= now and known[3]) then
+    elseif find(id, known[2], known[3] and (tonumber(known[4]) or 0) >= now and known[3]) then
       return true
     end
   end
@@ -50,11 +51,11 @@ end
 -- It stays listed as long as evidence does.
 local function end_bulk(id, state, retention, by)
   local key, now = 'bulk:' .. id, now_parts()
-  local serials = redis.call('HGET', key, 'serials')
+  local plan = redis.call('HGET', key, 'plan')
   redis.call('HSET', key, 'state', state, 'ended', now)
   if by ~= '' then redis.call('HSET', key, 'ended_by', by) end
   redis.call('HDEL', key, 'holder', 'lease')
   redis.call('ZREM', 'bulk-open', id)
   redis.call('EXPIREAT', key, string.format('%.0f', now + retention))
-  if serials then release_list(serials, id) end
+  if plan then redis.call('DEL', 'bulk-plan:' .. plan) end
 end

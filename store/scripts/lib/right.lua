@@ -4,7 +4,8 @@
 
 -- ARGV[first ...] as store/right.c writes it. The record is marked as applied, and told to the other hosts where it is sealed:
 -- what the script does follows in the same moment, and what it does not do it would not do later either. That an account ended is
--- told without a seal too: workers say so, to their own signer as well, and have none.
+-- told without a seal too: workers say so, to their own signer as well, and have none. So is that a zone came back, which only
+-- keeps certificates from being revoked.
 local RIGHT_FIELDS = {'kind', 'subject', 'name', 'customer', 'detail', 'at', 'by', 'seal', 'host'}
 local RIGHTS_KEPT = 1000000
 local function take_right(first)
@@ -14,7 +15,7 @@ local function take_right(first)
   local next = first + #RIGHT_FIELDS
   local count = tonumber(ARGV[next] or '0')
   mark_applied(right.host, {unpack(ARGV, next + 1, next + count)})
-  if right.seal ~= '' or right.kind == 'account-deactivated' then
+  if right.seal ~= '' or right.kind == 'account-deactivated' or right.kind == 'zone-returned' then
     redis.call('XADD', 'ledger-rights', 'MAXLEN', '~', RIGHTS_KEPT, '*', 'kind', right.kind, 'subject', right.subject,
                'name', right.name, 'customer', right.customer, 'at', string.format('%.0f', right.at), 'seal', right.seal)
   end

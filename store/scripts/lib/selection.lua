@@ -119,13 +119,3 @@ local function use_list(selection, user, ends)
   redis.call('HSET', 'bulk-list:' .. selection.serials, 'used by ' .. user, '1')
   list_lives_until(selection.serials, ends + SERIALS_GRACE)
 end
-
-local function release_list(list, user)
-  local key = 'bulk-list:' .. list
-  redis.call('HDEL', key, 'used by ' .. user)
-  for name in pairs(load_hash(key) or {}) do
-    if string.find(name, 'used by ', 1, true) then return end
-  end
-  redis.call('EXPIRE', key, SERIALS_UNUSED)
-  redis.call('EXPIRE', 'bulk-serials:' .. list, SERIALS_UNUSED)
-end
