@@ -27,7 +27,7 @@ void store_add_serials(struct store *, const char *id, bool is_new, const char *
 /* One page of counting what is selected: adds to `count`, raises `last_end`, appends to the sample until it
  * is full. Begin with all of it zero; go on while `cursor` is not NULL afterwards. Of a certificate of the
  * sample serial, names, customer, issuer and not_after are there. ERROR_NOT_FOUND: the list of serials is
- * gone; ERROR_CONFLICT: the selection's cut-off is none that this Redis gave. */
+ * gone; ERROR_CONFLICT: the selection's cut-off is none that this Redis gave since it was started or went back. */
 struct store_selected {
     uint64_t count;
     uint64_t cut_off; /* the selection's, or the one of this moment where it has none */

@@ -1,18 +1,18 @@
 -- One page of counting the certificates that are selected and valid. The first page takes the cut-off where none is given:
 -- what becomes known after that is not among them, here or in the job that is made of it.
--- keys: as list_certificates; key-certificates:<spki>, account:<id>, bulk-serials:<id>, bulk-list:<id>, certificates-recorded
+-- keys: as list_certificates; key-certificates:<spki>, account:<id>, bulk-serials:<id>, bulk-list:<id>, certificates-recorded,
+--   certificates-recorded-base
 -- arguments: selection (lib/selection.lua), cursor or '', how many to show, 1 to have all serials
 -- result: ok, next cursor, count, latest not_after, cut-off, serials (nothing between) or '', {serial, {fields}} ... | notfound
 --   (the list) | conflict
 -- uses: page, selection
 local selection, at = read_selection(1)
 local cursor, shows, wants_serials = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == '1'
-local now, newest = now_parts(), next_cut_off()
-if selection.cut_off == '0' then selection.cut_off = string.format('%.0f', newest) end
-if tonumber(selection.cut_off) > newest then
-  return {'conflict', 'no count gave this cut_off, or Redis went back since: count again'}
-end
-local problem = list_problem(selection)
+local now = now_parts()
+if selection.cut_off == '0' then selection.cut_off = string.format('%.0f', next_cut_off()) end
+local problem = cut_off_problem(selection.cut_off)
+if problem then return {'conflict', problem} end
+problem = list_problem(selection)
 if problem then return {'notfound', problem} end
 fix_list(selection, now)
 local reply, count, last_end, serials = {'ok', '', 0, 0, selection.cut_off, ''}, 0, 0, {}

@@ -1,10 +1,12 @@
--- The data of this run went back in time: every host has to compare its ledger anew, and the nonces of before end.
--- keys: ledger-hosts, ledger:<host>, nonces:not-before
+-- The data of this run went back in time: every host has to compare its ledger anew, and the nonces and cut-offs of before end.
+-- keys: ledger-hosts, ledger:<host>, nonces:not-before, certificates-recorded, certificates-recorded-base
 -- arguments: none
 -- result: ok
 -- uses: common, run
 for _, host in ipairs(redis.call('ZRANGE', 'ledger-hosts', 0, -1)) do
   redis.call('HDEL', 'ledger:' .. host, 'verified', 'excused', 'excused_by')
 end
-end_nonces((now_parts()))
+local now, micros = now_parts()
+end_nonces(now)
+begin_numbers(micros)
 return {'ok'}

@@ -1,15 +1,16 @@
 -- The host has found that this run of Redis holds everything that its ledger holds. The first one to say so of a run also ends
--- the nonces of before, and names the hosts that it knew: an old copy may not have heard of them.
--- keys: ledger:<host>, ledger-hosts, ledger-run, nonces:not-before
+-- the nonces and the cut-offs of before, and names the hosts that it knew: an old copy may not have heard of them.
+-- keys: ledger:<host>, ledger-hosts, ledger-run, nonces:not-before, certificates-recorded, certificates-recorded-base
 -- arguments: host, run of Redis, hosts that it knew ...
 -- result: ok | conflict (another run of Redis)
 -- uses: common, run
 local host, run = ARGV[1], ARGV[2]
 if run_of_redis() ~= run then return {'conflict', 'Redis was started again meanwhile'} end
-local now = now_parts()
+local now, micros = now_parts()
 local last = redis.call('GET', 'ledger-run')
 if last ~= run then
   redis.call('SET', 'ledger-run', run)
+  begin_numbers(micros)
   -- Where Redis and ledger are new, nothing was spent before.
   local applied = redis.call('HGET', 'ledger:' .. host, 'applied') or '0'
   if last or tonumber(applied) > 1 then end_nonces(now) end

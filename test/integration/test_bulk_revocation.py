@@ -254,6 +254,33 @@ def test_a_job_whose_list_is_gone_fails(own_sandbox):
     assert '"state": "done"' in again.stdout and {shown(box, serial)["status"] for serial in serials} == {"revoked"}
 
 
+@pytest.mark.parametrize("went_back", [False, True], ids=["started again", "restored"])
+def test_a_count_of_before_redis_began_again_confirms_nothing(own_sandbox, tmp_path, went_back):
+    """Numbers that certificates get in a Redis that was restored are others than they were, or may be."""
+    box, customer = own_sandbox, own_sandbox.new_customer()
+    create(box, customer, 2)
+    copy = OldCopy(box, tmp_path)
+    selection = {"customer": customer.id}
+    create(box, customer, 1)
+    found = dry_run(box, **selection)
+    assert found["count"] == 3
+    if went_back:
+        copy.put_back()
+    else:
+        box.kill_redis()
+        box.start_redis()
+    box.wait_ready(60)
+    assert wait_until(lambda: status_of(lambda: dry_run(box, **selection)) is None and dry_run(box, **selection)["count"] == 3, 60)
+    refused(lambda: begin(box, 3, selection=selection, **cut_off_of(found)), 409, "count again")
+    refused(lambda: box.admin.post("replacements", {"selection": selection, "over_seconds": 60, **cut_off_of(found)}), 409,
+            "count again")
+    later = create(box, customer, 1)
+    new = dry_run(box, **selection)
+    assert new["cut_off"] > found["cut_off"] and new["count"] == 4
+    made = begin(box, 4, selection=selection, **cut_off_of(new))
+    assert ended(box.admin, made["id"])["done"] == 4 and shown(box, later[0])["status"] == "revoked"
+
+
 def wait_steady(count):
     """What a count is once it has been the same for three seconds."""
     last, since = count(), time.monotonic()

@@ -14,6 +14,14 @@ local function hosts_missing(run)
   return missing
 end
 
+-- Certificates that become known from now on get numbers (lib/certificate.lua) above all that were given before, also by data
+-- that this Redis has lost: the clock in μs runs ahead of them. What was counted before means other ones now, or may.
+local function begin_numbers(micros)
+  local base = string.format('%.0f', math.max(tonumber(redis.call('GET', 'certificates-recorded') or '0') + 1, micros))
+  redis.call('SET', 'certificates-recorded', base)
+  redis.call('SET', 'certificates-recorded-base', base)
+end
+
 -- Nonces of this second and before count no more: what was spent may be forgotten.
 local function end_nonces(now)
   redis.call('SET', 'nonces:not-before', now + 1)

@@ -64,6 +64,16 @@ local function next_cut_off()
   return tonumber(redis.call('GET', 'certificates-recorded') or '0') + 1
 end
 
+-- nil, or why nothing can be told by that cut-off: it is none of this Redis, or of before it was started again or went back, when
+-- other certificates may have had these numbers (lib/run.lua).
+local function cut_off_problem(cut_off)
+  local base = tonumber(redis.call('GET', 'certificates-recorded-base') or '0')
+  if tonumber(cut_off) > next_cut_off() or tonumber(cut_off) <= base then
+    return 'no count gave this cut_off, or Redis was started again or went back since: count again (a dry run gives the new one)'
+  end
+  return nil
+end
+
 -- Was the certificate there when the selection was counted? `made` counts for what was made before there were cut-offs.
 local function was_there(selection, certificate, made)
   local cut_off = tonumber(selection.cut_off) or 0
