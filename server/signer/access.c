@@ -85,6 +85,7 @@ static uint32_t limit_of(const struct access *access, enum access_rate rate) {
     case RATE_SIGNATURES:
         return access->config->signer_worker_signatures_per_second;
     case RATE_REVOCATIONS:
+    case RATE_RECOVERIES:
         return access->config->signer_worker_revocations_per_second;
     case RATE_OCSP:
         return access->config->signer_worker_ocsp_per_second;
@@ -109,7 +110,7 @@ static bool take_of_day(struct access *access, const struct engine_call *call, s
 /* A bucket that holds one second's worth. */
 bool access_take(struct access *access, const struct engine_call *call, enum access_rate rate, size_t count,
                  struct error *error) {
-    if (call->link == SIGNER_LINK_OPERATOR || rate == RATE_NONE)
+    if ((call->link == SIGNER_LINK_OPERATOR && rate != RATE_RECOVERIES) || rate == RATE_NONE)
         return true;
     int64_t now = clock_monotonic_ms(), since = now - access->rates[rate].refilled_ms;
     uint64_t limit = limit_of(access, rate), full = limit * 1000;
@@ -125,14 +126,23 @@ bool access_take(struct access *access, const struct engine_call *call, enum acc
         return true;
     }
     metric_add(access->slowed_total, 1);
-    if (rate == RATE_REVOCATIONS) {
+    if (rate == RATE_REVOCATIONS || rate == RATE_RECOVERIES) {
         metric_add(access->slowed_revocations_total, 1);
-        tell(&access->slowed, call, "workers ask for more revocations than they may",
+        tell(rate == RATE_REVOCATIONS ? &access->slowed : &access->recoveries, call,
+             rate == RATE_REVOCATIONS ? "workers ask for more revocations than they may"
+                                      : "a replay revokes more certificates than were ever left without a "
+                                        "customer: find out who writes into Redis",
              "signer_worker_revocations_per_second");
     }
     return error_set(error, ERROR_UNAVAILABLE,
-                     "workers ask the signer for more than %llu of this kind a second; try again",
-                     (unsigned long long)limit);
+                     "%s the signer for more than %llu of this kind a second; try again",
+                     rate == RATE_RECOVERIES ? "a replay asks" : "workers ask", (unsigned long long)limit);
+}
+
+/* Whoever can write Redis can have it lack what it likes. */
+enum access_rate access_rate_of_revocation(const struct engine_call *call, const char *by) {
+    return call->link == SIGNER_LINK_OPERATOR && strcmp(by, "recovery") == 0 ? RATE_RECOVERIES
+                                                                             : RATE_REVOCATIONS;
 }
 
 bool access_is_workers_word(const char *by, uint32_t reason) {

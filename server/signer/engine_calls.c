@@ -150,8 +150,9 @@ static void run_revoke(struct engine *engine, struct engine_call *call) {
     /* Only what says more of the key than was known makes a revocation worse than it was. */
     bool is_worse = was_revoked && revocation_rank(asked.reason, asked.by) > revoked.rank;
     bool is_new = !was_revoked || is_worse;
-    if (is_new && (!access_take(&engine->access, call, RATE_REVOCATIONS, 1, &error) ||
-                   !engine_append_revoked(engine, &asked, &revoked, hash, &error))) {
+    if (is_new &&
+        (!access_take(&engine->access, call, access_rate_of_revocation(call, asked.by), 1, &error) ||
+         !engine_append_revoked(engine, &asked, &revoked, hash, &error))) {
         engine_reply_error(call, &error);
         return;
     }

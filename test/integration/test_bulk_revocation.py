@@ -538,6 +538,9 @@ def test_workers_together_have_a_rate_of_revocations_and_operators_none(own_sand
     with SignerLink(folder, is_operator=True) as operator:
         for _ in range(6 * WORKER_RATE):
             assert operator.ask(REVOKE, revocation(any_serial(), 4, "admin:test")).code == OK
+        codes = [operator.ask(REVOKE, revocation(any_serial(), 5, "recovery")).code for _ in range(6 * WORKER_RATE)]
+    assert codes[0] == OK and UNAVAILABLE in codes and set(codes) == {OK, UNAVAILABLE}, "what a replay revokes is no operator's word"
+    assert wait_until(lambda: "find out who writes into Redis" in own_sandbox.log_text(), 10)
 
 
 class Flood:
