@@ -27,7 +27,8 @@ void store_add_serials(struct store *, const char *id, bool is_new, const char *
 /* One page of counting what is selected: adds to `count`, raises `last_end`, appends to the sample until it
  * is full. Begin with all of it zero; go on while `cursor` is not NULL afterwards. Of a certificate of the
  * sample serial, names, customer, issuer and not_after are there. ERROR_NOT_FOUND: the list of serials is
- * gone; ERROR_CONFLICT: the selection's cut-off is none that this Redis gave since it was started or went back. */
+ * gone; ERROR_CONFLICT: the selection's cut-off is none that this Redis gave since it was started or went
+ * back. */
 struct store_selected {
     uint64_t count;
     uint64_t cut_off; /* the selection's, or the one of this moment where it has none */
@@ -45,8 +46,8 @@ void store_count_selected(struct store *, struct arena *, const struct store_sel
  *
  * What a job revokes is a list of serials that was kept when they were counted, in pieces; `position` is a
  * place on it. Seals say whose word all that is (bulk_seal.h): the store only keeps them. */
-#define STORE_BULK_PIECE 500 /* serials */
-#define STORE_SERIAL_HEX 32  /* digits of one */
+#define STORE_BULK_PIECE 500   /* serials */
+#define STORE_SERIAL_HEX 32    /* digits of one */
 #define STORE_BULK_PLAN_MAX 33 /* its id */
 #define STORE_BULK_CURSOR_MAX 160
 /* Kept for ten minutes, unless a job is made. */
@@ -71,8 +72,8 @@ struct store_bulk {
     const char *seal, *progress_seal;
     bool is_unreadable; /* there is no job in what stands there: all but the id is empty */
 };
-/* `id`, `selection`, `reason`, `rate`, `by`, `total`, `created_at`, `plan` and the seals are the caller's. May be
- * repeated. ERROR_NOT_FOUND: its pieces are not there (any more). */
+/* `id`, `selection`, `reason`, `rate`, `by`, `total`, `created_at`, `plan` and the seals are the caller's.
+ * May be repeated. ERROR_NOT_FOUND: its pieces are not there (any more). */
 void store_create_bulk(struct store *, const struct store_bulk *, store_done *, void *);
 /* Zones with certificates that were left, moved away or deleted, `hold_seconds` ago by what Redis says: up to
  * `limit` of them after the first `skip`. `looked` is less than `limit` where there are no more. */
