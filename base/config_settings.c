@@ -114,6 +114,9 @@ const struct setting config_settings[] = {
            "how long an order that is not valid lives"),
     NUMBER("acme", authorization_lifetime_seconds, "2592000", 60, 31536000,
            "how long a valid authorization counts"),
+    NUMBER("acme", revocation_proof_seconds, "3600", 60, 31536000,
+           "how old a dns-01 proof of an account without customer may be with which it revokes a certificate "
+           "of another account"),
     NUMBER("acme", refused_retention_seconds, "604800", 60, 31536000,
            "how long refused attempts are kept for admins"),
     NUMBER("acme", max_refused_per_customer, "1000", 1, 1000000, "refused attempts kept; the oldest goes"),

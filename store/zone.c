@@ -227,6 +227,7 @@ void store_zones_held(struct store *store, struct arena *arena, const char *acco
         return;
     }
     call_add(call, account_id);
+    call_add_number(call, store_config(store)->revocation_proof_seconds);
     for (size_t i = 0; i < count; i++) {
         add_suffixes(call, names[i]);
         call_add(call, names[i]);

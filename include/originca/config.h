@@ -146,6 +146,7 @@ struct config {
     uint32_t max_names; /* per order */
     uint32_t not_before_max_ahead_hours;
     uint32_t nonce_lifetime_seconds, order_lifetime_seconds, authorization_lifetime_seconds;
+    uint32_t revocation_proof_seconds;
     uint32_t refused_retention_seconds, account_idle_seconds, key_change_seconds,
         certificate_retention_seconds, evidence_retention_seconds;
     uint32_t orders_page_size, max_contacts;

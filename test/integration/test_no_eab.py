@@ -6,7 +6,7 @@ import time
 import pytest
 
 from acme_raw import AcmeClient, b64, certificate_id, make_csr, make_key
-from under_test import wait_until
+from under_test import run, wait_until
 from verify import der_of, load_chain
 
 from box import Sandbox
@@ -181,3 +181,26 @@ def test_under_a_stop_a_challenge_asks_nothing_of_dns_and_stays_pending(own_sand
     client.post(challenge["url"], {}).expect(200)
     assert settle(client, order["authorizations"][0])["status"] == "valid"
     client.finalize(order, make_csr(make_key("p256"), [name])).expect(200)
+
+
+def test_an_old_proof_revokes_nobody_elses_certificate(own_sandbox, client):
+    """The zone is the customer's: that DNS still leads there says nothing of whoever had his record in it once."""
+    zone = own_sandbox.new_zone()
+    name = f"www.{zone}"
+    customer = own_sandbox.client()
+    leaves = [load_chain(customer.issue([name])[1])[0] for _ in range(2)]
+    order = client.new_order([name]).expect(201).json
+    authorization, challenge = challenge_of(client, order)
+    own_sandbox.dns("proxy", name)
+    own_sandbox.dns("add-txt", f"_acme-challenge.{name}", text_for(client, challenge))
+    client.post(challenge["url"], {}).expect(200)
+    assert settle(client, order["authorizations"][0])["status"] == "valid"
+    assert client.revoke(der_of(leaves[0])).status == 200, "it has just shown that the name obeys it"
+    account = client.kid.rsplit("/", 1)[1]
+    proofs = f"account-proofs:{account}"
+    held = run(["redis-cli", "-s", own_sandbox["REDIS_SOCKET"], "HKEYS", proofs]).stdout.strip()
+    assert held.startswith(name)
+    run(["redis-cli", "-s", own_sandbox["REDIS_SOCKET"], "HINCRBY", proofs, held, "-3700"])
+    reply = client.revoke(der_of(leaves[1]))
+    assert (reply.status, reply.problem) == (403, "unauthorized"), reply.text
+    customer.close()

@@ -8,7 +8,7 @@ import pytest
 from acme_raw import make_csr, make_key
 from box import Sandbox
 from test_hidden_zones import A, B
-from under_test import wait_until
+from under_test import run, wait_until
 from verify import der_of, load_chain
 
 SANDBOX_OPTIONS = ("--workers", "2", "--set", "acme.recheck_after_seconds=600", "--set", "signer.evidence_max_age_seconds=600",
@@ -25,7 +25,8 @@ class Place:
         self.customers = {A: box["CUSTOMER"], B: box["CUSTOMER_2"]}
         self.clients = {A: box.client(), B: box.client(2)}
         self.name = f"www.{self.zone}"
-        self.order = self.clients[A].new_order([self.name]).expect(201).json
+        created = self.clients[A].new_order([self.name]).expect(201)
+        self.order, self.order_url = created.json, created.headers["Location"]
         time.sleep(1.1)  # proofs are told apart by the second
         box.admin.post("zones", {"name": self.zone, "customer": self.customers[B]})
 
@@ -147,4 +148,18 @@ def test_whoever_owned_a_name_once_does_not_revoke_by_authorization_what_dns_giv
         assert own_sandbox.admin.get(f"zones/{place.zone}?customer={place.customers[A]}")["status"] == "active"
         place.delegate(A)
         assert wait_until(lambda: place.revoke(A, leaf).status == 200, 90, pause=3), "paced, but possible"
+        other.close()
+
+
+def test_an_authorization_that_cannot_be_read_any_more_revokes_nothing(own_sandbox):
+    with Place(own_sandbox) as place:
+        other = own_sandbox.client()
+        leaf = load_chain(other.issue([place.name])[1])[0]
+        created = place.clients[A].new_order([place.name]).expect(201)
+        url = created.headers["Location"]
+        for order in (url, place.order_url):  # as if their time had come; the sweep takes them away
+            run(["redis-cli", "-s", own_sandbox["REDIS_SOCKET"], "ZADD", "orders-by-expiry", "1", order.rsplit("/", 1)[1]])
+        assert wait_until(lambda: place.clients[A].post(created.json["authorizations"][0]).status == 404, 60)
+        reply = place.revoke(A, leaf)
+        assert (reply.status, reply.problem) == (403, "unauthorized"), reply.text
         other.close()

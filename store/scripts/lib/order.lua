@@ -1,5 +1,5 @@
 -- Orders: status with its index, end of life, and removal with everything that points at them.
--- uses: common
+-- uses: common, account
 
 -- Where an order's life ends: valid ones keep as long as their evidence, failed ones as long as refused attempts.
 local function order_end(status, expires, now, evidence_retention, refused_retention)
@@ -39,6 +39,19 @@ local function release_attempt(id, order, attempt, due)
   redis.call('ZADD', 'orders-waiting', due, id)
 end
 
+-- What cannot be read any more, nor deactivated, gives no right either: the authorizations of an order go with it.
+local function forget_authorizations(id, account, zones)
+  local order, list = load_hash('order:' .. id) or {}, {}
+  for zone in string.gmatch(zones, '%S+') do list[#list + 1] = zone end
+  for i = 0, (tonumber(order.count) or 0) - 1 do
+    local name, zone = string.match(order[tostring(i)] or '', '^(%S+) (%S+)')
+    local status, ends = string.match(order[i .. 's'] or '', '^(%S+) %d+ (%d+)')
+    local held = status == 'valid' and name .. ' ' .. (list[(tonumber(zone) or -1) + 1] or '')
+    -- A newer authorization has a later end, and stays.
+    if held and redis.call('ZSCORE', 'account-names:' .. account, held) == ends then forget_name(account, held) end
+  end
+end
+
 local function forget_order(id)
   local key = 'order:' .. id
   local order = redis.call('HMGET', key, 'status', 'customer', 'account', 'zones')
@@ -52,6 +65,7 @@ local function forget_order(id)
     redis.call('ZREM', 'customer-refused:' .. (order[2] or ''), id)
     redis.call('ZREM', 'account-orders:' .. (order[3] or ''), id)
     for zone in string.gmatch(order[4] or '', '%S+') do redis.call('ZREM', 'zone-orders:' .. zone, id) end
+    if (order[3] or '') ~= '' then forget_authorizations(id, order[3], order[4] or '') end
   else
     for _, status in ipairs({'pending', 'ready', 'processing', 'valid', 'invalid', 'refused'}) do
       redis.call('ZREM', 'orders:' .. status, id)
