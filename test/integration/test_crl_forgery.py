@@ -29,6 +29,12 @@ def box(own_sandbox):
     return own_sandbox
 
 
+@pytest.fixture(scope="module")
+def second(own_sandbox):
+    """One ledger for all tests: Redis knows it by its host's name."""
+    return Second(own_sandbox)
+
+
 def create(box):
     result = rest(box).create([box.name()], request_type="origin-ecc", csr=make_csr()).result
     return result["id"], leaf_of(result)
@@ -144,10 +150,9 @@ def test_a_claim_that_never_ends_is_none(box):
     wait_listed(box, leaf)
 
 
-def test_a_host_without_lists_takes_none_that_is_foreign(box):
+def test_a_host_without_lists_takes_none_that_is_foreign(box, second):
     path = paths_of("ecc")[7]
     plant(box, path, int(time.time() * 1000) + 1000, fetch(box["HTTP_URL"], "/crl/r0")[2])
-    second = Second(box)
     second.start()
     try:
         base = plain_url(second.base_url)
@@ -407,9 +412,8 @@ def test_the_ledger_knows_whose_certificate_is_revoked(box):
     assert load(box["HTTP_URL"], "/crl/rsa-all.crl").get_revoked_certificate_by_serial_number(leaf.serial_number) is None
 
 
-def test_what_another_hosts_worker_says_of_a_certificate_keeps_it_from_no_list(box):
+def test_what_another_hosts_worker_says_of_a_certificate_keeps_it_from_no_list(box, second):
     _, leaf = create(box)
-    second = Second(box)
     second.start()
     try:
         lie(second.folder, box, leaf)  # that signer has not issued it
