@@ -27,8 +27,9 @@ SANITIZERS = {
 LOG_LINES = 150
 REASON_CHARACTERS = 200
 REASON_MARKS = ("[  ERROR   ]", "error: ", "ERROR: ", "runtime error: ")
-# One more than there are cores, each with sandboxes of its own: most tests wait for a timer, a deadline or a fail-over.
-PARALLEL = ["-n", str(len(os.sched_getaffinity(0)) + 1), "--dist", "loadfile"]
+# More than there are cores, each with sandboxes of its own: most tests wait for a timer, a deadline or a fail-over (with one more
+# the cores were idle for half of the time).
+PARALLEL = ["-n", str(len(os.sched_getaffinity(0)) + 2), "--dist", "loadfile"]
 LONGEST_FILES = 15
 # Takes what the tests leave of the cores, in a session of its own too (each is scheduled as one: sched(7), autogroup).
 LOWEST_PRIORITY = ["sh", "-c", 'echo 19 2>/dev/null >/proc/self/autogroup; exec nice -n 19 "$@"', "sh"]
