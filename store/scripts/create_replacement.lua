@@ -22,5 +22,5 @@ redis.call('HSET', key, unpack(fields))
 redis.call('ZADD', 'replacements', string.format('%.0f', micros), id)
 redis.call('ZADD', 'replacements-open', ends, id)
 expire_at(key, tonumber(ends) + SERIALS_GRACE)
-use_list(selection, id, tonumber(ends))
+use_list(selection, tonumber(ends))
 return {'ok'}

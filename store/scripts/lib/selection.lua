@@ -97,7 +97,7 @@ local function is_valid_now(certificate, now)
   return certificate.status == 'valid' and tonumber(certificate.not_after or '0') > now
 end
 
--- A list of serials, and what is known of it: `size`, `fixed` since it was counted first, and who uses it. Unused it goes after
+-- A list of serials, and what is known of it: `size`, `fixed` since it was counted first. Unused it goes after
 -- an hour; used it stays as long as that.
 local SERIALS_UNUSED, SERIALS_GRACE = 3600, 31 * 86400
 
@@ -124,8 +124,7 @@ local function fix_list(selection, now)
   list_lives_until(selection.serials, now + SERIALS_UNUSED)
 end
 
-local function use_list(selection, user, ends)
+local function use_list(selection, ends)
   if selection.serials == '' then return end
-  redis.call('HSET', 'bulk-list:' .. selection.serials, 'used by ' .. user, '1')
   list_lives_until(selection.serials, ends + SERIALS_GRACE)
 end
