@@ -195,18 +195,27 @@ static void add_suffixes(struct store_call *call, const char *name) {
         call_add(call, suffixes[i]);
 }
 
-void store_zones_of_names(struct store *store, struct arena *arena, const char *customer, const char *issuers,
-                          const char *const *names, size_t count, struct store_zone *out, store_done *done,
-                          void *context) {
-    struct store_call *call =
-        call_new(store, SCRIPT_ZONES_OF_NAMES, arena, parse_zones_of_names, out, done, context);
+/* NULL: `done` was called, or will be. */
+static struct store_call *call_for_names(struct store *store, enum store_script_id script,
+                                         struct arena *arena, size_t count, struct store_zone *out,
+                                         store_done *done, void *context) {
+    struct store_call *call = call_new(store, script, arena, parse_zones_of_names, out, done, context);
     if (call == NULL)
-        return;
+        return NULL;
     call->extra = arena_copy(call->own, &count, sizeof count);
     if (call->extra == NULL) {
         call_refuse(call, ERROR_INTERNAL, "out of memory");
-        return;
+        return NULL;
     }
+    return call;
+}
+
+void store_zones_of_names(struct store *store, struct arena *arena, const char *customer, const char *issuers,
+                          const char *const *names, size_t count, struct store_zone *out, store_done *done,
+                          void *context) {
+    struct store_call *call = call_for_names(store, SCRIPT_ZONES_OF_NAMES, arena, count, out, done, context);
+    if (call == NULL)
+        return;
     call_add(call, customer);
     call_add(call, issuers);
     for (size_t i = 0; i < count; i++)
@@ -217,15 +226,9 @@ void store_zones_of_names(struct store *store, struct arena *arena, const char *
 void store_zones_held(struct store *store, struct arena *arena, const char *account_id,
                       const char *const *names, size_t count, struct store_zone *out, store_done *done,
                       void *context) {
-    struct store_call *call =
-        call_new(store, SCRIPT_HOLDS_NAMES, arena, parse_zones_of_names, out, done, context);
+    struct store_call *call = call_for_names(store, SCRIPT_HOLDS_NAMES, arena, count, out, done, context);
     if (call == NULL)
         return;
-    call->extra = arena_copy(call->own, &count, sizeof count);
-    if (call->extra == NULL) {
-        call_refuse(call, ERROR_INTERNAL, "out of memory");
-        return;
-    }
     call_add(call, account_id);
     call_add_number(call, store_config(store)->revocation_proof_seconds);
     for (size_t i = 0; i < count; i++) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "originca/limits.h"
+#include "originca/operation.h"
 #include "originca/store.h"
 #include "originca/worker.h"
 
@@ -42,3 +43,8 @@ struct recheck { /* lives in the arena */
 
 /* Runs `done` once, from the loop or at once: NULL, or the error with `failure`. */
 void recheck_run(struct recheck *recheck, recheck_done *done, void *context);
+
+/* The DNS check of a step, from all perspectives; `note` gets the operation. STEP_FAIL with
+ * ERROR_UNAVAILABLE where none can be made now. */
+enum step_result recheck_start_step(struct operation *operation, const struct dnscheck_request *request,
+                                    dnscheck_callback *note);

@@ -8,7 +8,7 @@
 
 #include "originca/issue.h"
 #include "originca/limits.h"
-#include "originca/perspective.h"
+#include "originca/recheck.h"
 #include "originca/zones.h"
 
 struct authorization_state {
@@ -170,12 +170,7 @@ static enum step_result check_dns(struct operation *operation) {
                            &operation->error))
         return STEP_FAIL;
     acme_describe_check(operation, &request);
-    if (perspectives_start(operation->worker->perspectives, operation->arena, &request, note_checked,
-                           operation, &operation->error) == NULL) {
-        operation->error.code = ERROR_UNAVAILABLE;
-        return STEP_FAIL;
-    }
-    return STEP_WAIT;
+    return recheck_start_step(operation, &request, note_checked);
 }
 
 static enum step_result note_failures(struct operation *operation) {

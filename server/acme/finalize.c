@@ -141,8 +141,7 @@ static void note_rechecked(void *context, const struct error *error) {
         acme_refuse(operation, 403, "unauthorized", "%s", error->message);
         break;
     case RECHECK_UNSURE:
-        acme_refuse(operation, 400, "dns", "%s", error->message);
-        acme_post_of(operation)->retry_after = DNS_RETRY_SECONDS;
+        acme_refuse_for_dns(operation, error->message);
         break;
     case RECHECK_LIMITED:
         acme_judge_limits(operation, &state->recheck.limits);

@@ -49,6 +49,9 @@ void acme_fail(struct operation *operation);
 /* Sets type and status of the coming failure and the error; returns STEP_FAIL. */
 enum step_result acme_refuse(struct operation *operation, unsigned status, const char *type,
                              const char *format, ...) PRINTF_LIKE(4, 5);
+#define DNS_RETRY_SECONDS 30
+/* DNS does not say: 400 dns, worth a retry. */
+enum step_result acme_refuse_for_dns(struct operation *operation, const char *text);
 /* What is not there and what is another account's look the same. */
 enum step_result acme_refuse_absent(struct operation *operation);
 /* A problem document for a dns identifier. */
@@ -84,7 +87,6 @@ struct limits;
 struct limits_order;
 /* limits.c: a step that takes them, and the next one that judges. */
 enum step_result acme_take_limits(struct operation *operation, bool is_built, struct limits *limits);
-#define DNS_RETRY_SECONDS 30 /* told where DNS could not be checked */
 enum step_result acme_judge_limits(struct operation *operation, const struct limits *limits);
 /* Whose orders and checks count; `customer` may be "". False: out of memory. */
 bool acme_set_asker(struct operation *operation, struct limits_order *order, const char *customer) MUST_CHECK;

@@ -6,7 +6,7 @@
 #include "originca/issue.h"
 #include "originca/limits.h"
 #include "originca/names.h"
-#include "originca/perspective.h"
+#include "originca/recheck.h"
 #include "originca/store_bulk.h"
 #include "originca/zones.h"
 
@@ -407,7 +407,7 @@ static void describe_findings(struct operation *operation, const struct dnscheck
         keep_refusal(operation, 403, "unauthorized", detail);
     } else {
         keep_refusal(operation, 400, "dns", detail);
-        state->post.retry_after = 30;
+        state->post.retry_after = DNS_RETRY_SECONDS;
     }
 }
 
@@ -461,12 +461,7 @@ static enum step_result check_dns(struct operation *operation) {
                            state->order.authorization_count, &request, &operation->error))
         return STEP_FAIL;
     acme_describe_check(operation, &request);
-    if (perspectives_start(operation->worker->perspectives, operation->arena, &request, note_checked,
-                           operation, &operation->error) == NULL) {
-        operation->error.code = ERROR_UNAVAILABLE;
-        return STEP_FAIL;
-    }
-    return STEP_WAIT;
+    return recheck_start_step(operation, &request, note_checked);
 }
 
 static void note_created(void *context, const struct error *error) {

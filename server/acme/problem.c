@@ -23,6 +23,11 @@ enum step_result acme_refuse_absent(struct operation *operation) {
     return acme_refuse(operation, 404, "malformed", "There is nothing here that is yours");
 }
 
+enum step_result acme_refuse_for_dns(struct operation *operation, const char *text) {
+    acme_post_of(operation)->retry_after = DNS_RETRY_SECONDS;
+    return acme_refuse(operation, 400, "dns", "%s", text);
+}
+
 void acme_add_subproblem_for(struct operation *operation, const char *type, const char *identifier_type,
                              const char *identifier, const char *detail) {
     struct acme_post *post = acme_post_of(operation);

@@ -7,7 +7,7 @@
 #include "originca/revoke.h"
 #include "internal.h"
 #include "originca/limits.h"
-#include "originca/perspective.h"
+#include "originca/recheck.h"
 #include "originca/worker_link.h"
 #include "originca/zones.h"
 
@@ -181,22 +181,12 @@ static enum step_result check_zones(struct operation *operation) {
                            state->certificate.name_count, &request, &operation->error))
         return STEP_FAIL;
     request.name_count = 0;
-    if (perspectives_start(operation->worker->perspectives, operation->arena, &request, note_checked,
-                           operation, &operation->error) == NULL) {
-        operation->error.code = ERROR_UNAVAILABLE;
-        return STEP_FAIL;
-    }
-    return STEP_WAIT;
+    return recheck_start_step(operation, &request, note_checked);
 }
 
 static enum step_result note_failures(struct operation *operation) {
     struct revoke_state *state = operation->state;
     return acme_note_failures(operation, &state->limits, &state->asked, state->result);
-}
-
-static enum step_result refuse_for_dns(struct operation *operation, const char *text) {
-    acme_post_of(operation)->retry_after = DNS_RETRY_SECONDS;
-    return acme_refuse(operation, 400, "dns", "%s", text);
 }
 
 static enum step_result require_ownership(struct operation *operation) {
@@ -209,10 +199,10 @@ static enum step_result require_ownership(struct operation *operation) {
         if (finding->verdict == DNSCHECK_REFUSED)
             return acme_refuse(operation, 403, "unauthorized", "%s", finding->text);
         if (finding->verdict != DNSCHECK_OK)
-            return refuse_for_dns(operation, finding->text);
+            return acme_refuse_for_dns(operation, finding->text);
     }
     if (result->zone_count == 0 || result->verdict != DNSCHECK_OK)
-        return refuse_for_dns(operation, "DNS could not be checked");
+        return acme_refuse_for_dns(operation, "DNS could not be checked");
     return STEP_DONE;
 }
 

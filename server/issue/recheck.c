@@ -200,3 +200,12 @@ void recheck_run(struct recheck *recheck, recheck_done *done, void *context) {
         store_zones_of_names(recheck->worker->store, recheck->arena, customer, recheck->issuer,
                              recheck->names, order->authorization_count, recheck->zones, note_zones, recheck);
 }
+
+enum step_result recheck_start_step(struct operation *operation, const struct dnscheck_request *request,
+                                    dnscheck_callback *note) {
+    if (perspectives_start(operation->worker->perspectives, operation->arena, request, note, operation,
+                           &operation->error) != NULL)
+        return STEP_WAIT;
+    operation->error.code = ERROR_UNAVAILABLE;
+    return STEP_FAIL;
+}

@@ -11,7 +11,7 @@
 
 #include "originca/csr.h"
 #include "originca/issue.h"
-#include "originca/perspective.h"
+#include "originca/recheck.h"
 #include "originca/zones.h"
 
 #define SHORTEST_ORDER_SECONDS 60
@@ -272,12 +272,7 @@ static enum step_result check_dns(struct operation *operation) {
                            state->request.name_count, &request, &operation->error))
         return STEP_FAIL;
     request.method = "ca-delegation";
-    if (perspectives_start(operation->worker->perspectives, operation->arena, &request, note_checked,
-                           operation, &operation->error) == NULL) {
-        operation->error.code = ERROR_UNAVAILABLE;
-        return STEP_FAIL;
-    }
-    return STEP_WAIT;
+    return recheck_start_step(operation, &request, note_checked);
 }
 
 /* Names whose check failed wait before the next one: a check costs other people's servers something. */

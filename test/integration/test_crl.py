@@ -124,6 +124,13 @@ def paths_of(issuer):
     return [f"/crl/{issuer[0]}{shard:x}" for shard in range(SHARDS)] + [f"/crl/{issuer}-all.crl"]
 
 
+def wait_published(box):
+    """Until every list of both issuers is served."""
+    box.wait_ready(RECOVERY)
+    for path in (*paths_of("ecc"), *paths_of("rsa")):
+        assert wait_until(lambda: fetch(box["HTTP_URL"], path)[0] == 200, RECOVERY), path
+
+
 @pytest.mark.parametrize("issuer", ["ecc", "rsa"])
 def test_every_list_is_there_before_its_first_certificate_is_revoked(box, issuer):
     for path in paths_of(issuer):

@@ -12,7 +12,7 @@ from cryptography import x509
 from crl_kit import ListWatch, fetch, load, number_of, path_of, plain_url
 from signer_link import OK, REVOKE, SignerLink, revocation
 from rest_client import leaf_of, make_csr, rest
-from test_crl import SHARDS, check_form, issuing, paths_of, wait_listed
+from test_crl import SHARDS, check_form, issuing, paths_of, wait_listed, wait_published
 from test_going_back import Second, redis
 from under_test import wait_until
 
@@ -23,9 +23,7 @@ RECOVERY = 60
 
 @pytest.fixture
 def box(own_sandbox):
-    own_sandbox.wait_ready(RECOVERY)
-    for path in (*paths_of("ecc"), *paths_of("rsa")):
-        assert wait_until(lambda: fetch(own_sandbox["HTTP_URL"], path)[0] == 200, RECOVERY), path
+    wait_published(own_sandbox)
     return own_sandbox
 
 

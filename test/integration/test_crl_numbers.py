@@ -14,7 +14,7 @@ from cryptography import x509
 
 from crl_kit import fetch, load, number_of, path_of, plain_url
 from rest_client import rest
-from test_crl import create, paths_of, wait_listed
+from test_crl import create, paths_of, wait_listed, wait_published
 from test_going_back import OldCopy, Second, redis, start_redis
 from under_test import wait_until
 
@@ -26,9 +26,7 @@ RECOVERY = 60
 
 @pytest.fixture
 def box(own_sandbox):
-    own_sandbox.wait_ready(RECOVERY)
-    for path in (*paths_of("ecc"), *paths_of("rsa")):
-        assert wait_until(lambda: fetch(own_sandbox["HTTP_URL"], path)[0] == 200, RECOVERY), path
+    wait_published(own_sandbox)
     return own_sandbox
 
 
