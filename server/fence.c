@@ -432,10 +432,12 @@ static void note_doubted(void *context, const struct error *error) {
 static void judge(struct fence *fence) {
     bool has_moved_back = fence->state.applied < fence->applied_before;
     fence->applied_before = fence->state.applied;
-    if (has_moved_back)
+    if (has_moved_back) {
         set_ready(fence, false, "Redis is older than it was: replaying the ledger into Redis");
-    else if (strcmp(fence->state.verified, fence->state.run) != 0 && fence->worker->is_ready)
+        fence->target = 0;
+    } else if (strcmp(fence->state.verified, fence->state.run) != 0 && fence->worker->is_ready) {
         set_ready(fence, false, "Redis may be older than it was: comparing it with the ledger");
+    }
     if (fence->is_keeper)
         metric_set(fence->behind, (int64_t)(fence->status.last_sequence - fence->state.applied));
     if (has_moved_back)
@@ -615,6 +617,7 @@ static void note_store(void *context, bool is_ready, const char *reason) {
         return;
     }
     fence->last_behind_at = UINT64_MAX;
+    fence->target = 0; /* another Redis, or older data, may lack what came since it was set */
     schedule(fence, 0);
 }
 

@@ -127,6 +127,33 @@ def test_a_key_that_ended_stays_in_the_lists_or_is_missed(box, put_back, kind, p
     box.wait_ready(RECOVERY)
 
 
+def test_a_backup_of_while_nobody_was_served_is_replayed(box, put_back, tmp_path):
+    """Older than what is there, and newer than what the admin process waited for when it stopped serving."""
+    def end_a_key():
+        key = box.admin.post(f"customers/{box['CUSTOMER']}/api-keys", {"kind": "service-key"})["id"]
+        box.admin.delete(f"customers/{box['CUSTOMER']}/api-keys/{key}")
+        return key
+
+    def applied():
+        return int(redis(box, "HGET", "ledger:sandbox", "applied") or 0)
+
+    missing = end_a_key()
+    delete(box, f"api-key:{missing}")
+    wait_refused(box, "Redis lost data", missing)
+    end_a_key()
+    backup = tmp_path / "backup"
+    shutil.copytree(box.directory / "redis", backup)
+    end_a_key()
+    newest = applied()
+    box.kill_redis()
+    shutil.rmtree(box.directory / "redis")
+    shutil.copytree(backup, box.directory / "redis")
+    start_redis(box)
+    assert wait_until(lambda: applied() >= newest, RECOVERY), f"{applied()} of {newest}: {reason_of(box)}"
+    put_back()
+    box.wait_ready(RECOVERY)
+
+
 def test_what_vanished_while_nothing_ran_is_missed_at_the_start(box, put_back):
     rest = rest_of(box)
     box.client().issue([box.name()])

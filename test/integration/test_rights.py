@@ -229,6 +229,7 @@ class World:
     # The rights: each says whether it is there
 
     def by_acme(self, reply):
+        self.last_reply = f"{reply.status} {reply.text}"
         if reply.status == 503 and "Issuance is stopped" in reply.text:
             return False
         assert reply.status in (200, 201) or (reply.status in (400, 401, 403) and reply.problem in (
@@ -236,6 +237,7 @@ class World:
         return reply.status < 300
 
     def by_rest(self, reply):
+        self.last_reply = f"{reply.status} {reply.body}"
         if reply.status == 503 and b"Issuance is stopped" in reply.body:
             return False
         assert reply.status == 200 or reply.status in (400, 403, 404), reply.body
@@ -356,7 +358,8 @@ class World:
             zone = self.zones.get(right)
             assert zone is None or self.status(zone) == "moved"
             found[right] = is_there()
-            assert zone is None or self.status(zone) == "active", "a good check of an order makes its zone active again"
+            assert zone is None or self.status(zone) == "active", \
+                f"a good check of an order makes its zone active again; is it there: {found[right]}; {self.last_reply}"
         assert self.end != "zone moved" or self.status(self.zone) == "moved", "somebody's check came in between"
         return found
 

@@ -88,7 +88,7 @@ class _bound:
         try:
             for kind, port in self.wanted:
                 self.sockets.append(socket.socket(socket.AF_INET, kind))
-                self.sockets[-1].bind(("127.0.0.1", port))
+                self.sockets[-1].bind(("0.0.0.0", port))  # name servers have other addresses of the loopback network
         except OSError:
             self.__exit__()
             raise
