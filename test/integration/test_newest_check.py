@@ -5,6 +5,7 @@ import time
 import pytest
 
 from acme_raw import make_csr, make_key
+from fence_kit import redis
 from verify import load_chain
 
 SANDBOX_OPTIONS = ("--workers", "2", "--set", "acme.recheck_after_seconds=600", "--set", "signer.evidence_max_age_seconds=600",
@@ -41,6 +42,21 @@ def test_an_order_whose_zone_failed_a_newer_check_gets_none_until_the_delegation
     assert done["status"] == "valid"
     assert load_chain(client.post(done["certificate"]).text)
     assert box.admin.get(f"zones/{zone}")["status"] == "active"
+    client.close()
+
+
+def test_a_check_of_the_same_second_that_did_not_hold_counts(own_sandbox):
+    """Which of the two came first nobody can tell."""
+    box, client = own_sandbox, own_sandbox.client()
+    zone = box.new_zone()
+    order, csr = ready_order(box, client, zone)
+    lose(box, zone, 2)
+    key = f"zone:{box.admin.get(f'zones/{zone}')['id']}"
+    order_key = f"order:{order['finalize'].split('/')[-1]}"
+    redis(box, "HSET", order_key, "checked", redis(box, "HGET", key, "checked"))
+    reply = client.finalize(order, csr)
+    assert reply.problem == "unauthorized" and zone in reply.text, reply.text
+    assert box.certificates(zone) == []
     client.close()
 
 
