@@ -70,11 +70,15 @@ static void fail_making(struct crl_keeper *keeper, const char *what, const struc
 
 /* --- making --- */
 
+/* Of a serial that came twice: keyCompromise is the last word, and a reason was given later than none. */
+static unsigned weight(const struct crl_entry *entry) {
+    return entry->reason == REASON_KEY_COMPROMISE ? UINT8_MAX : entry->reason;
+}
+
 static int by_serial(const void *a, const void *b) {
     const struct crl_entry *x = a, *y = b;
     int order = memcmp(x->serial, y->serial, SERIAL_BYTES);
-    /* Of a serial that came twice the one with a reason: it was given later. */
-    return order != 0 ? order : (x->reason < y->reason) - (x->reason > y->reason);
+    return order != 0 ? order : (int)weight(y) - (int)weight(x);
 }
 
 static void sort_rows(struct crl_keeper *keeper) {

@@ -2,7 +2,7 @@
 -- it is of a Redis that all hosts have compared with
 -- their ledgers, the same that its entries were read from. Entries whose certificates had ended when it was made were on it
 -- once more, and leave.
--- keys: crl-lists, crl:<id>, crl-der:<id>, crl-entries:<id>, crls-due, crls-published, crls-sequence, ledger-hosts, ledger:<host>,
+-- keys: crl-lists, crl:<id>, crl-der:<id>, crl-entries:<id>, crl-replaced:<id>, crls-due, crls-published, crls-sequence, ledger-hosts, ledger:<host>,
 --   ledger-ahead:<host>
 -- arguments: issuer, url, number, this_update, next_update, number of entries, when reading began in µs ('0': it is another host's or an
 --   earlier Redis's, which a Redis that went back has forgotten), run of Redis, DER, the number that need not be
@@ -46,6 +46,7 @@ if begun == '0' then
   return {'ok'}
 end
 redis.call('ZREMRANGEBYSCORE', 'crl-entries:' .. id, '-inf', '(' .. this_update)
+drop_replaced(id, begun)
 local half_ms = (tonumber(this_update) + tonumber(next_update)) * 500
 local changed = tonumber(last[2] or '0') or 0
 local due_ms = changed >= tonumber(begun) and changed / 1000 or half_ms

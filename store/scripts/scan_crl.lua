@@ -1,4 +1,5 @@
--- Some entries of a list. What is on it all the while comes at least once, whatever else comes and goes.
+-- Some entries of a list. What is on it all the while comes at least once, whatever else comes and goes; of a serial whose entry is
+-- replaced meanwhile one of the two, or both (lib/crl.lua note_replaced).
 -- keys: crl-entries:<id>
 -- arguments: id, cursor ('0' to begin), about how many
 -- result: ok, next cursor ('0': that was all), {serial:revoked_at:reason, ...}

@@ -15,7 +15,7 @@ class RedisGate:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def before(self, words, act):
-        """Once: `act` runs when the server sends these bytes, before they go on (or are lost, where it shuts the gate)."""
+        """Once: `act` runs when the server sends these bytes (or what a pattern matches), before they go on (or are lost, where it shuts the gate)."""
         self.watched = (words, act)
 
     def shut(self):
@@ -51,7 +51,7 @@ class RedisGate:
 
     def _look(self, data):
         watched = self.watched
-        if watched is not None and watched[0] in data:
+        if watched is not None and (watched[0] in data if isinstance(watched[0], bytes) else watched[0].search(data)):
             self.watched = None
             watched[1]()
 

@@ -72,10 +72,35 @@ local function touch_crl(id, micros)
   redis.call('ZADD', 'crls-due', 'LT', string.format('%.0f', micros / 1000), id)
 end
 
+-- An entry that says something else of a serial stays beside the new one: whoever reads the list just now (scan_crl) finds one of
+-- the two, and neither where one went while the other came. drop_replaced ends it.
+local function note_replaced(id, former, micros)
+  local key = 'crl-replaced:' .. id
+  local added = redis.pcall('ZADD', key, 'NX', string.format('%.0f', micros), former)
+  if type(added) ~= 'table' then return added end
+  redis.call('DEL', key)
+  return redis.call('ZADD', key, string.format('%.0f', micros), former)
+end
+
+-- Those that were replaced before the reading of the list that is published now: an earlier reading is not published any more.
+local REPLACED_AT_ONCE, REPLACED_ROUNDS = 5000, 10
+local function drop_replaced(id, begun)
+  local key = 'crl-replaced:' .. id
+  for _ = 1, REPLACED_ROUNDS do
+    local found = redis.pcall('ZRANGE', key, '-inf', '(' .. begun, 'BYSCORE', 'LIMIT', 0, REPLACED_AT_ONCE)
+    if found.err then redis.call('DEL', key) end
+    if found.err or #found == 0 then return end
+    redis.call('ZREM', 'crl-entries:' .. id, unpack(found))
+    redis.call('ZREM', key, unpack(found))
+  end
+end
+
 local function put_crl_member(id, member, former, not_after, micros)
   local entries = 'crl-entries:' .. id
-  local removed = former and former ~= member and redis.call('ZREM', entries, former) or 0
-  if redis.call('ZADD', entries, not_after, member) == 1 or removed == 1 then touch_crl(id, micros) end
+  redis.pcall('ZREM', 'crl-replaced:' .. id, member)
+  local is_another = former and former ~= member and redis.call('ZSCORE', entries, former)
+  local has_replaced = is_another and note_replaced(id, former, micros) == 1
+  if redis.call('ZADD', entries, not_after, member) == 1 or has_replaced then touch_crl(id, micros) end
 end
 
 -- Also on the lists that a revocation names: where it says something else than the certificate, the signer that recorded it lets out
