@@ -37,7 +37,7 @@ static bool set_up_services(struct admin_process *process, struct error *error) 
            (worker->signer = worker->operator_signer = signer_client_new(
                 worker->base, config, SIGNER_LINK_OPERATOR, worker->instance, error)) != NULL &&
            (process->fence = fence_new(worker, FENCE_KEEPS, error)) != NULL &&
-           (process->crls = crl_keeper_new(worker, error)) != NULL &&
+           (process->crls = worker->crls = crl_keeper_new(worker, error)) != NULL &&
            (process->admin = admin_new(worker, error)) != NULL;
 }
 

@@ -13,6 +13,8 @@ struct crl_keeper;
 /* Of the admin process; works while it serves. */
 struct crl_keeper *crl_keeper_new(struct worker *worker, struct error *error);
 void crl_keeper_free(struct crl_keeper *keeper);
+/* The number of the list that this host serves; 0: none. */
+uint64_t crl_keeper_served(const struct crl_keeper *keeper, const char *issuer, const char *url) MUST_CHECK;
 
 struct crl_service;
 /* Of a worker: GET and HEAD of /crl/NAME on its plain listener, by the whole URL that certificates name. */

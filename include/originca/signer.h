@@ -260,6 +260,7 @@ void signer_list_zones(struct signer_client *client, struct arena *arena, uint64
 struct signer_crl_number {
     const char *issuer, *url;
     uint64_t last_number; /* cRLNumber of the newest that this signer signed; 0: none yet */
+    time_t unlisted_at; /* of the newest revocation that no list had which this signer signed; 0: all were */
 };
 struct signer_crl_list {
     struct signer_crl_number *items;

@@ -27,7 +27,8 @@ struct worker {
     struct worker_link *link;          /* of the admin process: it asks the workers for DNS checks */
     struct signer_client *signer;
     struct signer_client
-        *operator_signer; /* the same, of the admin process: stop, allow, ledger, rights; else NULL */
+        *operator_signer;    /* the same, of the admin process: stop, allow, ledger, rights; else NULL */
+    struct crl_keeper *crls; /* of the admin process: the revocation lists (crl_service.h) */
     struct metrics *metrics;
     const struct secrets *secrets;
     const uint8_t

@@ -1,5 +1,6 @@
 /* Certificates: search, one with its PEM, revocation (ledger first, as everywhere). */
 #include "internal.h"
+#include "originca/crl_service.h"
 #include "originca/revoke.h"
 
 struct certificates_state {
@@ -71,11 +72,12 @@ static enum step_result load_list(struct operation *operation) {
 }
 
 /* Who checks the certificate learns of its revocation by OCSP with the next question; by its list as soon as
- * one was made whose number, a time, is past the revocation. */
-static void set_list(json_t *json, const struct certificates_state *state) {
+ * one is served here whose number, a time, is past the revocation. */
+static void set_list(const struct worker *worker, json_t *json, const struct certificates_state *state) {
     if (state->crl.id == NULL)
         return;
-    bool is_listed = state->crl.number > (uint64_t)state->certificate.listed_ms;
+    bool is_listed = crl_keeper_served(worker->crls, state->crl.issuer, state->crl.url) >
+                     (uint64_t)state->certificate.listed_ms;
     json_t *crl = json_pack("{s:b, s:I}", "listed", is_listed, "number", (json_int_t)state->crl.number);
     if (*state->crl.url != '\0')
         json_object_set_new(crl, "url", json_string(state->crl.url));
@@ -86,7 +88,7 @@ static void set_list(json_t *json, const struct certificates_state *state) {
 static enum step_result reply_one(struct operation *operation) {
     struct certificates_state *state = operation->state;
     json_t *json = certificate_json(operation, &state->certificate, true);
-    set_list(json, state);
+    set_list(operation->worker, json, state);
     admin_reply(operation, 200, json);
     return STEP_REPLIED;
 }

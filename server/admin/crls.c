@@ -1,7 +1,9 @@
 /* Revocation lists: what was published last of each (doc/revocation.md). */
 #include "internal.h"
+#include "originca/crl_service.h"
 
 #define LISTS_MAX 10000
+#define COPY_MS 30000 /* from publishing a list to serving it here: far more than it takes */
 
 struct crls_state {
     struct admin_call call;
@@ -28,13 +30,22 @@ static bool is_configured(const struct config *config, const char *issuer) {
     return false;
 }
 
+static bool is_stale(const struct worker *worker, const struct store_crl *crl) {
+    return crl_keeper_served(worker->crls, crl->issuer, crl->url) < crl->number &&
+           (int64_t)crl->number + COPY_MS < clock_wall_ms();
+}
+
 /* Its age is since its entries were read, which its number tells. */
-static json_t *crl_json(const struct config *config, const struct store_crl *crl, time_t now) {
+static json_t *crl_json(const struct worker *worker, const struct store_crl *crl, time_t now) {
     json_t *json =
         json_pack("{s:s, s:s}", "issuer", crl->issuer, "url", *crl->url == '\0' ? "(complete)" : crl->url);
     if (*crl->problem != '\0')
         json_object_set_new(json, "problem", json_sprintf("%s: %s", crl->problem_host, crl->problem));
-    if (!is_configured(config, crl->issuer))
+    else if (is_stale(worker, crl))
+        json_object_set_new(
+            json, "problem",
+            json_string("this host serves none so new; its log says why (originca_crls_stale)"));
+    if (!is_configured(worker->config, crl->issuer))
         json_object_set_new(json, "problem", json_string("the issuer is not in the configuration"));
     if (crl->number == 0) /* not made yet */
         return json;
@@ -55,7 +66,7 @@ static enum step_result reply_list(struct operation *operation) {
     if (state->list.count > 0)
         qsort(state->list.items, state->list.count, sizeof *state->list.items, by_name);
     for (size_t i = 0; i < state->list.count; i++)
-        json_array_append_new(items, crl_json(operation->worker->config, &state->list.items[i], now));
+        json_array_append_new(items, crl_json(operation->worker, &state->list.items[i], now));
     admin_reply(operation, 200, json_pack("{s:o}", "items", items));
     return STEP_REPLIED;
 }

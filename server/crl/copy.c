@@ -1,5 +1,5 @@
 /* Copies what was published into files, each list verified before it is served, and puts Redis right where it
- * has forgotten a list, has a foreign one or says that one is not due which is long overdue. */
+ * has forgotten a list or has a foreign one. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,8 +134,7 @@ static void note_loaded(void *context, const struct error *error) {
     copy_next(keeper);
 }
 
-/* Newer than what is served here, not older than what was signed, and of an issuer that is known here. */
-static bool is_wanted(const struct crl_keeper *keeper, const struct store_crl *crl) {
+bool crl_keeper_wants(const struct crl_keeper *keeper, const struct store_crl *crl) {
     const struct crl_file *file = crl_files_find(&keeper->files, crl->issuer, crl->url);
     return crl->number > 0 && crl->number >= crl_keeper_floor(keeper, crl->issuer, crl->url, crl->floor) &&
            crl_keeper_issuer(keeper, crl->issuer) != NULL && (file == NULL || file->number < crl->number);
@@ -215,73 +214,12 @@ static bool publish_again(struct crl_keeper *keeper) {
     return false;
 }
 
-/* --- lists that are overdue --- */
-
-static bool is_overdue(const struct crl_keeper *keeper, const struct store_crl_name *name) {
-    const struct crl_file *file = crl_files_find(&keeper->files, name->issuer, name->url);
-    if (file == NULL)
-        return true;
-    int64_t due_ms = ((int64_t)file->this_update + file->next_update) * 500;
-    return clock_wall_ms() > due_ms + (int64_t)keeper->worker->config->crl_delay_ms + 2 * CRL_LEASE_MS;
-}
-
-static bool is_made_here(const struct crl_keeper *keeper, const char *issuer, const char *url) {
-    return crl_keeper_issuer(keeper, issuer) != NULL &&
-           (*url != '\0' || keeper->worker->config->crl_complete);
-}
-
-static bool is_among(const struct store_crl_name *names, size_t count, const struct crl_file *file) {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(names[i].url, file->url) == 0 && strcmp(names[i].issuer, file->issuer) == 0)
-            return true;
-    return false;
-}
-
-/* Of those that certificates may name from now on, and of those that were served: in the step's arena. */
-static struct store_crl_name *find_overdue(struct crl_keeper *keeper, size_t *count) {
-    size_t known_count;
-    const struct store_crl_name *known = crl_keeper_names(keeper, &known_count);
-    struct store_crl_name *overdue =
-        known == NULL ? NULL
-                      : arena_alloc(keeper->arena, (known_count + keeper->files.count + 1) * sizeof *overdue);
-    *count = 0;
-    for (size_t i = 0; overdue != NULL && i < known_count; i++)
-        if (is_made_here(keeper, known[i].issuer, known[i].url) && is_overdue(keeper, &known[i]))
-            overdue[(*count)++] = known[i];
-    for (size_t i = 0; overdue != NULL && i < keeper->files.count; i++) {
-        const struct crl_file *file = &keeper->files.items[i];
-        const struct store_crl_name name = {file->issuer, file->url};
-        if (!is_among(known, known_count, file) && is_made_here(keeper, name.issuer, name.url) &&
-            is_overdue(keeper, &name))
-            overdue[(*count)++] = name;
-    }
-    return overdue;
-}
-
-static void note_renewed(void *context, const struct error *error) {
-    struct crl_keeper *keeper = context;
-    if (error != NULL)
-        crl_keeper_fail_step(keeper, "renew", error);
-    else
-        crl_keeper_claim_next(keeper);
-}
-
-static void renew_overdue(struct crl_keeper *keeper) {
-    size_t count;
-    const struct store_crl_name *names = find_overdue(keeper, &count);
-    if (names == NULL || count == 0)
-        crl_keeper_claim_next(keeper);
-    else
-        store_renew_crls(keeper->worker->store, (int64_t)keeper->worker->config->crl_delay_ms, CRL_LEASE_MS,
-                         names, count, note_renewed, keeper);
-}
-
 /* Then all are compared anew, where Redis took any. */
 static void publish_next_again(struct crl_keeper *keeper) {
     if (publish_again(keeper))
         return;
     if (!keeper->has_published_again) {
-        renew_overdue(keeper);
+        crl_keeper_renew_overdue(keeper);
         return;
     }
     keeper->ticks = 0;
@@ -336,6 +274,7 @@ static void end_copying(struct crl_keeper *keeper) {
     keeper->compares_all = keeper->is_adopted = false; /* what Redis lost of the latter is found again */
     end_comparison(keeper);
     count_problems(keeper);
+    crl_keeper_find_stale(keeper);
     look_for_missing_issuers(keeper);
     keeper->next_file = 0;
     keeper->has_published_again = false;
@@ -348,7 +287,7 @@ static void copy_next(struct crl_keeper *keeper) {
         const struct store_crl *crl = &keeper->published.items[keeper->next_published++];
         if (crl->sequence > keeper->seen)
             keeper->seen = crl->sequence;
-        if (!is_wanted(keeper, crl))
+        if (!crl_keeper_wants(keeper, crl))
             continue;
         if (!is_possible(keeper, crl, &why)) {
             refuse(keeper, crl, &why);

@@ -26,7 +26,7 @@ struct crl_keeper {
     struct crl_files files;
     struct crl_floors *floors;
     struct metric *made, *failed, *unsorted, *oldest, *entries, *lists, *refused_total, *refused_now,
-        *failing, *missing_issuers, *wrong, *set_aside;
+        *failing, *missing_issuers, *wrong, *set_aside, *stale, *lacking;
     struct arena *arena; /* of the step at work; NULL: idle */
     bool is_registered, is_adopted, is_floored;
     unsigned ticks; /* until all lists are compared */
@@ -56,6 +56,11 @@ struct crl_keeper {
     struct signer_crl made_list;
     struct store_crl made_crl;
     struct bytes republished;
+    /* What is not as new as it has to be; the names are in the step's arena. */
+    struct store_crl_name *overdue;
+    size_t overdue_count, lacking_count;
+    struct signer_crl_list recorded; /* a page of what the signer knows of lists */
+    int64_t told_stale_ms, told_lacking_ms;
 };
 
 /* keeper.c */
@@ -84,6 +89,15 @@ void crl_keeper_copy(struct crl_keeper *keeper);
 bool crl_keeper_has_refused(const struct crl_keeper *keeper, const char *issuer, const char *url,
                             uint64_t number) MUST_CHECK;
 void crl_keeper_free_refused(struct crl_keeper *keeper);
+
+/* Newer than what is served here, not older than what was signed, and of an issuer that is known here. */
+bool crl_keeper_wants(const struct crl_keeper *keeper, const struct store_crl *crl) MUST_CHECK;
+
+/* overdue.c: what is not as new as it has to be, whatever Redis says of when lists are due. */
+/* Notes lists that were published and are not served here, though all were copied that could be. */
+void crl_keeper_find_stale(struct crl_keeper *keeper);
+/* Has lists made that should have been made long ago; ends the step, or goes on to crl_keeper_claim_next. */
+void crl_keeper_renew_overdue(struct crl_keeper *keeper);
 
 /* list_metrics.c */
 void crl_metrics_register(struct crl_keeper *keeper);

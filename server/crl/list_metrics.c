@@ -21,6 +21,12 @@ void crl_metrics_register(struct crl_keeper *keeper) {
     keeper->lists = metrics_gauge(metrics, "originca_crls", "Revocation lists served here");
     keeper->failing = metrics_gauge(metrics, "originca_crls_failing",
                                     "Revocation lists that could not be made when that was tried last");
+    keeper->stale =
+        metrics_gauge(metrics, "originca_crls_stale",
+                      "Revocation lists of which this host serves an older one than was published");
+    keeper->lacking =
+        metrics_gauge(metrics, "originca_crls_lacking",
+                      "Revocation lists that have long lacked a revocation of this host's ledger");
     keeper->wrong = metrics_gauge(metrics, "originca_crl_wrong_entries",
                                   "Entries in Redis that no list can have, of the lists that this host made");
     keeper->refused_now = metrics_gauge(metrics, "originca_crls_refused",

@@ -237,6 +237,7 @@ bool checkpoint_apply(const struct checkpoint *checkpoint, struct attempts *atte
         if (entry.list > crl_lists_count(lists))
             return error_set(error, ERROR_INVALID,
                              "the checkpoint's revocations are of lists that it has not");
+        crl_lists_note_revoked(lists, entry.list, entry.revoked_at);
     }
     return zones_load(zones, checkpoint->zones.data, checkpoint->zones.length) ||
            error_set(error, ERROR_INVALID, "the checkpoint's zones cannot be loaded");

@@ -123,12 +123,13 @@ void signer_sign_crl(struct signer_client *client, const struct signer_crl_reque
 static bool take_numbers(struct client_call *call, struct wire_reader *reader) {
     struct signer_crl_list *list = call->out;
     list->next_cursor = wire_get_u32(reader);
-    list->count = wire_get_count(reader, 4 + 4 + 8);
+    list->count = wire_get_count(reader, 4 + 4 + 8 + 8);
     list->items = arena_alloc(reader->arena, (list->count + 1) * sizeof *list->items);
     for (size_t i = 0; list->items != NULL && i < list->count; i++) {
         list->items[i].issuer = wire_get_string(reader);
         list->items[i].url = wire_get_string(reader);
         list->items[i].last_number = wire_get_u64(reader);
+        list->items[i].unlisted_at = (time_t)wire_get_u64(reader);
     }
     return list->items != NULL && wire_is_complete(reader);
 }

@@ -128,6 +128,26 @@ void crl_lists_note_number(struct crl_lists *lists, uint32_t list, uint64_t numb
         lists->items[list - 1].last_number = number;
 }
 
+static void note_change(struct crl_list *list, time_t revoked_at) {
+    list->changes++;
+    if (list->revoked_at < revoked_at)
+        list->revoked_at = revoked_at;
+}
+
+void crl_lists_note_revoked(struct crl_lists *lists, uint32_t list, time_t revoked_at) {
+    if (list == 0 || list > lists->count)
+        return;
+    struct crl_list *own = &lists->items[list - 1];
+    note_change(own, revoked_at);
+    if (own->complete != list)
+        note_change(&lists->items[own->complete - 1], revoked_at);
+}
+
+void crl_lists_note_whole(struct crl_lists *lists, uint32_t list, uint64_t changes) {
+    if (list > 0 && list <= lists->count && lists->items[list - 1].listed < changes)
+        lists->items[list - 1].listed = changes;
+}
+
 uint32_t crl_lists_count(const struct crl_lists *lists) {
     return lists->count;
 }

@@ -289,6 +289,7 @@ static void run_list_crls(struct engine *engine, struct engine_call *call) {
         wire_put_string(&writer, list.issuer);
         wire_put_string(&writer, list.url);
         wire_put_u64(&writer, list.last_number);
+        wire_put_u64(&writer, list.listed < list.changes ? (uint64_t)list.revoked_at : 0);
     }
     engine_end_reply(call, &writer);
 }

@@ -23,6 +23,8 @@ struct crl_work {
     struct lint_crl lint;
     uint32_t list;
     uint64_t wanted_count;
+    uint64_t changes; /* of the list when it was begun (crl_lists.h) */
+    bool has_all;     /* it has each of these */
     /* By place in engine->revoked, of those that were there when the list began. */
     uint8_t *seen;
     size_t table_count;
@@ -167,6 +169,7 @@ static bool judge(struct engine *engine, const struct wish *wish, struct crl_wor
     if (!crl_lists_get(engine->lists, work->list, &list))
         return error_set(error, ERROR_REFUSED, "there are %u lists already (crl_max_lists)",
                          engine->config->crl_max_lists);
+    work->changes = list.changes;
     return judge_number(engine, wish, &list, error);
 }
 
@@ -300,31 +303,42 @@ static void run_entries(struct engine *engine, struct engine_call *call) {
 
 /* --- what must be in it --- */
 
-/* One that was revoked while the entries were read may not have reached them yet, one whose certificate has
- * ended may have left, and of one whose end is not known either may be true. */
-static bool is_due(const struct engine *engine, const struct crl_work *work, const uint8_t *serial,
-                   const struct revoked_serial *entry) {
+static int64_t read_at(const struct crl_work *work) {
+    return (int64_t)(work->contents.number / 1000);
+}
+
+/* One whose certificate has ended may have left, and of one whose end is not known either may be true. */
+static bool is_of_list(const struct engine *engine, const struct crl_work *work, const uint8_t *serial,
+                       const struct revoked_serial *entry) {
     struct crl_list list;
     struct crl_entry listed = {.reason = (uint8_t)entry->reason};
     memcpy(listed.serial, serial, SERIAL_BYTES);
     if (!crl_entry_is_good(&listed)) /* of a ledger of before that was refused: no list can have it */
         return false;
-    int64_t read_at = (int64_t)(work->contents.number / 1000);
-    bool is_of_list = *work->contents.url != '\0'
-                          ? entry->list == work->list
-                          : crl_lists_get(engine->lists, entry->list, &list) && list.complete == work->list;
-    return is_of_list && entry->not_after > read_at &&
-           (int64_t)entry->revoked_at + engine->config->crl_settle_seconds <= read_at;
+    bool has_name = *work->contents.url != '\0'
+                        ? entry->list == work->list
+                        : crl_lists_get(engine->lists, entry->list, &list) && list.complete == work->list;
+    return has_name && entry->not_after > read_at(work);
 }
 
-static bool is_whole(struct engine *engine, const struct crl_work *work, struct error *error) {
+/* One that was revoked while the entries were read may not have reached them yet. */
+static bool is_due(const struct engine *engine, const struct crl_work *work,
+                   const struct revoked_serial *entry) {
+    return (int64_t)entry->revoked_at + engine->config->crl_settle_seconds <= read_at(work);
+}
+
+static bool is_whole(struct engine *engine, struct crl_work *work, struct error *error) {
     uint8_t serial[SERIAL_BYTES];
     struct revoked_serial entry;
+    work->has_all = true;
     for (size_t at = 0; at < work->table_count; at++) {
         if ((work->seen[at / 8] >> at % 8 & 1) != 0)
             continue;
         revoked_get(engine->revoked, at, serial, &entry);
-        if (!is_due(engine, work, serial, &entry))
+        if (!is_of_list(engine, work, serial, &entry))
+            continue;
+        work->has_all = false;
+        if (!is_due(engine, work, &entry))
             continue;
         char hex[SERIAL_HEX_MAX];
         hex_encode(serial, SERIAL_BYTES, hex);
@@ -424,6 +438,8 @@ static void run_sign(struct engine *engine, struct engine_call *call) {
     struct signed_list out = {.sequence = 0};
     if (call->fields.length == 0 && has_work(call, &error) && finish(engine, work, &out, &error)) {
         crl_lists_note_number(engine->lists, work->list, work->contents.number);
+        if (work->has_all)
+            crl_lists_note_whole(engine->lists, work->list, work->changes);
         metric_add(engine->crl_signatures_total, 1);
         log_signed(work);
         put_signed(call, work, &out);

@@ -62,7 +62,7 @@ static bool read_void(struct engine *engine, const struct ledger_record *record,
         !hex_decode(serial, bytes, SERIAL_BYTES))
         return true; /* of an intent without serial there is nothing to keep from being used */
     read_list(engine, record, &entry);
-    return revoked_put(engine->revoked, bytes, &entry) || error_set(error, ERROR_INTERNAL, "out of memory");
+    return engine_put_revoked(engine, bytes, &entry, (time_t)(record->time_ms / 1000), error);
 }
 
 static void read_crl(struct engine *engine, const struct ledger_record *record) {
@@ -90,7 +90,7 @@ static bool read_revoked(struct engine *engine, const struct ledger_record *reco
     entry.rank = revocation_rank((uint32_t)reason, by);
     entry.reason = (uint32_t)reason;
     read_list(engine, record, &entry);
-    return revoked_put(engine->revoked, bytes, &entry) || error_set(error, ERROR_INTERNAL, "out of memory");
+    return engine_put_revoked(engine, bytes, &entry, (time_t)(record->time_ms / 1000), error);
 }
 
 static bool read_record(void *context, const struct ledger_record *record, struct error *error) {

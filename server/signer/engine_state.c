@@ -87,6 +87,12 @@ static const char *text_of(const json_t *fields, const char *name) {
     return text == NULL ? "" : text;
 }
 
+bool engine_put_revoked(struct engine *engine, const uint8_t serial[SERIAL_BYTES],
+                        const struct revoked_serial *entry, time_t noted_at, struct error *error) {
+    crl_lists_note_revoked(engine->lists, entry->list, noted_at);
+    return revoked_put(engine->revoked, serial, entry) || error_set(error, ERROR_INTERNAL, "out of memory");
+}
+
 /* As engine_read.c reads it back. */
 static bool note_void(struct engine *engine, const json_t *fields, uint64_t sequence, struct error *error) {
     uint8_t serial[SERIAL_BYTES];
@@ -97,7 +103,7 @@ static bool note_void(struct engine *engine, const json_t *fields, uint64_t sequ
     if (!time_parse(text_of(fields, "not_after"), &entry.not_after))
         entry.not_after = 0;
     entry.list = crl_lists_add(engine->lists, text_of(fields, "issuer"), text_of(fields, "crl"));
-    return revoked_put(engine->revoked, serial, &entry) || error_set(error, ERROR_INTERNAL, "out of memory");
+    return engine_put_revoked(engine, serial, &entry, entry.revoked_at, error);
 }
 
 bool engine_append_void(struct engine *engine, const json_t *intent, uint64_t intent_sequence,
@@ -154,8 +160,8 @@ bool engine_append_revoked(struct engine *engine, const struct signer_revocation
     json_decref(fields);
     if (!is_written)
         return false;
-    if (!revoked_put(engine->revoked, asked->serial, out))
-        return error_set(error, ERROR_INTERNAL, "out of memory");
+    if (!engine_put_revoked(engine, asked->serial, out, (time_t)(clock_wall_ms() / 1000), error))
+        return false;
     engine->status.revocations++;
     metric_add(engine->revocations_total, 1);
     log_event(LOG_LEVEL_INFO, "certificate revoked", "serial", hex, "by", asked->by, NULL);

@@ -96,6 +96,9 @@ bool engine_has_room_to_sign(struct engine *engine, struct error *error) MUST_CH
 bool engine_has_room(struct engine *engine, struct error *error) MUST_CHECK;
 bool engine_append_void(struct engine *engine, const json_t *intent, uint64_t intent_sequence,
                         const char *reason, struct error *error) MUST_CHECK;
+/* Notes a revocation or void serial of the ledger, and since when its lists have to have what it says. */
+bool engine_put_revoked(struct engine *engine, const uint8_t serial[SERIAL_BYTES],
+                        const struct revoked_serial *entry, time_t noted_at, struct error *error) MUST_CHECK;
 /* `out` holds the first revocation's time where there was one, else 0. */
 bool engine_append_revoked(struct engine *engine, const struct signer_revocation *asked,
                            struct revoked_serial *out, uint8_t hash[LEDGER_HASH_BYTES],

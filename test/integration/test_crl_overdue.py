@@ -1,0 +1,94 @@
+"""A list that is not as new as it has to be is noticed, and made anew where that is what it needs: whatever Redis says of when it is
+due, and where what was published cannot be kept here."""
+
+import subprocess
+import threading
+
+import pytest
+
+from crl_kit import load, number_of, path_of
+from rest_client import leaf_of, make_csr, rest
+from test_crl import wait_listed, wait_published
+from test_going_back import redis
+from under_test import run, wait_until
+
+SANDBOX_OPTIONS = ("--set", "revocation.crl_delay_ms=1000", "--set", "revocation.crl_compare_seconds=2", "--set", "signer.crl_settle_seconds=1",
+                   "--workers", "1")
+RECOVERY = 60
+NOTICED = 120  # the delay, and what whoever makes the list may take
+
+
+@pytest.fixture
+def box(own_sandbox):
+    wait_published(own_sandbox)
+    return own_sandbox
+
+
+def create(box):
+    result = rest(box).create([box.name()], request_type="origin-ecc", csr=make_csr()).result
+    return result["id"], leaf_of(result)
+
+
+def metric(box, name):
+    return box.admin.metrics()[f"originca_crls_{name}"]
+
+
+def problems(box):
+    return [each["problem"] for each in box.admin.get("crls")["items"] if "problem" in each]
+
+
+def is_listed(box, leaf):
+    return load(box["HTTP_URL"], path_of(leaf)).get_revoked_certificate_by_serial_number(leaf.serial_number) is not None
+
+
+def test_a_list_that_redis_does_not_call_due_is_made_for_the_ledgers_revocations(box):
+    identifier, leaf = create(box)
+    before, is_over = number_of(load(box["HTTP_URL"], path_of(leaf))), threading.Event()
+
+    def keep_from_being_due():
+        while not is_over.wait(0.1):
+            redis(box, "DEL", "crls-due")
+
+    somebody = threading.Thread(target=keep_from_being_due)
+    somebody.start()
+    try:
+        assert rest(box).revoke(identifier).status == 200
+        is_over.wait(5)
+    finally:
+        is_over.set()
+        somebody.join()
+    assert not is_listed(box, leaf) and number_of(load(box["HTTP_URL"], path_of(leaf))) == before
+    assert box.admin.get(f"certificates/{identifier}")["crl"]["listed"] is False
+    assert wait_until(lambda: metric(box, "lacking") > 0, NOTICED)
+    wait_listed(box, leaf)
+    assert 'event="a revocation list has long lacked a revocation of this host' in box.log_text()
+    assert wait_until(lambda: metric(box, "lacking") == 0, RECOVERY)
+    assert box.admin.get(f"certificates/{identifier}")["crl"]["listed"] is True
+
+
+@pytest.fixture
+def small_directory(box):
+    """The lists' files lie on a file system with little room."""
+    directory = box.directory / "run" / "crl"
+    copies = [(each.name, each.read_bytes()) for each in directory.iterdir()]
+    if run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(directory)], check=False).returncode != 0:
+        pytest.skip("only root mounts a file system")
+    for name, data in copies:
+        (directory / name).write_bytes(data)
+    yield directory
+    run(["umount", "-l", str(directory)])
+
+
+def test_a_host_that_cannot_keep_a_newer_list_says_so(box, small_directory):
+    identifier, leaf = create(box)
+    subprocess.run(["dd", "if=/dev/zero", f"of={small_directory}/fill", "bs=4096"], capture_output=True, timeout=60)
+    assert rest(box).revoke(identifier).status == 200
+    assert wait_until(lambda: metric(box, "stale") > 0, RECOVERY)
+    assert not is_listed(box, leaf)
+    assert box.admin.get(f"certificates/{identifier}")["crl"]["listed"] is False
+    assert wait_until(lambda: any("originca_crls_stale" in each for each in problems(box)), RECOVERY)
+    assert 'event="this host serves an older revocation list than was published' in box.log_text()
+    (small_directory / "fill").unlink()
+    wait_listed(box, leaf)
+    assert wait_until(lambda: metric(box, "stale") == 0 and problems(box) == [], RECOVERY)
+    assert box.admin.get(f"certificates/{identifier}")["crl"]["listed"] is True
