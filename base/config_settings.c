@@ -180,6 +180,11 @@ const struct setting config_settings[] = {
         "OCSP requests of one client address (IPv6: /64) in the window that need a signature of their own: "
         "with a nonce, or about several certificates; 0: no limit"),
     NUMBER("limits", ocsp_signed_window_seconds, "60", 1, 2592000, "its window"),
+    NUMBER("limits", revocations_per_customer, "600", 0, 100000000,
+           "certificates of one customer (without external accounts: of an account) that are revoked in the "
+           "window by ACME and REST; 0: no limit"),
+    NUMBER("limits", revocations_window_seconds, "60", 1, 2592000, "its window"),
+    NUMBER("limits", revocations_per_customer_day, "20000", 0, 100000000, "the same in a day; 0: no limit"),
     NUMBER("limits", failed_check_pause_seconds, "2", 0, 86400,
            "after a failed check a name waits so long, twice as long after each further one; 0: never"),
     NUMBER("limits", failed_check_longest_pause_seconds, "300", 1, 86400, "the longest such pause"),

@@ -173,6 +173,7 @@ struct config {
     uint32_t failed_checks_per_customer, failed_checks_window_seconds;
     uint32_t failed_check_pause_seconds, failed_check_longest_pause_seconds;
     uint32_t ocsp_signed_per_address, ocsp_signed_window_seconds;
+    uint32_t revocations_per_customer, revocations_window_seconds, revocations_per_customer_day;
     /* rest */
     uint32_t rest_max_hostnames, rest_page_size, rest_retry_window_seconds;
     char *rest_profile, *rest_ecc_issuer, *rest_rsa_issuer;

@@ -57,6 +57,11 @@ bool limits_for_key(struct arena *arena, const struct config *config, const char
 bool limits_for_ocsp(struct arena *arena, const struct config *config, const struct sockaddr_storage *peer,
                      struct limits *out) MUST_CHECK;
 
+/* A revocation by a client: by whose certificate it is. What all workers of a host may revoke is the signer's
+ * guard, and no customer uses it up alone. */
+bool limits_for_revocation(struct arena *arena, const struct config *config,
+                           const struct store_certificate *certificate, struct limits *out) MUST_CHECK;
+
 /* Fills limits->outcome; `done` is not called where this returns false: there is nothing to take. */
 bool limits_take(struct worker *worker, struct limits *limits, store_done *done, void *context) MUST_CHECK;
 /* Which limit it was, and what to do. */

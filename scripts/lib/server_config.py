@@ -85,6 +85,7 @@ def sections_for(box):
         sections["limits"] = {name: 0 for name in ("accounts_per_address", "orders_per_customer", "names_per_zone",
                                                    "requests_per_key", "checks_per_name", "checks_per_customer",
                                                    "checks_per_zone", "failed_checks_per_customer",
+                                                   "revocations_per_customer", "revocations_per_customer_day",
                                                    "failed_check_pause_seconds")}
     for text in options["set"]:
         section, name, value = parse_setting(text)

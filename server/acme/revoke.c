@@ -208,6 +208,13 @@ static enum step_result require_ownership(struct operation *operation) {
 
 /* --- the revocation --- */
 
+static enum step_result take_share(struct operation *operation) {
+    struct revoke_state *state = operation->state;
+    bool is_built = limits_for_revocation(operation->arena, operation->worker->config, &state->certificate,
+                                          &state->limits);
+    return acme_take_limits(operation, is_built, &state->limits);
+}
+
 static enum step_result revoke_certificate(struct operation *operation) {
     struct revoke_state *state = operation->state;
     state->revoke = (struct revoke){.worker = operation->worker,
@@ -243,6 +250,8 @@ static const struct step steps[] = {
     {"require ownership", require_ownership},
     {"find zones held now", find_zones_held},
     {"require zones now", require_zones},
+    {"take the customer's share", take_share},
+    {"judge it", judge_limits},
     {"revoke", revoke_certificate},
     {"reply", reply},
 };

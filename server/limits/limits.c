@@ -20,8 +20,11 @@
 #define ZONE_CHECKS "zone-checks"
 #define FAILURES "failures"
 #define OCSP "ocsp"
+#define REVOCATIONS "revocations"
+#define DAYS_REVOCATIONS "revocations-day"
 
 #define HOLD_MARGIN_MS 2000
+#define DAY_SECONDS 86400
 
 static bool make_room(struct arena *arena, struct limits *out, size_t count) {
     *out = (struct limits){.items = arena_alloc(arena, (count + 1) * sizeof *out->items)};
@@ -87,6 +90,15 @@ bool limits_for_key(struct arena *arena, const struct config *config, const char
                     struct limits *out) {
     return make_room(arena, out, 1) &&
            add_rate(out, REQUESTS, key_id, 1, 1, config->requests_per_key, config->requests_window_seconds);
+}
+
+bool limits_for_revocation(struct arena *arena, const struct config *config,
+                           const struct store_certificate *certificate, struct limits *out) {
+    const char *owner = *certificate->customer != '\0' ? certificate->customer : certificate->account;
+    return make_room(arena, out, 2) &&
+           add_rate(out, REVOCATIONS, owner, 1, 1, config->revocations_per_customer,
+                    config->revocations_window_seconds) &&
+           add_rate(out, DAYS_REVOCATIONS, owner, 1, 1, config->revocations_per_customer_day, DAY_SECONDS);
 }
 
 /* --- orders and their checks --- */
@@ -230,6 +242,8 @@ static const char *describe(struct arena *arena, const struct store_limit *limit
         {ORDERS, "orders of one customer"},
         {NAMES, "names ordered below one zone"},
         {REQUESTS, "requests of one API key"},
+        {REVOCATIONS, "revocations of one customer's certificates"},
+        {DAYS_REVOCATIONS, "revocations of one customer's certificates"},
         {OCSP, "OCSP requests of one address that need a signature of their own"},
         {CHECKS, "names of one customer checked in DNS"},
         {ZONE_CHECKS, "names of one zone checked in DNS"},

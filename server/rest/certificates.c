@@ -269,6 +269,11 @@ static enum step_result check_revocable(struct operation *operation) {
     return STEP_DONE;
 }
 
+static enum step_result take_share(struct operation *operation) {
+    const struct certificates_state *state = operation->state;
+    return rest_take_revocation_limits(operation, &state->certificate);
+}
+
 static enum step_result revoke_certificate(struct operation *operation) {
     struct certificates_state *state = operation->state;
     state->revoke = (struct revoke){.worker = operation->worker,
@@ -294,9 +299,15 @@ static enum step_result reply_revoked(struct operation *operation) {
     return rest_reply(operation, result, NULL);
 }
 
-static const struct step revoke_steps[] = {
-    REST_AUTHENTICATE,          {"require right", require_edit}, {"read reason", read_reason}, {"load", load},
-    {"check", check_revocable}, {"revoke", revoke_certificate},  {"reply", reply_revoked}};
+static const struct step revoke_steps[] = {REST_AUTHENTICATE,
+                                           {"require right", require_edit},
+                                           {"read reason", read_reason},
+                                           {"load", load},
+                                           {"check", check_revocable},
+                                           {"take the customer's share", take_share},
+                                           {"judge it", rest_judge_limits},
+                                           {"revoke", revoke_certificate},
+                                           {"reply", reply_revoked}};
 static const struct operation_kind revoke_kind =
     OPERATION_KIND("REST revoke certificate", revoke_steps, struct certificates_state, rest_fail);
 

@@ -123,6 +123,8 @@ enum step_result rest_take_key_limit(struct operation *operation);
 /* `is_new`: an order of its own; else only a check for one that is there. */
 enum step_result rest_take_order_limits(struct operation *operation, const struct limits_order *order,
                                         bool is_new);
+enum step_result rest_take_revocation_limits(struct operation *operation,
+                                             const struct store_certificate *certificate);
 enum step_result rest_judge_limits(struct operation *operation);
 /* After a check; `result` NULL: there was none. */
 enum step_result rest_note_failures(struct operation *operation, const struct limits_order *order,

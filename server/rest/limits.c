@@ -25,6 +25,13 @@ enum step_result rest_take_order_limits(struct operation *operation, const struc
                                   : limits_for_check(operation->arena, config, order, &call->limits));
 }
 
+enum step_result rest_take_revocation_limits(struct operation *operation,
+                                             const struct store_certificate *certificate) {
+    struct rest_call *call = rest_call_of(operation);
+    return take(operation, limits_for_revocation(operation->arena, operation->worker->config, certificate,
+                                                 &call->limits));
+}
+
 enum step_result rest_judge_limits(struct operation *operation) {
     struct rest_call *call = rest_call_of(operation);
     if (call->limits.outcome.exceeded == 0)

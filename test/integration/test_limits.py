@@ -6,13 +6,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from acme_raw import AcmeClient, certificate_id
+from rest_client import RestClient, make_csr as rest_csr, rest, service_key
 from under_test import wait_until
+from verify import der_of, load_chain
 
-ORDERS, ACCOUNTS, NAMES = 12, 9, 40
+ORDERS, ACCOUNTS, NAMES, REVOCATIONS, OF_A_DAY = 12, 9, 40, 4, 7
 SANDBOX_OPTIONS = ("--limits", "production", "--workers", "2", "--set", f"limits.accounts_per_address={ACCOUNTS}", "--set",
                    f"limits.orders_per_customer={ORDERS}", "--set", "limits.orders_window_seconds=60", "--set",
                    f"limits.names_per_zone={NAMES}", "--set", "limits.names_window_seconds=3600", "--set",
-                   "limits.failed_check_pause_seconds=2")
+                   "limits.failed_check_pause_seconds=2", "--set", f"limits.revocations_per_customer={REVOCATIONS}", "--set",
+                   "limits.revocations_window_seconds=8", "--set", f"limits.revocations_per_customer_day={OF_A_DAY}")
 
 
 def is_limited(reply, words):
@@ -87,6 +90,40 @@ def test_a_renewal_pays_for_the_names_that_its_certificate_has_not(own_sandbox):
     client.new_order(names[:20], replaces=certificate_id(leaf)).expect(201)
     is_limited(client.new_order([f"c.{zone}"]), "of one customer")
     is_limited(client.new_order(names[:19], replaces=certificate_id(leaf)), "of one customer")
+
+
+def test_revocations_of_a_customer_are_limited_and_those_of_others_are_not(own_sandbox):
+    """By ACME and REST together, by whose certificate it is; an operator's are none of them."""
+    customer, other = own_sandbox.new_customer(), rest(own_sandbox, 2)
+    client = customer.client
+    api = RestClient(own_sandbox["API_URL"], own_sandbox["CA_BUNDLE"], service_key(customer.api_key))
+    made = [api.create([f"r{at}.{customer.zone}"], request_type="origin-ecc", csr=rest_csr()).result for at in range(3)]
+    leaves = [load_chain(client.issue([f"a{at}.{customer.zone}"])[1])[0] for at in range(OF_A_DAY + 1)]
+    assert api.revoke(made[0]["id"]).status == 200
+    done, wait = 1, None
+    while wait is None:
+        reply = client.revoke(der_of(leaves[done]))
+        if reply.status == 429:
+            wait = is_limited(reply, "revocations of one customer's certificates in 8 seconds")
+        else:
+            reply.expect(200)
+            done += 1
+    assert REVOCATIONS <= done <= REVOCATIONS + 1
+    others = other.create([own_sandbox.name(own_sandbox["ZONE_2"])], request_type="origin-ecc", csr=rest_csr()).result
+    assert other.revoke(others["id"]).status == 200
+    assert wait <= 3 and wait_until(lambda: client.revoke(der_of(leaves[done])).status == 200, wait + 10, pause=1)
+    done += 1
+    own_sandbox.admin.post(f"certificates/{made[2]['id']}/revoke", {"reason": "superseded"})
+
+    def is_day_over():
+        nonlocal done
+        reply = client.revoke(der_of(leaves[done]))
+        done += reply.status == 200
+        return reply.status == 429 and "in 86400 seconds" in reply.text
+
+    assert wait_until(is_day_over, 60, pause=0.5)
+    reply = api.revoke(made[1]["id"])
+    assert reply.status == 429 and int(reply.headers["Retry-After"]) > 60
 
 
 def test_new_accounts_of_an_address_are_limited(own_sandbox):
