@@ -117,10 +117,19 @@ static void sign(struct operation *operation) {
 
 /* --- looking --- */
 
+/* A certificate is its issuer's by subject and key, which sections of the configuration may share. */
+static bool is_issuer(const struct ocsp_call *call, const char *name) {
+    for (size_t i = 0; i < call->ocsp->issuer_count; i++) {
+        const struct ocsp_issuer *issuer = &call->ocsp->issuers[i];
+        if (strcmp(issuer->name, name) == 0)
+            return memcmp(&issuer->id, &call->issuer->id, sizeof issuer->id) == 0;
+    }
+    return false;
+}
+
 static bool are_issuers(const struct ocsp_call *call) {
     for (size_t i = 0; i < call->list.count; i++)
-        if (call->list.items[i].status == STORE_OCSP_UNKNOWN ||
-            strcmp(call->list.items[i].issuer, call->issuer->name) != 0)
+        if (call->list.items[i].status == STORE_OCSP_UNKNOWN || !is_issuer(call, call->list.items[i].issuer))
             return false;
     return true;
 }
