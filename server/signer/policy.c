@@ -219,9 +219,10 @@ bool policy_judge(struct arena *arena, const struct config *config, const struct
             job->issuer = &issuers[i];
     if (job->profile == NULL ||
         !certificate_template_parse(job->profile->template_name, &job->contents.shape))
-        return error_set(error, ERROR_REFUSED, "the profile is unknown to the signer");
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "the profile is unknown to the signer"); /* until it, too, */
     if (job->issuer == NULL)
-        return error_set(error, ERROR_REFUSED, "the issuer is unknown to the signer");
+        return error_set(error, ERROR_UNAVAILABLE, "the issuer is unknown to the signer"); /* was reloaded */
     if (!judge_stops(zones, request->issuer, error))
         return false;
     if (claim_age < -5000 || claim_age > (int64_t)config->claim_timeout_seconds * 1000)
