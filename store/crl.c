@@ -254,18 +254,18 @@ void store_renew_crls(struct store *store, int64_t delay_ms, int64_t lease_ms,
     call_send(call);
 }
 
-static bool parse_older(struct store_call *call, struct redisReply *const *items, size_t count,
+static bool parse_count(struct store_call *call, struct redisReply *const *items, size_t count,
                         struct error *error) {
     int64_t older = 0;
     if (count < 1 || !reply_number(items[0], &older, error))
-        return error_set(error, ERROR_INTERNAL, "Redis did not say how many lists it has older");
+        return error_set(error, ERROR_INTERNAL, "Redis did not say how many of the lists or entries it had");
     *(uint64_t *)call->out = (uint64_t)older;
     return true;
 }
 
 void store_floor_crls(struct store *store, const struct store_crl_floor *floors, size_t count,
                       uint64_t ceiling, uint64_t *older, store_done *done, void *context) {
-    struct store_call *call = call_new(store, SCRIPT_FLOOR_CRLS, NULL, parse_older, older, done, context);
+    struct store_call *call = call_new(store, SCRIPT_FLOOR_CRLS, NULL, parse_count, older, done, context);
     if (call == NULL)
         return;
     call_add_number(call, (int64_t)ceiling);
@@ -273,6 +273,25 @@ void store_floor_crls(struct store *store, const struct store_crl_floor *floors,
         call_add(call, floors[i].issuer);
         call_add(call, floors[i].url);
         call_add_number(call, (int64_t)floors[i].number);
+    }
+    call_send(call);
+}
+
+void store_restore_crl(struct store *store, const char *issuer, const char *url,
+                       const struct store_crl_lost *entries, size_t count, uint64_t *restored,
+                       store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_RESTORE_CRL, NULL, parse_count, restored, done, context);
+    char serial[SERIAL_HEX_MAX];
+    if (call == NULL)
+        return;
+    call_add(call, issuer);
+    call_add(call, url);
+    for (size_t i = 0; i < count; i++) {
+        hex_encode(entries[i].serial, SERIAL_BYTES, serial);
+        call_add(call, serial);
+        call_add_number(call, (int64_t)entries[i].revoked_at);
+        call_add_number(call, (int64_t)entries[i].reason);
+        call_add_number(call, (int64_t)entries[i].not_after);
     }
     call_send(call);
 }

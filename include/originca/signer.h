@@ -269,6 +269,23 @@ struct signer_crl_list {
 };
 void signer_list_crls(struct signer_client *client, struct arena *arena, uint32_t cursor, uint32_t max,
                       struct signer_crl_list *out, signer_done *done, void *context);
+/* What the list ("" is the issuer's complete one) must have by the signer's ledger, void serials too: a page
+ * from `cursor` on, 0 at first. Operators' link alone. signer_sign_crl says ERROR_NOT_FOUND where one is
+ * missing. */
+#define SIGNER_REVOKED_MAX 4000
+struct signer_revoked {
+    uint8_t serial[SERIAL_BYTES];
+    time_t revoked_at, not_after;
+    uint8_t reason;
+};
+struct signer_revoked_list {
+    struct signer_revoked *items;
+    size_t count;
+    uint64_t next_cursor; /* 0: that was all */
+};
+void signer_list_revoked(struct signer_client *client, struct arena *arena, const char *issuer,
+                         const char *url, uint64_t cursor, struct signer_revoked_list *out, signer_done *done,
+                         void *context);
 /* Since when each of up to SIGNER_ZONES_MAX zones has moved away or was ended by the signer's ledger, in ms
  * since 1970; 0: it has not, or never existed here. `ids` and `out` must outlive the call. */
 void signer_find_left(struct signer_client *client, const char *const *ids, size_t count, int64_t *out,

@@ -650,6 +650,15 @@ struct store_crl_floor {
 };
 void store_floor_crls(struct store *, const struct store_crl_floor *, size_t count, uint64_t ceiling,
                       uint64_t *older, store_done *, void *);
+/* Entries that a ledger has and Redis has lost. `restored` counts them; where there are any the list is due.
+ */
+struct store_crl_lost {
+    uint8_t serial[SERIAL_BYTES];
+    time_t revoked_at, not_after;
+    uint32_t reason;
+};
+void store_restore_crl(struct store *, const char *issuer, const char *url, const struct store_crl_lost *,
+                       size_t count, uint64_t *restored, store_done *, void *);
 /* Why it could not be made; stays until it is published. */
 void store_fail_crl(struct store *, const char *id, const char *host, const char *reason, store_done *,
                     void *);

@@ -26,6 +26,7 @@ void crl_keeper_end_step(struct crl_keeper *keeper, int64_t pause_ms) {
     keeper->made_list.der = NULL;
     keeper->claim = (struct store_crl_claim){.id = NULL}; /* its texts went with the arena */
     keeper->row_count = keeper->row_capacity = keeper->left_out = keeper->corrected = 0;
+    keeper->lacks_entries = false;
     event_add(keeper->timer, &pause);
 }
 
@@ -54,7 +55,10 @@ static void note_failure_told(void *context, const struct error *error) {
     struct crl_keeper *keeper = context;
     bool is_of_list =
         error == NULL && keeper->failure != ERROR_UNAVAILABLE && keeper->failure != ERROR_UNKNOWN;
-    crl_keeper_end_step(keeper, is_of_list ? 0 : CRL_TICK_MS);
+    if (is_of_list && keeper->lacks_entries)
+        crl_keeper_mend(keeper);
+    else
+        crl_keeper_end_step(keeper, is_of_list ? 0 : CRL_TICK_MS);
 }
 
 /* Of the list that was claimed: everybody is told why there is no newer one. */
@@ -146,6 +150,7 @@ static void note_list_signed(void *context, const struct error *error) {
     if (error != NULL) {
         if (error->code == ERROR_CONFLICT) /* it has signed a higher one, which was not published */
             keeper->is_floored = false;
+        keeper->lacks_entries = error->code == ERROR_NOT_FOUND;
         fail_making(keeper, "sign", error);
         return;
     }

@@ -52,10 +52,14 @@ struct crl_keeper {
     size_t row_count, row_capacity;
     size_t left_out, corrected; /* entries of the list at work that none can have as they are */
     enum error_code failure;    /* of the list that could not be made */
+    bool lacks_entries;         /* that this host's ledger has: why it was not signed */
     struct signer_crl_request request;
     struct signer_crl made_list;
     struct store_crl made_crl;
     struct bytes republished;
+    /* Putting back what Redis lost of the list that was claimed. */
+    struct signer_revoked_list lost;
+    uint64_t restored, restored_total;
     /* What is not as new as it has to be; the names are in the step's arena. */
     struct store_crl_name *overdue;
     size_t overdue_count, lacking_count;
@@ -98,6 +102,9 @@ bool crl_keeper_wants(const struct crl_keeper *keeper, const struct store_crl *c
 void crl_keeper_find_stale(struct crl_keeper *keeper);
 /* Has lists made that should have been made long ago; ends the step, or goes on to crl_keeper_claim_next. */
 void crl_keeper_renew_overdue(struct crl_keeper *keeper);
+
+/* mend.c: puts back what the claimed list must have by the ledger; ends the step. */
+void crl_keeper_mend(struct crl_keeper *keeper);
 
 /* list_metrics.c */
 void crl_metrics_register(struct crl_keeper *keeper);

@@ -33,6 +33,7 @@ static const struct {
     [MESSAGE_LIST_ZONES] = {"list zones", false},
     [MESSAGE_LIST_CRLS] = {"list revocation lists", false},
     [MESSAGE_FIND_LEFT] = {"ask which zones were left", false},
+    [MESSAGE_LIST_REVOKED] = {"list what a revocation list must have", false},
 };
 
 void access_begin(struct access *access, const struct config *config, struct metrics *metrics) {

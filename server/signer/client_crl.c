@@ -120,6 +120,36 @@ void signer_sign_crl(struct signer_client *client, const struct signer_crl_reque
 
 /* --- what the ledger says of lists --- */
 
+static bool take_revoked(struct client_call *call, struct wire_reader *reader) {
+    struct signer_revoked_list *list = call->out;
+    list->next_cursor = wire_get_u64(reader);
+    list->count = wire_get_count(reader, SERIAL_BYTES + 8 + 8 + 1);
+    list->items = arena_alloc(reader->arena, (list->count + 1) * sizeof *list->items);
+    for (size_t i = 0; list->items != NULL && i < list->count; i++) {
+        for (size_t at = 0; at < SERIAL_BYTES; at++)
+            list->items[i].serial[at] = wire_get_u8(reader);
+        list->items[i].revoked_at = (time_t)wire_get_u64(reader);
+        list->items[i].not_after = (time_t)wire_get_u64(reader);
+        list->items[i].reason = wire_get_u8(reader);
+    }
+    return list->items != NULL && wire_is_complete(reader);
+}
+
+void signer_list_revoked(struct signer_client *client, struct arena *arena, const char *issuer,
+                         const char *url, uint64_t cursor, struct signer_revoked_list *out, signer_done *done,
+                         void *context) {
+    struct wire_writer writer;
+    struct arena *scratch = client_begin_call(client, &writer, MESSAGE_LIST_REVOKED);
+    if (scratch != NULL) {
+        wire_put_string(&writer, issuer);
+        wire_put_string(&writer, url);
+        wire_put_u64(&writer, cursor);
+    }
+    client_send_call(client, scratch, &writer,
+                     &(struct client_call){
+                         .arena = arena, .take = take_revoked, .out = out, .done = done, .context = context});
+}
+
 static bool take_numbers(struct client_call *call, struct wire_reader *reader) {
     struct signer_crl_list *list = call->out;
     list->next_cursor = wire_get_u32(reader);

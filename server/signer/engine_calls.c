@@ -395,6 +395,7 @@ void engine_answer(struct engine *engine, struct engine_call *call) {
         [MESSAGE_LIST_ZONES] = run_list_zones,
         [MESSAGE_LIST_CRLS] = run_list_crls,
         [MESSAGE_FIND_LEFT] = run_find_left,
+        [MESSAGE_LIST_REVOKED] = engine_list_revoked,
         [MESSAGE_CRL_BEGIN] = engine_run_crl,
         [MESSAGE_CRL_ENTRIES] = engine_run_crl,
         [MESSAGE_CRL_SIGN] = engine_run_crl,

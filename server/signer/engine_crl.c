@@ -307,20 +307,6 @@ static int64_t read_at(const struct crl_work *work) {
     return (int64_t)(work->contents.number / 1000);
 }
 
-/* One whose certificate has ended may have left, and of one whose end is not known either may be true. */
-static bool is_of_list(const struct engine *engine, const struct crl_work *work, const uint8_t *serial,
-                       const struct revoked_serial *entry) {
-    struct crl_list list;
-    struct crl_entry listed = {.reason = (uint8_t)entry->reason};
-    memcpy(listed.serial, serial, SERIAL_BYTES);
-    if (!crl_entry_is_good(&listed)) /* of a ledger of before that was refused: no list can have it */
-        return false;
-    bool has_name = *work->contents.url != '\0'
-                        ? entry->list == work->list
-                        : crl_lists_get(engine->lists, entry->list, &list) && list.complete == work->list;
-    return has_name && entry->not_after > read_at(work);
-}
-
 /* One that was revoked while the entries were read may not have reached them yet. */
 static bool is_due(const struct engine *engine, const struct crl_work *work,
                    const struct revoked_serial *entry) {
@@ -335,7 +321,7 @@ static bool is_whole(struct engine *engine, struct crl_work *work, struct error 
         if ((work->seen[at / 8] >> at % 8 & 1) != 0)
             continue;
         revoked_get(engine->revoked, at, serial, &entry);
-        if (!is_of_list(engine, work, serial, &entry))
+        if (!engine_must_list(engine, work->list, *work->contents.url == '\0', serial, &entry, read_at(work)))
             continue;
         work->has_all = false;
         if (!is_due(engine, work, &entry))
@@ -345,8 +331,9 @@ static bool is_whole(struct engine *engine, struct crl_work *work, struct error 
         metric_add(engine->crl_missing_total, 1);
         log_event(LOG_LEVEL_ERROR, "a revocation list was to be signed without a revocation of this ledger",
                   "serial", hex, "issuer", work->issuer->config->name, "url", work->contents.url, NULL);
-        return error_set(error, ERROR_REFUSED, "serial %s is %s by this signer's ledger and not in the list",
-                         hex, entry.is_void ? "void" : "revoked");
+        return error_set(error, ERROR_NOT_FOUND,
+                         "serial %s is %s by this signer's ledger and not in the list", hex,
+                         entry.is_void ? "void" : "revoked");
     }
     return true;
 }

@@ -121,6 +121,11 @@ void engine_end_reply(struct engine_call *call, struct wire_writer *writer);
 void engine_answer(struct engine *engine, struct engine_call *call);
 void engine_run_change_rights(struct engine *engine, struct engine_call *call);
 void engine_run_crl(struct engine *engine, struct engine_call *call);
+/* engine_revoked.c: must the list have the serial at that moment (seconds)? One whose certificate has ended
+ * by then may have left, and of one whose end is not known either may be true. */
+bool engine_must_list(const struct engine *engine, uint32_t list, bool is_complete, const uint8_t *serial,
+                      const struct revoked_serial *entry, int64_t at) MUST_CHECK;
+void engine_list_revoked(struct engine *engine, struct engine_call *call);
 /* What a record of rights in the ledger means; others change nothing. */
 bool engine_read_right(struct engine *engine, const struct ledger_record *record,
                        struct error *error) MUST_CHECK;

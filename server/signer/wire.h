@@ -23,6 +23,7 @@ enum message_type {
     MESSAGE_SIGN_OCSP,
     MESSAGE_LIST_CRLS,
     MESSAGE_FIND_LEFT,
+    MESSAGE_LIST_REVOKED,
     MESSAGE_TYPES
 };
 

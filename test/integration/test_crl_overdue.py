@@ -3,6 +3,7 @@ due, and where what was published cannot be kept here."""
 
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -92,3 +93,31 @@ def test_a_host_that_cannot_keep_a_newer_list_says_so(box, small_directory):
     wait_listed(box, leaf)
     assert wait_until(lambda: metric(box, "stale") == 0 and problems(box) == [], RECOVERY)
     assert box.admin.get(f"certificates/{identifier}")["crl"]["listed"] is True
+
+
+@pytest.mark.parametrize("lost", ["all entries", "one entry"])
+def test_entries_that_redis_lost_are_put_back_from_the_ledger(box, lost):
+    made = [create(box) for _ in range(3)]
+    for identifier, _ in made:
+        assert rest(box).revoke(identifier, {"reason": "superseded"}).status == 200
+    for _, leaf in made:
+        wait_listed(box, leaf, "superseded")
+    time.sleep(2.1)  # crl_settle_seconds, and a second: the signer lets out no list without them from now on
+    serial = f"{made[0][1].serial_number:032x}"
+    lists = {redis(box, "HGET", "crl-lists", "ecc "), redis(box, "HGET", f"certificate:{serial}", "crl")}
+    for key in lists:
+        if lost == "all entries":
+            redis(box, "DEL", f"crl-entries:{key}")
+        else:
+            redis(box, "ZREM", f"crl-entries:{key}", redis(box, "HGET", f"certificate:{serial}", "entry"))
+    identifier, leaf = create(box)
+    assert rest(box).revoke(identifier).status == 200  # the complete list is due
+    for key in lists:
+        redis(box, "ZADD", "crls-due", "0", key)
+    wait_listed(box, leaf)
+    for _, each in made:
+        wait_listed(box, each, "superseded")
+    assert wait_until(lambda: all(redis(box, "ZSCORE", f"crl-entries:{key}", redis(box, "HGET", f"certificate:{serial}", "entry"))
+                                  for key in lists), RECOVERY)
+    assert wait_until(lambda: metric(box, "failing") == 0 and problems(box) == [], RECOVERY)
+    assert 'event="Redis had lost entries of a revocation list: they are back from the ledger' in box.log_text()

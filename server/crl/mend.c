@@ -1,0 +1,64 @@
+/* Redis has lost entries of a list, or somebody took them: the signer lets out none without them, and this
+ * host's ledger has them. They are put back page by page. */
+#include <stdio.h>
+#include <string.h>
+
+#include "keeper.h"
+#include "originca/log.h"
+
+static void ask(struct crl_keeper *keeper, uint64_t cursor);
+
+static void end(struct crl_keeper *keeper) {
+    char count[24];
+    snprintf(count, sizeof count, "%llu", (unsigned long long)keeper->restored_total);
+    log_event(LOG_LEVEL_ERROR, "Redis had lost entries of a revocation list: they are back from the ledger",
+              "issuer", keeper->claim.issuer, "list", keeper->claim.url, "entries", count, NULL);
+    crl_keeper_end_step(keeper, 0);
+}
+
+static void note_restored(void *context, const struct error *error) {
+    struct crl_keeper *keeper = context;
+    if (error != NULL) {
+        crl_keeper_fail_step(keeper, "restore entries", error);
+        return;
+    }
+    keeper->restored_total += keeper->restored;
+    if (keeper->lost.next_cursor != 0)
+        ask(keeper, keeper->lost.next_cursor);
+    else
+        end(keeper);
+}
+
+static void note_lost(void *context, const struct error *error) {
+    struct crl_keeper *keeper = context;
+    const struct error no_memory = {ERROR_UNAVAILABLE, "out of memory"};
+    struct store_crl_lost *entries =
+        error != NULL ? NULL : arena_alloc(keeper->page_arena, (keeper->lost.count + 1) * sizeof *entries);
+    if (entries == NULL) {
+        crl_keeper_fail_step(keeper, "ask the ledger for entries", error == NULL ? &no_memory : error);
+        return;
+    }
+    for (size_t i = 0; i < keeper->lost.count; i++) {
+        const struct signer_revoked *item = &keeper->lost.items[i];
+        entries[i] = (struct store_crl_lost){
+            .revoked_at = item->revoked_at, .not_after = item->not_after, .reason = item->reason};
+        memcpy(entries[i].serial, item->serial, SERIAL_BYTES);
+    }
+    store_restore_crl(keeper->worker->store, keeper->claim.issuer, keeper->claim.url, entries,
+                      keeper->lost.count, &keeper->restored, note_restored, keeper);
+}
+
+static void ask(struct crl_keeper *keeper, uint64_t cursor) {
+    arena_free(keeper->page_arena);
+    keeper->page_arena = arena_new(0);
+    if (keeper->page_arena == NULL)
+        crl_keeper_end_step(keeper, CRL_TICK_MS);
+    else
+        signer_list_revoked(keeper->worker->operator_signer, keeper->page_arena, keeper->claim.issuer,
+                            keeper->claim.url, cursor, &keeper->lost, note_lost, keeper);
+}
+
+void crl_keeper_mend(struct crl_keeper *keeper) {
+    keeper->restored_total = 0;
+    ask(keeper, 0);
+}
