@@ -78,8 +78,8 @@ static bool parse_claimed(struct store_call *call, struct redisReply *const *ite
 }
 
 void store_claim_crl(struct store *store, struct arena *arena, int64_t delay_ms, int64_t lease_ms,
-                     const char *host, bool with_complete, struct store_crl_claim *out, store_done *done,
-                     void *context) {
+                     const char *host, bool with_complete, const char *const *issuers, size_t issuer_count,
+                     struct store_crl_claim *out, store_done *done, void *context) {
     struct store_call *call = call_new(store, SCRIPT_CLAIM_CRL, arena, parse_claimed, out, done, context);
     if (call == NULL)
         return;
@@ -87,6 +87,8 @@ void store_claim_crl(struct store *store, struct arena *arena, int64_t delay_ms,
     call_add_number(call, lease_ms);
     call_add(call, host);
     call_add_number(call, with_complete);
+    for (size_t i = 0; i < issuer_count; i++)
+        call_add(call, issuers[i]);
     call_send(call);
 }
 

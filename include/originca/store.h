@@ -618,9 +618,11 @@ struct store_crl_claim {
     int64_t begun_us;              /* clock of Redis */
     const char *run;               /* of Redis */
 };
-/* The list that waits longest, at least `delay_ms`, for this host alone while the lease lasts. */
+/* The list of these issuers that waits longest, at least `delay_ms`, for this host alone while the lease
+ * lasts. One that it could not make is left to the other hosts for two leases. */
 void store_claim_crl(struct store *, struct arena *, int64_t delay_ms, int64_t lease_ms, const char *host,
-                     bool with_complete, struct store_crl_claim *out, store_done *, void *);
+                     bool with_complete, const char *const *issuers, size_t issuer_count,
+                     struct store_crl_claim *out, store_done *, void *);
 void store_sort_revocation(struct store *, const char *serial, const char *url, store_done *, void *);
 /* It cannot be sorted now: it keeps no list waiting, and is not forgotten. */
 void store_set_aside_revocation(struct store *, const char *serial, store_done *, void *);

@@ -299,9 +299,24 @@ static void copy_next(struct crl_keeper *keeper) {
     end_copying(keeper);
 }
 
+void crl_keeper_drop_damaged(struct crl_keeper *keeper) {
+    const struct crl_file *file;
+    struct error error;
+    while ((file = crl_files_find_damaged(&keeper->files)) != NULL) {
+        metric_add(keeper->damaged_total, 1);
+        log_event(LOG_LEVEL_ERROR,
+                  "the file of a revocation list is damaged or gone: it is fetched from Redis again",
+                  "issuer", file->issuer, "list", file->url, "file", file->name, NULL);
+        if (!crl_files_drop(&keeper->files, file, &error))
+            crl_keeper_complain(keeper, "drop", &error);
+    }
+}
+
 void crl_keeper_copy(struct crl_keeper *keeper) {
     keeper->next_published = 0;
-    if (keeper->compares_all)
+    if (keeper->compares_all) {
+        crl_keeper_drop_damaged(keeper);
         begin_comparison(keeper);
+    }
     copy_next(keeper);
 }

@@ -91,7 +91,53 @@ const struct crl_file *crl_files_find(const struct crl_files *files, const char 
     return NULL;
 }
 
-/* Whole or not at all; a power cut does not matter, because Redis has the lists too. */
+/* --- damage --- */
+
+static bool has_its_hash(const struct crl_file *file, int fd) {
+    uint8_t *data = malloc(file->bytes + 1), hash[SHA256_BYTES];
+    char id[17];
+    size_t length = 0;
+    for (ssize_t got = 1; data != NULL && got > 0 && length <= file->bytes; length += (size_t)got)
+        if ((got = read(fd, data + length, file->bytes + 1 - length)) < 0)
+            got = 0;
+    bool is_same = data != NULL && length == file->bytes;
+    if (is_same) {
+        sha256(data, length, hash);
+        hex_encode(hash, 8, id);
+        const char *dash = strchr(file->name, '-');
+        is_same = dash != NULL && strncmp(dash + 1, id, 16) == 0;
+    }
+    free(data);
+    return is_same;
+}
+
+static bool is_whole(const struct crl_files *files, struct crl_file *file) {
+    char path[320];
+    struct stat is;
+    int fd =
+        path_of(files, file->name, path, sizeof path) ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (fd < 0)
+        return false;
+    bool is_there = fstat(fd, &is) == 0 && (uint64_t)is.st_size == file->bytes;
+    bool is_known = is_there && file->inode == is.st_ino && file->found_whole.tv_sec == is.st_mtim.tv_sec &&
+                    file->found_whole.tv_nsec == is.st_mtim.tv_nsec;
+    bool is_good = is_known || (is_there && has_its_hash(file, fd));
+    close(fd);
+    if (is_good) {
+        file->inode = is.st_ino;
+        file->found_whole = is.st_mtim;
+    }
+    return is_good;
+}
+
+const struct crl_file *crl_files_find_damaged(struct crl_files *files) {
+    for (size_t i = 0; i < files->count; i++)
+        if (!is_whole(files, &files->items[i]))
+            return &files->items[i];
+    return NULL;
+}
+
+/* Whole or not at all. What a power cut leaves of it is noticed by its hash, and Redis has the lists too. */
 static bool write_file(const struct crl_files *files, const char *name, const void *data, size_t length,
                        struct error *error) {
     char path[320], draft[330];
@@ -174,6 +220,17 @@ bool crl_files_put(struct crl_files *files, const struct crl_file *file, struct 
     if (*former != '\0' && strcmp(former, known->name) != 0 && path_of(files, former, path, sizeof path))
         unlink(path);
     return true;
+}
+
+bool crl_files_drop(struct crl_files *files, const struct crl_file *file, struct error *error) {
+    struct crl_file *dropped = &files->items[file - files->items];
+    char path[320];
+    if (path_of(files, dropped->name, path, sizeof path))
+        unlink(path);
+    free(dropped->issuer);
+    free(dropped->url);
+    *dropped = files->items[--files->count];
+    return write_index(files, error);
 }
 
 bool crl_files_note_wrong(struct crl_files *files, const char *issuer, const char *url, uint64_t count) {

@@ -181,6 +181,15 @@ static void tell_wrong_entries(struct crl_keeper *keeper) {
               "listed_with_another_time_or_reason", corrected, NULL);
 }
 
+/* Later than that of the list before, whatever clocks did meanwhile: whoever asks by date must not keep an
+ * older one. Where that lies ahead of this host's clock, nothing can be done. */
+static time_t choose_this_update(const struct crl_keeper *keeper, time_t now) {
+    const struct crl_file *file = crl_files_find(&keeper->files, keeper->claim.issuer, keeper->claim.url);
+    time_t begun = now - (time_t)keeper->worker->config->backdate_seconds;
+    bool has_fallen = file != NULL && begun <= file->this_update && file->this_update < time(NULL);
+    return has_fallen ? file->this_update + 1 : begun;
+}
+
 static void sign_list(struct crl_keeper *keeper) {
     const struct config *config = keeper->worker->config;
     time_t now = (time_t)(keeper->claim.begun_us / 1000000);
@@ -190,7 +199,7 @@ static void sign_list(struct crl_keeper *keeper) {
         .issuer = keeper->claim.issuer,
         .url = keeper->claim.url,
         .number = choose_number(keeper),
-        .this_update = now - (time_t)config->backdate_seconds,
+        .this_update = choose_this_update(keeper, now),
         .next_update = now + (time_t)config->crl_lifetime_hours * 3600,
         .entries = keeper->rows,
         .count = keeper->row_count,
@@ -261,15 +270,6 @@ static void scan(struct crl_keeper *keeper, const char *cursor) {
 
 /* --- the list that is due --- */
 
-/* What another host's issuer has is left to that host. */
-static void make_list(struct crl_keeper *keeper) {
-    const struct error unknown = {ERROR_REFUSED, "the issuer is not in the configuration"};
-    if (crl_keeper_issuer(keeper, keeper->claim.issuer) == NULL)
-        fail_making(keeper, "make", &unknown);
-    else
-        scan(keeper, "0");
-}
-
 static void note_claimed(void *context, const struct error *error) {
     struct crl_keeper *keeper = context;
     if (error != NULL) {
@@ -280,15 +280,24 @@ static void note_claimed(void *context, const struct error *error) {
     if (keeper->claim.unsorted_count > 0)
         crl_keeper_sort(keeper);
     else if (keeper->claim.id != NULL)
-        make_list(keeper);
+        scan(keeper, "0");
     else
         crl_keeper_end_step(keeper, CRL_TICK_MS);
 }
 
 void crl_keeper_claim_next(struct crl_keeper *keeper) {
     const struct config *config = keeper->worker->config;
+    const struct error no_memory = {ERROR_UNAVAILABLE, "out of memory"};
+    const char **issuers = arena_alloc(keeper->arena, (config->issuer_count + 1) * sizeof *issuers);
+    if (issuers == NULL) {
+        crl_keeper_fail_step(keeper, "claim", &no_memory);
+        return;
+    }
+    for (size_t i = 0; i < config->issuer_count; i++)
+        issuers[i] = config->issuers[i].name;
     store_claim_crl(keeper->worker->store, keeper->arena, (int64_t)config->crl_delay_ms, CRL_LEASE_MS,
-                    config->host_name, config->crl_complete, &keeper->claim, note_claimed, keeper);
+                    config->host_name, config->crl_complete, issuers, config->issuer_count, &keeper->claim,
+                    note_claimed, keeper);
 }
 
 /* --- looking for what was published --- */
@@ -433,6 +442,7 @@ struct crl_keeper *crl_keeper_new(struct worker *worker, struct error *error) {
     if (!crl_files_read(&keeper->files, worker->config->run_directory, error)) {
         log_event(LOG_LEVEL_WARNING, "revocation lists are fetched anew", "reason", error->message, NULL);
     }
+    crl_keeper_drop_damaged(keeper);
     crl_keeper_end_step(keeper, 0);
     return keeper;
 }

@@ -26,7 +26,7 @@ struct crl_keeper {
     struct crl_files files;
     struct crl_floors *floors;
     struct metric *made, *failed, *unsorted, *oldest, *entries, *lists, *refused_total, *refused_now,
-        *failing, *missing_issuers, *wrong, *set_aside, *stale, *lacking;
+        *failing, *missing_issuers, *wrong, *set_aside, *stale, *lacking, *damaged_total;
     struct arena *arena; /* of the step at work; NULL: idle */
     bool is_registered, is_adopted, is_floored;
     unsigned ticks; /* until all lists are compared */
@@ -87,7 +87,9 @@ struct store_crl_name *crl_keeper_names(const struct crl_keeper *keeper, size_t 
 void crl_keeper_sort(struct crl_keeper *keeper);
 void crl_keeper_tell_unsorted(struct crl_keeper *keeper);
 
-/* copy.c: takes `published` up; ends the step, or goes on to crl_keeper_claim_next. */
+/* copy.c: lists whose files are not what was written are not served any more, and are fetched again. */
+void crl_keeper_drop_damaged(struct crl_keeper *keeper);
+/* Takes `published` up; ends the step, or goes on to crl_keeper_claim_next. */
 void crl_keeper_copy(struct crl_keeper *keeper);
 /* Has this host found that the number which Redis names is none of ours? */
 bool crl_keeper_has_refused(const struct crl_keeper *keeper, const char *issuer, const char *url,

@@ -21,6 +21,9 @@ void crl_metrics_register(struct crl_keeper *keeper) {
     keeper->lists = metrics_gauge(metrics, "originca_crls", "Revocation lists served here");
     keeper->failing = metrics_gauge(metrics, "originca_crls_failing",
                                     "Revocation lists that could not be made when that was tried last");
+    keeper->damaged_total =
+        metrics_counter(metrics, "originca_crl_files_damaged_total",
+                        "Files of revocation lists that were found damaged or gone, and fetched again");
     keeper->stale =
         metrics_gauge(metrics, "originca_crls_stale",
                       "Revocation lists of which this host serves an older one than was published");

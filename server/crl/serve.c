@@ -19,6 +19,7 @@
 /* A mapped file; lives until nobody is sent it any more. */
 struct mapping {
     char name[CRL_FILE_NAME_MAX];
+    struct stat facts; /* of the file: one that was damaged comes again under its name */
     struct bytes der;
     unsigned references;
 };
@@ -64,15 +65,31 @@ static struct mapping *map_file(const struct crl_files *files, const struct crl_
         return NULL;
     }
     snprintf(mapping->name, sizeof mapping->name, "%s", file->name);
+    mapping->facts = facts;
     mapping->der = (struct bytes){data, file->bytes};
     mapping->references = 1;
     return mapping;
 }
 
+static bool is_another(const struct stat *known, const struct stat *found) {
+    return found->st_ino != known->st_ino || found->st_mtim.tv_sec != known->st_mtim.tv_sec ||
+           found->st_mtim.tv_nsec != known->st_mtim.tv_nsec;
+}
+
+static bool is_of_file(const struct mapping *mapping, const struct crl_files *files,
+                       const struct crl_file *file) {
+    char path[320];
+    struct stat found;
+    if (strcmp(mapping->name, file->name) != 0)
+        return false;
+    snprintf(path, sizeof path, "%s/%s", files->directory, file->name);
+    return stat(path, &found) == 0 && !is_another(&mapping->facts, &found);
+}
+
 static struct mapping *keep_or_map(const struct crl_service *service, const struct crl_files *next,
                                    const struct crl_file *file) {
     for (size_t i = 0; i < service->files.count; i++)
-        if (service->mappings[i] != NULL && strcmp(service->mappings[i]->name, file->name) == 0) {
+        if (service->mappings[i] != NULL && is_of_file(service->mappings[i], next, file)) {
             service->mappings[i]->references++;
             return service->mappings[i];
         }
@@ -112,17 +129,11 @@ static bool take_index(struct crl_service *service) {
     return is_whole;
 }
 
-static bool has_changed(const struct crl_service *service, const struct stat *found) {
-    const struct stat *known = &service->index;
-    return found->st_ino != known->st_ino || found->st_mtim.tv_sec != known->st_mtim.tv_sec ||
-           found->st_mtim.tv_nsec != known->st_mtim.tv_nsec;
-}
-
 static void look(struct crl_service *service) {
     char path[320];
     struct stat found;
     snprintf(path, sizeof path, "%s/crl/index", service->worker->config->run_directory);
-    for (unsigned tries = 0; tries < LOOKS && stat(path, &found) == 0 && has_changed(service, &found);
+    for (unsigned tries = 0; tries < LOOKS && stat(path, &found) == 0 && is_another(&service->index, &found);
          tries++) {
         bool is_whole = take_index(service);
         service->index = is_whole ? found : (struct stat){.st_ino = 0};

@@ -1,7 +1,8 @@
 -- The list that waits longest to be made anew, for the caller alone while the lease lasts. None while a revocation is not sorted.
 -- Nothing that cannot be read keeps the rest waiting: it is left out, or set aside (lib/crl.lua).
 -- keys: crls-due, crl-lists, crl:<id>, crl-unsorted, crl-unreadable, crls-adopted
--- arguments: delay in ms (so long a list waits for further changes), lease in ms, host, 1 where complete lists are made
+-- arguments: delay in ms (so long a list waits for further changes), lease in ms, host, 1 where complete lists are made,
+--   issuers that the host has ...
 -- result: ok, serials to be sorted {...}, how many are set aside, then of a list that is due: id, issuer, url, its last number, now
 --   in µs, run of Redis, its floor (lib/crl.lua)
 -- uses: crl, run
@@ -43,8 +44,9 @@ local function look_again_at_aside()
   end
 end
 
+local DUE_AT_ONCE = 1000
 local function due_lists()
-  local due = redis.pcall('ZRANGE', 'crls-due', '-inf', now_ms - delay, 'BYSCORE', 'LIMIT', 0, 200)
+  local due = redis.pcall('ZRANGE', 'crls-due', '-inf', now_ms - delay, 'BYSCORE', 'LIMIT', 0, DUE_AT_ONCE, 'WITHSCORES')
   if not due.err then return due end
   redis.call('DEL', 'crls-due') -- nobody knows which are due: all of them
   local lists = redis.call('HGETALL', 'crl-lists')
@@ -52,24 +54,42 @@ local function due_lists()
   return {}
 end
 
+-- Many of these hide no other.
+local function put_off(id, until_ms)
+  redis.call('ZADD', 'crls-due', string.format('%.0f', until_ms - delay), id)
+end
+
+-- A list of an issuer that the host does not have is left to those that have it, for a lease at least; so is one that the host
+-- could not make.
+local is_own = {}
+for i = 5, #ARGV do is_own[ARGV[i]] = true end
+local function is_turn_of_others(list)
+  return list[6] == host and crl_count(list[7]) + 2 * lease > now_ms and redis.call('ZCARD', 'ledger-hosts') > 1
+end
+
 local serials, has_more
 repeat serials, has_more = take_unsorted() until #serials > 0 or not has_more
 if #serials == 0 then look_again_at_aside() end
 local aside = redis.call('ZCARD', 'crl-unreadable')
 if #serials > 0 then return {'ok', serials, aside} end
-for _, id in ipairs(due_lists()) do
-  local list = redis.pcall('HMGET', 'crl:' .. id, 'issuer', 'url', 'number', 'claimed', 'floor')
+local due = due_lists()
+for i = 1, #due, 2 do
+  local id, since = due[i], tonumber(due[i + 1]) or 0
+  local list = redis.pcall('HMGET', 'crl:' .. id, 'issuer', 'url', 'number', 'claimed', 'floor', 'problem_host', 'problem_ms')
   local claimed = crl_count(list[4])
+  local is_claimed = claimed >= now_ms and claimed <= now_ms + 2 * lease -- nobody claims for longer
   if list.err or not is_crl_name(list[1], list[2]) or (list[2] == '' and ARGV[4] == '0') then
     redis.call('ZREM', 'crls-due', id)
-  elseif claimed < now_ms or claimed > now_ms + 2 * lease then -- nobody claims for so long
+  elseif is_claimed then
+    put_off(id, claimed)
+  elseif not is_own[list[1]] then
+    if since <= now_ms - delay - lease then put_off(id, now_ms + lease) end
+  elseif not is_turn_of_others(list) then
     -- Behind all others until the lease ends: one that cannot be made never keeps the rest waiting.
-    redis.call('ZADD', 'crls-due', string.format('%.0f', now_ms + lease - delay), id)
+    put_off(id, now_ms + lease)
     redis.call('HSET', 'crl:' .. id, 'claimed', string.format('%.0f', now_ms + lease), 'claimed_by', host)
     return {'ok', {}, aside, id, list[1], list[2], string.format('%.0f', crl_count(list[3])), string.format('%.0f', micros),
             run_of_redis(), string.format('%.0f', crl_count(list[5]))}
-  else
-    redis.call('ZADD', 'crls-due', string.format('%.0f', claimed - delay), id) -- many of these hide no other
   end
 end
 return {'ok', {}, aside}

@@ -37,7 +37,7 @@ sequence = sequence + 1
 redis.call('SET', 'crls-sequence', string.format('%.0f', sequence))
 redis.call('HSET', key, 'number', number, 'this_update', this_update, 'next_update', next_update, 'entries', entries,
            'published', string.format('%.0f', micros / 1000), 'bytes', #der)
-redis.call('HDEL', key, 'claimed', 'claimed_by', 'problem', 'problem_host')
+redis.call('HDEL', key, 'claimed', 'claimed_by', 'problem', 'problem_host', 'problem_ms')
 redis.call('SET', 'crl-der:' .. id, der)
 redis.call('ZADD', 'crls-published', sequence, id)
 if begun == '0' then

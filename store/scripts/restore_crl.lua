@@ -11,6 +11,6 @@ for i = 3, #ARGV, 4 do
 end
 if restored > 0 then
   touch_crl(id, micros)
-  redis.call('HDEL', 'crl:' .. id, 'claimed', 'claimed_by')
+  redis.call('HDEL', 'crl:' .. id, 'claimed', 'claimed_by', 'problem_ms')
 end
 return {'ok', restored}

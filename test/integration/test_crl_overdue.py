@@ -1,16 +1,24 @@
 """A list that is not as new as it has to be is noticed, and made anew where that is what it needs: whatever Redis says of when it is
 due, and where what was published cannot be kept here."""
 
+import contextlib
+import datetime
+import email.utils
+import json
+import re
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from cryptography import x509
 
-from crl_kit import load, number_of, path_of
-from rest_client import leaf_of, make_csr, rest
+from crl_kit import fetch, load, number_of, path_of
+from rest_client import leaf_of, make_csr, new_key, rest
 from test_crl import wait_listed, wait_published
 from test_going_back import redis
+from test_two_hosts import with_second
 from under_test import run, wait_until
 
 SANDBOX_OPTIONS = ("--set", "revocation.crl_delay_ms=1000", "--set", "revocation.crl_compare_seconds=2", "--set", "signer.crl_settle_seconds=1",
@@ -121,3 +129,89 @@ def test_entries_that_redis_lost_are_put_back_from_the_ledger(box, lost):
                                   for key in lists), RECOVERY)
     assert wait_until(lambda: metric(box, "failing") == 0 and problems(box) == [], RECOVERY)
     assert 'event="Redis had lost entries of a revocation list: they are back from the ledger' in box.log_text()
+
+
+def listed_file(box, leaf):
+    return next(box.directory / "run" / "crl" / each["file"] for each in json.loads((box.directory / "run" / "crl" / "index").read_text())
+                if each["url"].endswith(path_of(leaf)))
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.unlink()  # workers have the former one mapped
+    path.write_bytes(data)
+
+
+def empty(path):
+    path.unlink()
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [flip, empty, Path.unlink])
+@pytest.mark.parametrize("is_down", [False, True])
+def test_a_damaged_file_is_fetched_again(box, damage, is_down):
+    identifier, leaf = create(box)
+    assert rest(box).revoke(identifier).status == 200
+    wait_listed(box, leaf)
+    path, before = listed_file(box, leaf), box.admin.metrics()["originca_crl_files_damaged_total"]
+    if is_down:
+        box.script("down", "--keep")
+        before = 0
+    damage(path)
+    if is_down:
+        box.script("up", "--port-base", box.port_base, *box.options, timeout=600)
+    else:
+        for worker in box.workers():
+            box.kill(worker)
+    box.wait_ready()
+    assert wait_until(lambda: box.admin.metrics()["originca_crl_files_damaged_total"] > before, RECOVERY)
+
+    def is_good():
+        status, _, body = fetch(box["HTTP_URL"], path_of(leaf))
+        with contextlib.suppress(ValueError):
+            return status == 200 and x509.load_der_x509_crl(body).get_revoked_certificate_by_serial_number(leaf.serial_number)
+        return False
+
+    assert wait_until(is_good, RECOVERY)
+    wait_listed(box, leaf)
+
+
+def test_this_update_rises_though_a_clock_was_ahead(box):
+    """By less than lists are dated back, so that it is not noticed: who asks by date must not be told that nothing is new."""
+    identifier, leaf = create(box)
+    wait_published(box)
+    box.script("down", "--keep")
+    index = box.directory / "run" / "crl" / "index"
+    lists = json.loads(index.read_text())
+    ahead = int(time.time()) - 5
+    for each in lists:
+        each["this_update"] = ahead
+    index.write_text(json.dumps(lists))
+    box.script("up", "--port-base", box.port_base, *box.options, timeout=600)
+    box.wait_ready()
+    assert rest(box).revoke(identifier).status == 200
+    wait_listed(box, leaf)
+    assert load(box["HTTP_URL"], path_of(leaf)).last_update.replace(tzinfo=datetime.timezone.utc).timestamp() > ahead
+    _, headers, _ = fetch(box["HTTP_URL"], path_of(leaf))
+    dated = email.utils.parsedate_to_datetime(headers["Last-Modified"])
+    assert dated.timestamp() > ahead
+    before = email.utils.format_datetime(dated - datetime.timedelta(seconds=1), usegmt=True)
+    assert fetch(box["HTTP_URL"], path_of(leaf), headers={"If-Modified-Since": before})[0] == 200
+
+
+def without_rsa(text):
+    text = text.replace(re.search(r'    issuer "rsa" \{.*?\n    \}\n', text, re.S)[0], "")
+    for section in ("acme", "rest"):
+        setting = f'    {section}_rsa_issuer = "ecc"\n'
+        text = text.replace(f"{section} {{\n", f"{section} {{\n{setting}", 1) if f"{section} {{\n" in text else \
+            f"{text}{section} {{\n{setting}}}\n"
+    return text
+
+
+def test_a_host_without_the_issuer_keeps_no_list_from_those_that_have_it(box):
+    with with_second(box, change=without_rsa):
+        for _ in range(5):
+            result = rest(box).create([box.name()], request_type="origin-rsa", csr=make_csr(new_key("rsa2048"))).result
+            assert rest(box).revoke(result["id"]).status == 200
+            wait_listed(box, leaf_of(result), issuer="rsa", seconds=25)  # less than one of its leases

@@ -186,11 +186,12 @@ def test_no_list_lacks_what_the_ledger_has_revoked(box, operator):
     unlisted = revoke(operator, not_after=LATE)
 
     def refusal(connection, entries, **wish):
-        before = box.admin.metrics().get("originca_signer_crl_missing_total", 0)
-        reply, _ = Listing(connection, entries, **wish).sign()
+        before, reply = box.admin.metrics().get("originca_signer_crl_missing_total", 0), None
+        while reply is None or reply.code == CONFLICT:  # the server makes its lists too, at the same moment
+            reply, _ = Listing(connection, entries, **wish).sign()
         assert reply.code in (OK, NOT_FOUND), reply.message
         refused = reply.code == NOT_FOUND
-        assert box.admin.metrics()["originca_signer_crl_missing_total"] == before + refused
+        assert box.admin.metrics()["originca_signer_crl_missing_total"] >= before + refused
         return reply.message if refused else None
 
     def check(connection):

@@ -60,9 +60,12 @@ def write_second_configuration(sandbox, folder, redis_socket=None):
 
 
 @contextlib.contextmanager
-def with_second(own_sandbox, redis_socket=None):
+def with_second(own_sandbox, redis_socket=None, change=None):
+    """`change` is given the text of its configuration, and gives another."""
     folder = Path(tempfile.mkdtemp(prefix="originca-"))
     base_url = write_second_configuration(own_sandbox, folder, redis_socket)
+    if change is not None:
+        (folder / "originca.conf").write_text(change((folder / "originca.conf").read_text()))
     program = Path(os.environ["ORIGINCA_BUILD"]) / "server" / "originca-server"
     token = {"SOFTHSM2_CONF": own_sandbox["SOFTHSM2_CONF"]}
     run([program, "-c", folder / "originca.conf", "ca", "init"], token)
