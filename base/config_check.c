@@ -145,6 +145,9 @@ static void check_issuers(const struct config *config, struct config_complaints 
     for (size_t i = 0; i < config->issuer_count; i++) {
         const struct config_issuer *issuer = &config->issuers[i];
         complaints->title = issuer->name;
+        if (*issuer->name == '\0' || strlen(issuer->name) > 64)
+            config_complain(complaints, 0, "issuer", "certificate_file",
+                            "of \"%.80s\": an issuer's name has 1 to 64 characters", issuer->name);
         require(complaints, issuer->certificate_file, "issuer", "certificate_file");
         if (issuer->key_uri == NULL || strncmp(issuer->key_uri, "pkcs11:", 7) != 0)
             config_complain(complaints, 0, "issuer", "key_uri",

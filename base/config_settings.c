@@ -395,7 +395,7 @@ const struct setting config_settings[] = {
     {"issuer", "key_uri", SETTING_STRING, ISSUER(key_uri), 0, NULL, 0, 0,
      "PKCS#11 URI of the private key; required"},
     {"issuer", "certificate_file", SETTING_PATH, ISSUER(certificate_file), 0, NULL, 0, 0,
-     "issuing certificate, PEM; required"},
+     "issuing certificate, PEM; required; a name stands for one key and subject for ever"},
     {"issuer", "crl_url", SETTING_STRING, ISSUER(crl_url), 0, NULL, 0, 0,
      "CRL distribution point in leaves: an http URL in which `{shard}` stands for the certificate's shard; "
      "as "

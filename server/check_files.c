@@ -343,6 +343,16 @@ static bool is_module_good(const char *path, struct error *error) {
            error_set(error, ERROR_INVALID, "%s is no shared object, which a PKCS#11 module is", path);
 }
 
+/* Of a ledger that cannot be read as yet the signer says it, and signs nothing with another key. */
+static bool check_issuer_names(struct check *check) {
+    const struct config_issuer *anothers;
+    struct error error;
+    if (signer_try_issuer_names(check->config, &anothers, &error))
+        return true;
+    return anothers == NULL ? note_awaited(check, false, "signer", "", "ledger_directory", &error)
+                            : note(check, false, "issuer", anothers->name, "certificate_file", &error);
+}
+
 static void check_signer(struct check *check) {
     const struct config *config = check->config;
     struct error error;
@@ -353,10 +363,10 @@ static void check_signer(struct check *check) {
     is_good = note_awaited(check, is_secret_good(config->pkcs11_pin_file, PIN_MAX, &error), "signer", "",
                            "pkcs11_pin_file", &error) &&
               is_good;
-    is_good =
-        note_awaited(check, signer_try_ledger(config, &error), "signer", "", "ledger_directory", &error) &&
-        is_good;
-    is_good = check_issuers(check) && is_good;
+    bool has_ledger =
+        note_awaited(check, signer_try_ledger(config, &error), "signer", "", "ledger_directory", &error);
+    is_good = check_issuers(check) && has_ledger && is_good;
+    is_good = (!has_ledger || check_issuer_names(check)) && is_good;
     if (is_good && check->extent == CHECK_ALL)
         check_token(check);
 }

@@ -73,9 +73,9 @@ struct search { /* in the caller's arena */
 
 /* What a ledger holds without anything having happened that Redis would know of. */
 static bool is_beginning(const json_t *record) {
-    static const char *const types[] = {"genesis",         "segment",     "signing",
-                                        "loss-confirmed",  "zones-known", "emptied-accepted",
-                                        "secrets-accepted"};
+    static const char *const types[] = {"genesis",          "segment",     "signing",
+                                        "loss-confirmed",   "zones-known", "emptied-accepted",
+                                        "secrets-accepted", "issuer"};
     const char *type = json_string_value(json_object_get(record, "type"));
     for (size_t i = 0; type != NULL && i < sizeof types / sizeof types[0]; i++)
         if (strcmp(type, types[i]) == 0)

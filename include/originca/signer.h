@@ -320,6 +320,10 @@ int signer_main(const struct config *config, const struct signer_sockets *socket
 bool signer_try_issuer(const struct config_issuer *issuer, struct error *error) MUST_CHECK;
 bool signer_try_ledger(const struct config *config,
                        struct error *error) MUST_CHECK; /* its folder and files */
+/* Reads the end of the ledger, which a signer may be writing. `anothers`: the issuer that has another key or
+ * subject than the ledger knows under its name; NULL where the ledger cannot be read. */
+bool signer_try_issuer_names(const struct config *config, const struct config_issuer **anothers,
+                             struct error *error) MUST_CHECK;
 bool signer_try_files(const struct config *config, struct error *error) MUST_CHECK;
 bool signer_try_token(const struct config *config, struct metrics *metrics, struct error *error) MUST_CHECK;
 bool signer_try_settings(const struct config *config, struct metrics *metrics,

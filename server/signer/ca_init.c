@@ -11,8 +11,7 @@
 
 #include <gnutls/pkcs11.h>
 
-#include "certificate.h"
-#include "ledger.h"
+#include "issuer_names.h"
 #include "originca/secrets.h"
 #include "token.h"
 
@@ -137,8 +136,20 @@ static bool check_certificate(struct arena *arena, const struct config_issuer *c
     return true;
 }
 
+/* A new key is none of what the ledger has under this name. */
+static bool may_make_key(const struct config_issuer *issuer, const struct issuer_names *names,
+                         struct error *error) {
+    const struct issuer_name *known = issuer_names_find(names, issuer->name);
+    return known == NULL || !known->is_bound ||
+           error_set(
+               error, ERROR_CONFLICT,
+               "the key %s is not in the token, and the ledger knows the one of issuer \"%s\": bring it "
+               "back; a new key gets an issuer name of its own (operations.md, \"Another issuing key\")",
+               issuer->key_uri, issuer->name);
+}
+
 static bool init_issuer(const struct config_issuer *issuer, const struct options *options,
-                        struct error *error) {
+                        const struct issuer_names *names, struct error *error) {
     struct arena *arena = arena_new(0);
     gnutls_privkey_t key = NULL;
     struct error absent;
@@ -147,7 +158,8 @@ static bool init_issuer(const struct config_issuer *issuer, const struct options
         if (absent.code != ERROR_NOT_FOUND) /* a PIN that was refused must not be tried again */
             is_ready = error_set(error, absent.code, "the token cannot be used: %s", absent.message);
         else
-            is_ready = generate_key(issuer, options, error) && token_load_key(issuer->key_uri, &key, error);
+            is_ready = may_make_key(issuer, names, error) && generate_key(issuer, options, error) &&
+                       token_load_key(issuer->key_uri, &key, error);
     }
     if (is_ready && access(issuer->certificate_file, F_OK) != 0)
         is_ready = make_certificate(arena, issuer, key, error);
@@ -228,6 +240,24 @@ static bool init_secrets(const struct config *config, struct error *error) {
            init_secret(config, config->operator_secret_file, "operator", CONFIG_ADMIN, error);
 }
 
+/* Nothing is known where there is no ledger yet. */
+static bool read_names(const struct config *config, struct issuer_names *names, struct error *error) {
+    if (names == NULL)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    return access(config->ledger_directory, F_OK) != 0 ||
+           issuer_names_load_ledger(names, config->ledger_directory, error);
+}
+
+static bool init_issuers(const struct config *config, const struct options *options, struct error *error) {
+    struct issuer_names *names = issuer_names_new();
+    bool is_done = read_names(config, names, error) && token_open(config, error);
+    for (size_t i = 0; is_done && i < config->issuer_count; i++)
+        is_done = init_issuer(&config->issuers[i], options, names, error);
+    token_close();
+    issuer_names_free(names);
+    return is_done;
+}
+
 static bool parse_options(int argc, char **argv, struct options *options) {
     static const struct option table[] = {{"rsa-bits", required_argument, NULL, 'b'},
                                           {"curve", required_argument, NULL, 'c'},
@@ -258,11 +288,8 @@ int signer_ca_init(const struct config *config, int argc, char **argv) {
               stderr);
         return 2;
     }
-    bool is_done = init_secrets(config, &error) && token_open(config, &error);
-    for (size_t i = 0; is_done && i < config->issuer_count; i++)
-        is_done = init_issuer(&config->issuers[i], &options, &error);
-    is_done = is_done && init_ledger(config, &error);
-    token_close();
+    bool is_done =
+        init_secrets(config, &error) && init_issuers(config, &options, &error) && init_ledger(config, &error);
     if (!is_done)
         fprintf(stderr, "originca-server: ca init: %s\n", error.message);
     return is_done ? 0 : 1;

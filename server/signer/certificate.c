@@ -308,6 +308,10 @@ static bool identify(struct issuer *issuer, struct error *error) {
     bool is_known =
         gnutls_pubkey_export2(issuer->public_key, GNUTLS_X509_FMT_DER, &spki) >= 0 &&
         ocsp_identify_issuer(issuer->subject, (struct bytes){spki.data, spki.size}, &issuer->ocsp);
+    if (is_known) {
+        sha256(spki.data, spki.size, issuer->identity.spki);
+        sha256(issuer->subject.data, issuer->subject.length, issuer->identity.subject);
+    }
     gnutls_free(spki.data);
     return is_known || error_set(error, ERROR_INVALID, "its key cannot be read");
 }

@@ -8,6 +8,11 @@
 
 enum certificate_template { TEMPLATE_ORIGIN, TEMPLATE_COMPACT, TEMPLATE_CLASSIC };
 
+/* SHA-256 of an issuer's DER SubjectPublicKeyInfo and of its DER Name: what a renewed certificate keeps. */
+struct issuer_identity {
+    uint8_t spki[SHA256_BYTES], subject[SHA256_BYTES];
+};
+
 struct issuer {
     const struct config_issuer *config;
     gnutls_pubkey_t public_key;
@@ -16,6 +21,7 @@ struct issuer {
     struct bytes key_id;               /* its SubjectKeyIdentifier */
     struct bytes signature_identifier; /* DER AlgorithmIdentifier of its signatures */
     struct ocsp_issuer_id ocsp;        /* what requests call it */
+    struct issuer_identity identity;
     time_t not_before, not_after;
 };
 

@@ -9,7 +9,7 @@
 
 #define MAGIC "originca checkpoint\n"
 #define MAGIC_BYTES (sizeof MAGIC - 1)
-#define FORMAT 6 /* 6: also which zones have moved away */
+#define FORMAT 7 /* 7: also which keys the names of issuers stand for */
 #define HEAD_BYTES (MAGIC_BYTES + 4)
 #define SECTION_HEAD 12 /* tag, length */
 #define ATTEMPT_BYTES (SHA256_BYTES + 1 + SERIAL_BYTES + 4 * 8)
@@ -24,9 +24,10 @@ enum section {
     SECTION_REVOKED,
     SECTION_ZONES,
     SECTION_LISTS,
+    SECTION_NAMES,
     SECTION_COUNT
 };
-static const char *const tags[SECTION_COUNT] = {"posn", "sign", "atmp", "rvkd", "zone", "list"};
+static const char *const tags[SECTION_COUNT] = {"posn", "sign", "atmp", "rvkd", "zone", "list", "issr"};
 
 /* --- writing --- */
 
@@ -64,29 +65,37 @@ static uint8_t *put_attempt(uint8_t *at, const struct attempt *attempt) {
     return put_number(put_number(at, attempt->intent_sequence, 8), attempt->issued_sequence, 8);
 }
 
+static uint8_t *put_attempts(uint8_t *at, const struct attempts *attempts, size_t count) {
+    at = begin_section(at, SECTION_ATTEMPTS, count * ATTEMPT_BYTES);
+    for (size_t i = 0; i < count; i++)
+        at = put_attempt(at, attempts_get(attempts, i));
+    return at;
+}
+
 uint8_t *checkpoint_make(const struct ledger_position *position, bool is_stopped,
-                         const struct attempts *attempts, const struct revoked *revoked,
-                         const struct zones *zones, const struct crl_lists *lists, size_t *length) {
-    size_t attempt_count = 0, revoked_bytes = revoked_count(revoked) * REVOKED_ENTRY_BYTES;
-    size_t zone_bytes = zones_saved_length(zones), list_bytes = crl_lists_saved_length(lists);
-    while (attempts_get(attempts, attempt_count) != NULL)
-        attempt_count++;
-    *length = HEAD_BYTES + SECTION_COUNT * SECTION_HEAD + POSITION_BYTES + 1 + attempt_count * ATTEMPT_BYTES +
-              revoked_bytes + zone_bytes + list_bytes;
+                         const struct checkpoint_memories *memories, size_t *length) {
+    size_t attempts = 0, revoked_bytes = revoked_count(memories->revoked) * REVOKED_ENTRY_BYTES;
+    size_t zone_bytes = zones_saved_length(memories->zones),
+           list_bytes = crl_lists_saved_length(memories->lists),
+           name_bytes = issuer_names_saved_length(memories->names);
+    while (attempts_get(memories->attempts, attempts) != NULL)
+        attempts++;
+    *length = HEAD_BYTES + SECTION_COUNT * SECTION_HEAD + POSITION_BYTES + 1 + attempts * ATTEMPT_BYTES +
+              revoked_bytes + zone_bytes + list_bytes + name_bytes;
     uint8_t *bytes = malloc(*length + SHA256_BYTES), *at = bytes;
     if (bytes == NULL)
         return NULL;
     at = put_number(put_bytes(at, MAGIC, MAGIC_BYTES), FORMAT, 4);
     at = put_position(begin_section(at, SECTION_POSITION, POSITION_BYTES), position);
     at = put_number(begin_section(at, SECTION_SIGNING, 1), is_stopped, 1);
-    at = begin_section(at, SECTION_ATTEMPTS, attempt_count * ATTEMPT_BYTES);
-    for (size_t i = 0; i < attempt_count; i++)
-        at = put_attempt(at, attempts_get(attempts, i));
-    at =
-        put_bytes(begin_section(at, SECTION_REVOKED, revoked_bytes), revoked_entries(revoked), revoked_bytes);
+    at = put_attempts(at, memories->attempts, attempts);
+    at = put_bytes(begin_section(at, SECTION_REVOKED, revoked_bytes), revoked_entries(memories->revoked),
+                   revoked_bytes);
     at = begin_section(at, SECTION_ZONES, zone_bytes);
-    zones_save(zones, at);
-    crl_lists_save(lists, begin_section(at + zone_bytes, SECTION_LISTS, list_bytes));
+    zones_save(memories->zones, at);
+    at = begin_section(at + zone_bytes, SECTION_LISTS, list_bytes);
+    crl_lists_save(memories->lists, at);
+    issuer_names_save(memories->names, begin_section(at + list_bytes, SECTION_NAMES, name_bytes));
     return bytes;
 }
 
@@ -199,6 +208,7 @@ bool checkpoint_parse(const uint8_t *bytes, size_t length, struct checkpoint *ou
     out->revoked_count = sections[SECTION_REVOKED].length / REVOKED_ENTRY_BYTES;
     out->zones = sections[SECTION_ZONES];
     out->lists = sections[SECTION_LISTS];
+    out->names = sections[SECTION_NAMES];
     return true;
 }
 
@@ -218,27 +228,35 @@ static bool read_attempt(const uint8_t *at, struct attempt *attempt) {
     return true;
 }
 
-bool checkpoint_apply(const struct checkpoint *checkpoint, struct attempts *attempts, struct revoked *revoked,
-                      struct zones *zones, struct crl_lists *lists, struct error *error) {
-    for (size_t i = 0; i < checkpoint->attempt_count; i++) {
-        struct attempt attempt;
-        if (!read_attempt(checkpoint->attempts + i * ATTEMPT_BYTES, &attempt))
-            return error_set(error, ERROR_INVALID, "attempt %zu of the checkpoint has no known outcome", i);
-        attempts_restore(attempts, &attempt);
-    }
-    if (!revoked_load(revoked, checkpoint->revoked, checkpoint->revoked_count))
-        return error_set(error, ERROR_INVALID, "the checkpoint's revocations cannot be loaded");
-    if (!crl_lists_load(lists, checkpoint->lists.data, checkpoint->lists.length))
-        return error_set(error, ERROR_INVALID, "the checkpoint's revocation lists cannot be loaded");
+/* False where a revocation is of a list that the checkpoint has not. */
+static bool note_lists(const struct revoked *revoked, struct crl_lists *lists) {
     for (size_t at = 0; at < revoked_count(revoked); at++) {
         uint8_t serial[SERIAL_BYTES];
         struct revoked_serial entry;
         revoked_get(revoked, at, serial, &entry);
         if (entry.list > crl_lists_count(lists))
-            return error_set(error, ERROR_INVALID,
-                             "the checkpoint's revocations are of lists that it has not");
+            return false;
         crl_lists_note_revoked(lists, entry.list, entry.revoked_at);
     }
-    return zones_load(zones, checkpoint->zones.data, checkpoint->zones.length) ||
+    return true;
+}
+
+bool checkpoint_apply(const struct checkpoint *checkpoint, const struct checkpoint_memories *memories,
+                      struct error *error) {
+    for (size_t i = 0; i < checkpoint->attempt_count; i++) {
+        struct attempt attempt;
+        if (!read_attempt(checkpoint->attempts + i * ATTEMPT_BYTES, &attempt))
+            return error_set(error, ERROR_INVALID, "attempt %zu of the checkpoint has no known outcome", i);
+        attempts_restore(memories->attempts, &attempt);
+    }
+    if (!revoked_load(memories->revoked, checkpoint->revoked, checkpoint->revoked_count))
+        return error_set(error, ERROR_INVALID, "the checkpoint's revocations cannot be loaded");
+    if (!crl_lists_load(memories->lists, checkpoint->lists.data, checkpoint->lists.length))
+        return error_set(error, ERROR_INVALID, "the checkpoint's revocation lists cannot be loaded");
+    if (!note_lists(memories->revoked, memories->lists))
+        return error_set(error, ERROR_INVALID, "the checkpoint's revocations are of lists that it has not");
+    if (!issuer_names_load(memories->names, checkpoint->names.data, checkpoint->names.length))
+        return error_set(error, ERROR_INVALID, "the checkpoint's issuers cannot be loaded");
+    return zones_load(memories->zones, checkpoint->zones.data, checkpoint->zones.length) ||
            error_set(error, ERROR_INVALID, "the checkpoint's zones cannot be loaded");
 }

@@ -6,6 +6,7 @@
 
 #include "attempts.h"
 #include "crl_lists.h"
+#include "issuer_names.h"
 #include "ledger.h"
 #include "revoked.h"
 #include "zones.h"
@@ -18,7 +19,16 @@ struct checkpoint {
     bool is_stopped; /* by an operator */
     const uint8_t *attempts, *revoked;
     size_t attempt_count, revoked_count;
-    struct bytes zones, lists;
+    struct bytes zones, lists, names;
+};
+
+/* What it saves, and gives back. */
+struct checkpoint_memories {
+    struct attempts *attempts;
+    struct revoked *revoked;
+    struct zones *zones;
+    struct crl_lists *lists;
+    struct issuer_names *names;
 };
 
 /* The key beside the ledger: a file, because the signer starts without its token too; it is worth as much as
@@ -30,8 +40,7 @@ bool checkpoint_make_key(const char *directory, uint8_t key[CHECKPOINT_KEY_BYTES
 
 /* The file's bytes without their MAC, to be freed with free(); NULL when out of memory. */
 uint8_t *checkpoint_make(const struct ledger_position *position, bool is_stopped,
-                         const struct attempts *attempts, const struct revoked *revoked,
-                         const struct zones *zones, const struct crl_lists *lists, size_t *length);
+                         const struct checkpoint_memories *memories, size_t *length);
 /* Adds the MAC, for which `bytes` has room, and puts the file in place durably. */
 bool checkpoint_save(const char *directory, const uint8_t key[CHECKPOINT_KEY_BYTES], uint8_t *bytes,
                      size_t length, struct error *error) MUST_CHECK;
@@ -44,5 +53,5 @@ uint8_t *checkpoint_read(const char *directory, const uint8_t key[CHECKPOINT_KEY
 bool checkpoint_parse(const uint8_t *bytes, size_t length, struct checkpoint *out,
                       struct error *error) MUST_CHECK;
 /* Into empty memories; false where they do not take it. */
-bool checkpoint_apply(const struct checkpoint *checkpoint, struct attempts *attempts, struct revoked *revoked,
-                      struct zones *zones, struct crl_lists *lists, struct error *error) MUST_CHECK;
+bool checkpoint_apply(const struct checkpoint *checkpoint, const struct checkpoint_memories *memories,
+                      struct error *error) MUST_CHECK;

@@ -21,9 +21,10 @@ static struct attempt *get_attempt(struct engine *engine, const char *name) {
     return known != NULL ? known : attempts_add(engine->attempts, name);
 }
 
-static void read_issued(struct engine *engine, const char *name, const struct ledger_record *record) {
+static bool read_issued(struct engine *engine, const char *name, const struct ledger_record *record,
+                        struct error *error) {
     struct attempt *attempt = get_attempt(engine, name);
-    char serial[SERIAL_HEX_MAX], before[TIME_TEXT_MAX], after[TIME_TEXT_MAX];
+    char serial[SERIAL_HEX_MAX], before[TIME_TEXT_MAX], after[TIME_TEXT_MAX], issuer[ISSUER_NAME_MAX + 1];
     if (ledger_record_text(record, "serial", serial, sizeof serial) &&
         ledger_record_text(record, "not_before", before, sizeof before) &&
         ledger_record_text(record, "not_after", after, sizeof after) &&
@@ -33,6 +34,9 @@ static void read_issued(struct engine *engine, const char *name, const struct le
         attempt->outcome = SIGNER_ATTEMPT_ISSUED;
         attempt->issued_sequence = record->sequence;
     }
+    return !ledger_record_text(record, "issuer", issuer, sizeof issuer) ||
+           issuer_names_note_issued(engine->names, issuer, record->sequence) ||
+           error_set(error, ERROR_INTERNAL, "out of memory");
 }
 
 static uint32_t add_list(struct engine *engine, const struct ledger_record *record) {
@@ -104,7 +108,7 @@ static bool read_record(void *context, const struct ledger_record *record, struc
         (void)add_list(engine, record); /* also of a former template: a worker may name it */
     } else if (strcmp(record->type, "issued") == 0 && has_attempt) {
         json_object_del(engine->open_intents, attempt);
-        read_issued(engine, attempt, record);
+        return read_issued(engine, attempt, record, error);
     } else if (strcmp(record->type, "void") == 0 && has_attempt) {
         json_object_del(engine->open_intents, attempt);
         get_attempt(engine, attempt)->outcome = SIGNER_ATTEMPT_VOID;
@@ -117,7 +121,7 @@ static bool read_record(void *context, const struct ledger_record *record, struc
         int allowed = ledger_record_flag(record, "allowed"); /* "signing", and the header of a segment */
         if (allowed >= 0)
             engine->is_stopped = allowed == 0;
-        return engine_read_right(engine, record, error);
+        return issuer_names_read(engine->names, record, error) && engine_read_right(engine, record, error);
     }
     return true;
 }
@@ -129,7 +133,9 @@ static bool make_memories(struct engine *engine) {
     revoked_free(engine->revoked);
     zones_free(engine->zones);
     crl_lists_free(engine->lists);
+    issuer_names_free(engine->names);
     json_decref(engine->open_intents);
+    engine->names = issuer_names_new();
     engine->lists = crl_lists_new(engine->config->crl_max_lists);
     engine->zones = zones_new();
     engine->attempts = attempts_new(ATTEMPTS_REMEMBERED);
@@ -137,7 +143,7 @@ static bool make_memories(struct engine *engine) {
     engine->open_intents = json_object();
     engine->is_stopped = false;
     return engine->attempts != NULL && engine->revoked != NULL && engine->zones != NULL &&
-           engine->lists != NULL && engine->open_intents != NULL;
+           engine->lists != NULL && engine->names != NULL && engine->open_intents != NULL;
 }
 
 static bool open_ledger(struct engine *engine, const struct ledger_position *from, struct error *error) {
@@ -158,14 +164,22 @@ static bool open_ledger(struct engine *engine, const struct ledger_position *fro
     return engine->ledger != NULL;
 }
 
+static struct checkpoint_memories get_memories(const struct engine *engine) {
+    return (struct checkpoint_memories){.attempts = engine->attempts,
+                                        .revoked = engine->revoked,
+                                        .zones = engine->zones,
+                                        .lists = engine->lists,
+                                        .names = engine->names};
+}
+
 static bool open_from_checkpoint(struct engine *engine, struct error *error) {
     const char *directory = engine->config->ledger_directory;
+    const struct checkpoint_memories memories = get_memories(engine);
     struct checkpoint checkpoint;
     size_t length = 0;
     uint8_t *bytes = checkpoint_read(directory, engine->key, &length, error);
-    bool is_open =
-        bytes != NULL && checkpoint_parse(bytes, length, &checkpoint, error) &&
-        checkpoint_apply(&checkpoint, engine->attempts, engine->revoked, engine->zones, engine->lists, error);
+    bool is_open = bytes != NULL && checkpoint_parse(bytes, length, &checkpoint, error) &&
+                   checkpoint_apply(&checkpoint, &memories, error);
     if (is_open) {
         engine->is_stopped = checkpoint.is_stopped;
         engine->verified_to = checkpoint.position;
@@ -317,6 +331,7 @@ bool engine_watch_readers(struct engine *engine) {
             return false;
         }
         note_read(engine);
+        engine_judge_issuers(engine);
     }
     if (engine->saver.is_started && atomic_load(&engine->saver.is_done))
         take_saved(engine);
@@ -329,8 +344,8 @@ static bool make_checkpoint(struct engine *engine) {
     struct engine_saver *saver = &engine->saver;
     struct ledger_position position;
     ledger_get_position(engine->ledger, &position);
-    saver->bytes = checkpoint_make(&position, engine->is_stopped, engine->attempts, engine->revoked,
-                                   engine->zones, engine->lists, &saver->length);
+    const struct checkpoint_memories memories = get_memories(engine);
+    saver->bytes = checkpoint_make(&position, engine->is_stopped, &memories, &saver->length);
     engine->saved_sequence = position.sequence;
     engine->saved_ms = clock_monotonic_ms();
     return saver->bytes != NULL;
@@ -389,5 +404,6 @@ void engine_stop_reading(struct engine *engine) {
     revoked_free(engine->revoked);
     zones_free(engine->zones);
     crl_lists_free(engine->lists);
+    issuer_names_free(engine->names);
     json_decref(engine->open_intents);
 }

@@ -58,6 +58,8 @@ bool engine_may_vouch(struct engine *engine, struct error *error) {
         return false;
     if (*engine->ledger_fault != '\0')
         return error_set(error, ERROR_UNAVAILABLE, "the ledger is damaged: %.200s", engine->ledger_fault);
+    if (*engine->issuer_fault != '\0')
+        return error_set(error, ERROR_UNAVAILABLE, "%s", engine->issuer_fault);
     if (engine->is_token_lost || !engine->is_token_usable)
         return error_set(error, ERROR_UNAVAILABLE, "the token cannot be used");
     return is_clock_sane(engine, error);
@@ -71,6 +73,8 @@ bool engine_may_sign(struct engine *engine, struct error *error) {
         return false;
     if (*engine->ledger_fault != '\0')
         return error_set(error, ERROR_UNAVAILABLE, "the ledger is damaged: %.200s", engine->ledger_fault);
+    if (*engine->issuer_fault != '\0')
+        return error_set(error, ERROR_UNAVAILABLE, "%s", engine->issuer_fault);
     if (engine->is_stopped)
         return error_set(error, ERROR_UNAVAILABLE, "signing is stopped by an operator; try again later");
     if (engine->is_token_lost)
@@ -222,6 +226,8 @@ static bool begin_writing(struct engine *engine, struct error *error) {
     }
     json_object_clear(engine->open_intents);
     engine->status.intents_without_outcome = 0;
+    if (!engine_bind_issuers(engine, error))
+        return false;
     engine->phase = ENGINE_RUNNING;
     log_event(LOG_LEVEL_INFO, "the signer is ready", "ledger", engine->config->ledger_directory, NULL);
     return ledger_sync(engine->ledger, error);
@@ -412,7 +418,7 @@ bool engine_must_hold(const struct engine *engine, uint8_t type) {
 }
 
 bool engine_tick(struct engine *engine) {
-    if (!engine_watch_readers(engine))
+    if (!engine_watch_readers(engine) || !engine_watch_issuers(engine))
         return false;
     engine_try_token(engine);
     tell_issuer_end(engine);
@@ -425,6 +431,16 @@ uint32_t engine_tick_ms(const struct engine *engine) {
     return engine->phase == ENGINE_READING ? 5 : 100;
 }
 
+static bool begin_next_segment(struct engine *engine, struct error *error) {
+    json_t *issuers = issuer_names_describe(engine->names);
+    json_t *state =
+        issuers == NULL ? NULL : json_pack("{s:b, s:o}", "allowed", !engine->is_stopped, "issuers", issuers);
+    bool is_begun = state != NULL ? ledger_rotate_if_full(engine->ledger, state, error)
+                                  : error_set(error, ERROR_INTERNAL, "out of memory");
+    json_decref(state);
+    return is_begun;
+}
+
 bool engine_end_batch(struct engine *engine) {
     struct error error;
     metric_set(engine->open_gauge, (int64_t)engine->status.intents_without_outcome);
@@ -432,9 +448,7 @@ bool engine_end_batch(struct engine *engine) {
         return false;
     if (engine->phase != ENGINE_RUNNING)
         return true;
-    json_t *state = json_pack("{s:b}", "allowed", !engine->is_stopped);
-    bool is_good = state != NULL && ledger_rotate_if_full(engine->ledger, state, &error);
-    json_decref(state);
+    bool is_good = !ledger_is_full(engine->ledger) || begin_next_segment(engine, &error);
     if (!is_good)
         log_event(LOG_LEVEL_ERROR, "the ledger cannot begin a new segment", "reason", error.message, NULL);
     engine_save_if_due(engine);

@@ -7,6 +7,7 @@
 #include "checkpoint.h"
 #include "crl_lists.h"
 #include "engine.h"
+#include "issuer_names.h"
 #include "zones.h"
 
 enum engine_phase {
@@ -57,6 +58,7 @@ struct engine {
     struct attempts *attempts;
     struct revoked *revoked;
     struct crl_lists *lists;
+    struct issuer_names *names;
     uint32_t foreign_lists,
         foreign_counted_of; /* of so many lists, and one: counted anew when there are more */
     struct zones *zones;
@@ -71,6 +73,8 @@ struct engine {
     uint64_t saved_sequence; /* of the last checkpoint */
     int64_t saved_ms;
     char ledger_fault[ERROR_MESSAGE_MAX]; /* found by the verifier; "" */
+    int64_t issuers_looked_ms;
+    char issuer_fault[ERROR_MESSAGE_MAX]; /* an issuer is not the one that the ledger knows; "" */
     struct signer_status status;
     bool is_stopped; /* by an operator */
     bool is_token_lost;
@@ -129,6 +133,16 @@ void engine_list_revoked(struct engine *engine, struct engine_call *call);
 /* What a record of rights in the ledger means; others change nothing. */
 bool engine_read_right(struct engine *engine, const struct ledger_record *record,
                        struct error *error) MUST_CHECK;
+
+/* --- whose key an issuer's name stands for (engine_issuers.c) --- */
+
+/* Once the ledger is read: a configured issuer of another key or subject than the ledger's is a fault, with
+ * which nothing is signed; revocations are recorded all the same. */
+void engine_judge_issuers(struct engine *engine);
+/* Such a fault ends with the process, once the files are right: false. */
+bool engine_watch_issuers(struct engine *engine) MUST_CHECK;
+/* Records those that the ledger does not know yet; not while there is a fault. */
+bool engine_bind_issuers(struct engine *engine, struct error *error) MUST_CHECK;
 
 /* --- of an attempt that was signed (engine.c) --- */
 void engine_put_attempt(struct wire_writer *writer, const struct attempt *attempt, struct bytes der,

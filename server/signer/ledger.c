@@ -261,8 +261,12 @@ static bool begin_segment(struct ledger *ledger, const char *type, json_t *heade
     return is_begun;
 }
 
+bool ledger_is_full(const struct ledger *ledger) {
+    return ledger->size >= ledger->segment_bytes;
+}
+
 bool ledger_rotate_if_full(struct ledger *ledger, const json_t *state, struct error *error) {
-    if (ledger->size < ledger->segment_bytes)
+    if (!ledger_is_full(ledger))
         return true;
     char previous[2 * LEDGER_HASH_BYTES + 1];
     hex_encode(ledger->at.last_hash, LEDGER_HASH_BYTES, previous);

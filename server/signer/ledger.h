@@ -72,6 +72,7 @@ void ledger_skip_to(struct ledger *ledger, uint64_t sequence);
 bool ledger_sync(struct ledger *ledger, struct error *error) MUST_CHECK;
 /* Looks likewise, while nothing waits to be written. */
 bool ledger_is_in_place(struct ledger *ledger, struct error *error) MUST_CHECK;
+bool ledger_is_full(const struct ledger *ledger);
 /* Begins a new segment where the current one is full; only while no intent is open. */
 bool ledger_rotate_if_full(struct ledger *ledger, const json_t *state, struct error *error) MUST_CHECK;
 /* A JSON array text of records from `from` on, each with its "hash" in front: at most `max` of them and about

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ledger.h"
+#include "issuer_names.h"
 #include "originca/json.h"
 #include "rights.h"
 
@@ -17,6 +17,7 @@ struct show {
     uint64_t intents, issued, voids, revoked, rights, shown;
     json_t *open; /* attempts with an intent and no outcome */
     struct zones *zones;
+    struct issuer_names *issuers;
 };
 
 static const char *text_of(const json_t *record, const char *key) {
@@ -61,6 +62,8 @@ static bool check_sense(struct show *show, const json_t *record, struct error *e
         show->revoked++;
     }
     enum right_kind kind;
+    if (!issuer_names_take(show->issuers, record, error))
+        return false;
     return !right_kind_of(type, &kind) || check_right(show, record, kind, error);
 }
 
@@ -127,6 +130,13 @@ static void print_line(const json_t *record) {
     putchar('\n');
 }
 
+/* "issuer  ecc  key 9a0c...  subject 5f01..." */
+static void print_issuer(const json_t *record) {
+    print_start(record);
+    printf("%s  key %s  subject %s\n", text_of(record, "issuer"), text_of(record, "spki_sha256"),
+           text_of(record, "subject_sha256"));
+}
+
 static bool show_record(void *context, const json_t *record, uint64_t offset, struct error *error) {
     struct show *show = context;
     (void)offset;
@@ -140,7 +150,10 @@ static bool show_record(void *context, const json_t *record, uint64_t offset, st
         return true;
     }
     if (!show->as_json) {
-        print_line(record);
+        if (strcmp(text_of(record, "type"), "issuer") == 0)
+            print_issuer(record);
+        else
+            print_line(record);
         return true;
     }
     json_dumpf(record, stdout, JSON_COMPACT);
@@ -149,8 +162,8 @@ static bool show_record(void *context, const json_t *record, uint64_t offset, st
 }
 
 /* Beside those of rights. */
-static const char *const plain_types[] = {"genesis", "segment", "intent",  "issued",        "void",
-                                          "revoked", "crl",     "signing", "loss-confirmed"};
+static const char *const plain_types[] = {"genesis", "segment", "issuer", "intent",  "issued",
+                                          "void",    "revoked", "crl",    "signing", "loss-confirmed"};
 
 static int usage(void) {
     fputs(
@@ -255,8 +268,14 @@ static void print_verdict(const struct show *show, const struct ledger_walk *wal
                (unsigned long long)walk->torn_bytes);
 }
 
+static void free_show(const struct show *show) {
+    json_decref(show->open);
+    zones_free(show->zones);
+    issuer_names_free(show->issuers);
+}
+
 int signer_ledger_command(const struct config *config, int argc, char **argv) {
-    struct show show = {.open = json_object(), .zones = zones_new()};
+    struct show show = {.open = json_object(), .zones = zones_new(), .issuers = issuer_names_new()};
     struct ledger_walk walk;
     struct error error = {.code = ERROR_NONE};
     const char *directory = config->ledger_directory;
@@ -264,8 +283,7 @@ int signer_ledger_command(const struct config *config, int argc, char **argv) {
     bool is_verify = strcmp(argv[0], "verify") == 0, is_replay = strcmp(argv[0], "replay") == 0;
     if ((!is_verify && !is_replay && strcmp(argv[0], "show") != 0) ||
         !parse_options(argc, argv, &show, &directory, serial_hex, &error)) {
-        json_decref(show.open);
-        zones_free(show.zones);
+        free_show(&show);
         if (error.code == ERROR_NONE)
             return usage();
         fprintf(stderr, "originca-server: ledger %s: %s\n", argv[0], error.message);
@@ -274,8 +292,8 @@ int signer_ledger_command(const struct config *config, int argc, char **argv) {
     if (is_replay)
         show.as_json = show.only_applicable = true;
     int count = ledger_list_segments(directory, &segments, &error);
-    bool is_good = count > 0 && show.zones != NULL;
-    if (show.zones == NULL)
+    bool is_good = count > 0 && show.zones != NULL && show.issuers != NULL;
+    if (show.zones == NULL || show.issuers == NULL)
         error_set(&error, ERROR_INTERNAL, "out of memory");
     else if (count == 0)
         error_set(&error, ERROR_NOT_FOUND, "there is no ledger in %s", directory);
@@ -287,7 +305,6 @@ int signer_ledger_command(const struct config *config, int argc, char **argv) {
     if (!is_good)
         fprintf(stderr, "originca-server: ledger %s: %s\n", argv[0], error.message);
     ledger_free_segments(segments, count > 0 ? count : 0);
-    json_decref(show.open);
-    zones_free(show.zones);
+    free_show(&show);
     return is_good ? 0 : 1;
 }

@@ -53,10 +53,37 @@ static bool try_ends(const struct engine *engine, struct error *error) {
     return true;
 }
 
+static const struct config_issuer *find_anothers(const struct issuer_names *names,
+                                                 const struct config *config, struct error *error) {
+    struct issuer issuer;
+    const struct config_issuer *found = NULL;
+    for (size_t i = 0; found == NULL && i < config->issuer_count; i++) {
+        struct arena *arena = arena_new(0);
+        struct error unread; /* told elsewhere */
+        if (arena != NULL && issuer_load(arena, &config->issuers[i], &issuer, &unread) &&
+            !issuer_names_judge(names, &issuer, error))
+            found = &config->issuers[i];
+        arena_free(arena);
+    }
+    return found;
+}
+
+bool signer_try_issuer_names(const struct config *config, const struct config_issuer **anothers,
+                             struct error *error) {
+    struct issuer_names *names = issuer_names_new();
+    bool is_read = names != NULL ? issuer_names_load_ledger(names, config->ledger_directory, error)
+                                 : error_set(error, ERROR_INTERNAL, "out of memory");
+    *anothers = is_read ? find_anothers(names, config, error) : NULL;
+    issuer_names_free(names);
+    return is_read && *anothers == NULL;
+}
+
 bool signer_try_files(const struct config *config, struct error *error) {
     struct engine engine = {.config = config};
+    const struct config_issuer *anothers;
     bool is_good = engine_load_rules(config, error) && engine_load_issuers(&engine, error) &&
-                   try_ends(&engine, error) && signer_try_ledger(config, error);
+                   try_ends(&engine, error) && signer_try_ledger(config, error) &&
+                   signer_try_issuer_names(config, &anothers, error);
     free(engine.keys);
     arena_free(engine.arena);
     return is_good;

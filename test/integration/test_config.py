@@ -213,7 +213,18 @@ def test_an_issuing_certificate_of_another_key_is_a_mistake(sandbox, good, tmp_p
     path, _, file = with_file(sandbox, good, tmp_path, "issuer", "certificate_file", Path(sandbox["ISSUER_RSA"]))
     result = check(path, sandbox["SOFTHSM2_CONF"])
     assert result.returncode == 2 and "issuer.certificate_file: " in result.stderr, result.stderr
-    assert f"does not sign for {file}" in result.stderr, result.stderr
+    assert f"{file}: the ledger knows another key under the issuer name" in result.stderr, result.stderr
+
+
+def test_a_new_issuers_certificate_of_another_key_is_a_mistake(sandbox, good, tmp_path):
+    begin = good.index('    issuer "ecc" {')
+    section = good[begin:good.index("    }\n", begin) + len("    }\n")]
+    added = section.replace('issuer "ecc"', 'issuer "next"').replace("/issuer-ecc.pem", "/issuer-rsa.pem").replace("/crl/e", "/crl/n")
+    path = tmp_path / "next.conf"
+    path.write_text(good.replace(section, section + added))
+    result = check(path, sandbox["SOFTHSM2_CONF"])
+    assert result.returncode == 2 and "issuer.certificate_file: " in result.stderr, result.stderr
+    assert f"does not sign for {sandbox['ISSUER_RSA']}" in result.stderr, result.stderr
 
 
 def test_a_token_that_is_away_is_a_warning(sandbox, good, tmp_path):

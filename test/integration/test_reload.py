@@ -225,7 +225,7 @@ def missing_issuing_certificate(sandbox):
 @contextlib.contextmanager
 def issuing_certificate_of_another_key(sandbox):
     with replaced(sandbox["ISSUER_ECC"], Path(sandbox["ISSUER_RSA"]).read_bytes()):
-        yield "does not sign for"
+        yield "the ledger knows another key"
 
 
 @contextlib.contextmanager

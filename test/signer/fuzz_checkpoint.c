@@ -8,21 +8,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct error error;
     if (!checkpoint_parse(data, size, &checkpoint, &error))
         return 0;
-    struct attempts *attempts = attempts_new(64);
-    struct revoked *revoked = revoked_new();
-    struct zones *zones = zones_new();
-    struct crl_lists *lists = crl_lists_new(1000);
+    const struct checkpoint_memories memories = {attempts_new(64), revoked_new(), zones_new(),
+                                                 crl_lists_new(1000), issuer_names_new()};
     struct revoked_serial found;
     uint8_t serial[SERIAL_BYTES];
-    if (checkpoint_apply(&checkpoint, attempts, revoked, zones, lists, &error))
-        for (size_t i = 0; i < revoked_count(revoked); i++) {
-            revoked_get(revoked, i, serial, &found);
-            if (!revoked_find(revoked, serial, &found))
+    if (checkpoint_apply(&checkpoint, &memories, &error))
+        for (size_t i = 0; i < revoked_count(memories.revoked); i++) {
+            revoked_get(memories.revoked, i, serial, &found);
+            if (!revoked_find(memories.revoked, serial, &found))
                 __builtin_trap();
         }
-    attempts_free(attempts);
-    revoked_free(revoked);
-    zones_free(zones);
-    crl_lists_free(lists);
+    attempts_free(memories.attempts);
+    revoked_free(memories.revoked);
+    zones_free(memories.zones);
+    crl_lists_free(memories.lists);
+    issuer_names_free(memories.names);
     return 0;
 }

@@ -27,28 +27,28 @@ static void make_serial(int number, uint8_t serial[SERIAL_BYTES]) {
     memcpy(serial, &number, sizeof number);
 }
 
-struct memories {
-    struct attempts *attempts;
-    struct revoked *revoked;
-    struct zones *zones;
-    struct crl_lists *lists;
-};
-
-static struct memories new_memories(void) {
-    const struct memories memories = {attempts_new(100), revoked_new(), zones_new(), crl_lists_new(100)};
+static struct checkpoint_memories new_memories(void) {
+    const struct checkpoint_memories memories = {attempts_new(100), revoked_new(), zones_new(),
+                                                 crl_lists_new(100), issuer_names_new()};
     assert_non_null(memories.attempts);
     assert_non_null(memories.revoked);
+    assert_non_null(memories.names);
     return memories;
 }
 
-static void free_memories(const struct memories *memories) {
+static void free_memories(const struct checkpoint_memories *memories) {
     attempts_free(memories->attempts);
     revoked_free(memories->revoked);
     zones_free(memories->zones);
     crl_lists_free(memories->lists);
+    issuer_names_free(memories->names);
 }
 
-static void fill(const struct memories *memories, int attempts, int revoked) {
+static void fill(const struct checkpoint_memories *memories, int attempts, int revoked) {
+    const struct issuer_identity identity = {.spki = {4, 5}, .subject = {6, 7}};
+    struct error error;
+    assert_true(issuer_names_note_issued(memories->names, "of-before", (uint64_t)1 << 40 | 3));
+    assert_true(issuer_names_bind(memories->names, "ecc", &identity, &error));
     for (int i = 0; i < attempts; i++) {
         char name[32];
         snprintf(name, sizeof name, "attempt-%d", i);
@@ -79,13 +79,13 @@ static void fill(const struct memories *memories, int attempts, int revoked) {
 }
 
 /* Writes a checkpoint of the ledger as it stands. */
-static void save(const struct book *book, const struct ledger *ledger, const struct memories *memories) {
+static void save(const struct book *book, const struct ledger *ledger,
+                 const struct checkpoint_memories *memories) {
     struct ledger_position position;
     struct error error;
     size_t length;
     ledger_get_position(ledger, &position);
-    uint8_t *bytes = checkpoint_make(&position, true, memories->attempts, memories->revoked, memories->zones,
-                                     memories->lists, &length);
+    uint8_t *bytes = checkpoint_make(&position, true, memories, &length);
     assert_non_null(bytes);
     assert_true(checkpoint_save(book->folder, key, bytes, length, &error));
     free(bytes);
@@ -93,7 +93,7 @@ static void save(const struct book *book, const struct ledger *ledger, const str
 
 /* As the signer begins: true where the ledger could be opened behind the checkpoint. */
 static bool begins(const struct book *book, const uint8_t *with_key, const char *host, size_t *visited,
-                   struct memories *memories) {
+                   struct checkpoint_memories *memories) {
     struct checkpoint checkpoint;
     struct error error = {0};
     size_t length = 0;
@@ -101,8 +101,7 @@ static bool begins(const struct book *book, const uint8_t *with_key, const char 
     *visited = 0;
     uint8_t *bytes = checkpoint_read(book->folder, with_key, &length, &error);
     bool is_good = bytes != NULL && checkpoint_parse(bytes, length, &checkpoint, &error) &&
-                   checkpoint_apply(&checkpoint, memories->attempts, memories->revoked, memories->zones,
-                                    memories->lists, &error);
+                   checkpoint_apply(&checkpoint, memories, &error);
     if (is_good) {
         const struct ledger_options options = {
             .directory = book->folder, .host = host, .segment_bytes = LARGE, .from = &checkpoint.position};
@@ -117,7 +116,7 @@ static bool begins(const struct book *book, const uint8_t *with_key, const char 
 }
 
 static bool does_begin(const struct book *book, const uint8_t *with_key, const char *host) {
-    struct memories memories;
+    struct checkpoint_memories memories;
     size_t visited;
     bool is_good = begins(book, with_key, host, &visited, &memories);
     free_memories(&memories);
@@ -126,7 +125,7 @@ static bool does_begin(const struct book *book, const uint8_t *with_key, const c
 
 static void what_was_put_in_comes_back(void **state) {
     struct book *book = *state;
-    struct memories before = new_memories(), after;
+    struct checkpoint_memories before = new_memories(), after;
     size_t visited;
     struct ledger *ledger = book_open(book, LARGE);
     book_append(ledger, 1);
@@ -168,13 +167,19 @@ static void what_was_put_in_comes_back(void **state) {
         assert_int_equal(list.last_number, same.last_number);
     }
     assert_int_equal(crl_lists_count(after.lists), 41);
+    const struct issuer_name *name = issuer_names_find(after.names, "ecc");
+    assert_true(name != NULL && name->is_bound && name->issued == 0);
+    assert_memory_equal(&name->identity, &issuer_names_find(before.names, "ecc")->identity,
+                        sizeof name->identity);
+    name = issuer_names_find(after.names, "of-before");
+    assert_true(name != NULL && !name->is_bound && name->issued == ((uint64_t)1 << 40 | 3));
     free_memories(&before);
     free_memories(&after);
 }
 
 static void a_checkpoint_changed_or_cut_at_any_byte_is_refused(void **state) {
     struct book *book = *state;
-    struct memories memories = new_memories();
+    struct checkpoint_memories memories = new_memories();
     struct ledger *ledger = book_open(book, LARGE);
     const char *path = arena_printf(book->arena, "%s/checkpoint", book->folder);
     fill(&memories, 3, 3);
@@ -197,7 +202,7 @@ static void a_checkpoint_changed_or_cut_at_any_byte_is_refused(void **state) {
 
 static void a_checkpoint_of_another_signer_host_or_ledger_is_refused(void **state) {
     struct book *book = *state;
-    struct memories memories = new_memories();
+    struct checkpoint_memories memories = new_memories();
     static const uint8_t other_key[CHECKPOINT_KEY_BYTES] = {9};
     struct ledger *ledger = book_open(book, LARGE);
     save(book, ledger, &memories);
@@ -213,7 +218,7 @@ static void a_checkpoint_of_another_signer_host_or_ledger_is_refused(void **stat
 
 static void a_checkpoint_that_is_ahead_of_its_ledger_is_refused(void **state) {
     struct book *book = *state;
-    struct memories memories = new_memories();
+    struct checkpoint_memories memories = new_memories();
     struct ledger *ledger = book_open(book, LARGE);
     for (int i = 0; i < 3; i++)
         book_append(ledger, i);
@@ -231,7 +236,7 @@ static void a_checkpoint_that_is_ahead_of_its_ledger_is_refused(void **state) {
 
 static void a_checkpoint_over_several_segments_begins_in_the_one_it_was_made_in(void **state) {
     struct book *book = *state;
-    struct memories memories = new_memories(), after;
+    struct checkpoint_memories memories = new_memories(), after;
     size_t visited;
     struct ledger *ledger = book_open(book, 1);
     for (int i = 0; i < 6; i++) {
@@ -253,7 +258,7 @@ static void a_checkpoint_over_several_segments_begins_in_the_one_it_was_made_in(
 /* Killed at any moment of the writing, what is found is one of the two whole ones. */
 static void a_kill_while_it_is_written_leaves_a_whole_one(void **state) {
     struct book *book = *state;
-    struct memories memories = new_memories();
+    struct checkpoint_memories memories = new_memories();
     struct ledger *ledger = book_open(book, LARGE);
     fill(&memories, 100, 20000);
     save(book, ledger, &memories);
