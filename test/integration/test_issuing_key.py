@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from crl_kit import fetch, load, path_of
-from fence_kit import RECOVERY, box, redis, wait_not_ready, wait_well  # noqa: F401
+from fence_kit import RECOVERY, redis, wait_not_ready, wait_well
 from ocsp_kit import cert_id, request, responder_of
 from rest_client import leaf_of, rest
 from under_test import run, wait_until
@@ -54,7 +54,16 @@ def rotated(text):
 
 
 @pytest.fixture
-def config(box):  # noqa: F811
+def box(own_sandbox):
+    """Well before and after; the signer may have just been started anew."""
+    wait_well(own_sandbox)
+    yield own_sandbox
+    wait_well(own_sandbox)
+    issue(own_sandbox)
+
+
+@pytest.fixture
+def config(box):
     """Its path; the next key is made. What the test wrote there and in the issuers' files is put back."""
     path = Path(box["CONFIG"])
     good, files = path.read_text(), {name: Path(box[name]).read_bytes() for name in ("ISSUER_ECC", "ISSUER_RSA")}
@@ -141,7 +150,7 @@ def renewed(certificate, subject):
     return builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
-def test_the_ledger_says_whose_key_a_name_is(box):  # noqa: F811
+def test_the_ledger_says_whose_key_a_name_is(box):
     records = {record["issuer"]: record for record in box.ledger("issuer")}
     assert {"ecc", "rsa"} <= set(records) and len(records) == len(box.ledger("issuer"))
     for name in ("ecc", "rsa"):
@@ -154,7 +163,7 @@ def test_the_ledger_says_whose_key_a_name_is(box):  # noqa: F811
     assert f"ecc  key {records['ecc']['spki_sha256']}  subject {records['ecc']['subject_sha256']}" in shown
 
 
-def test_a_reload_to_another_key_is_refused(box, config):  # noqa: F811
+def test_a_reload_to_another_key_is_refused(box, config):
     leaf, former = issue(box), certificate_of(box, "ecc")
     config.write_text(exchanged(config.read_text()))
     told = box.server_tool("--check-config", check=False)
@@ -168,14 +177,14 @@ def test_a_reload_to_another_key_is_refused(box, config):  # noqa: F811
     assert_revocable(box, leaf, former)
 
 
-def test_a_start_with_another_key_is_none(box, config):  # noqa: F811
+def test_a_start_with_another_key_is_none(box, config):
     config.write_text(exchanged(config.read_text()))
     assert not box.processes.stop("server")
     result = run([PROGRAM, "-c", box["CONFIG"]], {"SOFTHSM2_CONF": box["SOFTHSM2_CONF"]}, check=False)
     assert result.returncode != 0 and TEXT in result.stderr, result
 
 
-def test_a_signer_that_starts_by_itself_signs_nothing_with_another_key(box, config):  # noqa: F811
+def test_a_signer_that_starts_by_itself_signs_nothing_with_another_key(box, config):
     """The file was exchanged, nobody reloaded, and the signer died: revocations are recorded, nothing is signed, and with the
     file back all goes on by itself."""
     leaf, path = issue(box), Path(box["ISSUER_ECC"])
@@ -191,7 +200,7 @@ def test_a_signer_that_starts_by_itself_signs_nothing_with_another_key(box, conf
     assert_revocable(box, issue(box), certificate_of(box, "ecc"))
 
 
-def test_a_renewed_certificate_is_the_same_issuer(box, config):  # noqa: F811
+def test_a_renewed_certificate_is_the_same_issuer(box, config):
     former, path = certificate_of(box, "ecc"), Path(box["ISSUER_ECC"])
     leaf, records = issue(box), box.ledger("issuer")
     path.write_bytes(renewed(former, former.subject))
@@ -207,7 +216,7 @@ def test_a_renewed_certificate_is_the_same_issuer(box, config):  # noqa: F811
         assert told.returncode != 0 and 'another subject under the issuer name "ecc"' in told.stdout + told.stderr, told
 
 
-def test_ca_init_makes_no_other_key_for_a_name_of_the_ledger(box, config):  # noqa: F811
+def test_ca_init_makes_no_other_key_for_a_name_of_the_ledger(box, config):
     config.write_text(config.read_text().replace("object=ecc;", "object=lost;"))
     told = box.server_tool("ca", "init", check=False)
     assert told.returncode == 1 and "an issuer name of its own" in told.stderr, told
@@ -215,7 +224,7 @@ def test_ca_init_makes_no_other_key_for_a_name_of_the_ledger(box, config):  # no
                                     {"SOFTHSM2_CONF": box["SOFTHSM2_CONF"]}).stdout
 
 
-def test_the_next_key_gets_an_issuer_of_its_own(box, config):  # noqa: F811
+def test_the_next_key_gets_an_issuer_of_its_own(box, config):
     leaf, former, following = issue(box), certificate_of(box, "ecc"), certificate_of(box, NEXT)
     config.write_text(rotated(config.read_text()))
     assert box.server_tool("--check-config").returncode == 0
@@ -233,12 +242,12 @@ def test_the_next_key_gets_an_issuer_of_its_own(box, config):  # noqa: F811
     assert status_of(box, following, leaf.serial_number) == "unauthorized"
 
 
-def test_a_name_stays_its_keys_after_a_file_of_the_ledger_is_full(box, config):  # noqa: F811
-    client, folder = box.client(), box.directory / "ledger"
+def test_a_name_stays_its_keys_after_a_file_of_the_ledger_is_full(box, config):
+    folder = box.directory / "ledger"
     before = len(list(folder.glob("ledger-*.jsonl")))
 
     def is_next_begun():
-        client.issue([box.name()])
+        issue(box)
         return len(list(folder.glob("ledger-*.jsonl"))) > before
 
     assert wait_until(is_next_begun, 2 * RECOVERY)
@@ -250,7 +259,7 @@ def test_a_name_stays_its_keys_after_a_file_of_the_ledger_is_full(box, config): 
     assert told.returncode != 0 and TEXT in told.stdout + told.stderr, told
 
 
-def test_a_ledger_of_before_takes_the_names_over(box, config):  # noqa: F811
+def test_a_ledger_of_before_takes_the_names_over(box, config):
     """Where the last certificate under a name was signed by another key, nothing is signed with that one."""
     issue(box)
     text = config.read_text()
