@@ -66,7 +66,7 @@ static bool parse_claimed(struct store_call *call, struct redisReply *const *ite
     claim->set_aside = (uint64_t)aside;
     if (count == 2)
         return true;
-    if (count < 9 || !reply_number(items[5], &number, error) ||
+    if (count < 10 || !reply_number(items[5], &number, error) ||
         !reply_number(items[6], &claim->begun_us, error) || !reply_number(items[8], &floor, error))
         return error_set(error, ERROR_INTERNAL, "Redis answered no claim of a list");
     claim->number = (uint64_t)number;
@@ -74,7 +74,8 @@ static bool parse_claimed(struct store_call *call, struct redisReply *const *ite
     return (claim->id = reply_text(call->arena, items[2], error)) != NULL &&
            (claim->issuer = reply_text(call->arena, items[3], error)) != NULL &&
            (claim->url = reply_text(call->arena, items[4], error)) != NULL &&
-           (claim->run = reply_text(call->arena, items[7], error)) != NULL;
+           (claim->run = reply_text(call->arena, items[7], error)) != NULL &&
+           (claim->changes = reply_text(call->arena, items[9], error)) != NULL;
 }
 
 void store_claim_crl(struct store *store, struct arena *arena, int64_t delay_ms, int64_t lease_ms,
@@ -142,8 +143,8 @@ void store_scan_crl(struct store *store, struct arena *arena, const char *id, co
     call_send(call);
 }
 
-void store_publish_crl(struct store *store, const struct store_crl *crl, struct bytes der, int64_t begun_us,
-                       const char *run, uint64_t refused_number, uint64_t ceiling,
+void store_publish_crl(struct store *store, const struct store_crl *crl, struct bytes der,
+                       const char *changes, const char *run, uint64_t refused_number, uint64_t ceiling,
                        const struct store_ledger_mark *mark, store_done *done, void *context) {
     struct store_call *call = call_new(store, SCRIPT_PUBLISH_CRL, NULL, NULL, NULL, done, context);
     if (call == NULL)
@@ -154,7 +155,7 @@ void store_publish_crl(struct store *store, const struct store_crl *crl, struct 
     call_add_number(call, crl->this_update);
     call_add_number(call, crl->next_update);
     call_add_number(call, (int64_t)crl->entry_count);
-    call_add_number(call, begun_us);
+    call_add(call, changes);
     call_add(call, run);
     call_add_bytes(call, der.data, der.length);
     call_add_number(call, (int64_t)refused_number);

@@ -616,6 +616,7 @@ struct store_crl_claim {
     const char *id, *issuer, *url; /* NULL: none is due */
     uint64_t number, floor;        /* as of struct store_crl */
     int64_t begun_us;              /* clock of Redis */
+    const char *changes;           /* of the list, as counted so far */
     const char *run;               /* of Redis */
 };
 /* The list of these issuers that waits longest, at least `delay_ms`, for this host alone while the lease
@@ -634,11 +635,11 @@ struct store_crl_page {
 /* Entries in no order; some may come twice, one whose reason changes meanwhile with both. */
 void store_scan_crl(struct store *, struct arena *, const char *id, const char *cursor, uint32_t limit,
                     struct store_crl_page *out, store_done *, void *);
-/* ERROR_CONFLICT: a newer one is there, or Redis is another run than its entries were read from. `begun_us`
- * 0: it was published before and this Redis has forgotten it; it is then due at once. A newer one does not
- * count where it has `refused_number`: the caller has found that it is none of ours. Nor does a floor that is
- * above `ceiling`; below another one it is a conflict too. */
-void store_publish_crl(struct store *, const struct store_crl *, struct bytes der, int64_t begun_us,
+/* ERROR_CONFLICT: a newer one is there, or Redis is another run than its entries were read from. `changes`
+ * is as claimed; "": it was published before and this Redis has forgotten it; it is then due at once. A newer
+ * one does not count where it has `refused_number`: the caller has found that it is none of ours. Nor does a
+ * floor that is above `ceiling`; below another one it is a conflict too. */
+void store_publish_crl(struct store *, const struct store_crl *, struct bytes der, const char *changes,
                        const char *run, uint64_t refused_number, uint64_t ceiling,
                        const struct store_ledger_mark *, store_done *, void *);
 /* Lists that are missing, unusable or much too old are due now, whatever Redis says. */

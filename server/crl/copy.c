@@ -206,7 +206,7 @@ static bool publish_again(struct crl_keeper *keeper) {
                                               .this_update = file->this_update,
                                               .next_update = file->next_update,
                                               .entry_count = file->entry_count};
-        store_publish_crl(keeper->worker->store, &keeper->made_crl, keeper->republished, 0, "",
+        store_publish_crl(keeper->worker->store, &keeper->made_crl, keeper->republished, "", "",
                           is_refused ? known : 0, crl_number_ceiling(keeper->worker->config), NULL,
                           note_published_again, keeper);
         return true;

@@ -164,9 +164,9 @@ static void note_list_signed(void *context, const struct error *error) {
     const struct bytes der = {keeper->made_list.der, keeper->made_list.length};
     const struct store_ledger_mark mark = {keeper->worker->config->host_name, &keeper->made_list.sequence, 1,
                                            keeper->made_list.hash};
-    store_publish_crl(keeper->worker->store, &keeper->made_crl, der, keeper->claim.begun_us,
-                      keeper->claim.run, refused_number(keeper), crl_number_ceiling(keeper->worker->config),
-                      &mark, note_list_published, keeper);
+    store_publish_crl(keeper->worker->store, &keeper->made_crl, der, keeper->claim.changes, keeper->claim.run,
+                      refused_number(keeper), crl_number_ceiling(keeper->worker->config), &mark,
+                      note_list_published, keeper);
 }
 
 static void tell_wrong_entries(struct crl_keeper *keeper) {

@@ -26,7 +26,7 @@ struct crl_keeper {
     struct crl_files files;
     struct crl_floors *floors;
     struct metric *made, *failed, *unsorted, *oldest, *entries, *lists, *refused_total, *refused_now,
-        *failing, *missing_issuers, *wrong, *set_aside, *stale, *lacking, *damaged_total;
+        *failing, *missing_issuers, *wrong, *set_aside, *stale, *lacking_total, *damaged_total;
     struct arena *arena; /* of the step at work; NULL: idle */
     bool is_registered, is_adopted, is_floored;
     unsigned ticks; /* until all lists are compared */
@@ -62,7 +62,7 @@ struct crl_keeper {
     uint64_t restored, restored_total;
     /* What is not as new as it has to be; the names are in the step's arena. */
     struct store_crl_name *overdue;
-    size_t overdue_count, lacking_count;
+    size_t overdue_count;
     struct signer_crl_list recorded; /* a page of what the signer knows of lists */
     int64_t told_stale_ms, told_lacking_ms;
 };

@@ -27,9 +27,9 @@ void crl_metrics_register(struct crl_keeper *keeper) {
     keeper->stale =
         metrics_gauge(metrics, "originca_crls_stale",
                       "Revocation lists of which this host serves an older one than was published");
-    keeper->lacking =
-        metrics_gauge(metrics, "originca_crls_lacking",
-                      "Revocation lists that have long lacked a revocation of this host's ledger");
+    keeper->lacking_total = metrics_counter(
+        metrics, "originca_crl_lacking_total",
+        "Revocation lists that had long lacked a revocation of this host's ledger, and were made anew");
     keeper->wrong = metrics_gauge(metrics, "originca_crl_wrong_entries",
                                   "Entries in Redis that no list can have, of the lists that this host made");
     keeper->refused_now = metrics_gauge(metrics, "originca_crls_refused",

@@ -118,14 +118,8 @@ static void note_renewed(void *context, const struct error *error) {
 }
 
 static void renew(struct crl_keeper *keeper) {
-    metric_set(keeper->lacking, (int64_t)keeper->lacking_count);
-    if (keeper->lacking_count == 0)
-        keeper->told_lacking_ms = 0;
-    if (keeper->overdue_count == 0)
-        crl_keeper_claim_next(keeper);
-    else
-        store_renew_crls(keeper->worker->store, (int64_t)keeper->worker->config->crl_delay_ms, CRL_LEASE_MS,
-                         keeper->overdue, keeper->overdue_count, note_renewed, keeper);
+    store_renew_crls(keeper->worker->store, (int64_t)keeper->worker->config->crl_delay_ms, CRL_LEASE_MS,
+                     keeper->overdue, keeper->overdue_count, note_renewed, keeper);
 }
 
 static void ask_signer(struct crl_keeper *keeper);
@@ -135,7 +129,7 @@ static void take_lacking(struct crl_keeper *keeper, const struct signer_crl_numb
     add(keeper, list->issuer, list->url);
     if (keeper->overdue_count == before)
         return;
-    keeper->lacking_count++;
+    metric_add(keeper->lacking_total, 1);
     if (!is_silent(&keeper->told_lacking_ms))
         log_event(LOG_LEVEL_ERROR,
                   "a revocation list has long lacked a revocation of this host's ledger: it is made anew",
@@ -168,7 +162,6 @@ static void ask_signer(struct crl_keeper *keeper) {
 void crl_keeper_renew_overdue(struct crl_keeper *keeper) {
     const struct error no_memory = {ERROR_UNAVAILABLE, "out of memory"};
     keeper->recorded.next_cursor = 0;
-    keeper->lacking_count = 0;
     if (find_old(keeper))
         ask_signer(keeper);
     else

@@ -101,7 +101,9 @@ static void sign(struct operation *operation) {
     for (size_t i = 0; i < call->list.count; i++) {
         const struct store_ocsp *item = &call->list.items[i];
         call->statuses[i].is_revoked = item->status == STORE_OCSP_REVOKED;
-        call->statuses[i].revoked_at = item->revoked_at;
+        /* By the clock of a host that is ahead it was revoked in the future: it is revoked now, as on lists.
+         */
+        call->statuses[i].revoked_at = item->revoked_at < call->known_at ? item->revoked_at : call->known_at;
         call->statuses[i].reason = item->reason;
     }
     const struct signer_ocsp_request request = {.issuer = call->issuer->name,

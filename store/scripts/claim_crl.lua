@@ -4,7 +4,7 @@
 -- arguments: delay in ms (so long a list waits for further changes), lease in ms, host, 1 where complete lists are made,
 --   issuers that the host has ...
 -- result: ok, serials to be sorted {...}, how many are set aside, then of a list that is due: id, issuer, url, its last number, now
---   in µs, run of Redis, its floor (lib/crl.lua)
+--   in µs, run of Redis, its floor, its changes (lib/crl.lua)
 -- uses: crl, run
 local delay, lease, host = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local _, micros = now_parts()
@@ -89,7 +89,7 @@ for i = 1, #due, 2 do
     put_off(id, now_ms + lease)
     redis.call('HSET', 'crl:' .. id, 'claimed', string.format('%.0f', now_ms + lease), 'claimed_by', host)
     return {'ok', {}, aside, id, list[1], list[2], string.format('%.0f', crl_count(list[3])), string.format('%.0f', micros),
-            run_of_redis(), string.format('%.0f', crl_count(list[5]))}
+            run_of_redis(), string.format('%.0f', crl_count(list[5])), changes_of_crl(id)}
   end
 end
 return {'ok', {}, aside}

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.x509 import ocsp
 
 from crl_kit import fetch, load, number_of, path_of
+from ocsp_kit import cert_id, issuer_of, request, responder_of
 from rest_client import leaf_of, make_csr, new_key, rest
 from test_crl import wait_listed, wait_published
 from test_going_back import redis
@@ -53,10 +55,15 @@ def is_listed(box, leaf):
 def test_a_list_that_redis_does_not_call_due_is_made_for_the_ledgers_revocations(box):
     identifier, leaf = create(box)
     before, is_over = number_of(load(box["HTTP_URL"], path_of(leaf))), threading.Event()
+    lacking = box.admin.metrics()["originca_crl_lacking_total"]
 
     def keep_from_being_due():
-        while not is_over.wait(0.1):
-            redis(box, "DEL", "crls-due")
+        while not is_over.wait(0.05):
+            redis(box, "EVAL", """
+                redis.call('DEL', 'crls-due')
+                for _, id in ipairs(redis.call('HVALS', 'crl-lists')) do
+                  redis.call('HSET', 'crl:' .. id, 'changes', redis.call('HGET', 'crl:' .. id, 'listed_changes') or 0)
+                end""", "0")
 
     somebody = threading.Thread(target=keep_from_being_due)
     somebody.start()
@@ -68,10 +75,9 @@ def test_a_list_that_redis_does_not_call_due_is_made_for_the_ledgers_revocations
         somebody.join()
     assert not is_listed(box, leaf) and number_of(load(box["HTTP_URL"], path_of(leaf))) == before
     assert box.admin.get(f"certificates/{identifier}")["crl"]["listed"] is False
-    assert wait_until(lambda: metric(box, "lacking") > 0, NOTICED)
+    assert wait_until(lambda: box.admin.metrics()["originca_crl_lacking_total"] > lacking, NOTICED)
     wait_listed(box, leaf)
     assert 'event="a revocation list has long lacked a revocation of this host' in box.log_text()
-    assert wait_until(lambda: metric(box, "lacking") == 0, RECOVERY)
     assert box.admin.get(f"certificates/{identifier}")["crl"]["listed"] is True
 
 
@@ -215,3 +221,40 @@ def test_a_host_without_the_issuer_keeps_no_list_from_those_that_have_it(box):
             result = rest(box).create([box.name()], request_type="origin-rsa", csr=make_csr(new_key("rsa2048"))).result
             assert rest(box).revoke(result["id"]).status == 200
             wait_listed(box, leaf_of(result), issuer="rsa", seconds=25)  # less than one of its leases
+
+
+@pytest.mark.parametrize("ahead", ["far ahead", "gone"])
+def test_a_list_that_has_changed_is_made_though_its_due_time_is(box, ahead):
+    """As a clock of Redis leaves it that was ahead when the revocation came."""
+    identifier, leaf = create(box)
+    wait_published(box)
+    serial, is_over = f"{leaf.serial_number:032x}", threading.Event()
+
+    def put_ahead():
+        while not is_over.wait(0.05):
+            key = redis(box, "HGET", f"certificate:{serial}", "crl")
+            if ahead == "gone":
+                redis(box, "ZREM", "crls-due", key)
+            else:
+                redis(box, "ZADD", "crls-due", str(int((time.time() + 3000) * 1000)), key)
+
+    somebody = threading.Thread(target=put_ahead)
+    somebody.start()
+    try:
+        assert rest(box).revoke(identifier).status == 200
+        is_over.wait(1)
+    finally:
+        is_over.set()
+        somebody.join()
+    wait_listed(box, leaf, seconds=40)  # of a minute, which whoever makes it by the ledger's word waits
+
+
+def test_a_revocation_of_the_future_is_answered_as_revoked_now(box):
+    """By the clock of a host that is ahead."""
+    identifier, leaf = create(box)
+    assert rest(box).revoke(identifier).status == 200
+    redis(box, "HSET", f"certificate:{leaf.serial_number:032x}", "revoked", str(int(time.time()) + 3000))
+    redis(box, "DEL", *(redis(box, "--scan", "--pattern", "ocsp*").split() or ["none"]))
+    answer = ocsp.load_der_ocsp_response(responder_of(box).post(request(cert_id(issuer_of(box), leaf.serial_number))).body)
+    assert answer.certificate_status == ocsp.OCSPCertStatus.REVOKED
+    assert answer.revocation_time.replace(tzinfo=datetime.timezone.utc).timestamp() <= time.time() + 1

@@ -45,7 +45,7 @@ static bool publish(struct fixture *f, const struct store_crl_claim *claim, uint
                                   .this_update = now_seconds() - 60,
                                   .next_update = now_seconds() + 3600,
                                   .entry_count = 1};
-    return CALL(f, store_publish_crl, &crl, ((struct bytes){(const uint8_t *)"DER", 3}), claim->begun_us,
+    return CALL(f, store_publish_crl, &crl, ((struct bytes){(const uint8_t *)"DER", 3}), claim->changes,
                 claim->run, 0, CEILING, NULL) == ERROR_NONE;
 }
 
@@ -219,13 +219,13 @@ static void published_lists_are_found_by_whoever_knows_former_ones(void **state)
 }
 
 static bool publish_instead(struct fixture *f, const struct store_crl_claim *claim, uint64_t number,
-                            int64_t begun_us, uint64_t refused) {
+                            const char *changes, uint64_t refused) {
     const struct store_crl crl = {.issuer = claim->issuer,
                                   .url = claim->url,
                                   .number = number,
                                   .this_update = now_seconds() - 60,
                                   .next_update = now_seconds() + 3600};
-    return CALL(f, store_publish_crl, &crl, ((struct bytes){(const uint8_t *)"DER", 3}), begun_us, claim->run,
+    return CALL(f, store_publish_crl, &crl, ((struct bytes){(const uint8_t *)"DER", 3}), changes, claim->run,
                 refused, CEILING, NULL) == ERROR_NONE;
 }
 
@@ -248,8 +248,8 @@ static void planted_number_gives_way_to_who_has_refused_it(void **state) {
         assert_int_equal(list.count, 1);
         assert_int_equal(list.items[0].number, out.number);
         assert_false(publish(f, &out, 5));
-        assert_false(publish_instead(f, &out, 5, out.begun_us, 4));
-        assert_true(publish_instead(f, &out, 5, out.begun_us, out.number));
+        assert_false(publish_instead(f, &out, 5, out.changes, 4));
+        assert_true(publish_instead(f, &out, 5, out.changes, out.number));
         assert_true(publish(f, &out, 6));
         claim(f, &out); /* at half of its life, whatever was said of its changes */
         assert_null(out.id);

@@ -35,7 +35,7 @@ static void walk_lists(struct fixture *f, bool must_succeed) {
     TRY(store_sort_revocation, SERIAL_A, SAMPLE_LIST);
     TRY(store_claim_crl, f->arena, 0, 1000, "host", true, &name.issuer, 1, &claim);
     TRY(store_scan_crl, f->arena, "1", "0", 10, &page);
-    TRY(store_publish_crl, &crl, der, 0, "", 0, 1, &mark);
+    TRY(store_publish_crl, &crl, der, "", "", 0, 1, &mark);
     TRY(store_renew_crls, 0, 1000, &name, 1);
     TRY(store_floor_crls, &floor, 1, 1, &older);
     TRY(store_fail_crl, "1", "host", "why");

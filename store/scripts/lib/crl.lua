@@ -67,27 +67,38 @@ local function note_issuer_end(issuer, not_after)
   end
 end
 
+-- Changes are counted, since clocks go back: a list has all that were counted when its reading began.
 local function touch_crl(id, micros)
-  redis.pcall('HSET', 'crl:' .. id, 'changed', string.format('%.0f', micros)) -- find_crl mends what is no hash
+  local changes = redis.pcall('HINCRBY', 'crl:' .. id, 'changes', 1)
+  if type(changes) == 'table' then -- find_crl mends what is no hash, and this what is no count
+    changes = 1
+    redis.pcall('HSET', 'crl:' .. id, 'changes', changes)
+  end
   redis.call('ZADD', 'crls-due', 'LT', string.format('%.0f', micros / 1000), id)
+  return changes
+end
+
+local function changes_of_crl(id)
+  return string.format('%.0f', crl_count(redis.call('HGET', 'crl:' .. id, 'changes')))
 end
 
 -- An entry that says something else of a serial stays beside the new one: whoever reads the list just now (scan_crl) finds one of
 -- the two, and neither where one went while the other came. drop_replaced ends it.
-local function note_replaced(id, former, micros)
+local function note_replaced(id, former, changes)
   local key = 'crl-replaced:' .. id
-  local added = redis.pcall('ZADD', key, 'NX', string.format('%.0f', micros), former)
-  if type(added) ~= 'table' then return added end
-  redis.call('DEL', key)
-  return redis.call('ZADD', key, string.format('%.0f', micros), former)
+  local added = redis.pcall('ZADD', key, changes, former)
+  if type(added) == 'table' then
+    redis.call('DEL', key)
+    redis.call('ZADD', key, changes, former)
+  end
 end
 
 -- Those that were replaced before the reading of the list that is published now: an earlier reading is not published any more.
 local REPLACED_AT_ONCE, REPLACED_ROUNDS = 5000, 10
-local function drop_replaced(id, begun)
+local function drop_replaced(id, changes)
   local key = 'crl-replaced:' .. id
   for _ = 1, REPLACED_ROUNDS do
-    local found = redis.pcall('ZRANGE', key, '-inf', '(' .. begun, 'BYSCORE', 'LIMIT', 0, REPLACED_AT_ONCE)
+    local found = redis.pcall('ZRANGE', key, '-inf', changes, 'BYSCORE', 'LIMIT', 0, REPLACED_AT_ONCE)
     if found.err then redis.call('DEL', key) end
     if found.err or #found == 0 then return end
     redis.call('ZREM', 'crl-entries:' .. id, unpack(found))
@@ -96,11 +107,14 @@ local function drop_replaced(id, begun)
 end
 
 local function put_crl_member(id, member, former, not_after, micros)
-  local entries = 'crl-entries:' .. id
-  redis.pcall('ZREM', 'crl-replaced:' .. id, member)
+  local entries, replaced = 'crl-entries:' .. id, 'crl-replaced:' .. id
+  redis.pcall('ZREM', replaced, member)
   local is_another = former and former ~= member and redis.call('ZSCORE', entries, former)
-  local has_replaced = is_another and note_replaced(id, former, micros) == 1
-  if redis.call('ZADD', entries, not_after, member) == 1 or has_replaced then touch_crl(id, micros) end
+  local is_noted = is_another and type(redis.pcall('ZSCORE', replaced, former)) == 'string'
+  local is_new = redis.call('ZADD', entries, not_after, member) == 1
+  if not is_new and (not is_another or is_noted) then return end
+  local changes = touch_crl(id, micros)
+  if is_another and not is_noted then note_replaced(id, former, changes) end
 end
 
 -- Also on the lists that a revocation names: where it says something else than the certificate, the signer that recorded it lets out
