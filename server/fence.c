@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "issuer_bindings.h"
 #include "ledger_lease.h"
 #include "lost_data.h"
 #include "originca/crl_floors.h"
@@ -39,6 +40,7 @@
 struct fence {
     struct worker *worker;
     bool is_keeper;
+    struct issuer_bindings *issuers;
     struct signer_client *signer;    /* a keeper's is an operator's link */
     struct reconciler *reconciler;   /* NULL where it is no keeper */
     struct rights_sync *rights_sync; /* likewise */
@@ -308,6 +310,14 @@ static void bind_secrets(struct fence *fence) {
     store_bind_secrets(fence->worker->store, &checks, false, note_bound, fence);
 }
 
+static void note_issuers_bound(void *context, const struct error *error) {
+    struct fence *fence = context;
+    if (error != NULL)
+        fail_pass(fence, "cannot record whose keys the issuers' names are", error);
+    else
+        look_again(fence);
+}
+
 static void note_verified(void *context, const struct error *error) {
     struct fence *fence = context;
     if (error != NULL)
@@ -342,6 +352,11 @@ static void serve_whole(struct fence *fence) {
     }
     if (fence->is_keeper && !secret_check_is_bound(fence->worker, state)) {
         bind_secrets(fence);
+        return;
+    }
+    /* Not where the signer's ledger knows others: it signs nothing then. */
+    if (fence->is_keeper && fence->status.is_signing_allowed && !issuer_bindings_are_known(fence->issuers)) {
+        issuer_bindings_bind(fence->issuers, note_issuers_bound, fence);
         return;
     }
     if (strcmp(state->verified, state->run) != 0) { /* before any host serves a list that is older */
@@ -570,6 +585,19 @@ static bool knows_secrets(struct fence *fence, char *reason, size_t size) {
     return !worker->has_other_secrets;
 }
 
+static void note_issuers(void *context, const struct error *error) {
+    struct fence *fence = context;
+    if (error != NULL && error->code == ERROR_CONFLICT) {
+        refuse(fence, error->message);
+    } else if (error != NULL) {
+        fail_pass(fence, "cannot compare the issuers", error);
+    } else {
+        known_hosts_note(&fence->known_hosts, &fence->state);
+        metric_set(fence->hosts, (int64_t)fence->known_hosts.count);
+        signer_get_status(fence->signer, &fence->status, note_status, fence);
+    }
+}
+
 static void note_state(void *context, const struct error *error) {
     struct fence *fence = context;
     char reason[256];
@@ -580,9 +608,7 @@ static void note_state(void *context, const struct error *error) {
     } else if (ledger_writer_is_another(fence->worker, &fence->state, reason, sizeof reason)) {
         refuse(fence, reason);
     } else {
-        known_hosts_note(&fence->known_hosts, &fence->state);
-        metric_set(fence->hosts, (int64_t)fence->known_hosts.count);
-        signer_get_status(fence->signer, &fence->status, note_status, fence);
+        issuer_bindings_compare(fence->issuers, note_issuers, fence);
     }
 }
 
@@ -651,13 +677,14 @@ struct fence *fence_new(struct worker *worker, enum fence_role role, struct erro
     fence->timer = evtimer_new(worker->base, start_pass, fence);
     fence->reconciler = fence->is_keeper ? reconciler_new(worker, error) : NULL;
     fence->rights_sync = fence->is_keeper ? rights_sync_new(worker, error) : NULL;
+    fence->issuers = issuer_bindings_new(worker, error);
     fence->lost_data = fence->is_keeper ? lost_data_new(worker) : NULL;
     fence->crl_floors = fence->is_keeper ? crl_floors_new(worker) : NULL;
     fence->lease = fence->is_keeper ? ledger_lease_new(worker) : NULL;
     fence->stops_watch = fence->is_keeper ? stops_watch_new(worker, error) : NULL;
     bool has_parts = fence->reconciler != NULL && fence->lost_data != NULL && fence->rights_sync != NULL &&
                      fence->stops_watch != NULL && fence->lease != NULL && fence->crl_floors != NULL;
-    if (fence->timer == NULL || (fence->is_keeper && !has_parts)) {
+    if (fence->timer == NULL || fence->issuers == NULL || (fence->is_keeper && !has_parts)) {
         fence_free(fence);
         return NULL;
     }
@@ -675,6 +702,7 @@ void fence_free(struct fence *fence) {
     reconciler_free(fence->reconciler);
     stops_watch_free(fence->stops_watch);
     rights_sync_free(fence->rights_sync);
+    issuer_bindings_free(fence->issuers);
     lost_data_free(fence->lost_data);
     ledger_lease_free(fence->lease);
     crl_floors_free(fence->crl_floors);

@@ -105,6 +105,29 @@ void store_bind_secrets(struct store *store, const struct store_secret_checks *c
     call_send(call);
 }
 
+static bool parse_unknown(struct store_call *call, struct redisReply *const *items, size_t count,
+                          struct error *error) {
+    int64_t unknown = 0;
+    if (count < 1 || !reply_number(items[0], &unknown, error))
+        return error_set(error, ERROR_INTERNAL, "Redis did not say how many issuers it does not know");
+    *(uint64_t *)call->out = (uint64_t)unknown;
+    return true;
+}
+
+void store_compare_issuers(struct store *store, const struct store_issuer *issuers, size_t count, bool binds,
+                           uint64_t *unknown, store_done *done, void *context) {
+    struct store_call *call =
+        call_new(store, SCRIPT_COMPARE_ISSUERS, NULL, parse_unknown, unknown, done, context);
+    if (call == NULL)
+        return;
+    call_add_number(call, binds);
+    for (size_t i = 0; i < count; i++) {
+        call_add(call, issuers[i].name);
+        call_add(call, issuers[i].digest);
+    }
+    call_send(call);
+}
+
 void store_adopt_ledger_hash(struct store *store, const char *host, const char *ledger_id, uint64_t applied,
                              const char *hash, store_done *done, void *context) {
     struct store_call *call = call_new(store, SCRIPT_ADOPT_LEDGER_HASH, NULL, NULL, NULL, done, context);

@@ -741,6 +741,16 @@ void store_reset_ledger_state(struct store *, const char *host, const char *ledg
 /* Keeps them where none are known of that file; `replaces`: in place of what is known too. */
 void store_bind_secrets(struct store *, const struct store_secret_checks *, bool replaces, store_done *,
                         void *context);
+/* Whose key and subject an issuer's name is (server/issuer_bindings.h). */
+#define STORE_ISSUER_DIGEST_MAX (2 * SHA256_BYTES + 1)
+struct store_issuer {
+    const char *name;
+    char digest[STORE_ISSUER_DIGEST_MAX]; /* hex */
+};
+/* `binds`: those that are not known are kept. `unknown`: how many are not, then. ERROR_CONFLICT, with the
+ * name as message: another digest is known under it. */
+void store_compare_issuers(struct store *, const struct store_issuer *, size_t count, bool binds,
+                           uint64_t *unknown, store_done *, void *);
 /* ERROR_CONFLICT: another server, at another place, has said so within the lease. */
 void store_hold_ledger(struct store *, const char *host, const struct store_ledger_writer *,
                        uint32_t lease_seconds, store_done *, void *context);

@@ -1,10 +1,12 @@
 """An issuer's name stands for one key and one subject for ever: exchanged under it, they would leave all certificates that the
 former key signed without revocation, and vouch for serials that the new key never issued."""
 
+import contextlib
 import datetime
 import hashlib
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from crl_kit import fetch, load, path_of
+from admin_api import AdminClient
+from crl_kit import fetch, load, path_of, plain_url
 from fence_kit import RECOVERY, redis, wait_not_ready, wait_well
-from ocsp_kit import cert_id, request, responder_of
+from ocsp_kit import Responder, cert_id, request, responder_of
+from processes import Processes
 from rest_client import leaf_of, rest
-from under_test import run, wait_until
+from test_two_hosts import write_second_configuration
+from under_test import SANITIZER_MARKS, run, wait_until
 
 SANDBOX_OPTIONS = ("--workers", "1", "--set", "signer.ledger_segment_bytes=65536")
 PROGRAM = Path(os.environ["ORIGINCA_BUILD"]) / "server" / "originca-server"
@@ -106,6 +111,7 @@ def forget_names(box):
         path.write_text("".join(lines))
     (box.directory / "ledger" / "checkpoint").unlink()
     redis(box, "HDEL", "ledger:sandbox", "hash")
+    redis(box, "DEL", "ledger-issuers")
 
 
 def status_of(box, issuer, serial):
@@ -268,7 +274,7 @@ def test_a_ledger_of_before_takes_the_names_over(box, config):
     config.write_text(exchanged(text))
     start(box)
     wait_not_ready(box, "signer", "another subject under the issuer name")
-    assert not box.ledger("issuer")
+    assert not box.ledger("issuer") and not redis(box, "HKEYS", "ledger-issuers")
     stop(box)
     config.write_text(text)
     start(box)
@@ -276,3 +282,40 @@ def test_a_ledger_of_before_takes_the_names_over(box, config):
     assert {"ecc", "rsa"} <= {record["issuer"] for record in box.ledger("issuer")}
     assert "the ledger records whose key the issuer's name stands for" in box.log_text()
     assert_revocable(box, issue(box), certificate_of(box, "ecc"))
+
+
+@contextlib.contextmanager
+def second_host(box, folder, change):
+    """On the same Redis with a ledger of its own, configured as `change` makes it: (configuration, URL, admin API)."""
+    base_url = write_second_configuration(box, folder)
+    path, token = folder / "originca.conf", {"SOFTHSM2_CONF": box["SOFTHSM2_CONF"]}
+    path.write_text(change(path.read_text()))
+    run([PROGRAM, "-c", path, "ca", "init"], token)
+    processes = Processes(folder, folder)
+    processes.start("server", [PROGRAM, "-c", path], token)
+    try:
+        yield path, base_url, AdminClient(folder / "admin.sock")
+    finally:
+        was_killed = processes.stop("server")
+        log = processes.log("server").read_text()
+    assert not was_killed and not any(mark in log for mark in SANITIZER_MARKS), log[-6000:]
+
+
+def test_a_host_with_another_key_under_the_name_serves_nobody(box, config):
+    leaf, former, following = issue(box), certificate_of(box, "ecc"), certificate_of(box, NEXT)
+    with tempfile.TemporaryDirectory(prefix="originca-") as folder, \
+            second_host(box, Path(folder), exchanged) as (path, base_url, admin):
+        assert wait_until(lambda: "has another key or subject than on the host" in admin.readiness()[1], RECOVERY), admin.readiness()
+        assert not admin.readiness()[0]
+        responder = Responder(plain_url(base_url) + "/ocsp")
+        for issuer in (former, following):
+            assert responder.post(request(cert_id(issuer, leaf.serial_number))).status in ("tryLater", "unauthorized")
+        assert "issuer" not in [json.loads(line[65:])["type"] for file in (path.parent / "ledger").glob("ledger-*.jsonl")
+                                for line in file.read_text().splitlines()], "its signer wrote nothing"
+        assert box.admin.readiness()[0]
+        path.write_text(path.read_text().replace(f"object={NEXT};", "object=ecc;").replace(f"issuer-{NEXT}.pem", "issuer-ecc.pem"))
+        assert run([PROGRAM, "-c", path, "reload"], check=False).returncode == 0
+        assert wait_until(lambda: admin.readiness()[0], RECOVERY), admin.readiness()
+        assert wait_until(lambda: responder.post(request(cert_id(former, leaf.serial_number))).status == "good", RECOVERY)
+        assert responder.post(request(cert_id(following, leaf.serial_number))).status == "unauthorized"
+    box.admin_command("ledger", "excuse", "second", "--for-good", check=False)

@@ -1,4 +1,5 @@
 /* Which run of Redis it is, which hosts have compared their ledgers with it, and the nonces of before. */
+#include <stdio.h>
 #include <string.h>
 
 #include "originca/json.h"
@@ -45,6 +46,30 @@ static void a_run_is_whole_when_all_hosts_have_verified_it(void **state) {
     assert_ok(verify(f, "a", run, NULL));
     assert_int_equal(state_of(f, "b").missing_count, 0);
     assert_code(verify(f, "a", "0000", NULL), ERROR_CONFLICT);
+}
+
+static enum error_code compare(struct fixture *f, const char *name, const char *digest, bool binds,
+                               uint64_t *unknown) {
+    struct store_issuer issuers[2] = {{.name = "rsa", .digest = "aa"}, {.name = name}};
+    snprintf(issuers[1].digest, sizeof issuers[1].digest, "%s", digest);
+    *unknown = 99;
+    return CALL(f, store_compare_issuers, issuers, 2, binds, unknown);
+}
+
+static void an_issuers_name_is_the_first_hosts(void **state) {
+    struct fixture *f = *state;
+    uint64_t unknown;
+    assert_ok(compare(f, "ecc", "00", false, &unknown));
+    assert_int_equal(unknown, 2); /* looking changes nothing */
+    assert_ok(compare(f, "ecc", "00", true, &unknown));
+    assert_int_equal(unknown, 0);
+    assert_ok(compare(f, "ecc", "00", false, &unknown));
+    assert_int_equal(unknown, 0);
+    assert_code(compare(f, "ecc", "11", false, &unknown), ERROR_CONFLICT);
+    assert_code(compare(f, "ecc", "11", true, &unknown), ERROR_CONFLICT);
+    assert_ok(compare(f, "ecc-2026", "11", false, &unknown));
+    assert_int_equal(unknown, 1);
+    assert_ok(compare(f, "ecc", "00", false, &unknown));
 }
 
 static void hosts_that_an_older_copy_does_not_know_are_missing_too(void **state) {
@@ -198,6 +223,7 @@ static void what_was_not_told_yet_is_said(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_case(a_run_is_whole_when_all_hosts_have_verified_it),
+        test_case(an_issuers_name_is_the_first_hosts),
         test_case(hosts_that_an_older_copy_does_not_know_are_missing_too),
         test_case(a_host_is_excused_from_one_run_or_for_good),
         test_case(data_that_goes_back_under_one_run_is_verified_anew),

@@ -231,6 +231,9 @@ static void walk_certificates(struct fixture *f, bool must_succeed, struct sampl
     const struct store_ledger_writer writer = {.run = "00", .place = "11"};
     TRY(store_hold_ledger, "host", &writer, 10);
     TRY(store_bind_secrets, &checks, true);
+    const struct store_issuer issuer = {.name = "ecc", .digest = "00"};
+    uint64_t unknown;
+    TRY(store_compare_issuers, &issuer, 1, true, &unknown);
     TRY_PLAIN(store_doubt_ledgers);
     struct store_trace traces[] = {
         {.kind = "zone", .id = s->zone.id, .name = s->zone.name, .customer = s->zone.customer},
