@@ -118,12 +118,12 @@ static bool make_certificate(struct arena *arena, const struct config_issuer *is
 }
 
 static bool check_certificate(struct arena *arena, const struct config_issuer *config, gnutls_privkey_t key,
-                              struct error *error) {
+                              const struct issuer_names *names, struct error *error) {
     static const unsigned char text[] = "originca";
     const gnutls_datum_t data = {(unsigned char *)(uintptr_t)text, sizeof text};
     struct issuer issuer;
     gnutls_datum_t signature = {0};
-    if (!issuer_load(arena, config, &issuer, error))
+    if (!issuer_load(arena, config, &issuer, error) || !issuer_names_judge(names, &issuer, error))
         return false;
     int outcome = gnutls_privkey_sign_data2(key, issuer.algorithm, 0, &data, &signature);
     if (outcome >= 0)
@@ -163,7 +163,7 @@ static bool init_issuer(const struct config_issuer *issuer, const struct options
     }
     if (is_ready && access(issuer->certificate_file, F_OK) != 0)
         is_ready = make_certificate(arena, issuer, key, error);
-    is_ready = is_ready && check_certificate(arena, issuer, key, error);
+    is_ready = is_ready && check_certificate(arena, issuer, key, names, error);
     if (key != NULL)
         gnutls_privkey_deinit(key);
     arena_free(arena);

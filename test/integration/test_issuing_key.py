@@ -222,8 +222,12 @@ def test_a_renewed_certificate_is_the_same_issuer(box, config):
         assert told.returncode != 0 and 'another subject under the issuer name "ecc"' in told.stdout + told.stderr, told
 
 
-def test_ca_init_makes_no_other_key_for_a_name_of_the_ledger(box, config):
-    config.write_text(config.read_text().replace("object=ecc;", "object=lost;"))
+def test_ca_init_takes_and_makes_no_other_key_for_a_name_of_the_ledger(box, config):
+    text = config.read_text()
+    config.write_text(exchanged(text))
+    told = box.server_tool("ca", "init", check=False)
+    assert told.returncode == 1 and TEXT in told.stderr, told
+    config.write_text(text.replace("object=ecc;", "object=lost;"))
     told = box.server_tool("ca", "init", check=False)
     assert told.returncode == 1 and "an issuer name of its own" in told.stderr, told
     assert "object=lost" not in run(["p11tool", "--provider", box["PKCS11_MODULE"], "--list-all"],
