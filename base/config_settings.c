@@ -390,7 +390,8 @@ const struct setting config_settings[] = {
     NUMBER("revocation", crl_metric_lists, "64", 0, 128, "so many lists at most have metrics of their own"),
     BOOL(
         "revocation", crl_complete, "true",
-        "also make a list of everything for each issuer, for certificates that name none (template compact)"),
+        "also make a list of everything for each issuer; without it the revocation of a certificate that names no "
+        "list (template compact) is told by OCSP alone"),
 
     {"issuer", "key_uri", SETTING_STRING, ISSUER(key_uri), 0, NULL, 0, 0,
      "PKCS#11 URI of the private key; required"},

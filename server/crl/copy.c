@@ -136,7 +136,7 @@ static void note_loaded(void *context, const struct error *error) {
 
 bool crl_keeper_wants(const struct crl_keeper *keeper, const struct store_crl *crl) {
     const struct crl_file *file = crl_files_find(&keeper->files, crl->issuer, crl->url);
-    return crl->number > 0 && crl->number >= crl_keeper_floor(keeper, crl->issuer, crl->url, crl->floor) &&
+    return crl->number > 0 && (*crl->url != '\0' || keeper->worker->config->crl_complete) && crl->number >= crl_keeper_floor(keeper, crl->issuer, crl->url, crl->floor) &&
            crl_keeper_issuer(keeper, crl->issuer) != NULL && (file == NULL || file->number < crl->number);
 }
 
@@ -299,9 +299,20 @@ static void copy_next(struct crl_keeper *keeper) {
     end_copying(keeper);
 }
 
+/* Nobody makes them any more: they would go on saying that nothing has been revoked since. */
+static void drop_complete(struct crl_keeper *keeper) {
+    struct error error;
+    for (size_t i = keeper->files.count; i-- > 0;)
+        if (*keeper->files.items[i].url == '\0' &&
+            !crl_files_drop(&keeper->files, &keeper->files.items[i], &error))
+            crl_keeper_complain(keeper, "drop", &error);
+}
+
 void crl_keeper_drop_damaged(struct crl_keeper *keeper) {
     const struct crl_file *file;
     struct error error;
+    if (!keeper->worker->config->crl_complete)
+        drop_complete(keeper);
     while ((file = crl_files_find_damaged(&keeper->files)) != NULL) {
         metric_add(keeper->damaged_total, 1);
         log_event(LOG_LEVEL_ERROR,

@@ -258,3 +258,22 @@ def test_a_revocation_of_the_future_is_answered_as_revoked_now(box):
     answer = ocsp.load_der_ocsp_response(responder_of(box).post(request(cert_id(issuer_of(box), leaf.serial_number))).body)
     assert answer.certificate_status == ocsp.OCSPCertStatus.REVOKED
     assert answer.revocation_time.replace(tzinfo=datetime.timezone.utc).timestamp() <= time.time() + 1
+
+
+def test_without_complete_lists_the_former_ones_are_served_no_more(box):
+    assert fetch(box["HTTP_URL"], "/crl/ecc-all.crl")[0] == 200
+    path = Path(box["CONFIG"])
+    good = path.read_text()
+    path.write_text(good.replace("revocation {\n", "revocation {\n    crl_complete = false\n", 1))
+    try:
+        box.server_tool("reload")
+        assert wait_until(lambda: fetch(box["HTTP_URL"], "/crl/ecc-all.crl")[0] == 404, RECOVERY)
+        identifier, leaf = create(box)
+        assert rest(box).revoke(identifier).status == 200
+        assert wait_until(lambda: is_listed(box, leaf), RECOVERY)
+        assert fetch(box["HTTP_URL"], "/crl/ecc-all.crl")[0] == 404
+    finally:
+        path.write_text(good)
+        box.server_tool("reload")
+    assert wait_until(lambda: fetch(box["HTTP_URL"], "/crl/ecc-all.crl")[0] == 200, RECOVERY)
+    wait_listed(box, leaf)
