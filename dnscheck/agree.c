@@ -17,8 +17,7 @@ struct agreement {
     uint16_t type;
     const struct dns_message *message;
     const char *owner; /* of a referral; NULL: an answer */
-    bool is_takeover;
-    size_t next; /* of the cut's name servers */
+    size_t next;       /* of the cut's name servers */
     agree_done *done;
     void *context;
 };
@@ -81,12 +80,8 @@ static void end(const struct agreement *agreement, const char *failure) {
 static const char *disagreement(const struct agreement *agreement) {
     const char *text = arena_printf(
         agreement->job->scratch,
-        agreement->is_takeover
-            ? "the name servers of %s do not agree about %s, which another customer has here, or had lately; "
-              "wait until all of them show the same delegation, then try again"
-            : "the name servers of %s do not agree about %s, so one of them may serve somebody else's zone "
-              "of "
-              "that name; wait until all serve the same zone, then try again",
+        "the name servers of %s do not agree about %s, so one of them may serve somebody else's zone of "
+        "that name; wait until all serve the same zone, then try again",
         agreement->cut->name, agreement->name);
     return text == NULL ? "out of memory" : text;
 }
@@ -95,9 +90,9 @@ static void on_other(void *context, const struct dns_message *message, const str
                      const char *failure) {
     struct agreement *agreement = context;
     (void)server;
-    if (message == NULL && !agreement->is_takeover)
+    if (message == NULL)
         end(agreement, failure);
-    else if (message != NULL && !says_the_same(agreement, message))
+    else if (!says_the_same(agreement, message))
         end(agreement, disagreement(agreement));
     else
         ask_next(agreement);
@@ -117,9 +112,7 @@ static void ask_next(struct agreement *agreement) {
     }
     const char *server = cut->servers[agreement->next++];
     list_addresses(cut, server, &list);
-    if (list.count == 0 && agreement->is_takeover)
-        ask_next(agreement);
-    else if (list.count == 0)
+    if (list.count == 0)
         end(agreement, cut_why_no_address(job, cut, server, no_address(job, cut->name)));
     else if (!transport_query(job, &list, agreement->name, agreement->type, &options, on_other, agreement))
         end(agreement, "out of memory");
@@ -149,18 +142,20 @@ static void take_server(struct cut *cut, const struct cut *from, const char *nam
 }
 
 /* Glue may have told where some of them are. */
-static void ask_all(struct agreement *agreement) {
-    const struct cut *from = agreement->cut;
-    struct cut *cut = arena_alloc(agreement->job->scratch, sizeof *cut);
-    if (cut == NULL) {
-        end(agreement, "out of memory");
-        return;
-    }
+bool agree_find_servers(struct dnscheck_job *job, const struct cut *from, addresses_done *done,
+                        void *context) {
+    struct cut *cut = arena_alloc(job->scratch, sizeof *cut);
+    if (cut == NULL)
+        return false;
     strcpy(cut->name, from->name);
     cut->trust = from->trust;
     for (size_t i = 0; i < from->server_count; i++)
         take_server(cut, from, from->servers[i]);
-    if (!walk_complete_addresses(agreement->job, cut, DEPTH, on_addresses, agreement))
+    return walk_complete_addresses(job, cut, DEPTH, done, context);
+}
+
+static void ask_all(struct agreement *agreement) {
+    if (!agree_find_servers(agreement->job, agreement->cut, on_addresses, agreement))
         end(agreement, "out of memory");
 }
 
@@ -204,10 +199,9 @@ bool agree_start(const struct question *question, agree_done *done, void *contex
                                     .type = question->type,
                                     .message = question->message,
                                     .owner = question->owner,
-                                    .is_takeover = question->is_takeover,
                                     .done = done,
                                     .context = context};
-    enum pool_answer answer = question->is_takeover ? POOL_YES : agree_is_needed(job, question->cut);
+    enum pool_answer answer = agree_is_needed(job, question->cut);
     if (answer == POOL_NO)
         end(agreement, NULL);
     else if (answer == POOL_YES || job->begin != NULL) /* who looks for the pool cannot wait for it */

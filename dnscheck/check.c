@@ -11,8 +11,9 @@
 #define SCRATCH_BYTES (32u * 1024 * 1024)
 #define QUERIES_PER_NAME 12
 #define QUERIES_PER_SERVER                                                                                   \
-    3                      /* for each name: A, AAAA, TXT of each name server of the zone beyond the first */
-#define HOSTS_PER_CHECK 40 /* referrals in the cache need no query: the budget of queries is no bound */
+    3 /* for each name: A, AAAA, TXT of each name server of the zone beyond the first */
+#define QUERIES_PER_TAKEOVER 60 /* all servers of the zones on the way, at each address (takeover.c) */
+#define HOSTS_PER_CHECK 40      /* referrals in the cache need no query: the budget of queries is no bound */
 #define HOSTS_PER_NAME 4
 #define SIGNATURES_PER_CHECK 100
 #define SIGNATURES_PER_NAME 40 /* NSEC3: three for each label that is not there, asked for NS and for CAA */
@@ -227,11 +228,13 @@ static bool copy_request(struct dnscheck_job *job, const struct dnscheck_request
         job->zones[i].zone.name_server_count = zone->name_server_count;
         job->zones[i].zone.rivals = copy_names(job->scratch, zone->rivals, zone->rival_count);
         job->zones[i].zone.rival_count = zone->rival_count;
-        job->zones[i].zone.is_anothers = zone->is_anothers;
+        job->zones[i].zone.anothers =
+            zone->anothers == NULL ? NULL : arena_strdup(job->scratch, zone->anothers);
         job->zones[i].zone.zones_above = copy_names(job->scratch, zone->zones_above, zone->zones_above_count);
         job->zones[i].zone.zones_above_count = zone->zones_above_count;
         if (job->zones[i].zone.name == NULL || job->zones[i].zone.name_servers == NULL ||
-            job->zones[i].zone.rivals == NULL || job->zones[i].zone.zones_above == NULL)
+            job->zones[i].zone.rivals == NULL || job->zones[i].zone.zones_above == NULL ||
+            (zone->anothers != NULL && job->zones[i].zone.anothers == NULL))
             return false;
     }
     for (size_t i = 0; i < request->name_count; i++) {
@@ -259,6 +262,13 @@ static uint32_t count_further_servers(const struct dnscheck_request *request) {
         size_t servers = zone < request->zone_count ? request->zones[zone].name_server_count : 0;
         count += servers < 2 ? 0 : (uint32_t)(servers < SERVERS_MAX ? servers : SERVERS_MAX) - 1;
     }
+    return count;
+}
+
+static uint32_t count_takeovers(const struct dnscheck_request *request) {
+    uint32_t count = 0;
+    for (size_t i = 0; i < request->zone_count; i++)
+        count += request->zones[i].anothers != NULL ? 1 : 0;
     return count;
 }
 
@@ -327,6 +337,7 @@ struct dnscheck_job *dnscheck_start(struct dnscheck *dnscheck, struct arena *are
     error_set(error, ERROR_INTERNAL, "out of memory");
     if (job == NULL)
         return NULL;
+    job->max_queries += QUERIES_PER_TAKEOVER * count_takeovers(request);
     job->account_uri = request->account_uri == NULL ? NULL : arena_strdup(job->scratch, request->account_uri);
     job->method = request->method == NULL ? "" : request->method;
     if (!copy_request(job, request)) {

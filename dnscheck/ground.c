@@ -101,6 +101,34 @@ bool ground_is_contested(const struct walk *walk) {
     return is_pools == POOL_UNKNOWN || (is_pools == POOL_YES && serves_anybodys(walk, above, asked->name));
 }
 
+/* Also whoever goes by an assigned name is the provider's. */
+static bool is_providers_server(const struct walk *walk, const struct dns_server *server) {
+    const struct dnscheck_zone *zone = &walk->options.zone->zone;
+    return name_list_has(zone->name_servers, zone->name_server_count, server->name) ||
+           is_of_pool(walk, server) == POOL_YES;
+}
+
+static bool speaks_as_child(const struct walk *walk, const struct dns_message *message, const char *child) {
+    const struct dns_record *soa = NULL;
+    if (dns_find(message, DNS_ANSWER, child, DNS_NS, NULL) != NULL)
+        return true;
+    for (size_t i = 0; soa == NULL && i < message->count; i++)
+        if (message->records[i].section == DNS_AUTHORITY && message->records[i].type == DNS_SOA)
+            soa = &message->records[i];
+    return soa != NULL && strcmp(soa->owner, walk->cut->name) != 0 &&
+           dns_is_below(soa->owner, walk->cut->name);
+}
+
+bool ground_may_be_strangers(const struct walk *walk, const struct dns_server *server,
+                             const struct dns_message *message, const char *child) {
+    const char *above = find_above(walk, walk->cut->name), *own = find_own(walk, walk->cut->name);
+    bool is_own = own != NULL && lists_all(walk, own);
+    if (!is_providers_server(walk, server))
+        return false;
+    return speaks_as_child(walk, message, child) ||
+           (above != NULL && *above != '\0' && !is_own && serves_anybodys(walk, above, server->name));
+}
+
 static bool holds_all(const char *servers, const struct cut *cut) {
     for (size_t i = 0; i < cut->server_count; i++)
         if (!lists(servers, cut->servers[i]))
@@ -153,7 +181,10 @@ static bool is_final(const struct walk *walk) {
 /* --- all servers have it --- */
 
 static void take_own_zone(struct walk *walk, bool is_private) {
-    walk_take_cut(walk, walk->own_answer, DNS_ANSWER, walk->own_zone, is_private);
+    if (walk->own_answer != NULL && takeover_is_step(walk, walk->own_zone))
+        takeover_start(walk, walk->own_answer, DNS_ANSWER, walk->own_zone, is_private);
+    else
+        walk_take_cut(walk, walk->own_answer, DNS_ANSWER, walk->own_zone, is_private);
 }
 
 static void take_private(struct walk *walk) {

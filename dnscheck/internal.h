@@ -37,6 +37,7 @@ struct cut {
     bool has_more_servers;        /* than fit here: nobody can say that they are all assigned */
     bool is_own_answer;           /* the servers of `parent` have this zone too and spoke as its own */
     bool is_one_servers;          /* of the provider's: it may have a stranger's zone (agree.c) */
+    bool is_agreed;               /* all servers on the way show it, but for the root's (takeover.c) */
     bool is_private;              /* counts for the customer alone whose own zones prove it: never shared */
     int64_t until_ms;             /* when it must be asked for anew, with what is known from it; 0: never */
     struct trust *trust;          /* NULL: not validated (yet); a job's or the cache's reference */
@@ -235,12 +236,14 @@ struct question {
     uint16_t type;
     const struct dns_message *message;
     const char *owner; /* of a referral; NULL: an answer */
-    bool is_takeover;  /* from another customer: whosever the servers are, all that answer are asked */
 };
 typedef void agree_done(void *context, const char *failure);
-/* Do all of the cut's name servers say so? Only those of the provider are asked, but for a takeover. `done`
- * may run from inside. */
+/* Do all of the cut's name servers say so? Only those of the provider are asked. `done` may run from inside.
+ */
 bool agree_start(const struct question *question, agree_done *done, void *context) MUST_CHECK;
+/* A copy of the cut with whatever addresses its servers have, but for those that only glue could tell. */
+bool agree_find_servers(struct dnscheck_job *job, const struct cut *from, addresses_done *done,
+                        void *context) MUST_CHECK;
 /* Unknown: the addresses of the pool would tell. */
 enum pool_answer agree_is_needed(const struct dnscheck_job *job, const struct cut *cut);
 

@@ -105,6 +105,7 @@ void walk_take_cut(struct walk *walk, const struct dns_message *message, enum dn
     cut->is_own_answer = section == DNS_ANSWER;
     cut->is_private = is_private || walk->cut->is_private;
     cut->is_one_servers = is_one_servers(walk, section);
+    cut->is_agreed = message != NULL && takeover_is_step(walk, owner);
     cut->parent = walk->cut;
     cut->until_ms = cut_earlier_ms(walk->cut->until_ms, clock_monotonic_ms() + (int64_t)ttl * 1000);
     walk->cut = cut;
@@ -321,13 +322,6 @@ static void on_agreed(void *context, const char *failure) {
         walk_take_cut(referral->walk, referral->message, DNS_AUTHORITY, referral->owner, false);
 }
 
-/* The delegation of a zone that would be taken from another customer. */
-static bool is_takeover(const struct walk *walk, const char *owner) {
-    const struct zone_check *zone = walk->options.zone;
-    return walk->options.kind == WALK_DELEGATION && zone->zone.is_anothers &&
-           strcmp(owner, zone->zone.name) == 0;
-}
-
 static void ask_whether_all_agree(struct walk *walk, const struct dns_message *message, const char *owner) {
     struct referral *referral = arena_alloc(walk->job->scratch, sizeof *referral);
     const struct question question = {.job = walk->job,
@@ -336,8 +330,7 @@ static void ask_whether_all_agree(struct walk *walk, const struct dns_message *m
                                       .name = walk_child(walk),
                                       .type = DNS_NS,
                                       .message = message,
-                                      .owner = owner,
-                                      .is_takeover = is_takeover(walk, owner)};
+                                      .owner = owner};
     if (referral != NULL)
         *referral = (struct referral){walk, message, owner};
     if (referral == NULL || !agree_start(&question, on_agreed, referral))
@@ -355,8 +348,9 @@ void walk_take_referral(struct walk *walk, const struct dns_message *message, co
 }
 
 void walk_accept_referral(struct walk *walk, const struct dns_message *message, const char *owner) {
-    bool is_enough = walk->options.takes_unanimous || knows_holders(walk);
-    if (walk->at < 0 || (is_enough && !is_takeover(walk, owner)))
+    if (takeover_is_step(walk, owner))
+        takeover_start(walk, message, DNS_AUTHORITY, owner, false);
+    else if (walk->at < 0 || walk->options.takes_unanimous || knows_holders(walk))
         walk_take_cut(walk, message, DNS_AUTHORITY, owner, false);
     else
         ask_whether_all_agree(walk, message, owner);
@@ -440,6 +434,11 @@ static void step(struct walk *walk) {
         walk_end(walk, false, "out of memory");
 }
 
+/* Did enough servers say so for a walk like this? */
+static bool may_begin_at(const struct cut *cut, const struct walk_options *options) {
+    return (!cut->is_one_servers || options->takes_unanimous) && takeover_may_begin_at(options, cut);
+}
+
 /* `past`: at it and below nothing that is cached counts; NULL: all of it. */
 static const struct cut *find_start(struct dnscheck_job *job, const char *name,
                                     const struct walk_options *options, const char *past) {
@@ -448,7 +447,7 @@ static const struct cut *find_start(struct dnscheck_job *job, const char *name,
     for (const char *suffix = name;; suffix += 1) {
         bool is_passed = (asks_parent && suffix == name) || (past != NULL && dns_is_below(suffix, past));
         const struct cut *cut = is_passed ? NULL : referral_cache_find(dnscheck->cache, suffix);
-        if (cut != NULL && (!cut->is_one_servers || options->takes_unanimous)) {
+        if (cut != NULL && may_begin_at(cut, options)) {
             dnscheck->counters.cache_hits++;
             return cut;
         }

@@ -73,6 +73,16 @@ const char *walk_check_absence(struct walk *walk, const struct dns_message *mess
                                bool is_nxdomain);
 const char *walk_check_alias(struct walk *walk, const struct dns_message *message);
 
+/* --- takeover.c --- */
+/* Would a cut of that name be a step down to a name that another customer has, or had lately? */
+bool takeover_is_step(const struct walk *walk, const char *owner);
+/* Is what is cached of the cut enough for a walk to such a name? */
+bool takeover_may_begin_at(const struct walk_options *options, const struct cut *cut);
+/* Takes the cut (walk_take_cut) that `message` shows in `section` if all servers of the walk's present one
+ * that answer show the same delegation, by a referral or as their own; else the walk fails. */
+void takeover_start(struct walk *walk, const struct dns_message *message, enum dns_section section,
+                    const char *owner, bool is_private);
+
 /* --- detour.c --- */
 /* After every server has answered NS with an error: by other types. */
 void detour_ask(struct walk *walk, const char *failure);
@@ -92,6 +102,9 @@ bool ground_take_denial(struct walk *walk, const struct dns_message *message, bo
 /* May the server that was asked serve a customer's zone of the cut's name that is not the one which the cut
  * is delegated to? Then nothing that it says of names below counts. */
 bool ground_is_contested(const struct walk *walk);
+/* Does the server, one of the provider's, say that of the child from a zone that may be a stranger's? */
+bool ground_may_be_strangers(const struct walk *walk, const struct dns_server *server,
+                             const struct dns_message *message, const char *child);
 /* What the server says may be a stranger's word: it is contested or, of a referral (`owner`; else NULL), it
  * is unclear whether the server has a zone of its own there: where that leaps past names which it was not
  * asked about, or claims authority (AA). */

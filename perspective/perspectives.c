@@ -196,10 +196,10 @@ static bool copy_request(struct perspective_job *job, const struct dnscheck_requ
             .zones_above = copy_strings(arena, zone->zones_above, zone->zones_above_count),
             .zones_above_count = zone->zones_above_count,
             .rivals = copy_strings(arena, zone->rivals, zone->rival_count),
-            .is_anothers = zone->is_anothers,
+            .anothers = zone->anothers == NULL ? NULL : arena_strdup(arena, zone->anothers),
             .rival_count = zone->rival_count};
         is_good = zones[i].name != NULL && zones[i].name_servers != NULL && zones[i].zones_above != NULL &&
-                  zones[i].rivals != NULL;
+                  zones[i].rivals != NULL && (zone->anothers == NULL || zones[i].anothers != NULL);
     }
     for (size_t i = 0; is_good && i < request->name_count; i++) {
         const char *txt = request->names[i].txt_value;

@@ -99,14 +99,15 @@ const char *zones_advice(struct arena *arena, const struct store_zone *zone,
 }
 
 struct dnscheck_zone zones_asked(const struct store_zone *zone) {
-    return (struct dnscheck_zone){.name = zone->name,
-                                  .name_servers = zone->name_servers,
-                                  .name_server_count = zone->name_server_count,
-                                  .zones_above = zone->zones_above,
-                                  .zones_above_count = zone->zones_above_count,
-                                  .rivals = zone->rivals,
-                                  .rival_count = zone->rival_count,
-                                  .is_anothers = zone->is_anothers};
+    return (struct dnscheck_zone){
+        .name = zone->name,
+        .name_servers = zone->name_servers,
+        .name_server_count = zone->name_server_count,
+        .zones_above = zone->zones_above,
+        .zones_above_count = zone->zones_above_count,
+        .rivals = zone->rivals,
+        .rival_count = zone->rival_count,
+        .anothers = zone->anothers == NULL || *zone->anothers == '\0' ? NULL : zone->anothers};
 }
 
 static size_t find_zone(const struct dnscheck_zone *zones, size_t count, const char *name) {

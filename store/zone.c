@@ -21,7 +21,7 @@ bool zone_read(struct arena *arena, const struct redisReply *id, const struct re
         {"resumes", FIELD_TEXT, offsetof(struct store_zone, resumes), NULL},
         {"zones_above", FIELD_WORDS, offsetof(struct store_zone, zones_above), NULL},
         {"rivals", FIELD_WORDS, offsetof(struct store_zone, rivals), NULL},
-        {"anothers", FIELD_FLAG, offsetof(struct store_zone, is_anothers), NULL},
+        {"anothers", FIELD_TEXT, offsetof(struct store_zone, anothers), NULL},
         {"right_at", FIELD_INT64, offsetof(struct store_zone, right_at_ms), NULL},
         {"ssl", FIELD_TEXT, offsetof(struct store_zone, ssl_mode), NULL},
         {"ssl_changed", FIELD_TIME, offsetof(struct store_zone, ssl_changed_at), NULL},

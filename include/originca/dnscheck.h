@@ -27,9 +27,10 @@ struct dnscheck_zone {
      * too. A delegation to no more than one of these proves nothing. May be none. */
     const char *const *rivals;
     size_t rival_count;
-    /* Somebody else has the name, or had it lately: of the parent's servers every one that answers must show
-     * the delegation. */
-    bool is_anothers;
+    /* The closest name, at the zone or above, that somebody else has as his active zone, or had lately; NULL:
+     * none. Down to it every server that answers must show each delegation on the way: one that lags behind
+     * shows the former holder's. */
+    const char *anothers;
     /* The zones above that anybody has, "NAME=OWN!CONTESTED|SET|SET", lists of servers with commas between,
      * of which each may be missing. OWN is assigned to this customer for his zone of that name: below one
      * that DNS shows to be his, the servers of both need no referral. CONTESTED have several customers' zones

@@ -181,8 +181,9 @@ struct store_zone {
      * than one of them is no proof. Not in pages of zones, nor from store_load_zone. */
     const char **rivals;
     size_t rival_count;
-    bool is_anothers; /* likewise: somebody else has the name, or had it lately */
-    /* The zones above, whoever has them, as dnscheck_zone wants them. Not in pages of zones. */
+    /* The closest name, at the zone or above, that somebody else has as his active zone, or had lately; "":
+     * none. Like the zones above, whoever has them, as dnscheck_zone wants it. Not in pages of zones. */
+    const char *anothers;
     const char **zones_above;
     size_t zones_above_count;
     int64_t right_at_ms;  /* when it was last paused or resumed; 0: never */

@@ -178,7 +178,9 @@ static bool copy_zone(struct link_check *check, const struct dnscheck_zone *zone
     out->name_servers = copy_strings(check->own, zone->name_servers, zone->name_server_count);
     out->rivals = copy_strings(check->own, zone->rivals, zone->rival_count);
     out->zones_above = copy_strings(check->own, zone->zones_above, zone->zones_above_count);
-    return out->name != NULL && out->name_servers != NULL && out->rivals != NULL && out->zones_above != NULL;
+    out->anothers = zone->anothers == NULL ? NULL : arena_strdup(check->own, zone->anothers);
+    return out->name != NULL && out->name_servers != NULL && out->rivals != NULL &&
+           out->zones_above != NULL && (zone->anothers == NULL || out->anothers != NULL);
 }
 
 static bool copy_name(struct link_check *check, const struct dnscheck_name *name, struct dnscheck_name *out) {

@@ -76,7 +76,7 @@ json_t *link_write_check(uint64_t id, const struct dnscheck_request *request, en
     for (size_t i = 0; i < request->zone_count; i++) {
         const struct dnscheck_zone *zone = &request->zones[i];
         json_array_append_new(
-            zones, json_pack("{s:s, s:b, s:o, s:o, s:o}", "name", zone->name, "anothers", zone->is_anothers,
+            zones, json_pack("{s:s, s:s*, s:o, s:o, s:o}", "name", zone->name, "anothers", zone->anothers,
                              "name_servers", list_strings(zone->name_servers, zone->name_server_count),
                              "rivals", list_strings(zone->rivals, zone->rival_count), "zones_above",
                              list_strings(zone->zones_above, zone->zones_above_count)));
@@ -133,13 +133,13 @@ static bool take_zones(struct arena *arena, const json_t *list, struct dnscheck_
     for (size_t i = 0; i < out->zone_count; i++) {
         const json_t *item = json_array_get(list, i);
         if (!take_name(arena, item, &zones[i].name, error) ||
+            !take_text(arena, item, "anothers", &zones[i].anothers, error) ||
             !take_strings(arena, item, "name_servers", &zones[i].name_servers, &zones[i].name_server_count,
                           error) ||
             !take_strings(arena, item, "rivals", &zones[i].rivals, &zones[i].rival_count, error) ||
             !take_strings(arena, item, "zones_above", &zones[i].zones_above, &zones[i].zones_above_count,
                           error))
             return false;
-        zones[i].is_anothers = json_is_true(json_object_get(item, "anothers"));
     }
     out->zones = zones;
     return true;

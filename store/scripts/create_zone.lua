@@ -57,7 +57,7 @@ local existing = redis.call('HGET', 'zone-name:' .. name, customer)
 if existing == id then -- repeated after an unknown outcome
   local map, flat = load_hash('zone:' .. id)
   add_rivals(flat, name, customer, map.status, map.servers, map.blind)
-  return {'ok', id, add_zones_above(flat, name, customer)}
+  return {'ok', id, add_others_zones(flat, name, customer)}
 elseif existing then
   local _, flat = load_hash('zone:' .. existing)
   return {'conflict', 'the customer has this zone already', existing, flat}
@@ -94,4 +94,4 @@ redis.call('ZADD', 'customer-zones:' .. customer, micros, id)
 redis.call('ZADD', 'zones-due', now, id)
 local _, flat = load_hash('zone:' .. id)
 add_rivals(flat, name, customer, 'pending', table.concat(servers, ' '), is_blind)
-return {'ok', id, add_zones_above(flat, name, customer)}
+return {'ok', id, add_others_zones(flat, name, customer)}

@@ -12,7 +12,7 @@ for _, id in ipairs(redis.call('ZRANGE', 'zones-due', '-inf', now, 'BYSCORE', 'L
   else
     redis.call('ZADD', 'zones-due', now + tonumber(ARGV[2]), id)
     add_rivals(flat, zone.name, zone.customer, zone.status, zone.servers, zone.blind)
-    reply[#reply + 1] = {id, add_zones_above(flat, zone.name, zone.customer)}
+    reply[#reply + 1] = {id, add_others_zones(flat, zone.name, zone.customer)}
   end
 end
 return reply

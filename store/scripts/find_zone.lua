@@ -44,4 +44,4 @@ if not map then
 end
 if not map or (customer ~= '' and map.customer ~= customer) then return {'notfound', 'no such zone'} end
 add_rivals(flat, map.name, map.customer, map.status, map.servers, map.blind)
-return {'ok', id, add_zones_above(flat, map.name, map.customer)}
+return {'ok', id, add_others_zones(flat, map.name, map.customer)}

@@ -29,7 +29,7 @@ while i <= #ARGV do
   local zone = not is_bad and zone_of_proof(ARGV[last + 1], i + 1, last) or nil
   if zone and not seen[zone] then
     local found, flat = load_hash('zone:' .. zone)
-    reply[#reply + 1] = {zone, add_zones_above(flat, found.name, found.customer)}
+    reply[#reply + 1] = {zone, add_others_zones(flat, found.name, found.customer)}
     seen[zone] = #reply - 2
   end
   numbers[#numbers + 1] = zone and seen[zone] or 0

@@ -38,7 +38,7 @@ while i <= #ARGV do
       end
     end
     add_rivals(flat, values[1] or '', values[2], values[3], values[4], redis.call('HGET', 'zone:' .. id, 'blind'))
-    reply[#reply + 1] = {id, add_zones_above(flat, values[1] or '', values[2])}
+    reply[#reply + 1] = {id, add_others_zones(flat, values[1] or '', values[2])}
     seen[id] = #reply - 2
     found_zones[#found_zones + 1] = id
   end

@@ -78,8 +78,10 @@ def lagging(provider):
     stale.sets = {key: rrset.copy() for key, rrset in world.tld.sets.items()}
     server = world.servers["127.66.0.3"]
     server.zones = [stale if zone is world.tld else zone for zone in server.zones]
-    yield
-    server.zones = [world.tld if zone is stale else zone for zone in server.zones]
+    try:
+        yield
+    finally:
+        server.zones = [world.tld if zone is stale else zone for zone in server.zones]
 
 
 def test_a_server_of_the_parents_that_lags_behind_gives_a_name_back_to_nobody(sandbox, provider, customers):  # noqa: F811

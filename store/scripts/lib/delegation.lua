@@ -112,16 +112,8 @@ end
 -- Appends to a zone's fields what of its servers somebody else may have been told to delegate to: a delegation to no more
 -- than one of these (servers with commas between) does not show whose it is. An active zone has shown it. `blind`: DNS could
 -- not be asked for the delegation before the servers were assigned, nor since for one that does not name them alone.
---
--- `anothers`: somebody else has the name, or had it lately. What takes it from him, or keeps it from coming back to him, must be
--- said by every server of the parent: one that lags behind shows the former delegation.
-local ANOTHERS_SECONDS = 30 * 86400
 local function add_rivals(flat, name, customer, status, servers, blind)
   if status == 'active' then return flat end
-  if redis.call('HGET', 'zone-name:' .. name, 'active') or held_by_others(name, customer) > now_parts() - ANOTHERS_SECONDS then
-    flat[#flat + 1] = 'anothers'
-    flat[#flat + 1] = '1'
-  end
   local own, rivals = words(servers or ''), {}
   local function add(list)
     local shared = {}
@@ -194,6 +186,29 @@ local function describe_above(name, customer)
   return name .. '=' .. (own or '') .. (list ~= '' and '!' .. list or '') .. table.concat(sorted_keys(sets))
 end
 
+-- Has somebody else the name as his active zone or, where nobody has, had it lately?
+local ANOTHERS_SECONDS = 30 * 86400
+local function is_anothers(name, customer)
+  local active = redis.call('HGET', 'zone-name:' .. name, 'active')
+  if active then return redis.call('HGET', 'zone:' .. active, 'customer') ~= customer end
+  return held_by_others(name, customer) > now_parts() - ANOTHERS_SECONDS
+end
+
+-- Appends `anothers` to a zone's fields, the closest name, its own or above, that is. What leads there takes it from him, or
+-- keeps it from coming back to him: every server on the way must say so, for one that lags behind shows the former delegation.
+local function add_anothers(flat, name, customer)
+  local names = names_above(name)
+  table.insert(names, 1, name)
+  for _, each in ipairs(names) do
+    if is_anothers(each, customer) then
+      flat[#flat + 1] = 'anothers'
+      flat[#flat + 1] = each
+      return flat
+    end
+  end
+  return flat
+end
+
 -- Appends to a zone's fields the zones above, whoever has them, closest first, with blanks between.
 local function add_zones_above(flat, name, customer)
   local list = {}
@@ -203,6 +218,11 @@ local function add_zones_above(flat, name, customer)
     flat[#flat + 1] = table.concat(list, ' ')
   end
   return flat
+end
+
+-- What the check of a customer's zone is to know of others'.
+local function add_others_zones(flat, name, customer)
+  return add_zones_above(add_anothers(flat, name, customer), name, customer)
 end
 
 -- Writes down what was seen of the delegation (nil: DNS could not be asked, which proves nothing), and gives up what has
