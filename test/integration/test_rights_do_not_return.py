@@ -7,8 +7,9 @@ import pytest
 
 from acme_raw import make_csr, make_key
 from box import Sandbox
+from test_going_back import OldCopy
 from test_hidden_zones import A, B
-from under_test import run, wait_until
+from under_test import run, silent_name_servers, wait_until
 from verify import der_of, load_chain
 
 SANDBOX_OPTIONS = ("--workers", "2", "--set", "acme.recheck_after_seconds=600", "--set", "signer.evidence_max_age_seconds=600",
@@ -163,3 +164,16 @@ def test_an_authorization_that_cannot_be_read_any_more_revokes_nothing(own_sandb
         reply = place.revoke(A, leaf)
         assert (reply.status, reply.problem) == (403, "unauthorized"), reply.text
         other.close()
+
+
+def test_a_redis_of_before_gives_the_former_holders_ready_order_no_certificate(own_sandbox, tmp_path):
+    """The ledger tells it that A's zone moved: her order was shown before that. DNS tells her zone's next check nothing yet."""
+    with Place(own_sandbox) as place:
+        copy = OldCopy(own_sandbox, tmp_path)
+        place.give(B)
+        with silent_name_servers(own_sandbox, "tld"):
+            copy.put_back()
+            own_sandbox.wait_ready(60)
+            reply = place.finalize()
+            assert reply.status in (400, 403), reply.text
+        assert place.finalize().status in (400, 403)

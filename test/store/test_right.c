@@ -76,6 +76,18 @@ static void a_check_that_is_newer_than_a_move_knows_better(void **state) {
     assert_int_equal(status_of(f, &s.zone), ZONE_ACTIVE);
 }
 
+static void a_move_tells_of_a_check_that_is_newer_than_an_orders(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    make_sample(f, &s, "a", "shop.test");
+    long long checked = strtoll(ask_text(f, "HGET zone:%s checked", s.zone.id), NULL, 10);
+    replay(f, "zone-moved", "zone", s.zone.id, (checked + 5) * 1000 + 7);
+    assert_int_equal(ask_number(f, "HGET zone:%s checked", s.zone.id), checked + 5);
+    assert_int_equal(ask_number(f, "HGET zone:%s negatives", s.zone.id), 1);
+    replay(f, "zone-returned", "zone", s.zone.id, (checked + 6) * 1000);
+    assert_int_equal(ask_number(f, "HGET zone:%s negatives", s.zone.id), 0);
+}
+
 static void a_customer_is_suspended_by_the_newest_word(void **state) {
     struct fixture *f = *state;
     struct sample s;
@@ -122,6 +134,7 @@ int main(void) {
         test_case(the_newest_word_about_a_zone_counts_in_any_order),
         test_case(an_end_is_final),
         test_case(a_check_that_is_newer_than_a_move_knows_better),
+        test_case(a_move_tells_of_a_check_that_is_newer_than_an_orders),
         test_case(a_customer_is_suspended_by_the_newest_word),
         test_case(what_is_not_here_gets_nothing),
         test_case(the_same_twice_changes_nothing),

@@ -17,6 +17,9 @@ local function replay_delegated(id, zone, is_here, at, now, micros, tells_edges)
   if is_known_better then return end
   local key = 'zone:' .. id
   redis.call('HSET', key, 'delegated_at', moment(at))
+  -- The check that it tells of: what an order was shown before that counts no more (lib/rights.lua).
+  local checked = math.max(math.floor(at / 1000), tonumber(zone.checked or '0'))
+  if zone.status ~= 'deleted' then redis.call('HSET', key, 'checked', checked, 'negatives', is_here and 0 or 1) end
   if zone.status == 'paused' and (zone.resumes == 'active' or zone.resumes == 'moved') then
     redis.call('HSET', key, 'resumes', is_here and 'active' or 'moved')
   elseif zone.status == 'active' and not is_here then
