@@ -5,6 +5,7 @@
 #include "originca/url.h"
 
 #define REPLACEMENT_ID_BYTES 16
+#define PAST_SECONDS 3600 /* that a start may have passed: of a command that waited for its confirmation */
 #define OVER_MAX (366u * 86400)
 
 struct replacement_state {
@@ -50,6 +51,14 @@ static bool read_url(struct operation *operation, const json_t *body, const char
     return *out != NULL;
 }
 
+/* One long past would have all renewed at once, whatever they were to be spread over. */
+static bool is_start_good(struct operation *operation, time_t starts_at) {
+    if (starts_at + PAST_SECONDS >= time(NULL))
+        return true;
+    (void)admin_refuse(operation, ERROR_INVALID, "starts_at has passed; leave it out to begin now");
+    return false;
+}
+
 static enum step_result read_wish(struct operation *operation) {
     struct replacement_state *state = operation->state;
     const json_t *body = state->selection.call.body, *dry = json_object_get(body, "dry_run");
@@ -65,6 +74,7 @@ static enum step_result read_wish(struct operation *operation) {
     if (!admin_read_number(operation, "over_seconds", 0, OVER_MAX, &replacement->over_seconds) ||
         !admin_read_number(operation, "confirm", 0, UINT32_MAX, &state->confirmed) ||
         !admin_read_time(operation, body, "starts_at", &replacement->starts_at) ||
+        !is_start_good(operation, replacement->starts_at) ||
         !read_url(operation, body, &replacement->explanation_url) || !admin_read_selection(operation))
         return STEP_FAIL;
     return operation_forget_request(operation);
@@ -81,6 +91,9 @@ static enum step_result create(struct operation *operation) {
     uint32_t count = (uint32_t)state->selection.selected.count;
     if (admin_confirm_count(operation, state->is_confirmed ? state->confirmed : count) == STEP_FAIL)
         return STEP_FAIL;
+    if (replacement->starts_at >= state->selection.selected.last_end)
+        return admin_refuse(operation, ERROR_INVALID,
+                            "starts_at is past the end of the last of these certificates");
     replacement->id = random_hex(operation->arena, REPLACEMENT_ID_BYTES);
     if (replacement->id == NULL)
         return admin_refuse(operation, ERROR_INTERNAL, "out of memory");

@@ -85,7 +85,7 @@ def test_a_replacement_may_begin_later_and_is_never_later_than_usual(own_sandbox
     box = own_sandbox
     leaf, _ = issue(box, customer)
     usual = window_of(renewal_info(customer.client, certificate_id(leaf)))
-    far = (leaf.not_valid_after + datetime.timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    far = (leaf.not_valid_after - datetime.timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     replace(box, selection={"customer": customer.id}, starts_at=far)
     assert window_of(renewal_info(customer.client, certificate_id(leaf))) == usual
     soon = now().replace(microsecond=0) + datetime.timedelta(hours=2)
@@ -178,6 +178,8 @@ def test_a_replacement_is_due_work_that_no_limit_of_orders_keeps_back(own_sandbo
     ({"selection": {"issuer": "nobody"}, "over_seconds": 1}, "no issuer nobody"),
     ({"selection": {"issuer": "ecc"}, "over_seconds": 1, "cut_off": 0}, "cut_off"),
     ({"selection": {"issuer": "ecc"}, "over_seconds": 1, "starts_at": "soon"}, "starts_at"),
+    ({"selection": {"issuer": "ecc"}, "over_seconds": 1, "starts_at": "2020-01-01T00:00:00Z"}, "has passed"),
+    ({"selection": {"issuer": "ecc"}, "over_seconds": 1, "starts_at": "9999-01-01T00:00:00Z"}, "past the end"),
     ({"selection": {"issuer": "ecc"}, "over_seconds": 1, "explanation_url": "javascript:1"}, "explanation_url"),
 ])
 def test_a_wrong_wish_is_refused(own_sandbox, body, words):
