@@ -381,6 +381,9 @@ const struct setting config_settings[] = {
 
     NUMBER("revocation", crl_delay_ms, "10000", 1000, 60000,
            "how long a revocation list waits for further changes before it is made anew"),
+    NUMBER("revocation", crl_lease_seconds, "30", 1, 600,
+           "how long a host that makes a revocation list has it for itself; one that could not be made waits "
+           "as long"),
     NUMBER("revocation", crl_lifetime_hours, "168", 2, 8760,
            "from making a revocation list to its nextUpdate; it is made anew at half of it at the latest"),
     NUMBER("revocation", crl_max_age_seconds, "60", 0, 86400,
@@ -388,10 +391,10 @@ const struct setting config_settings[] = {
     NUMBER("revocation", crl_compare_seconds, "30", 1, 3600,
            "between looks at all lists in Redis, not at those alone that were published last"),
     NUMBER("revocation", crl_metric_lists, "64", 0, 128, "so many lists at most have metrics of their own"),
-    BOOL(
-        "revocation", crl_complete, "true",
-        "also make a list of everything for each issuer; without it the revocation of a certificate that names no "
-        "list (template compact) is told by OCSP alone"),
+    BOOL("revocation", crl_complete, "true",
+         "also make a list of everything for each issuer; without it the revocation of a certificate that "
+         "names no "
+         "list (template compact) is told by OCSP alone"),
 
     {"issuer", "key_uri", SETTING_STRING, ISSUER(key_uri), 0, NULL, 0, 0,
      "PKCS#11 URI of the private key; required"},

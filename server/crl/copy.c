@@ -136,7 +136,8 @@ static void note_loaded(void *context, const struct error *error) {
 
 bool crl_keeper_wants(const struct crl_keeper *keeper, const struct store_crl *crl) {
     const struct crl_file *file = crl_files_find(&keeper->files, crl->issuer, crl->url);
-    return crl->number > 0 && (*crl->url != '\0' || keeper->worker->config->crl_complete) && crl->number >= crl_keeper_floor(keeper, crl->issuer, crl->url, crl->floor) &&
+    return crl->number > 0 && (*crl->url != '\0' || keeper->worker->config->crl_complete) &&
+           crl->number >= crl_keeper_floor(keeper, crl->issuer, crl->url, crl->floor) &&
            crl_keeper_issuer(keeper, crl->issuer) != NULL && (file == NULL || file->number < crl->number);
 }
 

@@ -285,6 +285,10 @@ static void note_claimed(void *context, const struct error *error) {
         crl_keeper_end_step(keeper, CRL_TICK_MS);
 }
 
+int64_t crl_keeper_lease_ms(const struct crl_keeper *keeper) {
+    return (int64_t)keeper->worker->config->crl_lease_seconds * 1000;
+}
+
 void crl_keeper_claim_next(struct crl_keeper *keeper) {
     const struct config *config = keeper->worker->config;
     const struct error no_memory = {ERROR_UNAVAILABLE, "out of memory"};
@@ -295,9 +299,9 @@ void crl_keeper_claim_next(struct crl_keeper *keeper) {
     }
     for (size_t i = 0; i < config->issuer_count; i++)
         issuers[i] = config->issuers[i].name;
-    store_claim_crl(keeper->worker->store, keeper->arena, (int64_t)config->crl_delay_ms, CRL_LEASE_MS,
-                    config->host_name, config->crl_complete, issuers, config->issuer_count, &keeper->claim,
-                    note_claimed, keeper);
+    store_claim_crl(keeper->worker->store, keeper->arena, (int64_t)config->crl_delay_ms,
+                    crl_keeper_lease_ms(keeper), config->host_name, config->crl_complete, issuers,
+                    config->issuer_count, &keeper->claim, note_claimed, keeper);
 }
 
 /* --- looking for what was published --- */

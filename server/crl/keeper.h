@@ -10,7 +10,6 @@
 #include "originca/store.h"
 
 #define CRL_TICK_MS 1000
-#define CRL_LEASE_MS 30000 /* one that could not be made waits as long */
 #define CRL_LISTS_MAX 10000
 
 /* A published list that is not what it is said to be. */
@@ -75,6 +74,7 @@ void crl_keeper_complain(struct crl_keeper *keeper, const char *what, const stru
 bool crl_keeper_is_passing(const struct error *error) MUST_CHECK;
 /* Goes on with what is due when all that was published is copied. */
 void crl_keeper_claim_next(struct crl_keeper *keeper);
+int64_t crl_keeper_lease_ms(const struct crl_keeper *keeper);
 const struct config_issuer *crl_keeper_issuer(const struct crl_keeper *keeper, const char *name);
 /* Nothing below it is made, published or served here: what this host's signer has signed, and `in_redis`,
  * what another's has, where that can be. */

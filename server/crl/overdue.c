@@ -8,7 +8,6 @@
 
 #define COMPLAIN_MS 3600000 /* about the same thing */
 #define PAGE 500
-#define GRACE_MS (2 * CRL_LEASE_MS) /* for whoever makes it */
 
 static bool is_silent(int64_t *told_ms) {
     int64_t now = clock_monotonic_ms();
@@ -47,12 +46,17 @@ uint64_t crl_keeper_served(const struct crl_keeper *keeper, const char *issuer, 
 
 /* --- to be made --- */
 
+/* So long it may wait, and take whoever makes it. */
+static int64_t grace_ms(const struct crl_keeper *keeper) {
+    return (int64_t)keeper->worker->config->crl_delay_ms + 2 * crl_keeper_lease_ms(keeper);
+}
+
 static bool is_old(const struct crl_keeper *keeper, const struct store_crl_name *name) {
     const struct crl_file *file = crl_files_find(&keeper->files, name->issuer, name->url);
     if (file == NULL)
         return true;
     int64_t due_ms = ((int64_t)file->this_update + file->next_update) * 500;
-    return clock_wall_ms() > due_ms + (int64_t)keeper->worker->config->crl_delay_ms + GRACE_MS;
+    return clock_wall_ms() > due_ms + grace_ms(keeper);
 }
 
 /* A list whose reading began so long after a revocation as the signer lets it settle has it, by whichever
@@ -60,7 +64,7 @@ static bool is_old(const struct crl_keeper *keeper, const struct store_crl_name 
 static bool lacks_revocation(const struct crl_keeper *keeper, const struct signer_crl_number *list) {
     const struct config *config = keeper->worker->config;
     int64_t needed_ms = ((int64_t)list->unlisted_at + config->crl_settle_seconds) * 1000;
-    return list->unlisted_at != 0 && clock_wall_ms() > needed_ms + (int64_t)config->crl_delay_ms + GRACE_MS &&
+    return list->unlisted_at != 0 && clock_wall_ms() > needed_ms + grace_ms(keeper) &&
            crl_keeper_served(keeper, list->issuer, list->url) < (uint64_t)needed_ms;
 }
 
@@ -118,8 +122,9 @@ static void note_renewed(void *context, const struct error *error) {
 }
 
 static void renew(struct crl_keeper *keeper) {
-    store_renew_crls(keeper->worker->store, (int64_t)keeper->worker->config->crl_delay_ms, CRL_LEASE_MS,
-                     keeper->overdue, keeper->overdue_count, note_renewed, keeper);
+    store_renew_crls(keeper->worker->store, (int64_t)keeper->worker->config->crl_delay_ms,
+                     crl_keeper_lease_ms(keeper), keeper->overdue, keeper->overdue_count, note_renewed,
+                     keeper);
 }
 
 static void ask_signer(struct crl_keeper *keeper);
