@@ -30,8 +30,10 @@ local negatives = is_ok and 0 or tonumber(zone.negatives or '0') + (is_no and 1 
 local status = zone.status
 local other = is_ok and redis.call('HGET', 'zone-name:' .. zone.name, 'active')
 local of_other = redis.call('HMGET', 'zone:' .. (other or ''), 'checked', 'negatives')
--- A check that was under way while another customer's newer one held has lost: DNS has changed since.
-local is_stale = other and tonumber(of_other[1] or '0') > checked and (of_other[2] or '0') == '0'
+-- A check that was under way while another customer's newer one held has lost, also where his zone has ended since: DNS has
+-- changed.
+local is_stale = (other and tonumber(of_other[1] or '0') > checked and (of_other[2] or '0') == '0') or
+  (status ~= 'active' and held_by_others(zone.name, zone.customer) > checked)
 local becomes_active = is_ok and not is_stale and (status == 'pending' or status == 'moved')
 local moves_away = status == 'active' and is_no and (zone.doubted or negatives >= tonumber(ARGV[7]))
 

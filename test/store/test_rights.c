@@ -172,6 +172,26 @@ static void check_that_was_overtaken_takes_nothing(void **state) {
     assert_int_equal(status, ZONE_ACTIVE);
 }
 
+static void check_that_was_overtaken_takes_nothing_after_the_others_end_either(void **state) {
+    struct fixture *f = *state;
+    struct sample s;
+    struct store_zone other;
+    enum store_zone_status status;
+    make_sample(f, &s, "a", "shop.test");
+    give_away(f, "shop.test", &other);
+    assert_ok(CALL(f, store_delete_zone, other.id, NULL)); /* since when he has it no more */
+    ask_number(f, "HSET zone:%s checked 1", s.zone.id);
+    ask_number(f, "HSET zone-held:shop.test %s %lld", other.customer, (long long)now_seconds() + 10);
+    assert_ok(record_check(f, &s.zone, true, now_seconds() + 5, &status));
+    assert_int_equal(status, ZONE_MOVED);
+    fill_order(f, &s, ORDER_READY, 1);
+    s.order.checked_at = now_seconds() + 6;
+    assert_code(CALL(f, store_create_order, &s.order, ORDER_EVIDENCE), ERROR_REFUSED);
+    assert_int_equal(ask_number(f, "HEXISTS zone-name:shop.test active"), 0);
+    assert_ok(record_check(f, &s.zone, true, now_seconds() + 15, &status));
+    assert_int_equal(status, ZONE_ACTIVE);
+}
+
 static void held_names_rest_on_the_zone_they_were_proven_in(void **state) {
     struct fixture *f = *state;
     struct sample s;
@@ -335,6 +355,7 @@ int main(void) {
         test_case(moved_alone_is_no_refusal_and_a_good_check_makes_the_zone_active),
         test_case(orders_check_takes_nothing_from_another_but_has_the_zone_checked),
         test_case(check_that_was_overtaken_takes_nothing),
+        test_case(check_that_was_overtaken_takes_nothing_after_the_others_end_either),
         test_case(held_names_rest_on_the_zone_they_were_proven_in),
         test_case(account_without_customer_has_rights_in_active_zones_only),
         test_case(order_of_a_retry_stands_only_while_the_names_are_the_askers),
