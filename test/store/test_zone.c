@@ -394,6 +394,23 @@ static void a_zone_above_that_is_not_active_is_nobodys_where_others_have_its_ser
     assert_string_equal(zones_above(f, &below), anybodys);
 }
 
+static void names_added_and_deleted_over_and_over_leave_one_trace_for_each_set(void **state) {
+    struct fixture *f = *state;
+    struct store_customer customers[3];
+    struct store_zone zone, active;
+    for (size_t i = 0; i < 3; i++)
+        assert_ok(CALL(f, store_create_customer, f->arena, arena_printf(f->arena, "c%zu", i), &customers[i]));
+    make_zone(f, "shop.test", customers[0].id, &active);
+    record(f, &active, true, false, now_seconds());
+    assert_ok(CALL(f, store_delete_zone, active.id, NULL));
+    for (size_t i = 0; i < 12; i++) {
+        make_zone(f, "shop.test", customers[i % 3].id, &zone);
+        assert_ok(CALL(f, store_delete_zone, zone.id, NULL));
+    }
+    assert_true(ask_number(f, "HLEN zones-left:shop.test") <= 1 + 3); /* three sets of two of three */
+    assert_int_equal(ask_number(f, "HEXISTS zones-left:shop.test %s", active.id), 1);
+}
+
 static void pending_zones_are_checked_as_often_as_the_rate_allows(void **state) {
     struct fixture *f = *state;
     struct store_customer a;
@@ -451,6 +468,7 @@ int main(void) {
         test_case(due_zones_are_leased_to_one_caller),
         test_case(a_zone_above_that_is_not_active_is_nobodys_where_others_have_its_servers),
         test_case(all_zones_above_come_with_a_zone_and_the_servers_of_the_customers_own),
+        test_case(names_added_and_deleted_over_and_over_leave_one_trace_for_each_set),
         test_case(pending_zones_are_checked_as_often_as_the_rate_allows),
         test_case(zones_page_by_customer),
     };

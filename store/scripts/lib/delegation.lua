@@ -73,10 +73,20 @@ local function zones_of(name)
 end
 
 -- Name servers may go on serving a zone that was taken out: until when, by whom, and on which servers is in
--- zones-left:<name>, by the zone's id.
+-- zones-left:<name>, by the zone's id; zones that were never active are one for each set of servers (of several holders '*'),
+-- so that adding and deleting a name over and over does not fill it.
 local function leave_zone(id, zone, ends)
-  local key = 'zones-left:' .. zone.name
-  redis.call('HSET', key, id, string.format('%d %s %s', ends, zone.blind and '-' or zone.customer, zone.servers))
+  local key, now = 'zones-left:' .. zone.name, (now_parts())
+  local field, holder = id, zone.blind and '-' or zone.customer
+  for each, text in pairs(load_hash(key) or {}) do
+    if tonumber(string.match(text, '^%d+')) <= now then redis.call('HDEL', key, each) end
+  end
+  if not zone.activated then
+    field = 'told ' .. table.concat(words(zone.servers), ',')
+    local before = string.match(redis.call('HGET', key, field) or '', '^%d+ (%S+)')
+    if before == '-' or (before and before ~= holder and holder ~= '-') then holder = before == '-' and '-' or '*' end
+  end
+  redis.call('HSET', key, field, string.format('%d %s %s', ends, holder, zone.servers))
   redis.call('EXPIREAT', key, ends + 60)
 end
 
