@@ -20,6 +20,12 @@
 #define REPLY_BYTES_MAX (64u * 1024 * 1024)
 #define SECRET_FILE_MAX 1024
 
+#if HIREDIS_MAJOR >= 1
+typedef size_t element_count; /* as hiredis counts what is in an array */
+#else
+typedef int element_count;
+#endif
+
 enum link_state {
     LINK_WAITING,
     LINK_CONNECTING,
@@ -36,7 +42,7 @@ struct link {
     struct bufferevent *stream;
     redisReader *reader;
     redisReplyObjectFunctions reply_functions;
-    void *(*create_array)(const redisReadTask *, int);
+    void *(*create_array)(const redisReadTask *, element_count);
     struct event *timer;    /* back-off, or the deadline of connecting */
     struct event *deadline; /* of the first call in the queue */
     struct store_call *first, **end;
@@ -473,7 +479,7 @@ static void on_event(struct bufferevent *stream, short what, void *context) {
     drop(link, ERROR_UNKNOWN, reason);
 }
 
-static void *create_bounded_array(const redisReadTask *task, int elements) {
+static void *create_bounded_array(const redisReadTask *task, element_count elements) {
     const struct link *link = task->privdata;
     return elements > REPLY_ELEMENTS_MAX ? NULL : link->create_array(task, elements);
 }
