@@ -18,7 +18,8 @@ enum issue_failure {
     ISSUE_FAILED,    /* Redis is away, issuance is stopped, or the like: the error's code says it */
     ISSUE_NOT_READY, /* the order is in another state: `order` shows it */
     ISSUE_REFUSED,   /* account, zone or authorizations changed: nothing was signed */
-    ISSUE_OUTDATED,  /* a newer check of a zone did not hold: DNS is to be checked again before the claim */
+    ISSUE_OUTDATED,  /* a zone's newer check did not hold, or Redis went back: DNS is to be checked before the
+                        claim */
     ISSUE_BAD_KEY,   /* the key may not be used: blocked, or an account's */
     ISSUE_UNSIGNED,  /* the signer refused for good; the order is invalid now */
     /* The signer is away or busy, or issuance was stopped (the error's code says it) after the claim: the

@@ -455,12 +455,13 @@ void store_change_authorization(struct store *, struct arena *, const struct sto
 /* A check at finalize that held: newer checked_at and evidence; its zones become active where they wait. */
 void store_record_recheck(struct store *, const char *order_id, time_t checked_at, const char *evidence,
                           store_done *, void *);
+enum { STORE_OUTDATED_DENIED = 1, STORE_OUTDATED_LOST = 2 };
 /* ready -> processing with this attempt; exactly one winner. Likewise an order in processing that waits for
  * an attempt with this CSR. Checks the rights of store_create_order and expiry again, and that `spki_sha256`
  * (hex) is no account key and not blocked (ERROR_REFUSED, each); issuance by `issuer` ("": not known yet) and
  * otherwise must not be stopped (ERROR_STOPPED). ERROR_CONFLICT: not ready, expired, the
  * attempt was released before, or (`is_outdated`) a zone's check that began no earlier than checked_at did
- * not hold.
+ * not hold, or (STORE_OUTDATED_LOST) Redis went back after checked_at, of an order with a customer.
  * The order keeps the CSR (DER) while it is processing. `out` is the order as it is, in each case. */
 void store_claim_order(struct store *, struct arena *, const char *order_id, const char *attempt,
                        int64_t claimed_at_ms, const char *csr_sha256, const char *spki_sha256,

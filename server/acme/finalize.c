@@ -200,7 +200,8 @@ static void note_issue_step(void *context, const struct error *error) {
     operation_fail(operation, NULL);
 }
 
-/* A zone's newer check did not hold: DNS is asked, however fresh the order's own check is. */
+/* A zone's newer check did not hold, or Redis went back: DNS is asked, however fresh the order's own check
+ * is. */
 static void note_rechecked_after_claim(void *context, const struct error *error) {
     struct operation *operation = context;
     struct finalize_state *state = operation->state;

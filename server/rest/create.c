@@ -425,6 +425,12 @@ static void note_issue_step(void *context, const struct error *error) {
         operation_fail(operation, error);
         return;
     }
+    /* Redis went back while this request's DNS check was under way. */
+    if (state->issue.failure == ISSUE_OUTDATED && state->order.is_outdated == STORE_OUTDATED_LOST) {
+        rest_refuse(operation, 503, REST_CA_FAILED, "CA signing failure: %s", error->message);
+        operation_fail(operation, NULL);
+        return;
+    }
     switch (state->issue.failure) {
     case ISSUE_NOT_READY: /* the same request was faster on its way here */
         join(operation);

@@ -31,6 +31,7 @@ else
   if not zone and kind == 'zone-added' then redis.call('ZADD', 'zones-lost', now, subject) end
   if kind == 'zone-ended' then redis.call('ZREM', 'zones-lost', subject) end
   if not zone or zone.status == 'deleted' then return {'ok'} end
+  if kind == 'zone-ended' or kind == 'zone-paused' or kind == 'zone-moved' then replay_end_of_hold(zone, at) end
   if kind == 'zone-ended' then
     end_zone(subject, zone, tonumber(ARGV[1]), tonumber(ARGV[2]), now)
     end_zone_orders(subject, 0, now, tonumber(ARGV[3]))

@@ -1,7 +1,7 @@
 -- ready -> processing for one attempt: exactly one winner. Also of an order in processing that waits for another attempt: only
 -- for the CSR that it was first claimed with.
 -- keys: order:<id>, attempts, account:<id>, customer:<id>, api-key:<id>, zone:<id>, zone-name:<suffix>, account-spki:<spki>,
---   blocked-keys, blocked-keys:<customer or account>, orders:<status>, orders-waiting, ledger-stops
+--   blocked-keys, blocked-keys:<customer or account>, orders:<status>, orders-waiting, ledger-stops, ledger-checks-since
 -- arguments: order, attempt, claimed at (ms), csr_sha256, spki_sha256, the CSR (DER), issuer
 -- result: ok, id, fields | stopped, message, id, fields | conflict, message, id, fields | refused, message, id, fields | notfound
 -- uses: common, rights, key, order, stop
@@ -25,11 +25,11 @@ local stop = stop_of(order.customer or '', order.zones or '', ARGV[7])
 if stop then return {stop[1], stop[2], id, flat} end
 local problem = order_problem(order)
 if problem then return {'refused', problem, id, flat} end
-local outdated = outdated_problem(order)
-if outdated then
+local outdated, lost = outdated_problem(order), lost_check_problem(order)
+if outdated or lost then
   flat[#flat + 1] = 'outdated'
-  flat[#flat + 1] = '1'
-  return {'conflict', outdated, id, flat}
+  flat[#flat + 1] = outdated and '1' or '2'
+  return {'conflict', outdated or lost, id, flat}
 end
 if redis.call('EXISTS', 'account-spki:' .. spki) == 1 then
   return {'refused', 'the key is an account\'s key: a certificate needs its own', id, flat}

@@ -9,6 +9,7 @@
 -- result: ok, id, fields, {} | ok, id, fields, {kind, zone ...} (nothing was changed: these rights are to be recorded first) |
 --   notfound
 -- uses: common, zone, zones_below, edge, delegation, proof, delegated
+local LOST_PAUSE = 2 -- seconds until DNS is asked again after a check that came too late to count
 local id, is_ok, is_no, reason, evidence = ARGV[1], ARGV[2] == '1', ARGV[3] ~= '0', ARGV[4], ARGV[5]
 local checked = tonumber(ARGV[6])
 local rights, at = {}, 18
@@ -30,9 +31,11 @@ local negatives = is_ok and 0 or tonumber(zone.negatives or '0') + (is_no and 1 
 local status = zone.status
 local other = is_ok and redis.call('HGET', 'zone-name:' .. zone.name, 'active')
 local of_other = redis.call('HMGET', 'zone:' .. (other or ''), 'checked', 'negatives')
+-- Nor does one count that was under way when Redis went back.
+local is_lost = is_ok and checked < checks_not_before()
 -- A check that was under way while another customer's newer one held has lost, also where his zone has ended since: DNS has
 -- changed.
-local is_stale = (other and tonumber(of_other[1] or '0') > checked and (of_other[2] or '0') == '0') or
+local is_stale = is_lost or (other and tonumber(of_other[1] or '0') > checked and (of_other[2] or '0') == '0') or
   (status ~= 'active' and held_by_others(zone.name, zone.customer) > checked)
 local becomes_active = is_ok and not is_stale and (status == 'pending' or status == 'moved')
 local moves_away = status == 'active' and is_no and (zone.doubted or negatives >= tonumber(ARGV[7]))
@@ -84,6 +87,7 @@ if status ~= 'paused' then
     local by_age = (now - tonumber(zone.created or now)) / 60
     pause = math.min(pause, math.max(tonumber(ARGV[8]), math.floor(math.min(fair, by_age))))
   end
+  if is_lost then pause = math.min(pause, LOST_PAUSE) end
   redis.call('ZADD', 'zones-due', now + pause, id)
 end
 zone, flat = load_hash(key)

@@ -1,6 +1,6 @@
 -- The host has found that this run of Redis holds everything that its ledger holds. The first one to say so of a run also ends
--- the nonces and the cut-offs of before, and names the hosts that it knew: an old copy may not have heard of them.
--- keys: ledger:<host>, ledger-hosts, ledger-run, nonces:not-before, certificates-recorded, certificates-recorded-base
+-- the nonces, the DNS checks and the cut-offs of before, and names the hosts that it knew: an old copy may not have heard of them.
+-- keys: ledger:<host>, ledger-hosts, ledger-run, nonces:not-before, ledger-checks-since, certificates-recorded, certificates-recorded-base
 -- arguments: host, run of Redis, hosts that it knew ...
 -- result: ok | conflict (another run of Redis)
 -- uses: common, run
@@ -13,7 +13,7 @@ if last ~= run then
   begin_numbers(micros)
   -- Where Redis and ledger are new, nothing was spent before.
   local applied = redis.call('HGET', 'ledger:' .. host, 'applied') or '0'
-  if last or tonumber(applied) > 1 then end_nonces(now) end
+  if last or tonumber(applied) > 1 then end_what_was_before(now) end
   for i = 3, #ARGV do redis.call('ZADD', 'ledger-hosts', 'NX', now, ARGV[i]) end
 end
 redis.call('ZADD', 'ledger-hosts', 'NX', now, host)

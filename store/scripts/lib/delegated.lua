@@ -11,6 +11,11 @@ local function withdraw_zone(id, zone, ends, micros, tells_edges)
   if tells_edges then add_edge_event(micros, 'event', 'zone-withdrawn', 'zone', id, 'name', zone.name) end
 end
 
+-- The zone was active until that moment (ms), or may have been: a Redis that went back does not know that it ever was.
+local function replay_end_of_hold(zone, at)
+  note_held(zone, math.floor(at / 1000))
+end
+
 -- What a record says that is replayed: a newer check, and a newer record, know better.
 local function replay_delegated(id, zone, is_here, at, now, micros, tells_edges)
   local is_known_better = tonumber(zone.checked or '0') * 1000 > at or not is_newer(zone.delegated_at, at, not is_here)

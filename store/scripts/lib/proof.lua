@@ -30,7 +30,7 @@ local function note_proof(order_id, zones, checked, now, micros, tells_edges)
     local zone = load_hash(key)
     local waits = zone and (zone.status == 'pending' or zone.status == 'moved')
     if waits and tonumber(checked) > tonumber(zone.checked or '0') then
-      local is_stale = held_by_others(zone.name, zone.customer) > tonumber(checked)
+      local is_stale = tonumber(checked) < checks_not_before() or held_by_others(zone.name, zone.customer) > tonumber(checked)
       if not is_stale and not redis.call('HGET', 'zone-name:' .. zone.name, 'active') then
         redis.call('HSET', key, 'checked', checked, 'negatives', 0, 'reason',
                    'the check of order ' .. order_id .. ' has shown the delegation; its evidence is the order\'s')

@@ -95,6 +95,13 @@ local function outdated_problem(order)
   return nil
 end
 
+-- nil, or why DNS has to be asked again whatever the order's check said: it is from before Redis went back. What an account without
+-- customer has proven is its own, whoever has the zone, and counts in that very zone alone.
+local function lost_check_problem(order)
+  local is_lost = (order.customer or '') ~= '' and tonumber(order.checked or '0') < checks_not_before()
+  return is_lost and 'the service was interrupted after the DNS check of the order; try again' or nil
+end
+
 local function names_of_order(order)
   local names = {}
   for i = 0, tonumber(order.count) - 1 do names[i + 1] = string.match(order[tostring(i)], '^%S+') end

@@ -22,7 +22,9 @@ local function begin_numbers(micros)
   redis.call('SET', 'certificates-recorded-base', base)
 end
 
--- Nonces of this second and before count no more: what was spent may be forgotten.
-local function end_nonces(now)
+-- Nonces of this second and before count no more: what was spent may be forgotten. So do DNS checks that have not led to a
+-- certificate: whom the name was given to since may be forgotten, too.
+local function end_what_was_before(now)
   redis.call('SET', 'nonces:not-before', now + 1)
+  redis.call('SET', 'ledger-checks-since', now + 1)
 end

@@ -32,6 +32,12 @@ local function held_by_others(name, customer)
   return last
 end
 
+-- DNS checks that began before this second (0: none has ended so) say nothing: Redis has gone back since, or may have, and whose the
+-- name became after them may be forgotten.
+local function checks_not_before()
+  return tonumber(redis.call('GET', 'ledger-checks-since') or '0')
+end
+
 -- Something speaks against an active zone: it is checked soon, and the first definite no moves it away.
 local DOUBT_PAUSE = 30 -- seconds between two checks
 local function doubt_zone(id, now)
