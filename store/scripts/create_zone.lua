@@ -1,7 +1,8 @@
 -- Adds a zone, pending, with a set of name servers of its own: none that today's delegation of the name, or one that another
 -- customer left behind (lib/delegation.lua), would prove at once; a former holder gets what he had. Where it can be, it shares
 -- no server with another customer's zone above, whose servers could not show its delegation, nor with one of this name or
--- below; where many have added such, it shares rather with those who never showed that it is theirs.
+-- below; where many have added such, it shares rather with those who never showed that it is theirs. An active zone of this
+-- name keeps one server at least that no other has.
 -- A plan judges and changes nothing.
 -- keys: customer:<id>, zone:<id>, zone-name:<name or what is above>, name-sets:<name>, zones, zones:pending,
 --   zones-lost, customer-zones:<customer>, zones-due, zones-by-name, ledger-rights, ledger:<host>
@@ -39,6 +40,15 @@ local function servers_to_avoid(name, customer)
   return avoided
 end
 
+-- Those first that no other zone of the name has, so that the zone has one for itself where it can.
+local function unshared_first(pool, of_name)
+  local list = without(pool, of_name)
+  for _, server in ipairs(pool) do
+    if of_name[server] then list[#list + 1] = server end
+  end
+  return list
+end
+
 local function find_least_shared(pool, avoided_sets, count, within, around)
   for _, avoided in ipairs(avoided_sets) do
     local set = find_set(without(pool, avoided), count, within, around)
@@ -65,21 +75,29 @@ end
 if redis.call('EXISTS', 'customer:' .. customer) == 0 then return {'notfound', 'no such customer'} end
 local sets = load_sets(name)
 local taken, told = taken_sets(name, customer, sets)
-local servers = former_set(pool, customer, sets, taken)
+local unshared = unshared_servers(name, customer)
+local servers = former_set(pool, customer, sets, joined(taken.within, unshared), taken.around)
 local is_blind = not servers and not was_looked_at
 if not servers then
   -- Foreign servers beside the pool's may be taken out of it any day.
   local ours = among(delegation, pool)
   if #ours > 0 then table.insert(taken.within, ours) end
-  local avoided = servers_to_avoid(name, customer)
-  servers = find_least_shared(pool, avoided, count, joined(taken.within, told), taken.around) or
-    find_least_shared(pool, avoided, count, taken.within, taken.around)
+  local avoided, within = servers_to_avoid(name, customer), joined(taken.within, unshared)
+  local ordered = unshared_first(pool, add_foreign_servers({}, {name}, customer))
+  servers = find_least_shared(ordered, avoided, count, joined(within, told), taken.around) or
+    find_least_shared(ordered, avoided, count, within, taken.around)
 end
 if not servers then
+  local within = joined(taken.within, unshared)
+  local needed = pool_needed(pool, count, within, taken.around)
+  if find_set(pool, count, taken.within, taken.around) then
+    return {'limit', string.format('the pool of %d name servers has no set of %d left for %s: it is another customer\'s, and one ' ..
+            'of his name servers at least keeps free of further zones of this name; another one needs a pool of %d ' ..
+            '(dns.name_server_pool), or that one which was never delegated is deleted', #pool, count, name, needed)}
+  end
   return {'limit', string.format('the pool of %d name servers has no set of %d left for %s: %d are other customers\' or what ' ..
           'it is delegated to, and stay theirs while a delegation may be left behind; another zone of this name needs a pool ' ..
-          'of %d (dns.name_server_pool)', #pool, count, name, #taken.within,
-          pool_needed(pool, count, taken.within, taken.around))}
+          'of %d (dns.name_server_pool)', #pool, count, name, #taken.within, needed)}
 end
 if is_plan then return {'ok', id, {}} end
 redis.call('HSET', 'zone:' .. id, 'name', name, 'customer', customer, 'status', 'pending', 'servers',

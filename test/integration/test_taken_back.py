@@ -1,13 +1,15 @@
 """Names that change hands between customers, with a sweep that would find it out in an hour. `lent`: l is B's; he has delegated
 www.l to A's name servers, and takes that back."""
 
+import secrets
 import time
 from contextlib import contextmanager
 
 import pytest
 
+from admin_api import AdminError
 from dns_farm import Zone
-from test_hidden_zones import A, B, ORDERS, add, check, customers, farm, provider, started  # noqa: F401
+from test_hidden_zones import A, B, ORDERS, add, assert_issued, check, customers, farm, provider, started  # noqa: F401
 from test_ownership_attacks import new_name
 from under_test import wait_until
 from verify import der_of, load_chain
@@ -68,6 +70,53 @@ def test_who_had_a_name_from_above_revokes_nothing_of_its_owners(sandbox, lent, 
     reply = customers[A][0].revoke(der_of(leaf))
     assert (reply.status, reply.problem) == (403, "unauthorized"), reply.text
     assert sandbox.admin.get(f"certificates/{leaf.serial_number:x}")["status"] == "valid"
+
+
+def strangers_add(sandbox, provider, name, count=4):  # noqa: F811
+    """Under that many accounts, served where they are assigned to, and delegated by nobody; the refusals."""
+    refusals = []
+    for _ in range(count):
+        stranger = f"s{secrets.token_hex(4)}"
+        sandbox.admin.post("customers", {"name": stranger})
+        try:
+            servers = sandbox.admin.post("zones", {"name": name, "customer": stranger})["name_servers"]
+            provider.zone(name, servers)
+        except AdminError as error:
+            refusals.append(str(error))
+    return refusals
+
+
+def test_strangers_who_add_the_name_above_keep_nobody_from_getting_his_back(sandbox, provider, lent, customers):  # noqa: F811
+    """Were all servers of B's l theirs too, nothing that these say would show that A's www.l is delegated no more."""
+    below, _ = lent
+    refusals = strangers_add(sandbox, provider, below.partition(".")[2])
+    client, seen = customers[B][0], []
+
+    def is_his():
+        seen.append(client.new_order([below]))
+        return seen[-1].status == 201
+
+    assert wait_until(is_his, RECOVERY, pause=3), seen[-1].text
+    assert refusals and "keeps free of further zones of this name" in refusals[-1], refusals
+
+
+def test_strangers_who_add_the_name_above_have_no_owner_below_it_refused(sandbox, provider, customers):  # noqa: F811
+    """B's l is active, and delegates www.l to A; both have a server without the other's zone."""
+    while True:
+        above = new_name()
+        below = f"www.{above}"
+        pair_b, pair_a = add(sandbox, B, above), add(sandbox, A, below)
+        if pair_a != pair_b:
+            break
+    zone_b = provider.zone(above, pair_b)
+    provider.delegate(provider.world.tld, above, pair_b)
+    assert check(sandbox, B, above)["status"] == "active"
+    provider.zone(below, pair_a)
+    provider.delegate(zone_b, below, pair_a)
+    assert check(sandbox, A, below)["status"] == "active"
+    strangers_add(sandbox, provider, above)
+    customers[A][0].close()  # a connection that has been idle for long
+    assert_issued(customers, A, below)
 
 
 @contextmanager

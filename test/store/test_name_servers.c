@@ -310,6 +310,37 @@ static void many_who_add_a_name_share_with_one_another_before_the_owner(void **s
     }
 }
 
+/* Where all servers of an active zone had other zones of its name, no zone below could be proven. */
+static void owner_keeps_a_server_that_no_other_zone_of_the_name_has(void **state) {
+    static const char *const expected[] = {"ns3ns4", "ns1ns3", "ns1ns4"};
+    struct fixture *f = *state;
+    struct store_zone owners = add(f, "v", pool_of(4, 2), not_delegated), last;
+    check(f, &owners, true, to(names, 2));
+    for (int i = 0; i < 3; i++) {
+        last = add(f, arena_printf(f->arena, "%c", 'a' + i), pool_of(4, 2), to(names, 2));
+        assert_string_equal(set_of(f, &last), expected[i]);
+    }
+    refuse(f, "x", pool_of(4, 2), to(names, 2),
+           "keeps free of further zones of this name; another one needs a pool of 5");
+    assert_ok(CALL(f, store_set_zone_paused, f->arena, owners.id, true, &owners, NULL));
+    refuse(f, "x", pool_of(4, 2), to(names, 2), "or that one which was never delegated is deleted");
+    drop(f, &last); /* servers may still have it */
+    struct store_zone again = add(f, "x", pool_of(4, 2), to(names, 2));
+    assert_string_equal(set_of(f, &again), "ns1ns4");
+    refuse(f, "y", pool_of(4, 2), to(names, 2), "needs a pool of 5");
+}
+
+static void the_server_that_an_owner_keeps_has_no_active_zone_below(void **state) {
+    struct fixture *f = *state;
+    struct store_zone owners = add(f, "v", pool_of(3, 2), not_delegated);
+    check(f, &owners, true, to(names, 2));
+    struct store_zone below = add_below(f, "d");
+    ask_number(f, "HSET zone:%s servers %b activated 1", below.id, "ns2.p.test ns3.p.test", (size_t)21);
+    struct store_zone zone = add(f, "a", pool_of(3, 2), to(names, 2));
+    assert_string_equal(set_of(f, &zone), "ns2ns3");
+    refuse(f, "b", pool_of(3, 2), to(names, 2), "needs a pool of 4");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_case(what_is_left_behind_goes_to_nobody_but_the_former_holder),
@@ -327,6 +358,8 @@ int main(void) {
         test_case(zone_added_while_dns_was_away_needs_a_change),
         test_case(former_holder_is_not_blind),
         test_case(many_who_add_a_name_share_with_one_another_before_the_owner),
+        test_case(owner_keeps_a_server_that_no_other_zone_of_the_name_has),
+        test_case(the_server_that_an_owner_keeps_has_no_active_zone_below),
         test_case(large_pool_serves_more_customers_than_any_list),
     };
     return cmocka_run_group_tests(tests, start_group, end_group);

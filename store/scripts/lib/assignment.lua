@@ -60,6 +60,38 @@ local function taken_sets(name, customer, sets)
   return taken, told
 end
 
+-- Lists of servers that a new zone of this name must not have all of: those of a zone that another customer has shown to be
+-- his which no other zone of the name has, and those of them without each zone below that was active. One of each has to stay
+-- so: where all are shared, or the rest have the zone below as well, nothing that they say of it counts (contested_servers),
+-- and strangers could have its owner refused by adding the name.
+local function unshared_servers(name, customer)
+  local zones, held, lists = zones_of(name), {}, {}
+  for _, zone in ipairs(zones) do
+    if zone.is_held and zone.customer ~= customer then held[#held + 1] = zone end
+  end
+  if #held == 0 then return lists end
+  for _, left in ipairs(left_zones(name, zones)) do zones[#zones + 1] = left end
+  local contested = contested_servers(name, zones)
+  for _, zone in ipairs(held) do
+    local found = {}
+    local function keep_one(but)
+      local list = {}
+      for _, server in ipairs(zone.servers) do
+        if not contested[server] and not but[server] then list[#list + 1] = server end
+      end
+      if #list > 0 then found[table.concat(list, ' ')] = list end
+    end
+    keep_one({})
+    visit_foreign_zones_below(name, zone.customer, function(servers, was_active)
+      local of_zone = {}
+      for server in string.gmatch(was_active and servers or '', '%S+') do of_zone[server] = true end
+      keep_one(of_zone)
+    end)
+    for _, list in pairs(found) do lists[#lists + 1] = list end
+  end
+  return lists
+end
+
 local function joined(a, b)
   local list = {unpack(a)}
   for _, item in ipairs(b) do list[#list + 1] = item end
@@ -67,12 +99,12 @@ local function joined(a, b)
 end
 
 -- The set that this customer had when the name was last seen delegated to it.
-local function former_set(pool, customer, sets, taken)
+local function former_set(pool, customer, sets, within, around)
   local latest
   for _, entry in pairs(sets) do
     local is_his = entry.holder == customer and entry.seen > 0 and is_within(entry.set, pool)
     if is_his and (not latest or entry.seen > latest.seen) and
-       find_set(entry.set, #entry.set, taken.within, taken.around) then
+       find_set(entry.set, #entry.set, within, around) then
       latest = entry
     end
   end

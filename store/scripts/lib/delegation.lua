@@ -59,14 +59,15 @@ local function save_set(name, key, entry)
              entry.away, table.concat(entry.set, ' ')))
 end
 
--- The zones that customers have of this name.
+-- The zones that customers have of this name. `is_held`: active, or paused only.
 local function zones_of(name)
   local zones = {}
   for customer, id in pairs(load_hash('zone-name:' .. name) or {}) do
     if customer ~= 'active' then
-      local zone = redis.call('HMGET', 'zone:' .. id, 'servers', 'blind', 'status')
+      local zone = redis.call('HMGET', 'zone:' .. id, 'servers', 'blind', 'status', 'resumes')
       zones[#zones + 1] = {customer = customer, servers = words(zone[1] or ''), holder = zone[2] and '-' or customer,
-                           is_active = zone[3] == 'active'}
+                           is_active = zone[3] == 'active',
+                           is_held = zone[3] == 'active' or (zone[3] == 'paused' and zone[4] == 'active')}
     end
   end
   return zones

@@ -21,9 +21,8 @@ local function forget_zone_name(id, name, customer)
   redis.call('ZREM', 'zones-by-name', name_entry(id, name, customer))
 end
 
--- The name servers of other customers' zones below the name: {of any of them}, {of those that were active}.
-local function foreign_servers_below(name, customer)
-  local of_anybody, of_owners = {}, {}
+-- Visits other customers' zones below the name: their name servers (blanks between), and whether they were active once.
+local function visit_foreign_zones_below(name, customer, visit)
   -- A blank comes before, and '/' after, whatever begins a label.
   local from, to = '[' .. from_the_top(name) .. '.!', '(' .. from_the_top(name) .. '/'
   for _ = 1, ZONES_BELOW_PAGES do
@@ -31,13 +30,21 @@ local function foreign_servers_below(name, customer)
     for _, entry in ipairs(page) do
       local holder, id = string.match(entry, ' (%S+) (%S+)$')
       local zone = holder ~= customer and redis.call('HMGET', 'zone:' .. id, 'servers', 'activated') or {}
-      for server in string.gmatch(zone[1] or '', '%S+') do
-        of_anybody[server] = true
-        if zone[2] then of_owners[server] = true end
-      end
+      if zone[1] then visit(zone[1], zone[2] and true or false) end
     end
     if #page < ZONES_BELOW_A_PAGE then break end
     from = '(' .. page[#page]
   end
+end
+
+-- The name servers of other customers' zones below the name: {of any of them}, {of those that were active}.
+local function foreign_servers_below(name, customer)
+  local of_anybody, of_owners = {}, {}
+  visit_foreign_zones_below(name, customer, function(servers, was_active)
+    for server in string.gmatch(servers, '%S+') do
+      of_anybody[server] = true
+      if was_active then of_owners[server] = true end
+    end
+  end)
   return of_anybody, of_owners
 end
