@@ -391,6 +391,9 @@ const struct setting config_settings[] = {
     NUMBER("revocation", crl_compare_seconds, "30", 1, 3600,
            "between looks at all lists in Redis, not at those alone that were published last"),
     NUMBER("revocation", crl_metric_lists, "64", 0, 128, "so many lists at most have metrics of their own"),
+    NUMBER("revocation", crl_max_unproven, "1000", 0, 80000000,
+           "entries of a revocation list that no host's ledger is known to have; beyond that they are left "
+           "out until one has"),
     BOOL("revocation", crl_complete, "true",
          "also make a list of everything for each issuer; without it the revocation of a certificate that "
          "names no "

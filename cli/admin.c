@@ -341,12 +341,49 @@ static int ledger_hosts(struct cli *cli) {
 }
 
 static int crl_list(struct cli *cli) {
-    static const char *const titles[] = {"ISSUER",  "URL",         "ENTRIES", "BYTES",
+    static const char *const titles[] = {"ISSUER",  "URL",         "ENTRIES", "UNPROVEN", "BYTES",
                                          "AGE (S)", "NEXT UPDATE", "NUMBER",  "PROBLEM"},
-                             *const keys[] = {"issuer",      "url",         "entries", "bytes",
+                             *const keys[] = {"issuer",      "url",         "entries", "unproven", "bytes",
                                               "age_seconds", "next_update", "number",  "problem"};
     const json_t *json = client_call(&cli->client, "GET", "/admin/v1/crls", NULL, &cli->error);
-    return admin_finish_list(cli, json_object_get(json, "items"), titles, keys, 8);
+    return admin_finish_list(cli, json_object_get(json, "items"), titles, keys, 9);
+}
+
+static void show_dropped(const struct cli *cli, const json_t *json) {
+    const json_t *sample = json_object_get(json, "sample");
+    bool is_dry_run = json_is_true(json_object_get(json, "dry_run"));
+    (void)cli;
+    printf("%lld serials that no ledger has, %lld entries of lists%s\n",
+           (long long)json_integer_value(json_object_get(json, "serials")),
+           (long long)json_integer_value(json_object_get(json, "entries")), is_dry_run ? "" : " taken off");
+    for (size_t i = 0; is_dry_run && i < json_array_size(sample); i++)
+        printf("  %s\n", json_string_value(json_array_get(sample, i)));
+    if (is_dry_run && json_integer_value(json_object_get(json, "serials")) > 0)
+        puts("Also what only a ledger had that is lost now is among them, unless its host had proven it.");
+    if (json_integer_value(json_object_get(json, "valid_again")) > 0)
+        printf("%lld certificates are valid again in Redis\n",
+               (long long)json_integer_value(json_object_get(json, "valid_again")));
+    if (json_integer_value(json_object_get(json, "still_revoked")) > 0)
+        printf("%lld stay revoked in Redis: it does not have the certificates themselves\n",
+               (long long)json_integer_value(json_object_get(json, "still_revoked")));
+    if (json_integer_value(json_object_get(json, "waiting")) > 0)
+        printf("%lld came later than a host has looked: do it again in a moment\n",
+               (long long)json_integer_value(json_object_get(json, "waiting")));
+}
+
+static int crl_drop_unproven(struct cli *cli) {
+    static const char *const url = "/admin/v1/crls/drop-unproven";
+    const json_t *body = admin_own(cli, json_pack("{s:b}", "dry_run", 1));
+    const json_t *dry_run = client_call(&cli->client, "POST", url, body, &cli->error);
+    json_int_t count = json_integer_value(json_object_get(dry_run, "serials"));
+    int status;
+    if (dry_run == NULL || cli->is_dry_run || count == 0)
+        return admin_finish(cli, dry_run, show_dropped);
+    if (!cli->as_json)
+        show_dropped(cli, dry_run);
+    if (!selection_confirm(cli, "drop", count, &status))
+        return status;
+    return admin_finish(cli, client_call(&cli->client, "POST", url, NULL, &cli->error), show_dropped);
 }
 
 static int ledger_excuse(struct cli *cli) {
@@ -397,6 +434,8 @@ const struct command admin_commands[] = {
     {"cert", "revoke", CERT_REVOKE_OPERANDS, ANY_OPERANDS,
      "revoke certificates for ever; one of them as unspecified without --reason", cert_revoke},
     {"crl", "list", "", 0, "the revocation lists, their ages and entries", crl_list},
+    {"crl", "drop-unproven", "[--dry-run | --yes]", 0, "take entries off the lists that no host's ledger has",
+     crl_drop_unproven},
     {"revocation", "list", "", 0, "list what revokes many certificates", revocation_list},
     {"revocation", "show", "ID", 1, "how far it is", revocation_show},
     {"revocation", "wait", "ID", 1, "show its progress until it ends", revocation_wait},

@@ -160,6 +160,8 @@ void store_publish_crl(struct store *store, const struct store_crl *crl, struct 
     call_add_bytes(call, der.data, der.length);
     call_add_number(call, (int64_t)refused_number);
     call_add_number(call, (int64_t)ceiling);
+    call_add_number(call, (int64_t)crl->unproven);
+    call_add_number(call, (int64_t)crl->left_out);
     issue_add_mark(call, mark);
     call_send(call);
 }
@@ -176,6 +178,8 @@ static bool read_crl(struct arena *arena, const struct redisReply *id, const str
         {"bytes", FIELD_INT64, offsetof(struct store_crl, bytes), NULL},
         {"issuer_end", FIELD_TIME, offsetof(struct store_crl, issuer_end), NULL},
         {"floor", FIELD_INT64, offsetof(struct store_crl, floor), NULL},
+        {"unproven", FIELD_INT64, offsetof(struct store_crl, unproven), NULL},
+        {"left_out", FIELD_INT64, offsetof(struct store_crl, left_out), NULL},
         {"problem", FIELD_TEXT, offsetof(struct store_crl, problem), NULL},
         {"problem_host", FIELD_TEXT, offsetof(struct store_crl, problem_host), NULL},
     };

@@ -221,7 +221,8 @@ struct config {
     /* signer */
     char *pkcs11_module, *pkcs11_pin_file;
     /* revocation lists */
-    uint32_t crl_delay_ms, crl_lease_seconds, crl_lifetime_hours, crl_max_age_seconds, crl_compare_seconds, crl_metric_lists;
+    uint32_t crl_delay_ms, crl_lease_seconds, crl_lifetime_hours, crl_max_age_seconds, crl_compare_seconds,
+        crl_metric_lists, crl_max_unproven;
     bool crl_complete;
     struct config_issuer *issuers;
     size_t issuer_count;

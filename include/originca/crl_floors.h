@@ -12,5 +12,7 @@ void crl_floors_free(struct crl_floors *floors);
 void crl_floors_update(struct crl_floors *floors, store_done *done, void *context);
 /* As of the last update that succeeded; 0: this signer signed none. */
 uint64_t crl_floors_find(const struct crl_floors *floors, const char *issuer, const char *url);
+/* Has this signer signed one of which it was said that its unproven entries are bounded? */
+bool crl_floors_are_bounded(const struct crl_floors *floors, const char *issuer, const char *url) MUST_CHECK;
 /* The highest number that a list may have now, by this host's clock: what says more is planted. */
 uint64_t crl_number_ceiling(const struct config *config);

@@ -127,6 +127,9 @@ struct signer_crl_request {
     time_t this_update, next_update;
     const struct crl_entry *entries; /* by rising serial, each once: the union over all hosts */
     size_t count;
+    uint8_t *unknown;  /* out, of each entry: does the signer's ledger not have it? NULL: not asked for */
+    uint64_t unproven; /* for the record: entries that no host's ledger is known to have */
+    bool is_bounded;   /* for good: beyond a bound these are left out from here on (doc/revocation.md) */
 };
 
 struct signer_crl {
@@ -217,6 +220,17 @@ void signer_revoke(struct signer_client *client, struct signer_revocation *revoc
  * missing; the message names it. ERROR_UNAVAILABLE: try again; a stop of issuance does not stop it. */
 void signer_sign_crl(struct signer_client *client, const struct signer_crl_request *request,
                      struct signer_crl *out, signer_done *done, void *context);
+/* The same in two steps: what is given tells what the ledger does not have, and is then signed as it is, by
+ * the same connection, or given again otherwise. */
+void signer_give_crl(struct signer_client *client, const struct signer_crl_request *request,
+                     signer_done *done, void *context);
+void signer_sign_given_crl(struct signer_client *client, const struct signer_crl_request *request,
+                           struct signer_crl *out, signer_done *done, void *context);
+/* Which of up to SIGNER_SERIALS_MAX serials (SERIAL_BYTES each, one behind the other) the signer's ledger has
+ * revoked, or void. `serials` and `out` must outlive the call. Operators' link alone. */
+#define SIGNER_SERIALS_MAX 10000
+void signer_find_revoked(struct signer_client *client, const uint8_t *serials, size_t count, bool *out,
+                         signer_done *done, void *context);
 /* Builds, lints, signs and verifies the response; nothing of it stands in the ledger. ERROR_REFUSED: the
  * signer's own ledger has one of them revoked that is said to be good. ERROR_UNAVAILABLE: try again, also
  * where workers together ask for more than `signer_worker_ocsp_per_second`; a stop of issuance does not stop
@@ -261,6 +275,7 @@ struct signer_crl_number {
     const char *issuer, *url;
     uint64_t last_number; /* cRLNumber of the newest that this signer signed; 0: none yet */
     time_t unlisted_at; /* of the newest revocation that no list had which this signer signed; 0: all were */
+    bool is_bounded;    /* that was said of one that it signed */
 };
 struct signer_crl_list {
     struct signer_crl_number *items;

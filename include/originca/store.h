@@ -593,6 +593,8 @@ struct store_crl {
     uint64_t number;
     time_t this_update, next_update;
     uint64_t entry_count, bytes;
+    uint64_t unproven,
+        left_out;      /* entries that no ledger was known to have; so many of these are not in it */
     time_t issuer_end; /* of the complete list: when the issuer's last certificate ends; 0: none is known */
     uint64_t floor;    /* what a signer is known to have signed last, as Redis says; 0: nothing is known */
     const char *problem, *problem_host; /* why it could not be made since, and who tried; "" */
@@ -652,6 +654,7 @@ void store_renew_crls(struct store *, int64_t delay_ms, int64_t lease_ms, const 
 struct store_crl_floor {
     const char *issuer, *url;
     uint64_t number;
+    bool is_bounded; /* for the caller: Redis is not told */
 };
 void store_floor_crls(struct store *, const struct store_crl_floor *, size_t count, uint64_t ceiling,
                       uint64_t *older, store_done *, void *);
@@ -678,6 +681,62 @@ struct store_crl_loaded {
 };
 void store_load_crl(struct store *, struct arena *, const char *id, struct store_crl_loaded *out,
                     store_done *, void *);
+
+/* --- which host's ledger has an entry (store/crl_proof.c; doc/revocation.md) --- */
+struct store_proof {
+    const char *seal, *serials; /* hex, nothing between them */
+};
+struct store_proof_list {
+    struct store_proof *items;
+    size_t count;
+    const char *last; /* to go on from */
+};
+/* Those behind `after`, "0" at first. */
+void store_load_proofs(struct store *, struct arena *, const char *after, uint32_t limit,
+                       struct store_proof_list *out, store_done *, void *);
+struct store_unproven_page {
+    const char **serials;
+    size_t count;
+    const char *next_cursor; /* "0": that was all */
+    int64_t now_ms;          /* clock of Redis */
+    uint64_t waiting;        /* of all, for longer than `patience_ms` */
+};
+/* Entries that wait for a proof, in no order; with `until_ms` those alone that wait since then or longer. */
+void store_page_unproven(struct store *, struct arena *, const char *cursor, uint32_t limit,
+                         int64_t patience_ms, int64_t until_ms, struct store_unproven_page *out, store_done *,
+                         void *);
+/* A ledger has these: for all hosts to know; with the seal "" this host alone does. They wait no longer. */
+void store_prove_entries(struct store *, const struct store_proof *, store_done *, void *);
+/* They wait for a proof from now on, or do already. `are_many`: a proof makes the list due. */
+void store_queue_unproven(struct store *, const char *list, bool are_many, const char *const *serials,
+                          size_t count, int64_t *now_ms, store_done *, void *);
+struct store_prover {
+    const char *host;
+    int64_t began_ms; /* clock of Redis, when it began to go through all that waits, to the end; 0: never */
+    const char *seal;
+};
+struct store_prover_list {
+    struct store_prover *items; /* hosts that have ledgers, but for those that are excused */
+    size_t count;
+};
+void store_note_provers(struct store *, struct arena *, const struct store_prover *own,
+                        struct store_prover_list *out, store_done *, void *);
+struct store_member_page {
+    const char **members; /* as Redis has them */
+    size_t count;
+    const char *next_cursor;
+};
+/* Entries of a list that wait since `until_ms` or longer. What has begun to wait anew since is not dropped.
+ */
+void store_find_unproven(struct store *, struct arena *, const char *list, const char *cursor, uint32_t limit,
+                         int64_t until_ms, struct store_member_page *out, store_done *, void *);
+void store_drop_entries(struct store *, const char *list, int64_t until_ms, const char *const *members,
+                        size_t count, int64_t *dropped, store_done *, void *);
+struct store_forgotten {
+    int64_t restored, kept; /* certificates that are valid again; that stay revoked in Redis */
+};
+void store_forget_unproven(struct store *, int64_t until_ms, const char *const *serials, size_t count,
+                           struct store_forgotten *out, store_done *, void *);
 
 /* --- OCSP (store/ocsp.c) --- */
 enum store_ocsp_status { STORE_OCSP_UNKNOWN, STORE_OCSP_GOOD, STORE_OCSP_REVOKED };

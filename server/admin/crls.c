@@ -52,6 +52,9 @@ static json_t *crl_json(const struct worker *worker, const struct store_crl *crl
     time_t made = (time_t)(crl->number / 1000);
     json_object_set_new(json, "number", json_integer((json_int_t)crl->number));
     json_object_set_new(json, "entries", json_integer((json_int_t)crl->entry_count));
+    json_object_set_new(json, "unproven", json_integer((json_int_t)crl->unproven));
+    if (crl->left_out > 0)
+        json_object_set_new(json, "left_out", json_integer((json_int_t)crl->left_out));
     json_object_set_new(json, "bytes", json_integer((json_int_t)crl->bytes));
     json_object_set_new(json, "age_seconds", json_integer(made < now ? (json_int_t)(now - made) : 0));
     admin_set_time(json, "this_update", crl->this_update);

@@ -123,6 +123,7 @@ void admin_pause_zone(struct http_request *request);
 void admin_list_orders(struct http_request *request);
 void admin_show_order(struct http_request *request);
 void admin_list_crls(struct http_request *request);
+void admin_drop_unproven(struct http_request *request);
 void admin_list_certificates(struct http_request *request);
 void admin_show_certificate(struct http_request *request);
 void admin_revoke_certificate(struct http_request *request);

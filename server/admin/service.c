@@ -72,6 +72,7 @@ static const struct http_route routes[] = {
     ROUTE(POST, "/admin/v1/ledger/accept-empty", admin_accept_empty, "", "", false),
     ROUTE(POST, "/admin/v1/ledger/accept-secrets", admin_accept_secrets, "", "", false),
     ROUTE(GET, "/admin/v1/crls", admin_list_crls, "", "", false),
+    ROUTE(POST, "/admin/v1/crls/drop-unproven", admin_drop_unproven, "dry_run", "", false),
     ROUTE(GET, "/admin/v1/ledger/hosts", admin_list_ledger_hosts, "", "", false),
     ROUTE(POST, "/admin/v1/ledger/hosts/:host/excuse", admin_excuse_host, "for_good", "", false),
     {HTTP_METHOD_GET, "/metrics", admin_metrics, NULL}, /* whatever a probe adds */

@@ -41,6 +41,13 @@ uint64_t crl_floors_find(const struct crl_floors *floors, const char *issuer, co
     return found == NULL ? 0 : found->number;
 }
 
+bool crl_floors_are_bounded(const struct crl_floors *floors, const char *issuer, const char *url) {
+    const struct store_crl_floor wanted = {.issuer = issuer, .url = url};
+    const struct store_crl_floor *found =
+        floors->count == 0 ? NULL : bsearch(&wanted, floors->known, floors->count, sizeof wanted, compare);
+    return found != NULL && found->is_bounded;
+}
+
 static void end(struct crl_floors *floors, const struct error *error) {
     if (error == NULL) {
         arena_free(floors->arena);
@@ -100,7 +107,7 @@ static bool take_page(struct crl_floors *floors) {
         const struct signer_crl_number *item = &floors->page.items[i];
         if (item->last_number > 0)
             floors->next[floors->next_count++] =
-                (struct store_crl_floor){item->issuer, item->url, item->last_number};
+                (struct store_crl_floor){item->issuer, item->url, item->last_number, item->is_bounded};
     }
     return true;
 }

@@ -20,9 +20,11 @@ void crl_keeper_end_step(struct crl_keeper *keeper, int64_t pause_ms) {
     arena_free(keeper->page_arena);
     arena_free(keeper->arena);
     free(keeper->rows);
+    free(keeper->unknown);
     free(keeper->made_list.der);
     keeper->page_arena = keeper->arena = NULL;
     keeper->rows = NULL;
+    keeper->unknown = NULL;
     keeper->made_list.der = NULL;
     keeper->claim = (struct store_crl_claim){.id = NULL}; /* its texts went with the arena */
     keeper->row_count = keeper->row_capacity = keeper->left_out = keeper->corrected = 0;
@@ -61,8 +63,7 @@ static void note_failure_told(void *context, const struct error *error) {
         crl_keeper_end_step(keeper, is_of_list ? 0 : CRL_TICK_MS);
 }
 
-/* Of the list that was claimed: everybody is told why there is no newer one. */
-static void fail_making(struct crl_keeper *keeper, const char *what, const struct error *error) {
+void crl_keeper_fail_making(struct crl_keeper *keeper, const char *what, const struct error *error) {
     struct error told = *error;
     keeper->failure = error->code;
     crl_keeper_complain(keeper, what, error);
@@ -99,7 +100,7 @@ static void sort_rows(struct crl_keeper *keeper) {
 static void note_list_published(void *context, const struct error *error) {
     struct crl_keeper *keeper = context;
     if (error != NULL && error->code != ERROR_CONFLICT) {
-        fail_making(keeper, "publish", error);
+        crl_keeper_fail_making(keeper, "publish", error);
         return;
     }
     if (error == NULL) {
@@ -151,7 +152,7 @@ static void note_list_signed(void *context, const struct error *error) {
         if (error->code == ERROR_CONFLICT) /* it has signed a higher one, which was not published */
             keeper->is_floored = false;
         keeper->lacks_entries = error->code == ERROR_NOT_FOUND;
-        fail_making(keeper, "sign", error);
+        crl_keeper_fail_making(keeper, "sign", error);
         return;
     }
     keeper->made_crl = (struct store_crl){.issuer = keeper->claim.issuer,
@@ -159,7 +160,9 @@ static void note_list_signed(void *context, const struct error *error) {
                                           .number = keeper->request.number,
                                           .this_update = keeper->request.this_update,
                                           .next_update = keeper->request.next_update,
-                                          .entry_count = keeper->row_count};
+                                          .entry_count = keeper->row_count,
+                                          .unproven = keeper->request.unproven,
+                                          .left_out = keeper->unlisted};
     crl_metrics_count_signature(keeper, keeper->claim.issuer, keeper->claim.url);
     const struct bytes der = {keeper->made_list.der, keeper->made_list.length};
     const struct store_ledger_mark mark = {keeper->worker->config->host_name, &keeper->made_list.sequence, 1,
@@ -190,11 +193,31 @@ static time_t choose_this_update(const struct crl_keeper *keeper, time_t now) {
     return has_fallen ? file->this_update + 1 : begun;
 }
 
+void crl_keeper_sign_given(struct crl_keeper *keeper) {
+    signer_sign_given_crl(keeper->worker->operator_signer, &keeper->request, &keeper->made_list,
+                          note_list_signed, keeper);
+}
+
+static void note_list_given(void *context, const struct error *error) {
+    struct crl_keeper *keeper = context;
+    if (error != NULL)
+        note_list_signed(keeper, error);
+    else
+        crl_unproven_judge(keeper);
+}
+
 static void sign_list(struct crl_keeper *keeper) {
+    const struct error no_memory = {ERROR_UNAVAILABLE, "out of memory"};
     const struct config *config = keeper->worker->config;
     time_t now = (time_t)(keeper->claim.begun_us / 1000000);
     tell_wrong_entries(keeper);
     sort_rows(keeper);
+    keeper->unlisted = 0;
+    keeper->unknown = calloc(keeper->row_count + 1, 1);
+    if (keeper->unknown == NULL) {
+        crl_keeper_fail_making(keeper, "sign", &no_memory);
+        return;
+    }
     keeper->request = (struct signer_crl_request){
         .issuer = keeper->claim.issuer,
         .url = keeper->claim.url,
@@ -203,9 +226,9 @@ static void sign_list(struct crl_keeper *keeper) {
         .next_update = now + (time_t)config->crl_lifetime_hours * 3600,
         .entries = keeper->rows,
         .count = keeper->row_count,
+        .unknown = keeper->unknown,
     };
-    signer_sign_crl(keeper->worker->operator_signer, &keeper->request, &keeper->made_list, note_list_signed,
-                    keeper);
+    signer_give_crl(keeper->worker->operator_signer, &keeper->request, note_list_given, keeper);
 }
 
 /* One entry that cannot stand in a list must not keep the others from it; and what is wrong in it but for its
@@ -248,7 +271,7 @@ static void note_page(void *context, const struct error *error) {
     if (error == NULL && !take_page(keeper))
         error = &no_memory;
     if (error != NULL)
-        fail_making(keeper, "read entries", error);
+        crl_keeper_fail_making(keeper, "read entries", error);
     else if (strcmp(keeper->page.next_cursor, "0") == 0)
         sign_list(keeper);
     else
@@ -399,6 +422,14 @@ static void note_floored(void *context, const struct error *error) {
     prepare(keeper);
 }
 
+/* The signer may be away: what was published is copied all the same. */
+static void note_proven(void *context, const struct error *error) {
+    struct crl_keeper *keeper = context;
+    if (error != NULL && !crl_keeper_is_passing(error))
+        crl_keeper_complain(keeper, "prove", error);
+    look(keeper);
+}
+
 static void prepare(struct crl_keeper *keeper) {
     if (!keeper->is_floored)
         crl_floors_update(keeper->floors, note_floored, keeper);
@@ -407,7 +438,7 @@ static void prepare(struct crl_keeper *keeper) {
     else if (!keeper->is_adopted)
         store_adopt_revocations(keeper->worker->store, ADOPT_PAGE, &keeper->is_adopted, note_adopted, keeper);
     else
-        look(keeper);
+        crl_proofs_work(keeper->proofs, note_proven, keeper);
 }
 
 static void start_tick(evutil_socket_t fd, short what, void *context) {
@@ -417,10 +448,12 @@ static void start_tick(evutil_socket_t fd, short what, void *context) {
     if (keeper->arena != NULL)
         return;
     crl_metrics_publish(keeper); /* ages go on where nothing else does */
+    crl_unproven_publish(keeper);
     if (!keeper->worker->is_ready || keeper->worker->is_draining) {
         /* Redis may be another one when it is back. */
         keeper->is_floored = keeper->is_registered = keeper->is_adopted = false;
         keeper->ticks = 0;
+        crl_unproven_restart(keeper);
         crl_keeper_end_step(keeper, CRL_TICK_MS);
         return;
     }
@@ -434,9 +467,12 @@ static void start_tick(evutil_socket_t fd, short what, void *context) {
 struct crl_keeper *crl_keeper_new(struct worker *worker, struct error *error) {
     struct crl_keeper *keeper = calloc(1, sizeof *keeper);
     if (keeper == NULL || (keeper->floors = crl_floors_new(worker)) == NULL ||
+        (keeper->proofs = crl_proofs_new(worker)) == NULL ||
         (keeper->timer = evtimer_new(worker->base, start_tick, keeper)) == NULL) {
-        if (keeper != NULL)
+        if (keeper != NULL) {
             crl_floors_free(keeper->floors);
+            crl_proofs_free(keeper->proofs);
+        }
         free(keeper);
         error_set(error, ERROR_INTERNAL, "out of memory");
         return NULL;
@@ -458,9 +494,12 @@ void crl_keeper_free(struct crl_keeper *keeper) {
     crl_files_free(&keeper->files);
     crl_keeper_free_refused(keeper);
     crl_floors_free(keeper->floors);
+    crl_proofs_free(keeper->proofs);
+    crl_unproven_free(keeper);
     arena_free(keeper->page_arena);
     arena_free(keeper->arena);
     free(keeper->rows);
+    free(keeper->unknown);
     free(keeper->made_list.der);
     free(keeper);
 }

@@ -4,6 +4,7 @@
 
 #include "files.h"
 #include "originca/crl_floors.h"
+#include "originca/crl_proofs.h"
 #include "originca/crl_service.h"
 #include "originca/metrics.h"
 #include "originca/signer.h"
@@ -11,6 +12,7 @@
 
 #define CRL_TICK_MS 1000
 #define CRL_LISTS_MAX 10000
+#define CRL_UNPROVEN_TELL_MS 60000
 
 /* A published list that is not what it is said to be. */
 struct crl_refused {
@@ -64,6 +66,21 @@ struct crl_keeper {
     size_t overdue_count;
     struct signer_crl_list recorded; /* a page of what the signer knows of lists */
     int64_t told_stale_ms, told_lacking_ms;
+    /* Which entries a ledger has. */
+    struct crl_proofs *proofs;
+    struct crl_watch *watches;
+    size_t watch_count;
+    struct metric *unproven;
+    uint64_t told_unproven;
+    int64_t told_unproven_ms;
+    /* of the list at work */
+    uint8_t *unknown;                     /* of each row: this host's ledger does not have it */
+    size_t next_queued;                   /* row */
+    bool are_many;                        /* unproven ones */
+    int64_t queued_ms;                    /* clock of Redis; 0: there were none to be queued */
+    struct event *linger;                 /* proofs may be under way */
+    int64_t linger_until_ms, lingered_ms; /* of the list at work; when that was in vain last, 0: never */
+    size_t unlisted;                      /* unproven entries that are left out */
 };
 
 /* keeper.c */
@@ -72,6 +89,10 @@ void crl_keeper_fail_step(struct crl_keeper *keeper, const char *what, const str
 void crl_keeper_complain(struct crl_keeper *keeper, const char *what, const struct error *error);
 /* Redis is away, and all the rest fails too; else the fault is of the one thing at work. */
 bool crl_keeper_is_passing(const struct error *error) MUST_CHECK;
+/* Ends the step: everybody is told why there is no newer list. */
+void crl_keeper_fail_making(struct crl_keeper *keeper, const char *what, const struct error *error);
+/* Goes on with the list that the signer was given. */
+void crl_keeper_sign_given(struct crl_keeper *keeper);
 /* Goes on with what is due when all that was published is copied. */
 void crl_keeper_claim_next(struct crl_keeper *keeper);
 int64_t crl_keeper_lease_ms(const struct crl_keeper *keeper);
@@ -107,6 +128,13 @@ void crl_keeper_renew_overdue(struct crl_keeper *keeper);
 
 /* mend.c: puts back what the claimed list must have by the ledger; ends the step. */
 void crl_keeper_mend(struct crl_keeper *keeper);
+
+/* unproven.c: what becomes of the list that the signer was given; goes on to crl_keeper_sign_given. */
+void crl_unproven_judge(struct crl_keeper *keeper);
+void crl_unproven_publish(struct crl_keeper *keeper);
+/* Redis may be another one. */
+void crl_unproven_restart(struct crl_keeper *keeper);
+void crl_unproven_free(struct crl_keeper *keeper);
 
 /* list_metrics.c */
 void crl_metrics_register(struct crl_keeper *keeper);

@@ -30,6 +30,9 @@ void crl_metrics_register(struct crl_keeper *keeper) {
     keeper->lacking_total = metrics_counter(
         metrics, "originca_crl_lacking_total",
         "Revocation lists that had long lacked a revocation of this host's ledger, and were made anew");
+    keeper->unproven = metrics_gauge(
+        metrics, "originca_crl_unproven_entries",
+        "Entries of revocation lists that no host's ledger is known to have, for two minutes or longer");
     keeper->wrong = metrics_gauge(metrics, "originca_crl_wrong_entries",
                                   "Entries in Redis that no list can have, of the lists that this host made");
     keeper->refused_now = metrics_gauge(metrics, "originca_crls_refused",

@@ -34,6 +34,7 @@ static const struct {
     [MESSAGE_LIST_CRLS] = {"list revocation lists", false},
     [MESSAGE_FIND_LEFT] = {"ask which zones were left", false},
     [MESSAGE_LIST_REVOKED] = {"list what a revocation list must have", false},
+    [MESSAGE_FIND_REVOKED] = {"ask which serials are revoked", false},
 };
 
 void access_begin(struct access *access, const struct config *config, struct metrics *metrics) {

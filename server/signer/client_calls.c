@@ -346,3 +346,23 @@ void signer_find_left(struct signer_client *client, const char *const *ids, size
                      &(struct client_call){
                          .take = take_left, .out = out, .count = count, .done = done, .context = context});
 }
+
+static bool take_revoked(struct client_call *call, struct wire_reader *reader) {
+    struct bytes found = wire_get_bytes(reader);
+    if (!wire_is_complete(reader) || found.length != call->count)
+        return false;
+    for (size_t i = 0; i < call->count; i++)
+        ((bool *)call->out)[i] = found.data[i] != 0;
+    return true;
+}
+
+void signer_find_revoked(struct signer_client *client, const uint8_t *serials, size_t count, bool *out,
+                         signer_done *done, void *context) {
+    struct wire_writer writer;
+    struct arena *scratch = client_begin_call(client, &writer, MESSAGE_FIND_REVOKED);
+    if (scratch != NULL)
+        wire_put_bytes(&writer, serials, count * SERIAL_BYTES);
+    client_send_call(client, scratch, &writer,
+                     &(struct client_call){
+                         .take = take_revoked, .out = out, .count = count, .done = done, .context = context});
+}

@@ -13,7 +13,8 @@ struct crl_call {
     struct signer_client *client;
     struct signer_crl_request request;
     struct signer_crl *out;
-    size_t sent;
+    size_t sent, answered;
+    bool is_only_given; /* it is not signed yet */
     signer_done *done;
     void *context;
 };
@@ -26,6 +27,18 @@ static void finish(void *context, const struct error *error) {
     void *of_caller = call->context;
     free(call);
     done(of_caller, error);
+}
+
+static bool take_unknown(struct client_call *client_call, struct wire_reader *reader) {
+    struct crl_call *call = client_call->out;
+    struct bytes unknown = wire_get_bytes(reader);
+    size_t count = call->sent - call->answered;
+    if (!wire_is_complete(reader) || unknown.length < (count + 7) / 8)
+        return false;
+    for (size_t i = 0; call->request.unknown != NULL && i < count; i++)
+        call->request.unknown[call->answered + i] = unknown.data[i / 8] >> i % 8 & 1;
+    call->answered = call->sent;
+    return true;
 }
 
 static void send_entries(struct crl_call *call) {
@@ -47,7 +60,8 @@ static void send_entries(struct crl_call *call) {
         text_append_bytes(&writer.text, bytes, sizeof bytes);
     }
     call->sent += count;
-    client_send_call(call->client, scratch, &writer, &(struct client_call){.done = step, .context = call});
+    client_send_call(call->client, scratch, &writer,
+                     &(struct client_call){.take = take_unknown, .out = call, .done = step, .context = call});
 }
 
 static bool take_list(struct client_call *client_call, struct wire_reader *reader) {
@@ -79,6 +93,10 @@ static bool take_list(struct client_call *client_call, struct wire_reader *reade
 static void send_wish_to_sign(struct crl_call *call) {
     struct wire_writer writer;
     struct arena *scratch = client_begin_call(call->client, &writer, MESSAGE_CRL_SIGN);
+    if (scratch != NULL) {
+        wire_put_u64(&writer, call->request.unproven);
+        wire_put_u8(&writer, call->request.is_bounded);
+    }
     client_send_call(call->client, scratch, &writer,
                      &(struct client_call){.take = take_list, .out = call, .done = finish, .context = call});
 }
@@ -89,23 +107,31 @@ static void step(void *context, const struct error *error) {
         finish(call, error);
     else if (call->sent < call->request.count)
         send_entries(call);
+    else if (call->is_only_given)
+        finish(call, NULL);
     else
         send_wish_to_sign(call);
 }
 
-void signer_sign_crl(struct signer_client *client, const struct signer_crl_request *request,
-                     struct signer_crl *out, signer_done *done, void *context) {
+/* NULL: `done` was told. */
+static struct crl_call *new_call(struct signer_client *client, const struct signer_crl_request *request,
+                                 struct signer_crl *out, signer_done *done, void *context) {
     const struct error no_memory = {.code = ERROR_INTERNAL, .message = "out of memory"};
     struct crl_call *call = calloc(1, sizeof *call);
-    *out = (struct signer_crl){.length = 0};
-    if (call == NULL) {
+    if (out != NULL)
+        *out = (struct signer_crl){.length = 0};
+    if (call == NULL)
         done(context, &no_memory);
-        return;
-    }
-    *call = (struct crl_call){
-        .client = client, .request = *request, .out = out, .done = done, .context = context};
+    else
+        *call = (struct crl_call){
+            .client = client, .request = *request, .out = out, .done = done, .context = context};
+    return call;
+}
+
+static void begin_list(struct crl_call *call) {
+    const struct signer_crl_request *request = &call->request;
     struct wire_writer writer;
-    struct arena *scratch = client_begin_call(client, &writer, MESSAGE_CRL_BEGIN);
+    struct arena *scratch = client_begin_call(call->client, &writer, MESSAGE_CRL_BEGIN);
     if (scratch != NULL) {
         wire_put_string(&writer, request->issuer);
         wire_put_string(&writer, request->url);
@@ -115,7 +141,30 @@ void signer_sign_crl(struct signer_client *client, const struct signer_crl_reque
         wire_put_u64(&writer, request->count);
         wire_put_u64(&writer, crl_entries_length(request->entries, request->count));
     }
-    client_send_call(client, scratch, &writer, &(struct client_call){.done = step, .context = call});
+    client_send_call(call->client, scratch, &writer, &(struct client_call){.done = step, .context = call});
+}
+
+void signer_sign_crl(struct signer_client *client, const struct signer_crl_request *request,
+                     struct signer_crl *out, signer_done *done, void *context) {
+    struct crl_call *call = new_call(client, request, out, done, context);
+    if (call != NULL)
+        begin_list(call);
+}
+
+void signer_give_crl(struct signer_client *client, const struct signer_crl_request *request,
+                     signer_done *done, void *context) {
+    struct crl_call *call = new_call(client, request, NULL, done, context);
+    if (call == NULL)
+        return;
+    call->is_only_given = true;
+    begin_list(call);
+}
+
+void signer_sign_given_crl(struct signer_client *client, const struct signer_crl_request *request,
+                           struct signer_crl *out, signer_done *done, void *context) {
+    struct crl_call *call = new_call(client, request, out, done, context);
+    if (call != NULL)
+        send_wish_to_sign(call);
 }
 
 /* --- what the ledger says of lists --- */
@@ -153,13 +202,14 @@ void signer_list_revoked(struct signer_client *client, struct arena *arena, cons
 static bool take_numbers(struct client_call *call, struct wire_reader *reader) {
     struct signer_crl_list *list = call->out;
     list->next_cursor = wire_get_u32(reader);
-    list->count = wire_get_count(reader, 4 + 4 + 8 + 8);
+    list->count = wire_get_count(reader, 4 + 4 + 8 + 8 + 1);
     list->items = arena_alloc(reader->arena, (list->count + 1) * sizeof *list->items);
     for (size_t i = 0; list->items != NULL && i < list->count; i++) {
         list->items[i].issuer = wire_get_string(reader);
         list->items[i].url = wire_get_string(reader);
         list->items[i].last_number = wire_get_u64(reader);
         list->items[i].unlisted_at = (time_t)wire_get_u64(reader);
+        list->items[i].is_bounded = wire_get_u8(reader) != 0;
     }
     return list->items != NULL && wire_is_complete(reader);
 }

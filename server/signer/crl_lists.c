@@ -1,5 +1,6 @@
 /* A dense array and an open-addressing index over it. Saved: for each list its newest number (8 bytes), the
- * lengths of issuer (1) and URL (2), both texts. */
+ * lengths of issuer (1) and URL (2), both texts. The first bit of the URL's length says that its unproven
+ * entries are bounded: none that was saved without it is so long. */
 #include "crl_lists.h"
 
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 
 #define ISSUER_MAX 64
 #define SAVED_HEAD 11
+#define SAVED_BOUNDED 0x8000
 #define FIRST_INDEX 64
 
 struct crl_lists {
@@ -148,6 +150,11 @@ void crl_lists_note_whole(struct crl_lists *lists, uint32_t list, uint64_t chang
         lists->items[list - 1].listed = changes;
 }
 
+void crl_lists_note_bounded(struct crl_lists *lists, uint32_t list) {
+    if (list > 0 && list <= lists->count)
+        lists->items[list - 1].is_bounded = true;
+}
+
 uint32_t crl_lists_count(const struct crl_lists *lists) {
     return lists->count;
 }
@@ -179,7 +186,7 @@ void crl_lists_save(const struct crl_lists *lists, uint8_t *out) {
         size_t issuer = strlen(list->issuer), url = strlen(list->url);
         put_number(out, list->last_number, 8);
         put_number(out + 8, issuer, 1);
-        put_number(out + 9, url, 2);
+        put_number(out + 9, url | (list->is_bounded ? SAVED_BOUNDED : 0), 2);
         memcpy(out + SAVED_HEAD, list->issuer, issuer);
         memcpy(out + SAVED_HEAD + issuer, list->url, url);
         out += SAVED_HEAD + issuer + url;
@@ -191,7 +198,8 @@ bool crl_lists_load(struct crl_lists *lists, const uint8_t *bytes, size_t length
         char issuer[ISSUER_MAX + 1] = "", url[CRL_URL_MAX + 1] = "";
         if (length < SAVED_HEAD)
             return false;
-        size_t issuer_length = bytes[8], url_length = (size_t)get_number(bytes + 9, 2),
+        uint64_t saved_length = get_number(bytes + 9, 2);
+        size_t issuer_length = bytes[8], url_length = (size_t)(saved_length & ~(uint64_t)SAVED_BOUNDED),
                whole = SAVED_HEAD + issuer_length + url_length;
         if (issuer_length > ISSUER_MAX || url_length > CRL_URL_MAX || whole > length)
             return false;
@@ -202,6 +210,8 @@ bool crl_lists_load(struct crl_lists *lists, const uint8_t *bytes, size_t length
             strlen(url) != url_length)
             return false;
         crl_lists_note_number(lists, number, get_number(bytes, 8));
+        if ((saved_length & SAVED_BOUNDED) != 0)
+            crl_lists_note_bounded(lists, number);
         bytes += whole;
         length -= whole;
     }

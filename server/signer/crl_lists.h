@@ -17,6 +17,7 @@ struct crl_list {
     uint64_t changes; /* so many were noted */
     uint64_t listed;  /* as many as the newest signed list had, where it had all; else what that was before */
     time_t revoked_at; /* of the newest of them */
+    bool is_bounded;   /* one was signed of which it was said that its unproven entries are bounded */
 };
 
 /* Holds `max` lists at most: a worker names lists where it revokes. */
@@ -33,6 +34,8 @@ void crl_lists_note_revoked(struct crl_lists *lists, uint32_t list, time_t revok
 void crl_lists_note_whole(struct crl_lists *lists, uint32_t list, uint64_t changes);
 /* Never falls. */
 void crl_lists_note_number(struct crl_lists *lists, uint32_t list, uint64_t number);
+/* For good. */
+void crl_lists_note_bounded(struct crl_lists *lists, uint32_t list);
 uint32_t crl_lists_count(const struct crl_lists *lists);
 /* For the checkpoint: all of it as bytes, and back into an empty memory. */
 size_t crl_lists_saved_length(const struct crl_lists *lists);

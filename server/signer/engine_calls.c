@@ -290,7 +290,29 @@ static void run_list_crls(struct engine *engine, struct engine_call *call) {
         wire_put_string(&writer, list.url);
         wire_put_u64(&writer, list.last_number);
         wire_put_u64(&writer, list.listed < list.changes ? (uint64_t)list.revoked_at : 0);
+        wire_put_u8(&writer, list.is_bounded);
     }
+    engine_end_reply(call, &writer);
+}
+
+/* Which of these the ledger has revoked, or void: one byte each. */
+static void run_find_revoked(struct engine *engine, struct engine_call *call) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    struct error error = {.code = ERROR_INVALID, .message = "malformed question about serials"};
+    struct bytes serials = wire_get_bytes(&reader);
+    size_t count = serials.length / SERIAL_BYTES;
+    uint8_t *found = count <= SIGNER_SERIALS_MAX ? arena_alloc(call->arena, count + 1) : NULL;
+    struct wire_writer writer;
+    size_t at;
+    if (found == NULL || !wire_is_complete(&reader) || serials.length % SERIAL_BYTES != 0 ||
+        !engine_may_vouch(engine, &error)) {
+        engine_reply_error(call, &error);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        found[i] = revoked_place(engine->revoked, serials.data + i * SERIAL_BYTES, &at);
+    engine_begin_reply(call, &writer);
+    wire_put_bytes(&writer, found, count);
     engine_end_reply(call, &writer);
 }
 
@@ -396,6 +418,7 @@ void engine_answer(struct engine *engine, struct engine_call *call) {
         [MESSAGE_LIST_CRLS] = run_list_crls,
         [MESSAGE_FIND_LEFT] = run_find_left,
         [MESSAGE_LIST_REVOKED] = engine_list_revoked,
+        [MESSAGE_FIND_REVOKED] = run_find_revoked,
         [MESSAGE_CRL_BEGIN] = engine_run_crl,
         [MESSAGE_CRL_ENTRIES] = engine_run_crl,
         [MESSAGE_CRL_SIGN] = engine_run_crl,

@@ -226,10 +226,13 @@ static void run_begin(struct engine *engine, struct engine_call *call) {
 
 /* --- entries --- */
 
-static void mark_seen(const struct engine *engine, struct crl_work *work, const struct crl_entry *entry) {
+/* Does this ledger have it? */
+static bool mark_seen(const struct engine *engine, struct crl_work *work, const struct crl_entry *entry) {
     size_t at;
-    if (revoked_place(engine->revoked, entry->serial, &at) && at < work->table_count)
+    bool is_known = revoked_place(engine->revoked, entry->serial, &at);
+    if (is_known && at < work->table_count)
         work->seen[at / 8] |= (uint8_t)(1u << at % 8);
+    return is_known;
 }
 
 static bool read_entry(struct wire_reader *reader, struct crl_entry *entry) {
@@ -254,8 +257,9 @@ static bool judge_entry(const struct crl_work *work, const struct crl_entry *ent
                      work->contents.url);
 }
 
+/* `unknown`: a bit of each entry from its place `at` on, which is set where this ledger does not have it. */
 static bool take_slice(const struct engine *engine, struct crl_work *work, struct wire_reader *reader,
-                       size_t count, struct error *error) {
+                       size_t count, uint8_t *unknown, size_t at, struct error *error) {
     uint8_t der[SLICE * CRL_ENTRY_DER_MAX];
     struct crl_entry entries[SLICE];
     size_t length = 0;
@@ -266,7 +270,8 @@ static bool take_slice(const struct engine *engine, struct crl_work *work, struc
         if (!judge_entry(work, &entries[i], before, error))
             return false;
         before = entries[i].serial;
-        mark_seen(engine, work, &entries[i]);
+        if (!mark_seen(engine, work, &entries[i]))
+            unknown[(at + i) / 8] |= (uint8_t)(1u << (at + i) % 8);
         length += crl_put_entry(&entries[i], der + length);
     }
     return lint_crl_entries(&work->lint, (struct bytes){der, length}, entries, count, error) &&
@@ -275,16 +280,22 @@ static bool take_slice(const struct engine *engine, struct crl_work *work, struc
 }
 
 static bool take_entries(const struct engine *engine, struct crl_work *work, struct engine_call *call,
-                         struct error *error) {
+                         struct bytes *unknown, struct error *error) {
     struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
-    size_t left = wire_get_count(&reader, CRL_ENTRY_WIRE_BYTES);
+    size_t left = wire_get_count(&reader, CRL_ENTRY_WIRE_BYTES), at = 0, length = left / 8 + 1;
+    uint8_t *bits = arena_alloc(call->arena, length);
+    if (bits == NULL)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    memset(bits, 0, length);
+    *unknown = (struct bytes){bits, length};
     if (work->lint.entries + left > work->wanted_count)
         return error_set(error, ERROR_INVALID, "there are more entries than were announced");
     while (left > 0) {
         size_t count = left < SLICE ? left : SLICE;
-        if (!take_slice(engine, work, &reader, count, error))
+        if (!take_slice(engine, work, &reader, count, bits, at, error))
             return false;
         left -= count;
+        at += count;
     }
     return wire_is_complete(&reader) || error_set(error, ERROR_INVALID, "malformed entries");
 }
@@ -295,10 +306,16 @@ static bool has_work(struct engine_call *call, struct error *error) {
 
 static void run_entries(struct engine *engine, struct engine_call *call) {
     struct error error;
-    bool is_taken = has_work(call, &error) && take_entries(engine, *call->crl, call, &error);
-    if (!is_taken)
+    struct bytes unknown;
+    struct wire_writer writer;
+    if (!has_work(call, &error) || !take_entries(engine, *call->crl, call, &unknown, &error)) {
         end_work(call);
-    reply(call, is_taken, &error);
+        engine_reply_error(call, &error);
+        return;
+    }
+    engine_begin_reply(call, &writer);
+    wire_put_bytes(&writer, unknown.data, unknown.length);
+    engine_end_reply(call, &writer);
 }
 
 /* --- what must be in it --- */
@@ -344,7 +361,19 @@ struct signed_list {
     uint8_t sha256[SHA256_BYTES], ledger_hash[LEDGER_HASH_BYTES];
     gnutls_datum_t signature;
     uint64_t sequence;
+    uint64_t unproven; /* as the operators' connection says */
+    bool is_bounded;
 };
+
+/* What is said of the entries that no ledger is known to have; a caller that says nothing knows nothing. */
+static bool read_proven(struct engine_call *call, struct signed_list *out) {
+    struct wire_reader reader = {.arena = call->arena, .rest = call->fields};
+    if (call->fields.length == 0)
+        return true;
+    out->unproven = wire_get_u64(&reader);
+    out->is_bounded = wire_get_u8(&reader) == 1;
+    return wire_is_complete(&reader);
+}
 
 static bool sign(struct engine *engine, struct crl_work *work, struct signed_list *out, struct error *error) {
     uint8_t other[64];
@@ -377,6 +406,10 @@ static bool record(struct engine *engine, const struct crl_work *work, struct si
                                "url", work->contents.url, "number", (json_int_t)work->contents.number,
                                "entries", (json_int_t)work->wanted_count, "tbs_sha256", digest, "this_update",
                                this_update, "next_update", next_update);
+    if (fields != NULL && out->is_bounded)
+        json_object_set_new(fields, "bounded", json_true());
+    if (fields != NULL && out->unproven > 0)
+        json_object_set_new(fields, "unproven", json_integer((json_int_t)out->unproven));
     bool is_written =
         fields != NULL ? ledger_append(engine->ledger, "crl", fields, &out->sequence, out->ledger_hash, error)
                        : error_set(error, ERROR_INTERNAL, "out of memory");
@@ -423,10 +456,12 @@ static void run_sign(struct engine *engine, struct engine_call *call) {
     struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
     struct crl_work *work = *call->crl;
     struct signed_list out = {.sequence = 0};
-    if (call->fields.length == 0 && has_work(call, &error) && finish(engine, work, &out, &error)) {
+    if (read_proven(call, &out) && has_work(call, &error) && finish(engine, work, &out, &error)) {
         crl_lists_note_number(engine->lists, work->list, work->contents.number);
         if (work->has_all)
             crl_lists_note_whole(engine->lists, work->list, work->changes);
+        if (out.is_bounded)
+            crl_lists_note_bounded(engine->lists, work->list);
         metric_add(engine->crl_signatures_total, 1);
         log_signed(work);
         put_signed(call, work, &out);

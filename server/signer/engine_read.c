@@ -76,7 +76,10 @@ static void read_crl(struct engine *engine, const struct ledger_record *record) 
         !ledger_record_text(record, "url", url, sizeof url) ||
         !ledger_record_number(record, "number", &number))
         return;
-    crl_lists_note_number(engine->lists, crl_lists_add(engine->lists, issuer, url), number);
+    uint32_t list = crl_lists_add(engine->lists, issuer, url);
+    crl_lists_note_number(engine->lists, list, number);
+    if (ledger_record_flag(record, "bounded") > 0)
+        crl_lists_note_bounded(engine->lists, list);
 }
 
 static bool read_revoked(struct engine *engine, const struct ledger_record *record, struct error *error) {

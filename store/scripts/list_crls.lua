@@ -4,7 +4,8 @@
 -- arguments: sequence, limit
 -- result: ok, {id, fields, sequence} ...
 -- uses: crl
-local TEXTS, COUNTS = {'issuer', 'url', 'problem', 'problem_host'}, {'number', 'this_update', 'next_update', 'entries', 'bytes', 'issuer_end', 'floor'}
+local TEXTS = {'issuer', 'url', 'problem', 'problem_host'}
+local COUNTS = {'number', 'this_update', 'next_update', 'entries', 'bytes', 'issuer_end', 'floor', 'unproven', 'left_out'}
 local limit, reply, known = tonumber(ARGV[2]), {'ok'}, {}
 local function add(id, sequence)
   local texts = redis.pcall('HMGET', 'crl:' .. id, unpack(TEXTS))

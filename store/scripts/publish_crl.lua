@@ -2,16 +2,17 @@
 -- it is of a Redis that all hosts have compared with
 -- their ledgers, the same that its entries were read from. Entries whose certificates had ended when it was made were on it
 -- once more, and leave.
--- keys: crl-lists, crl:<id>, crl-der:<id>, crl-entries:<id>, crl-replaced:<id>, crls-due, crls-published, crls-sequence, ledger-hosts, ledger:<host>,
---   ledger-ahead:<host>
--- arguments: issuer, url, number, this_update, next_update, number of entries, changes that were counted when reading began ('': it is another host's or
---   an earlier Redis's, which a Redis that went back has forgotten), run of Redis, DER, the number that need not be
---   respected ('0': none), the highest number that a list may have now, host, sequence of the list's record
+-- keys: crl-lists, crl:<id>, crl-der:<id>, crl-entries:<id>, crl-replaced:<id>, crls-due, crls-published, crls-sequence,
+--   crls-left-out, ledger-hosts, ledger:<host>, ledger-ahead:<host>
+-- arguments: issuer, url, number, this_update, next_update, number of entries, changes that were counted when reading began ('':
+--   it is another host's or an earlier Redis's, which a Redis that went back has forgotten), run of Redis, DER, the number that need
+--   not be respected ('0': none), the highest number that a list may have now, how many of its entries no ledger is known to have,
+--   how many of these are left out, host, sequence of the list's record
 -- result: ok | conflict
 -- uses: crl, run, ledger
-local issuer, url, number, this_update, next_update, entries, changes, run, der, refused, ceiling, host =
-  unpack(ARGV, 1, 12)
-mark_applied(host, {unpack(ARGV, 13)})
+local issuer, url, number, this_update, next_update, entries, changes, run, der, refused, ceiling, unproven, left_out, host =
+  unpack(ARGV, 1, 14)
+mark_applied(host, {unpack(ARGV, 15)})
 local _, micros = now_parts()
 local id = find_crl(issuer, url)
 local key = 'crl:' .. id
@@ -45,6 +46,8 @@ if changes == '' then
   redis.call('ZADD', 'crls-due', 'LT', string.format('%.0f', micros / 1000), id)
   return {'ok'}
 end
+redis.call('HSET', key, 'unproven', unproven, 'left_out', left_out)
+if left_out == '0' then redis.pcall('SREM', 'crls-left-out', id) end
 redis.call('ZREMRANGEBYSCORE', 'crl-entries:' .. id, '-inf', '(' .. this_update)
 drop_replaced(id, changes)
 local half_ms = (tonumber(this_update) + tonumber(next_update)) * 500

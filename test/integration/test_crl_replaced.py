@@ -19,7 +19,8 @@ from test_handover import sha1_of
 from test_two_hosts import with_second
 from under_test import wait_until
 
-SANDBOX_OPTIONS = ("--set", "revocation.crl_delay_ms=1000", "--workers", "1", "--set", "redis.redis_command_timeout_ms=30000")
+SANDBOX_OPTIONS = ("--set", "revocation.crl_delay_ms=1000", "--set", "revocation.crl_max_unproven=20000", "--workers", "1",
+                   "--set", "redis.redis_command_timeout_ms=30000")
 RECOVERY = 60
 COMPLETE = "/crl/ecc-all.crl"
 OTHERS = 9000  # entries, so that the list is read in several pages

@@ -1,7 +1,7 @@
 -- Certificate revocation lists: what each holds, and since when it waits to be made anew. A list is known by its issuer and the
 -- URL that stands in certificates; each issuer has one without URL that holds everything. Lists are never forgotten: a
 -- certificate may name them for years.
--- uses: common
+-- uses: common, unproven
 
 -- A number that is none, or that no clock comes to, is told as this one: it is above all others, and every host refuses it.
 local CRL_NUMBER_NEVER = 999999999999999
@@ -124,6 +124,7 @@ local function put_crl_also(serial, issuer, url, revoked_at, reason, not_after, 
   local former, member = redis.call('HGET', 'certificate:' .. serial, 'entry'), serial .. ':' .. revoked_at .. ':' .. reason
   put_crl_member(find_crl(issuer, ''), member, former, not_after, micros)
   if url ~= '' then put_crl_member(find_crl(issuer, url), member, former, not_after, micros) end
+  wait_for_proof(serial, micros)
 end
 
 -- Puts a serial on the lists that have to have it: its issuer's complete one, and the one that its certificate names (`url`,
@@ -138,6 +139,8 @@ local function put_crl_entry(serial, issuer, url, revoked_at, reason, not_after,
   local list = url ~= '' and find_crl(issuer, url) or known[2]
   put_crl_member(complete, member, known[1], not_after, micros)
   if list and list ~= complete then put_crl_member(list, member, known[1], not_after, micros) end
+  -- Also where it is there already: somebody may have put it there, and now a ledger has it.
+  wait_for_proof(serial, micros)
   if list then
     redis.call('HSET', key, 'crl', list)
   elseif redis.call('HEXISTS', key, 'der') == 1 then
