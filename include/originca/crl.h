@@ -10,7 +10,8 @@
 
 #define CRL_URL_MAX 500 /* bytes */
 #define CRL_SHARD_MARK "{shard}"
-#define CRL_SHARDS_MAX 1024 /* each is made once at first, empty: with more the first revocation waits too long */
+#define CRL_SHARDS_MAX                                                                                       \
+    1024 /* each is made once at first, empty: with more the first revocation waits too long */
 #define CRL_ENTRY_AHEAD_SECONDS 3600 /* a revocation's time may be so late: another host's clock told it */
 
 struct crl_entry {
