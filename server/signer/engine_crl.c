@@ -306,7 +306,7 @@ static bool has_work(struct engine_call *call, struct error *error) {
 
 static void run_entries(struct engine *engine, struct engine_call *call) {
     struct error error;
-    struct bytes unknown;
+    struct bytes unknown = {.length = 0};
     struct wire_writer writer;
     if (!has_work(call, &error) || !take_entries(engine, *call->crl, call, &unknown, &error)) {
         end_work(call);
