@@ -82,13 +82,14 @@ local function customer_problem(id)
   return nil
 end
 
--- nil, or why the order's DNS check tells no more: since it began, or in the same second, a zone of the order was checked, and that
--- check did not hold.
+-- nil, or why the order's DNS check tells no more: since it began, or in the same second where the zone has been active before, a
+-- zone of the order was checked, and that check did not hold.
 local function outdated_problem(order)
   for id in string.gmatch(order.zones or '', '%S+') do
     local zone = redis.call('HMGET', 'zone:' .. id, 'status', 'checked', 'negatives', 'name')
     local holds = zone[1] == 'active' and tonumber(zone[3] or '0') == 0
-    if not holds and tonumber(zone[2] or '0') >= tonumber(order.checked or '0') then
+    local checked, of_order = tonumber(zone[2] or '0'), tonumber(order.checked or '0')
+    if not holds and (checked > of_order or (checked == of_order and zone[1] ~= 'pending')) then
       return 'a newer check of ' .. (zone[4] or id) .. ' than that of the order did not hold; look at its delegation and order again'
     end
   end
