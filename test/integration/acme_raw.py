@@ -209,7 +209,7 @@ class AcmeClient:
                 reply = self.connection.getresponse()
                 result = Reply(reply.status, reply.headers, reply.read())
                 break
-            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
                 self.close()
                 if attempt == 2 or not is_kept:
                     raise

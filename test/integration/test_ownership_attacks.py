@@ -228,13 +228,15 @@ def test_a_strangers_zone_that_was_deleted_refers_to_nobody_while_servers_still_
     assert_refused(customers, A, below)
 
 
-def test_a_check_that_began_before_the_zone_went_to_somebody_else_takes_nothing_back(sandbox, provider, customers):
-    """A's check has heard the parent and waits for a slow name server; meanwhile l is delegated to B's pair, and his zone is active."""
+def give_away_during_check(sandbox, provider):
+    """A's check has heard the parent and waits for a slow name server; meanwhile l is delegated to B's pair, and his zone is active.
+    The name; None where A's check was done before that, as on a busy machine."""
     above = new_name()
     pair_a = add(sandbox, A, above)
     hers = provider.zone(above, pair_a)
     provider.delegate(provider.world.tld, above, pair_a)
-    assert check(sandbox, A, above)["status"] == "active"
+    shown = check(sandbox, A, above)
+    assert shown["status"] == "active", shown
     pair_b = add(sandbox, B, above)
     (slow,) = set(pair_a) - set(pair_b)
     was_asked, server = threading.Event(), provider.world.servers[SERVERS[slow]]
@@ -260,9 +262,14 @@ def test_a_check_that_began_before_the_zone_went_to_somebody_else_takes_nothing_
         provider.delegate(provider.world.tld, above, pair_b)
         provider.zone(above, pair_b)
         assert check(sandbox, B, above)["status"] == "active"
-        assert not old.done(), "the older check was not slow enough"
+        was_slow = not old.done()
         assert old.result(30)
     server.hooks.remove(delay)
+    return above if was_slow else None
+
+
+def test_a_check_that_began_before_the_zone_went_to_somebody_else_takes_nothing_back(sandbox, provider, customers):
+    above = next(filter(None, (give_away_during_check(sandbox, provider) for _ in range(5))))
     holders = {number: sandbox.admin.get(f"zones/{above}?customer={sandbox[key]}")["status"]
                for number, key in ((A, "CUSTOMER"), (B, "CUSTOMER_2"))}
     assert holders == {A: "moved", B: "active"}
