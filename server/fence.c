@@ -64,7 +64,7 @@ struct fence {
     struct store_ledger_state state;
     struct signer_status status;
     struct signer_position position;
-    char found_hash[2 * SHA256_BYTES + 1];
+    struct signer_position_found found;
     bool proves_loss;    /* the ledger holds what a Redis must have known that knows nothing of it */
     struct arena *batch; /* of the records that are replayed */
     json_t *records;
@@ -354,8 +354,8 @@ static void serve_whole(struct fence *fence) {
         bind_secrets(fence);
         return;
     }
-    /* Not where the signer's ledger knows others: it signs nothing then. */
-    if (fence->is_keeper && fence->status.is_signing_allowed && !issuer_bindings_are_known(fence->issuers)) {
+    /* The signer may have others: of the configuration before a reload, which may fail, or by its ledger. */
+    if (fence->is_keeper && fence->found.are_issuers_recorded && !issuer_bindings_are_known(fence->issuers)) {
         issuer_bindings_bind(fence->issuers, note_issuers_bound, fence);
         return;
     }
@@ -511,9 +511,9 @@ static void go_on(struct fence *fence) {
     if (*state->ledger_id == '\0')
         meet(fence);
     else if (fence->is_keeper && state->applied > 0 && *state->applied_hash == '\0' &&
-             *fence->found_hash != '\0')
+             *fence->found.applied_hash != '\0')
         store_adopt_ledger_hash(fence->worker->store, fence->worker->config->host_name, state->ledger_id,
-                                state->applied, fence->found_hash, note_adopted, fence);
+                                state->applied, fence->found.applied_hash, note_adopted, fence);
     else
         judge(fence);
 }
@@ -554,7 +554,9 @@ static void compare(struct fence *fence) {
     snprintf(position->ledger_id, sizeof position->ledger_id, "%s", state->ledger_id);
     snprintf(position->applied_hash, sizeof position->applied_hash, "%s", state->applied_hash);
     snprintf(position->highest_hash, sizeof position->highest_hash, "%s", state->highest_hash);
-    signer_check_position(fence->signer, position, fence->found_hash, note_compared, fence);
+    if (fence->is_keeper)
+        position->issuers = issuer_bindings_hash(fence->issuers);
+    signer_check_position(fence->signer, position, &fence->found, note_compared, fence);
 }
 
 static void note_status(void *context, const struct error *error) {

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "originca/signer.h"
 #include "originca/store.h"
 #include "originca/worker.h"
 
@@ -15,6 +16,8 @@ struct issuer_bindings *issuer_bindings_new(struct worker *worker, struct error 
 void issuer_bindings_free(struct issuer_bindings *bindings);
 /* ERROR_CONFLICT with a reason for the operator: another is known under one of the names. */
 void issuer_bindings_compare(struct issuer_bindings *bindings, store_done *done, void *context);
+/* By which the signer tells whether it has the same ones. */
+struct signer_issuers_hash issuer_bindings_hash(const struct issuer_bindings *bindings);
 /* Did the last comparison find all of them? */
 bool issuer_bindings_are_known(const struct issuer_bindings *bindings);
 /* Compares, and keeps those that are not known. */

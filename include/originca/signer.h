@@ -175,11 +175,26 @@ struct signer_status {
     char reason[512];          /* why not */
 };
 
+/* Which key and subject the configured issuers have. During a reload a signer of one configuration may be
+ * asked by a process of another one. */
+struct signer_issuers_hash {
+    uint8_t bytes[SHA256_BYTES]; /* zeros: of none */
+};
+/* The next issuer of the configuration, with the SHA-256 of its DER SubjectPublicKeyInfo and DER Name. */
+void signer_hash_issuer(struct signer_issuers_hash *hash, const char *name, const uint8_t spki[SHA256_BYTES],
+                        const uint8_t subject[SHA256_BYTES]);
+
 /* What Redis has applied of this host's ledger (struct store_ledger_state). */
 struct signer_position {
     char ledger_id[33]; /* "": it knows none */
     uint64_t applied, highest;
     char applied_hash[2 * SHA256_BYTES + 1], highest_hash[2 * SHA256_BYTES + 1]; /* "": it has none */
+    struct signer_issuers_hash issuers; /* that who asks has compared with the other hosts' */
+};
+
+struct signer_position_found {
+    char applied_hash[2 * SHA256_BYTES + 1]; /* the ledger's, of record `applied`; "": it has none */
+    bool are_issuers_recorded;               /* by the ledger the position's issuers are whose they say */
 };
 
 enum signer_attempt_outcome {
@@ -307,10 +322,12 @@ void signer_find_left(struct signer_client *client, const char *const *ids, size
                       signer_done *done, void *context);
 /* Compares with the ledger. A signer that has just started writes nothing, not even what a crash left to be
  * said, before one position of an operator's link has fitted; revocations wait for `position_wait_seconds` at
- * most. ERROR_CONFLICT: records are lost; nothing follows from it but the answer. `found_hash` gets the
- * ledger's hash of record `applied`, "" where it has none. */
+ * most. The issuers of an operator's position are recorded in the ledger where it does not know them and the
+ * signer has the same ones. ERROR_CONFLICT: records are lost; nothing follows from it but the answer.
+ * ERROR_UNAVAILABLE: an operator's link has compared others, and the ledger does not know those that the
+ * signer has. */
 void signer_check_position(struct signer_client *client, const struct signer_position *position,
-                           char found_hash[2 * SHA256_BYTES + 1], signer_done *done, void *context);
+                           struct signer_position_found *out, signer_done *done, void *context);
 /* The token refused the PIN, and an operator wants it tried again as it is. ERROR_CONFLICT with the reason.
  */
 void signer_retry_token(struct signer_client *client, const char *by, signer_done *done, void *context);

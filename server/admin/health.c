@@ -8,7 +8,7 @@ struct health_state {
     bool is_signer_there;
     struct error signer_error;
     struct store_ledger_state ledger;
-    char found_hash[2 * SHA256_BYTES + 1];
+    struct signer_position_found found;
     struct error comparison; /* of the ledger with what Redis has applied */
 };
 
@@ -169,7 +169,7 @@ static void note_compared(void *context, const struct error *error) {
 static enum step_result compare(struct operation *operation) {
     struct health_state *state = operation->state;
     const struct signer_position position = admin_position_of(&state->ledger);
-    signer_check_position(operation->worker->operator_signer, &position, state->found_hash, note_compared,
+    signer_check_position(operation->worker->operator_signer, &position, &state->found, note_compared,
                           operation);
     return STEP_WAIT;
 }

@@ -10,7 +10,7 @@ struct ledger_state {
     struct admin_call call;
     struct store_ledger_state ledger;
     struct signer_status signer;
-    char found_hash[2 * SHA256_BYTES + 1];
+    struct signer_position_found found;
     bool is_for_good;
     struct rights rights;
 };
@@ -136,7 +136,7 @@ static enum step_result compare(struct operation *operation) {
         return admin_refuse(operation, ERROR_CONFLICT,
                             "nothing to accept: the data in Redis rest on the secret files of this host");
     const struct signer_position position = admin_position_of(&state->ledger);
-    signer_check_position(operation->worker->operator_signer, &position, state->found_hash, admin_done,
+    signer_check_position(operation->worker->operator_signer, &position, &state->found, admin_done,
                           operation);
     return STEP_WAIT;
 }

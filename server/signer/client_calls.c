@@ -204,19 +204,29 @@ void signer_get_status(struct signer_client *client, struct signer_status *out, 
         &(struct client_call){.take = take_status, .out = out, .done = done, .context = context});
 }
 
+void signer_hash_issuer(struct signer_issuers_hash *hash, const char *name, const uint8_t spki[SHA256_BYTES],
+                        const uint8_t subject[SHA256_BYTES]) {
+    uint8_t parts[4][SHA256_BYTES];
+    memcpy(parts[0], hash->bytes, SHA256_BYTES);
+    sha256(name, strlen(name), parts[1]);
+    memcpy(parts[2], spki, SHA256_BYTES);
+    memcpy(parts[3], subject, SHA256_BYTES);
+    sha256(parts, sizeof parts, hash->bytes);
+}
+
 static bool take_position(struct client_call *call, struct wire_reader *reader) {
+    struct signer_position_found *found = call->out;
+    *found = (struct signer_position_found){.are_issuers_recorded = wire_get_u8(reader) != 0};
     struct bytes hash = wire_get_bytes(reader);
-    char *found = call->out;
-    *found = '\0';
     if (hash.length != 0 && hash.length != SHA256_BYTES)
         return false;
     if (hash.length != 0)
-        hex_encode(hash.data, hash.length, found);
+        hex_encode(hash.data, hash.length, found->applied_hash);
     return wire_is_complete(reader);
 }
 
 void signer_check_position(struct signer_client *client, const struct signer_position *position,
-                           char found_hash[2 * SHA256_BYTES + 1], signer_done *done, void *context) {
+                           struct signer_position_found *out, signer_done *done, void *context) {
     struct wire_writer writer;
     struct arena *scratch = client_begin_call(client, &writer, MESSAGE_CHECK_POSITION);
     if (scratch != NULL) {
@@ -225,10 +235,11 @@ void signer_check_position(struct signer_client *client, const struct signer_pos
         wire_put_string(&writer, position->applied_hash);
         wire_put_u64(&writer, position->highest);
         wire_put_string(&writer, position->highest_hash);
+        wire_put_bytes(&writer, position->issuers.bytes, SHA256_BYTES);
     }
     client_send_call(
         client, scratch, &writer,
-        &(struct client_call){.take = take_position, .out = found_hash, .done = done, .context = context});
+        &(struct client_call){.take = take_position, .out = out, .done = done, .context = context});
 }
 
 void signer_retry_token(struct signer_client *client, const char *by, signer_done *done, void *context) {

@@ -377,18 +377,24 @@ static void run_check_position(struct engine *engine, struct engine_call *call) 
     struct error error = {.code = ERROR_INVALID, .message = "malformed call"};
     struct signer_position position = {0};
     uint8_t hash[LEDGER_HASH_BYTES];
+    bool are_recorded;
     struct wire_writer writer;
     snprintf(position.ledger_id, sizeof position.ledger_id, "%s", wire_get_string(&reader));
     position.applied = wire_get_u64(&reader);
     snprintf(position.applied_hash, sizeof position.applied_hash, "%s", wire_get_string(&reader));
     position.highest = wire_get_u64(&reader);
     snprintf(position.highest_hash, sizeof position.highest_hash, "%s", wire_get_string(&reader));
-    if (!wire_is_complete(&reader) || !engine_check_position(engine, &position, call->link, &error)) {
+    struct bytes issuers = wire_get_bytes(&reader);
+    if (issuers.length == SHA256_BYTES)
+        memcpy(position.issuers.bytes, issuers.data, SHA256_BYTES);
+    if (!wire_is_complete(&reader) || issuers.length != SHA256_BYTES ||
+        !engine_check_position(engine, &position, call->link, &are_recorded, &error)) {
         engine_reply_error(call, &error);
         return;
     }
     bool has_hash = ledger_find_hash(engine->ledger, position.applied, hash);
     engine_begin_reply(call, &writer);
+    wire_put_u8(&writer, are_recorded);
     wire_put_bytes(&writer, hash, has_hash ? sizeof hash : 0);
     engine_end_reply(call, &writer);
 }

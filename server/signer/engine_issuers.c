@@ -109,11 +109,38 @@ static bool record_issuer(struct engine *engine, const struct issuer *issuer, st
     return is_written && issuer_names_bind(engine->names, name, &issuer->identity, error);
 }
 
-bool engine_bind_issuers(struct engine *engine, struct error *error) {
-    for (size_t i = 0; *engine->issuer_fault == '\0' && i < engine->issuer_count; i++) {
+bool engine_has_issuers(const struct engine *engine, const struct signer_issuers_hash *hash) {
+    struct signer_issuers_hash mine = {0};
+    for (size_t i = 0; i < engine->issuer_count; i++) {
         const struct issuer *issuer = &engine->issuers[i];
-        const struct issuer_name *known = issuer_names_find(engine->names, issuer->config->name);
-        if ((known == NULL || !known->is_bound) && !record_issuer(engine, issuer, error))
+        signer_hash_issuer(&mine, issuer->config->name, issuer->identity.spki, issuer->identity.subject);
+    }
+    return *engine->issuer_fault == '\0' && memcmp(&mine, hash, sizeof mine) == 0;
+}
+
+static bool is_recorded(const struct engine *engine, const struct issuer *issuer) {
+    const struct issuer_name *known = issuer_names_find(engine->names, issuer->config->name);
+    return known != NULL && known->is_bound;
+}
+
+bool engine_may_serve_issuers(const struct engine *engine, const struct signer_issuers_hash *hash,
+                              struct error *error) {
+    static const struct signer_issuers_hash none;
+    if (memcmp(hash, &none, sizeof none) == 0 || *engine->issuer_fault != '\0' ||
+        engine_has_issuers(engine, hash))
+        return true;
+    for (size_t i = 0; i < engine->issuer_count; i++)
+        if (!is_recorded(engine, &engine->issuers[i]))
+            return error_set(error, ERROR_UNAVAILABLE,
+                             "it has an issuer \"%.64s\" of another configuration: reload",
+                             engine->issuers[i].config->name);
+    return true;
+}
+
+bool engine_bind_issuers(struct engine *engine, struct error *error) {
+    for (size_t i = 0; i < engine->issuer_count; i++) {
+        const struct issuer *issuer = &engine->issuers[i];
+        if (!is_recorded(engine, issuer) && !record_issuer(engine, issuer, error))
             return false;
     }
     return true;

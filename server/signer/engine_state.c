@@ -226,8 +226,6 @@ static bool begin_writing(struct engine *engine, struct error *error) {
     }
     json_object_clear(engine->open_intents);
     engine->status.intents_without_outcome = 0;
-    if (!engine_bind_issuers(engine, error))
-        return false;
     engine->phase = ENGINE_RUNNING;
     log_event(LOG_LEVEL_INFO, "the signer is ready", "ledger", engine->config->ledger_directory, NULL);
     return ledger_sync(engine->ledger, error);
@@ -258,9 +256,10 @@ static bool holds_record(struct engine *engine, uint64_t sequence, const char *e
 /* Whoever tells a wrong position is told so, and that is all: it cannot stop the signer for the others. A
  * worker's position is compared for the worker; whether Redis and ledger belong together is not its word. */
 bool engine_check_position(struct engine *engine, const struct signer_position *position,
-                           enum signer_link link, struct error *error) {
+                           enum signer_link link, bool *are_issuers_recorded, struct error *error) {
     uint64_t last = ledger_last_sequence(engine->ledger);
     bool is_operator = link == SIGNER_LINK_OPERATOR;
+    *are_issuers_recorded = false;
     if (is_operator)
         engine->told_highest = position->highest;
     if (*position->ledger_id != '\0') {
@@ -276,7 +275,13 @@ bool engine_check_position(struct engine *engine, const struct signer_position *
             !holds_record(engine, position->applied, position->applied_hash, error))
             return false;
     }
-    return !is_operator || engine->phase == ENGINE_RUNNING || begin_writing(engine, error);
+    if (!is_operator)
+        return true;
+    if (!engine_may_serve_issuers(engine, &position->issuers, error) ||
+        (engine->phase != ENGINE_RUNNING && !begin_writing(engine, error)))
+        return false;
+    *are_issuers_recorded = engine_has_issuers(engine, &position->issuers);
+    return !*are_issuers_recorded || engine_bind_issuers(engine, error);
 }
 
 static bool is_a_loss(const struct engine *engine, uint64_t sequence, struct error *error) {

@@ -113,7 +113,7 @@ bool engine_confirm_loss(struct engine *engine, uint64_t sequence, const char *b
                          struct error *error) MUST_CHECK;
 /* Compares with the ledger; the first of an operator's link that fits lets the signer write. */
 bool engine_check_position(struct engine *engine, const struct signer_position *position,
-                           enum signer_link link, struct error *error) MUST_CHECK;
+                           enum signer_link link, bool *are_issuers_recorded, struct error *error) MUST_CHECK;
 /* Rotation, checkpoint and metrics; false when the process must end. */
 bool engine_end_batch(struct engine *engine);
 
@@ -141,7 +141,13 @@ bool engine_read_right(struct engine *engine, const struct ledger_record *record
 void engine_judge_issuers(struct engine *engine);
 /* Such a fault ends with the process, once the files are right: false. */
 bool engine_watch_issuers(struct engine *engine) MUST_CHECK;
-/* Records those that the ledger does not know yet; not while there is a fault. */
+/* ERROR_UNAVAILABLE: who asks has others, and the ledger does not know all of the signer's own. The signer of
+ * before a reload has others too, but recorded ones. */
+bool engine_may_serve_issuers(const struct engine *engine, const struct signer_issuers_hash *hash,
+                              struct error *error) MUST_CHECK;
+/* Are its issuers these, and does the ledger not know others? */
+bool engine_has_issuers(const struct engine *engine, const struct signer_issuers_hash *hash);
+/* Records those that the ledger does not know yet. */
 bool engine_bind_issuers(struct engine *engine, struct error *error) MUST_CHECK;
 
 /* --- of an attempt that was signed (engine.c) --- */

@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from fence_kit import RECOVERY, redis, wait_not_ready, wait_well
 from ocsp_kit import Responder, cert_id, request, responder_of
 from processes import Processes
 from rest_client import leaf_of, rest
-from test_two_hosts import write_second_configuration
+from test_two_hosts import Host, write_second_configuration
 from under_test import SANITIZER_MARKS, run, wait_until
 
 SANDBOX_OPTIONS = ("--workers", "1", "--set", "signer.ledger_segment_bytes=65536")
@@ -290,7 +291,7 @@ def test_a_ledger_of_before_takes_the_names_over(box, config):
 
 @contextlib.contextmanager
 def second_host(box, folder, change):
-    """On the same Redis with a ledger of its own, configured as `change` makes it: (configuration, URL, admin API)."""
+    """On the same Redis with a ledger of its own, configured as `change` makes it: (configuration, host)."""
     base_url = write_second_configuration(box, folder)
     path, token = folder / "originca.conf", {"SOFTHSM2_CONF": box["SOFTHSM2_CONF"]}
     path.write_text(change(path.read_text()))
@@ -298,25 +299,46 @@ def second_host(box, folder, change):
     processes = Processes(folder, folder)
     processes.start("server", [PROGRAM, "-c", path], token)
     try:
-        yield path, base_url, AdminClient(folder / "admin.sock")
+        yield path, Host(box, base_url, AdminClient(folder / "admin.sock"), processes)
     finally:
         was_killed = processes.stop("server")
         log = processes.log("server").read_text()
     assert not was_killed and not any(mark in log for mark in SANITIZER_MARKS), log[-6000:]
 
 
+def recorded_issuers(folder):
+    records = [json.loads(line[65:]) for file in (folder / "ledger").glob("ledger-*.jsonl") for line in file.read_text().splitlines()]
+    return [record["issuer"] for record in records if record["type"] == "issuer"]
+
+
+def is_answering(admin, text):
+    try:
+        return text in json.loads(admin.readiness()[1])["ledger"].get("reason", "")
+    except OSError:  # it is just being started
+        return False
+
+
 def test_a_host_with_another_key_under_the_name_serves_nobody(box, config):
     leaf, former, following = issue(box), certificate_of(box, "ecc"), certificate_of(box, NEXT)
     with tempfile.TemporaryDirectory(prefix="originca-") as folder, \
-            second_host(box, Path(folder), exchanged) as (path, base_url, admin):
+            second_host(box, Path(folder), exchanged) as (path, host):
+        admin = host.admin
         assert wait_until(lambda: "has another key or subject than on the host" in admin.readiness()[1], RECOVERY), admin.readiness()
         assert not admin.readiness()[0]
-        responder = Responder(plain_url(base_url) + "/ocsp")
+        responder = Responder(plain_url(host.base_url) + "/ocsp")
         for issuer in (former, following):
             assert responder.post(request(cert_id(issuer, leaf.serial_number))).status in ("tryLater", "unauthorized")
-        assert "issuer" not in [json.loads(line[65:])["type"] for file in (path.parent / "ledger").glob("ledger-*.jsonl")
-                                for line in file.read_text().splitlines()], "its signer wrote nothing"
+        assert not recorded_issuers(path.parent), "its signer wrote nothing"
         assert box.admin.readiness()[0]
+        # A process that has the right one already, and a signer that was started with the other one.
+        former_file = box.directory / f"issuer-{NEXT}.pem"
+        own = former_file.read_bytes()
+        former_file.write_bytes((box.directory / "issuer-ecc.pem").read_bytes())
+        admin_process, = host.parts("admin")
+        os.kill(admin_process, signal.SIGKILL)
+        assert wait_until(lambda: is_answering(admin, 'it has an issuer "ecc" of another configuration: reload'), RECOVERY), admin.readiness()
+        assert not recorded_issuers(path.parent), "nor for a process of another configuration"
+        former_file.write_bytes(own)
         path.write_text(path.read_text().replace(f"object={NEXT};", "object=ecc;").replace(f"issuer-{NEXT}.pem", "issuer-ecc.pem"))
         assert run([PROGRAM, "-c", path, "reload"], check=False).returncode == 0
         assert wait_until(lambda: admin.readiness()[0], RECOVERY), admin.readiness()
