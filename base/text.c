@@ -246,6 +246,14 @@ char *random_hex(struct arena *arena, size_t bytes) {
     return out;
 }
 
+char *random_id(struct arena *arena) {
+    uint8_t raw[16];
+    do
+        random_bytes(raw, sizeof raw);
+    while (raw[0] >> 2 == 62); /* '-' */
+    return base64url_encode(arena, raw, sizeof raw);
+}
+
 void serial_to_decimal(const uint8_t serial[SERIAL_BYTES], char decimal[SERIAL_DECIMAL_MAX]) {
     /* Repeated division of the 16-byte number by ten: exact and without a big-number library. */
     uint8_t rest[SERIAL_BYTES];

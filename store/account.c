@@ -4,8 +4,6 @@
 #include "call.h"
 #include "link.h"
 
-#define ACCOUNT_ID_BYTES 16
-
 static bool account_read(struct arena *arena, const struct redisReply *id, const struct redisReply *pairs,
                          void *object, struct error *error) {
     static const struct store_field fields[] = {
@@ -92,10 +90,8 @@ void store_create_account(struct store *store, struct arena *arena, const struct
     if (call == NULL)
         return;
     char spki[2 * SHA256_BYTES + 1];
-    uint8_t random[ACCOUNT_ID_BYTES];
     struct error error = {.code = ERROR_NONE};
-    random_bytes(random, sizeof random);
-    char *id = base64url_encode(call->own, random, sizeof random);
+    char *id = random_id(call->own);
     if (id == NULL || !account_key_spki_sha256(account->jwk, spki, &error)) {
         call_refuse(call, id == NULL ? ERROR_INTERNAL : error.code,
                     id == NULL ? "out of memory" : error.message);

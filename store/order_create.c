@@ -5,14 +5,6 @@
 #include "call.h"
 #include "link.h"
 
-#define ORDER_ID_BYTES 16
-
-char *store_new_order_id(struct arena *arena) {
-    uint8_t random[ORDER_ID_BYTES];
-    random_bytes(random, sizeof random);
-    return base64url_encode(arena, random, sizeof random);
-}
-
 /* The distinct zones of the authorizations, in order of appearance; number[i] is -1 where authorization i has
  * none. */
 struct zone_numbers {

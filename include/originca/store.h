@@ -415,14 +415,13 @@ struct store_order {
      * is refused where issuance is stopped for all of them. Not kept; NULL and "" are not known. */
     const char *issuers;
 };
-/* `order->id` is set by the caller (store_new_order_id), so repeating the call after ERROR_UNKNOWN is safe.
+/* `order->id` is set by the caller (random_id), so repeating the call after ERROR_UNKNOWN is safe.
  * Checks in the script: account and API key may still act, and the names are still the customer's by these
  * zones (doc/rights.md; ERROR_REFUSED), issuance is not stopped (ERROR_STOPPED); `replaces_serial` not
  * replaced by another live order (ERROR_CONFLICT). Stores evidence beside it. The check behind a ready order
  * makes zones active that wait for it. An order with status ORDER_REFUSED is a kept attempt: it never changes
  * and is capped per customer.
  */
-char *store_new_order_id(struct arena *);
 void store_create_order(struct store *, const struct store_order *, const char *evidence, store_done *,
                         void *);
 /* Like it, for a request that may be sent again: while `retry_hash` (hex) is known, for `seconds`, and its

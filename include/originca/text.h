@@ -60,6 +60,9 @@ int64_t clock_wall_ms(void); /* since the epoch */
 void random_bytes(void *out, size_t length);
 /* `bytes` random bytes as lower-case hex. */
 char *random_hex(struct arena *arena, size_t bytes);
+/* 128 random bits as 22 characters of base64url, of which the first is no hyphen: ids are arguments on
+ * command lines. NULL when out of memory. */
+char *random_id(struct arena *arena);
 
 #define SHA256_BYTES 32
 void sha256(const void *bytes, size_t length, uint8_t out[SHA256_BYTES]);

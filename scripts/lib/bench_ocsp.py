@@ -80,7 +80,7 @@ def main():
     parser.add_argument("--count", type=int, default=1000, help="certificates that are asked about (1000)")
     parser.add_argument("--concurrency", type=int, default=16, help="client connections (16)")
     parser.add_argument("--workers", type=int, default=1, help="workers of the server (1)")
-    parser.add_argument("--port-base", type=int, default=9760, help="ports of the sandbox it measures (9760)")
+    parser.add_argument("--port-base", type=int, default=9780, help="ports of the sandbox it measures (9780)")
     options, programs = start_benchmark(parser, {"count": 50})
     vars(options).update(accounts=4, names=1, key="p256")
     OcspBench(programs, options).run()

@@ -31,6 +31,7 @@ REASON_MARKS = ("[  ERROR   ]", "error: ", "ERROR: ", "runtime error: ")
 # the cores were idle for half of the time).
 PARALLEL = ["-n", str(len(os.sched_getaffinity(0)) + 2), "--dist", "loadfile"]
 LONGEST_FILES = 15
+BENCHMARKS = ("bench-memory", "bench-bulk", "bench", "bench-rest", "bench-dns", "bench-ocsp", "bench-crl")  # the longest first
 CLANG_FORMAT = 14  # Debian 12's; each version has an opinion of its own about the same settings
 # Takes what the tests leave of the cores, in a session of its own too (each is scheduled as one: sched(7), autogroup).
 LOWEST_PRIORITY = ["sh", "-c", 'echo 19 2>/dev/null >/proc/self/autogroup; exec nice -n 19 "$@"', "sh"]
@@ -163,13 +164,14 @@ class Runner:
 
     # Parts
 
-    def unit(self, directory):
-        status, text = self.run("unit tests", ["meson", "test", "-C", directory, "--no-rebuild", "--print-errorlogs",
-                                               "--num-processes", "2"], 900, self.sanitizer_environment())
-        log = directory / "meson-logs" / "testlog.json"
+    def unit(self, directory, title="unit tests", chosen=("--no-suite", "model"), before=()):
+        name = title.replace(" ", "-")
+        status, text = self.run(title, [*before, "meson", "test", "-C", directory, "--no-rebuild", "--print-errorlogs", "--logbase",
+                                        name, "--num-processes", "2", *chosen], 900, self.sanitizer_environment())
+        log = directory / "meson-logs" / f"{name}.json"
         if not log.exists():
             print(tail(text))
-            self.results.add(failures=["unit tests"])
+            self.results.add(failures=[title])
             return
         tests = [json.loads(line) for line in log.read_text().splitlines()]
         skipped = [test["name"] for test in tests if test["result"] == "SKIP"]
@@ -178,7 +180,7 @@ class Runner:
         if status or failures:
             print(tail(text, 400))
         if status and not failures:
-            failures = ["unit tests"]
+            failures = [title]
         self.results.add(len(tests) - len(skipped) - len(failures), len(skipped), failures)
 
     def integration(self, directory, patterns):
@@ -221,8 +223,8 @@ class Runner:
         for name, each in seconds.most_common(LONGEST_FILES):
             print(f"    {each:4.0f} s {name}", flush=True)
 
-    def fuzz(self, directory):
-        seconds = 3 if self.options.quick else 15
+    def fuzz(self, directory, before=()):
+        seconds = 3 if self.options.quick else 10
         targets = sorted(path for path in directory.glob("test/*/fuzz_*") if path.is_file()
                          and os.access(path, os.X_OK))
 
@@ -231,7 +233,7 @@ class Runner:
             title, corpus = f"fuzz {target.parent.name} {what}", ROOT / "test" / target.parent.name / f"corpus_{what}"
             with tempfile.TemporaryDirectory(prefix="originca-fuzz-") as found:
                 return title, *self.run(title, [
-                    target, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=0",
+                    *before, target, f"-max_total_time={seconds}", "-timeout=60", "-rss_limit_mb=2048", "-print_final_stats=0",
                     f"-artifact_prefix={found}/", found, *([corpus] if corpus.is_dir() else [])],
                     seconds + 120, self.sanitizer_environment())
 
@@ -258,46 +260,42 @@ class Runner:
         self.check("shell syntax", ["bash", "-n", *scripts], 30)
 
     def smoke(self, directory):
-        self.check("bench smoke (release build)", [ROOT / "scripts" / "bench", "--smoke"], 300,
-                   {"ORIGINCA_BUILD": str(directory)})
-        self.check("bench-rest smoke (release build)", [ROOT / "scripts" / "bench-rest", "--smoke"], 300,
-                   {"ORIGINCA_BUILD": str(directory)})
-        self.check("bench-dns smoke (release build)", [ROOT / "scripts" / "bench-dns", "--smoke"], 120,
-                   {"ORIGINCA_BUILD": str(directory)})
-        self.check("bench-ocsp smoke (release build)", [ROOT / "scripts" / "bench-ocsp", "--smoke"], 300,
-                   {"ORIGINCA_BUILD": str(directory)})
-        self.check("bench-crl smoke (release build)", [ROOT / "scripts" / "bench-crl", "--smoke"], 120,
-                   {"ORIGINCA_BUILD": str(directory)})
-        self.check("bench-bulk smoke (release build)", [ROOT / "scripts" / "bench-bulk", "--smoke"], 400,
-                   {"ORIGINCA_BUILD": str(directory)})
-        self.check("bench-memory smoke (release build)", [ROOT / "scripts" / "bench-memory", "--smoke"], 300,
-                   {"ORIGINCA_BUILD": str(directory)})
+        """Two at a time: they show that each works, and wait for much."""
+        def run(name):
+            title = f"{name} smoke (release build)"
+            return title, *self.run(title, [ROOT / "scripts" / name, "--smoke"], 400, {"ORIGINCA_BUILD": str(directory)})
 
-    def sanitized_parts(self):
-        """The other builds where they were made meanwhile: the integration tests leave the cores idle for a good part."""
-        directory = self.build("build-asan", ["-Dwerror=true", "-Db_sanitize=address,undefined",
-                                              "--buildtype=debugoptimized"], "gcc")
+        with ThreadPoolExecutor(2) as pool:
+            for title, status, text in pool.map(run, BENCHMARKS):
+                self.judge(title, status, text)
+
+    def what_needs_no_quiet(self, directory, before=()):
+        """The folder of the release build, or None. It takes what the integration tests leave of the cores: a good part."""
+        if directory and self.wants("unit"):
+            self.unit(directory, "model", ("--suite", "model", "--timeout-multiplier", "4"), before)
+        builds = self.other_builds(before)
+        if builds.get("build-fuzz"):
+            self.fuzz(builds["build-fuzz"], before)
+        return builds.get("build-release")
+
+    def all(self):
+        directory, release = None, None
+        if self.wants("unit", "integration", "clients"):
+            directory = self.build("build-asan", ["-Dwerror=true", "-Db_sanitize=address,undefined",
+                                                  "--buildtype=debugoptimized"], "gcc")
         if directory and self.wants("unit"):
             self.unit(directory)
         if directory and self.wants("integration"):
             with ThreadPoolExecutor(1) as pool:
-                builds = pool.submit(self.other_builds, LOWEST_PRIORITY)
+                rest = pool.submit(self.what_needs_no_quiet, directory, LOWEST_PRIORITY)
                 self.integration(directory, ["test_*.py"])
-            return builds.result()
-        if directory and self.wants("clients"):
-            self.integration(directory, ["test_client_*.py", "test_python_acme.py"])
-        return None
-
-    def all(self):
-        builds = None
-        if self.wants("unit", "integration", "clients"):
-            builds = self.sanitized_parts()
-        if builds is None:
-            builds = self.other_builds()
-        if builds.get("build-release"):
-            self.smoke(builds["build-release"])
-        if builds.get("build-fuzz"):
-            self.fuzz(builds["build-fuzz"])
+            release = rest.result()
+        else:
+            if directory and self.wants("clients"):
+                self.integration(directory, ["test_client_*.py", "test_python_acme.py"])
+            release = self.what_needs_no_quiet(directory)
+        if release:
+            self.smoke(release)
         if self.options.only is None:
             self.checks()
         return self.results.report()

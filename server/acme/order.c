@@ -186,7 +186,7 @@ static enum step_result read_order(struct operation *operation) {
     struct store_order *order = &state->order;
     if (state->post.payload == NULL)
         return acme_refuse(operation, 400, "malformed", "newOrder needs a payload");
-    order->id = store_new_order_id(operation->arena);
+    order->id = random_id(operation->arena);
     order->account = state->post.account.id;
     order->customer = state->post.account.customer;
     order->origin = "acme";

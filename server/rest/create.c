@@ -310,7 +310,7 @@ static bool fill_order(struct operation *operation) {
     struct create_state *state = operation->state;
     size_t count = state->request.name_count;
     struct store_order order = {
-        .id = store_new_order_id(operation->arena),
+        .id = random_id(operation->arena),
         .account = "",
         .customer = state->call.key.customer,
         .status = state->was_refused ? ORDER_REFUSED : ORDER_READY,

@@ -271,6 +271,16 @@ static void serials_are_read_as_people_have_them(void **state) {
     assert_string_equal(decimal, "1020304050607080102030405060708");
 }
 
+static void an_id_begins_with_no_hyphen(void **state) {
+    struct arena *arena = *state;
+    for (int i = 0; i < 2000; i++) {
+        const char *id = random_id(arena);
+        assert_int_equal(strlen(id), 22);
+        assert_int_not_equal(*id, '-');
+    }
+    assert_string_not_equal(random_id(arena), random_id(arena));
+}
+
 static void hex_and_digests_match_their_vectors(void **state) {
     (void)state;
     char hex[65];
@@ -437,6 +447,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(metrics_are_rendered_by_family, make_arena, drop_arena),
         cmocka_unit_test_setup_teardown(a_hidden_gauge_is_not_rendered_until_it_is_set, make_arena,
                                         drop_arena),
+        cmocka_unit_test_setup_teardown(an_id_begins_with_no_hyphen, make_arena, drop_arena),
         cmocka_unit_test(secrets_differ_by_label_and_context),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

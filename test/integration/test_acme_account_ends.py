@@ -187,7 +187,7 @@ def test_the_command_line(owner, originca, sandbox):
     assert id_of(first) in table.out and id_of(second) in table.out
     assert id_of(owner.own) not in table.out and "thief@a.test" in table.out
     assert originca("acme-account", "show", first.kid).out.count(id_of(first)) == 2
-    assert originca("acme-account", "show", "--json", "--", id_of(first)).json["eab_key"] == owner.stolen["kid"]
+    assert originca("acme-account", "show", "--json", id_of(first)).json["eab_key"] == owner.stolen["kid"]
     ended = originca("acme-account", "deactivate", first.kid, "--yes")
     assert "deactivated" in ended.out, ended.err
     assert first.new_order([f"a.{owner.zone}"]).status == 401

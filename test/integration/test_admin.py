@@ -1070,8 +1070,8 @@ def test_the_command_line_shows_orders_with_their_evidence(sandbox, command, zon
     listed = command("order", "list", "--zone", zone)
     assert [each["status"] for each in listed] == ["valid", "refused"]
     (refused_one,) = command("order", "list", "--zone", zone, "--status", "refused")
-    assert command("order", "show", "--", refused_one["id"])["evidence"]["queries"]
-    text = sandbox.admin_command("order", "show", "--", refused_one["id"]).stdout
+    assert command("order", "show", refused_one["id"])["evidence"]["queries"]
+    text = sandbox.admin_command("order", "show", refused_one["id"]).stdout
     for word in ("refused", name, "198.51.100.20", "asked for", "urn:ietf:params:acme:error:unauthorized"):
         assert word in text, text
     table = sandbox.admin_command("order", "list", "--zone", zone).stdout.splitlines()

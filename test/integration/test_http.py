@@ -209,13 +209,15 @@ def is_ended(connection):
 
 
 def hup(sandbox, workers):
-    """Reloads; back when the new workers serve and the former ones have gone."""
-    former = set(sandbox.workers())
+    """Reloads; back when the new workers serve and the former ones have gone, and the signer is there whose settings tell of so many."""
+    former, signer = set(sandbox.workers()), sandbox.signer()
     before = len(sandbox.log_text())
     os.kill(sandbox.supervisor, signal.SIGHUP)
     assert wait_until(lambda: re.search("reload (complete|refused)", sandbox.log_text()[before:]), 30)
     assert "reload complete" in sandbox.log_text()[before:], sandbox.log_text()[before:]
     assert wait_until(lambda: len(sandbox.workers()) == workers and not former & set(sandbox.workers()), 30)
+    if len(former) != workers:
+        assert wait_until(lambda: sandbox.signer() not in (None, signer) and sandbox.admin.readiness()[0], 30)
 
 
 @contextlib.contextmanager

@@ -69,7 +69,7 @@ void fill_order(struct fixture *f, struct sample *sample, enum store_order_statu
                                          .validated_at = is_open ? 0 : now_seconds(),
                                          .expires_at = now_seconds() + 86400};
     }
-    sample->order = (struct store_order){.id = store_new_order_id(f->arena),
+    sample->order = (struct store_order){.id = random_id(f->arena),
                                          .account = sample->account.id,
                                          .customer = sample->customer.id,
                                          .status = status,
