@@ -16,8 +16,11 @@ struct agreement {
     const char *name;
     uint16_t type;
     const struct dns_message *message;
-    const char *owner; /* of a referral; NULL: an answer */
-    size_t next;       /* of the cut's name servers */
+    const char *owner;    /* of a referral; NULL: an answer */
+    const char *anothers; /* each address is asked, whosever the servers are; NULL: those of the provider */
+    size_t next;          /* of the cut's name servers */
+    size_t pending;       /* of the addresses */
+    bool is_over;
     agree_done *done;
     void *context;
 };
@@ -73,18 +76,98 @@ static bool says_the_same(const struct agreement *agreement, const struct dns_me
 
 /* --- asking --- */
 
-static void end(const struct agreement *agreement, const char *failure) {
+static void end(struct agreement *agreement, const char *failure) {
+    agreement->is_over = true;
     agreement->done(agreement->context, failure);
 }
 
 static const char *disagreement(const struct agreement *agreement) {
-    const char *text = arena_printf(
-        agreement->job->scratch,
-        "the name servers of %s do not agree about %s, so one of them may serve somebody else's zone of "
-        "that name; wait until all serve the same zone, then try again",
-        agreement->cut->name, agreement->name);
+    struct arena *arena = agreement->job->scratch;
+    const char *zone = agreement->cut->name, *name = agreement->name;
+    const char *text =
+        agreement->anothers == NULL
+            ? arena_printf(arena,
+                           "the name servers of %s do not agree about %s, so one of them may serve somebody "
+                           "else's zone of that name; wait until all serve the same zone, then try again",
+                           zone, name)
+            : arena_printf(
+                  arena,
+                  "the name servers of %s do not agree about %s, the address of a name server on the "
+                  "way to %s, which another customer has here, or had lately; wait until all of "
+                  "them say the same, then try again",
+                  zone, name, agreement->anothers);
     return text == NULL ? "out of memory" : text;
 }
+
+/* --- each address --- */
+
+bool agree_is_due(const struct server_list *list, size_t at, const struct dns_server *asked) {
+    if (asked != NULL && is_same_server(asked, &list->items[at]))
+        return false;
+    for (size_t i = 0; i < at; i++)
+        if (is_same_server(&list->items[i], &list->items[at]))
+            return false;
+    return true;
+}
+
+static void note_answered(struct agreement *agreement) {
+    if (--agreement->pending == 0)
+        end(agreement, NULL);
+}
+
+/* Who does not answer shows nothing. */
+static void on_each(void *context, const struct dns_message *message, const struct dns_server *server,
+                    const char *failure) {
+    struct agreement *agreement = context;
+    (void)server;
+    if (agreement->is_over)
+        return;
+    if (message == NULL && job_is_spent(agreement->job))
+        end(agreement, failure);
+    else if (message == NULL || says_the_same(agreement, message))
+        note_answered(agreement);
+    else
+        end(agreement, disagreement(agreement));
+}
+
+static void on_each_address(void *context, struct cut *cut, const char *failure) {
+    struct agreement *agreement = context;
+    if (cut == NULL) {
+        end(agreement, failure);
+        return;
+    }
+    const struct query_options options = {.needs_signatures = is_signed(agreement->cut),
+                                          .zone = agreement->cut->name};
+    agreement->pending = 1; /* none ends it before all are asked */
+    for (size_t i = 0; i < cut->addresses.count; i++) {
+        const struct server_list one = {.items = {cut->addresses.items[i]}, .count = 1};
+        if (!agree_is_due(&cut->addresses, i, agreement->asked))
+            continue;
+        agreement->pending++;
+        if (!transport_query(agreement->job, &one, agreement->name, agreement->type, &options, on_each,
+                             agreement)) {
+            end(agreement, "out of memory");
+            return;
+        }
+    }
+    note_answered(agreement);
+}
+
+/* Of servers without glue any word is taken: those that have some, or were looked for when none had, are
+ * heard in any case, and servers that need each other's addresses would be looked for without end. */
+static void ask_each(struct agreement *agreement) {
+    if (!agree_find_servers(agreement->job, agreement->cut, NULL, on_each_address, agreement))
+        end(agreement, "out of memory");
+}
+
+static void pass(struct agreement *agreement) {
+    if (agreement->anothers == NULL)
+        end(agreement, NULL);
+    else
+        ask_each(agreement);
+}
+
+/* --- each of the provider's --- */
 
 static void on_other(void *context, const struct dns_message *message, const struct dns_server *server,
                      const char *failure) {
@@ -107,7 +190,7 @@ static void ask_next(struct agreement *agreement) {
            strcmp(cut->servers[agreement->next], agreement->asked->name) == 0)
         agreement->next++;
     if (agreement->next == cut->server_count) {
-        end(agreement, NULL);
+        pass(agreement);
         return;
     }
     const char *server = cut->servers[agreement->next++];
@@ -142,8 +225,8 @@ static void take_server(struct cut *cut, const struct cut *from, const char *nam
 }
 
 /* Glue may have told where some of them are. */
-bool agree_find_servers(struct dnscheck_job *job, const struct cut *from, addresses_done *done,
-                        void *context) {
+bool agree_find_servers(struct dnscheck_job *job, const struct cut *from, const char *anothers,
+                        addresses_done *done, void *context) {
     struct cut *cut = arena_alloc(job->scratch, sizeof *cut);
     if (cut == NULL)
         return false;
@@ -151,11 +234,11 @@ bool agree_find_servers(struct dnscheck_job *job, const struct cut *from, addres
     cut->trust = from->trust;
     for (size_t i = 0; i < from->server_count; i++)
         take_server(cut, from, from->servers[i]);
-    return walk_complete_addresses(job, cut, DEPTH, done, context);
+    return walk_complete_addresses(job, cut, anothers != NULL ? 1 : DEPTH, anothers, done, context);
 }
 
 static void ask_all(struct agreement *agreement) {
-    if (!agree_find_servers(agreement->job, agreement->cut, on_addresses, agreement))
+    if (!agree_find_servers(agreement->job, agreement->cut, NULL, on_addresses, agreement))
         end(agreement, "out of memory");
 }
 
@@ -168,7 +251,7 @@ static void on_pool(void *context, const char *failure) {
     else if (answer == POOL_YES)
         ask_all(agreement);
     else
-        end(agreement, NULL);
+        pass(agreement);
 }
 
 /* At and above the names of its name servers the provider alone has zones; top-level domains are nobody's.
@@ -199,11 +282,12 @@ bool agree_start(const struct question *question, agree_done *done, void *contex
                                     .type = question->type,
                                     .message = question->message,
                                     .owner = question->owner,
+                                    .anothers = question->anothers,
                                     .done = done,
                                     .context = context};
     enum pool_answer answer = agree_is_needed(job, question->cut);
     if (answer == POOL_NO)
-        end(agreement, NULL);
+        pass(agreement);
     else if (answer == POOL_YES || job->begin != NULL) /* who looks for the pool cannot wait for it */
         ask_all(agreement);
     else

@@ -15,6 +15,7 @@
 #define QUERIES_PER_TAKEOVER 60 /* all servers of the zones on the way, at each address (takeover.c) */
 #define HOSTS_PER_CHECK 40      /* referrals in the cache need no query: the budget of queries is no bound */
 #define HOSTS_PER_NAME 4
+#define HOSTS_PER_TAKEOVER SERVERS_MAX /* for which the budget of queries grows (hosts.c) */
 #define SIGNATURES_PER_CHECK 100
 #define SIGNATURES_PER_NAME 40 /* NSEC3: three for each label that is not there, asked for NS and for CAA */
 #define HASHES_PER_CHECK 1000
@@ -114,6 +115,10 @@ static void note_decided(struct dnscheck_job *job) {
         job->is_ended = true;
         event_active(job->starter, EV_TIMEOUT, 0);
     }
+}
+
+bool job_is_spent(const struct dnscheck_job *job) {
+    return job->queries >= job->max_queries;
 }
 
 void job_end(struct dnscheck_job *job) {
@@ -338,6 +343,7 @@ struct dnscheck_job *dnscheck_start(struct dnscheck *dnscheck, struct arena *are
     if (job == NULL)
         return NULL;
     job->max_queries += QUERIES_PER_TAKEOVER * count_takeovers(request);
+    job->agreed_hosts_left = HOSTS_PER_TAKEOVER * count_takeovers(request);
     job->account_uri = request->account_uri == NULL ? NULL : arena_strdup(job->scratch, request->account_uri);
     job->method = request->method == NULL ? "" : request->method;
     if (!copy_request(job, request)) {

@@ -53,8 +53,8 @@ void cut_add_address(const struct dnscheck *dnscheck, struct cut *cut, const cha
         cut->addresses.items[cut->addresses.count++] = made;
 }
 
-void cut_take_addresses(struct cut *cut, const char *server, const struct cut *from) {
-    for (size_t i = 0; i < from->addresses.count && cut->addresses.count < ADDRESSES_MAX; i++) {
+void cut_take_addresses(struct cut *cut, const char *server, const struct cut *from, size_t limit) {
+    for (size_t i = 0; i < from->addresses.count && i < limit && cut->addresses.count < ADDRESSES_MAX; i++) {
         cut->addresses.items[cut->addresses.count] = from->addresses.items[i];
         cut->addresses.items[cut->addresses.count++].name = server;
     }
@@ -74,10 +74,5 @@ const char *cut_why_no_address(struct dnscheck_job *job, const struct cut *cut, 
         inet_ntop(AF_INET, &denied->address.v4.sin_addr, address, sizeof address);
     else
         inet_ntop(AF_INET6, &denied->address.v6.sin6_addr, address, sizeof address);
-    const char *text =
-        arena_printf(job->scratch,
-                     "%s, the address of %s, is one that is not asked: special-purpose, or denied by "
-                     "the provider; give it a public one",
-                     address, denied->name);
-    return text == NULL ? "out of memory" : text;
+    return failure_not_asked(job->scratch, address, denied->name);
 }

@@ -171,7 +171,8 @@ static void on_addresses(void *context, struct cut *cut, const char *failure) {
         return;
     }
     zone->cut = cut;
-    if (!trust_establish(zone->job, cut->parent, cut, 0, on_trust, zone))
+    static const struct walk_options options = {.depth = 0};
+    if (!trust_establish(zone->job, cut->parent, cut, &options, on_trust, zone))
         check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
 }
 
@@ -296,12 +297,13 @@ static void on_cut(void *context, const struct walk_result *result) {
     judge_referral(zone, result->cut);
     if (zone->is_decided)
         return;
-    if (!walk_complete_addresses(zone->job, result->cut, 0, on_addresses, zone))
+    if (!walk_complete_addresses(zone->job, result->cut, 0, NULL, on_addresses, zone))
         check_decide_zone(zone, DNSCHECK_FAILED, "internal", "out of memory");
 }
 
 void delegation_start(struct zone_check *zone) {
-    const struct walk_options options = {.kind = WALK_DELEGATION, .zone = zone};
+    const struct walk_options options = {
+        .kind = WALK_DELEGATION, .zone = zone, .anothers = zone->zone.anothers};
     if (refuse_reserved(zone))
         return;
     if (!walk_find_cut(zone->job, zone->zone.name, &options, on_cut, zone))

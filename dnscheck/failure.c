@@ -5,6 +5,16 @@
 #include <string.h>
 
 static const char error_answer[] = "error answer ";
+static const char silence[] = "no usable answer from ";
+static const char lame[] =
+    "does not answer for it (lame); it must serve the zone, or be no name server of it";
+static const char has_no_address[] = "has an address; whoever runs it must name servers that have one";
+static const char lacks_glue[] = "are inside it, and the zone above has no glue; add their addresses to the "
+                                 "delegation, at the registrar or whoever runs the zone above";
+static const char is_not_asked[] =
+    "is one that is not asked: special-purpose, or denied by the provider; give "
+    "it a public one";
+static const char does_not_exist[] = "does not exist; whoever runs the zone must name one that does";
 
 static const char *or_no_memory(const char *text) {
     return text == NULL ? "out of memory" : text;
@@ -15,8 +25,7 @@ static const char *name_zone(const char *zone) {
 }
 
 const char *failure_silence(struct arena *arena, const char *server, const char *zone, const char *why) {
-    return or_no_memory(arena_printf(arena,
-                                     "no usable answer from %s, a name server of %s (%s); try again later",
+    return or_no_memory(arena_printf(arena, "%s%s, a name server of %s (%s); try again later", silence,
                                      server, name_zone(zone), why));
 }
 
@@ -27,11 +36,7 @@ const char *failure_too_large(struct arena *arena, const char *server, const cha
 }
 
 const char *failure_lame(struct arena *arena, const char *server, const char *zone) {
-    return or_no_memory(
-        arena_printf(arena,
-                     "%s, a name server of %s, does not answer for it (lame); it must serve the zone, "
-                     "or be no name server of it",
-                     server, name_zone(zone)));
+    return or_no_memory(arena_printf(arena, "%s, a name server of %s, %s", server, name_zone(zone), lame));
 }
 
 const char *failure_error_answer(struct arena *arena, const char *server, const char *zone, uint16_t rcode) {
@@ -43,8 +48,23 @@ const char *failure_error_answer(struct arena *arena, const char *server, const 
                      has_no_zone ? "it must serve the zone, or be no name server of it" : "try again later"));
 }
 
+const char *failure_not_asked(struct arena *arena, const char *address, const char *server) {
+    return or_no_memory(arena_printf(arena, "%s, the address of %s, %s", address, server, is_not_asked));
+}
+
 bool is_error_answer(const char *failure) {
     return failure != NULL && strncmp(failure, error_answer, sizeof error_answer - 1) == 0;
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), end_length = strlen(end);
+    return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+bool is_silence(const char *failure) {
+    return is_error_answer(failure) || strncmp(failure, silence, sizeof silence - 1) == 0 ||
+           ends_with(failure, lame) || ends_with(failure, has_no_address) || ends_with(failure, lacks_glue) ||
+           ends_with(failure, is_not_asked) || ends_with(failure, does_not_exist);
 }
 
 bool is_bogus(const char *failure) {
@@ -75,24 +95,14 @@ const char *bogus(struct dnscheck_job *job, const char *zone, const char *reason
 
 const char *no_address(struct dnscheck_job *job, const char *zone) {
     return or_no_memory(
-        arena_printf(job->scratch,
-                     "no name server of %s has an address; whoever runs it must name servers that "
-                     "have one",
-                     name_zone(zone)));
+        arena_printf(job->scratch, "no name server of %s %s", name_zone(zone), has_no_address));
 }
 
 const char *no_glue(struct dnscheck_job *job, const char *zone) {
-    return or_no_memory(
-        arena_printf(job->scratch,
-                     "the name servers of %s are inside it, and the zone above has no glue; add their "
-                     "addresses to the delegation, at the registrar or whoever runs the zone above",
-                     zone));
+    return or_no_memory(arena_printf(job->scratch, "the name servers of %s %s", zone, lacks_glue));
 }
 
 const char *no_such_server(struct dnscheck_job *job, const char *server, const char *zone) {
     return or_no_memory(
-        arena_printf(job->scratch,
-                     "the name server %s of %s does not exist; whoever runs the zone must name one "
-                     "that does",
-                     server, name_zone(zone)));
+        arena_printf(job->scratch, "the name server %s of %s %s", server, name_zone(zone), does_not_exist));
 }

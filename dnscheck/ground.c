@@ -123,8 +123,8 @@ bool ground_may_be_strangers(const struct walk *walk, const struct dns_server *s
                              const struct dns_message *message, const char *child) {
     const char *above = find_above(walk, walk->cut->name), *own = find_own(walk, walk->cut->name);
     bool is_own = own != NULL && lists_all(walk, own);
-    if (!is_providers_server(walk, server))
-        return false;
+    if (walk->options.zone == NULL || !is_providers_server(walk, server))
+        return false; /* without a zone all must say the same (rule 7) */
     return speaks_as_child(walk, message, child) ||
            (above != NULL && *above != '\0' && !is_own && serves_anybodys(walk, above, server->name));
 }

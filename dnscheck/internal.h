@@ -37,7 +37,8 @@ struct cut {
     bool has_more_servers;        /* than fit here: nobody can say that they are all assigned */
     bool is_own_answer;           /* the servers of `parent` have this zone too and spoke as its own */
     bool is_one_servers;          /* of the provider's: it may have a stranger's zone (agree.c) */
-    bool is_agreed;               /* all servers on the way show it, but for the root's (takeover.c) */
+    bool is_agreed;               /* all servers on the way show it, but for the root's (takeover.c); of the
+                                     addresses of a name server: all servers of its zone too */
     bool is_private;              /* counts for the customer alone whose own zones prove it: never shared */
     int64_t until_ms;             /* when it must be asked for anew, with what is known from it; 0: never */
     struct trust *trust;          /* NULL: not validated (yet); a job's or the cache's reference */
@@ -72,8 +73,8 @@ bool cut_has_address(const struct cut *cut, const char *server);
 /* What is not asked or does not fit is left out. */
 void cut_add_address(const struct dnscheck *dnscheck, struct cut *cut, const char *server, int family,
                      const uint8_t *bytes);
-/* Another cut's addresses become those of this cut's server. */
-void cut_take_addresses(struct cut *cut, const char *server, const struct cut *from);
+/* Another cut's addresses, so many at most, become those of this cut's server. */
+void cut_take_addresses(struct cut *cut, const char *server, const struct cut *from, size_t limit);
 /* Why no address is known of that server (NULL: of any): it is one that is not asked, else `otherwise`. */
 const char *cut_why_no_address(struct dnscheck_job *job, const struct cut *cut, const char *server,
                                const char *otherwise);
@@ -83,6 +84,7 @@ const char *failure_silence(struct arena *arena, const char *server, const char 
 const char *failure_too_large(struct arena *arena, const char *server, const char *zone);
 const char *failure_lame(struct arena *arena, const char *server, const char *zone);
 const char *failure_error_answer(struct arena *arena, const char *server, const char *zone, uint16_t rcode);
+const char *failure_not_asked(struct arena *arena, const char *address, const char *server);
 const char *no_address(struct dnscheck_job *job, const char *zone);
 const char *no_glue(struct dnscheck_job *job, const char *zone);
 const char *no_such_server(struct dnscheck_job *job, const char *server, const char *zone);
@@ -91,6 +93,8 @@ const char *bogus(struct dnscheck_job *job, const char *zone, const char *reason
 /* Did the server that was asked last answer, with SERVFAIL, REFUSED or the like? */
 bool is_error_answer(const char *failure);
 bool is_bogus(const char *failure);
+/* Did nobody say anything of what was asked, or all that there is no such thing? Not that they contradict. */
+bool is_silence(const char *failure);
 
 /* --- transport.c --- */
 
@@ -187,6 +191,9 @@ struct walk_options {
     /* A zone that every server has counts, and a referral that any of them gives, whoever put it there: where
      * only that matters which everybody sees. */
     bool takes_unanimous;
+    /* A name of another customer's that the outcome may take from him: every server must show each cut on the
+     * way (takeover.c). NULL: one server's word is enough. */
+    const char *anothers;
 };
 bool walk_find_cut(struct dnscheck_job *job, const char *name, const struct walk_options *options,
                    walk_done *done, void *context) MUST_CHECK;
@@ -199,10 +206,11 @@ bool walk_find_cut_of_target(struct dnscheck_job *job, const struct cut *from,
                              const struct dns_server *server, const char *name,
                              const struct walk_options *options, walk_done *done, void *context) MUST_CHECK;
 bool is_same_server(const struct dns_server *a, const struct dns_server *b);
-/* Fills in addresses of the cut's servers that have none. */
+/* Fills in addresses of the cut's servers that have none. With `anothers` (as in walk_options) `cut` is NULL
+ * in the end where servers contradict each other about an address, else only for want of memory. */
 typedef void addresses_done(void *context, struct cut *cut, const char *failure);
-bool walk_complete_addresses(struct dnscheck_job *job, struct cut *cut, unsigned depth, addresses_done *done,
-                             void *context) MUST_CHECK;
+bool walk_complete_addresses(struct dnscheck_job *job, struct cut *cut, unsigned depth, const char *anothers,
+                             addresses_done *done, void *context) MUST_CHECK;
 /* All its name servers lie in it, and nobody has said where they are. */
 bool cut_lacks_glue(const struct cut *cut);
 bool root_load(struct dnscheck *dnscheck, struct error *error) MUST_CHECK;
@@ -236,14 +244,19 @@ struct question {
     uint16_t type;
     const struct dns_message *message;
     const char *owner; /* of a referral; NULL: an answer */
+    /* As in walk_options: whosever servers they are, each address that answers must say so. */
+    const char *anothers;
 };
 typedef void agree_done(void *context, const char *failure);
-/* Do all of the cut's name servers say so? Only those of the provider are asked. `done` may run from inside.
- */
+/* Do all of the cut's name servers say so? Without `anothers` only those of the provider are asked. `done`
+ * may run from inside. */
 bool agree_start(const struct question *question, agree_done *done, void *context) MUST_CHECK;
-/* A copy of the cut with whatever addresses its servers have, but for those that only glue could tell. */
-bool agree_find_servers(struct dnscheck_job *job, const struct cut *from, addresses_done *done,
-                        void *context) MUST_CHECK;
+/* A copy of the cut with whatever addresses its servers have, but for those that only glue could tell.
+ * `anothers`: as in walk_complete_addresses. */
+bool agree_find_servers(struct dnscheck_job *job, const struct cut *from, const char *anothers,
+                        addresses_done *done, void *context) MUST_CHECK;
+/* Is the address at that place of the list another one than `asked` (NULL: none) and those before it? */
+bool agree_is_due(const struct server_list *list, size_t at, const struct dns_server *asked);
 /* Unknown: the addresses of the pool would tell. */
 enum pool_answer agree_is_needed(const struct dnscheck_job *job, const struct cut *cut);
 
@@ -258,8 +271,8 @@ void job_release_trust(struct dnscheck_job *job);
 typedef void trust_done(void *context, const char *failure);
 /* Sets child->trust from parent->trust; `parent` NULL: the root, from the anchors. At once, with no trust
  * set, where there are no anchors. `done` may run from inside. */
-bool trust_establish(struct dnscheck_job *job, const struct cut *parent, struct cut *child, unsigned depth,
-                     trust_done *done, void *context) MUST_CHECK;
+bool trust_establish(struct dnscheck_job *job, const struct cut *parent, struct cut *child,
+                     const struct walk_options *options, trust_done *done, void *context) MUST_CHECK;
 /* Is what the cut's servers say to be validated? */
 bool is_signed(const struct cut *cut);
 
@@ -282,6 +295,10 @@ typedef void lookup_done(void *context, const struct lookup_result *result);
 bool lookup_start(struct dnscheck_job *job, const struct zone_check *zone, const struct cut *cut,
                   const struct dns_server *server, const char *name, uint16_t type, lookup_done *done,
                   void *context) MUST_CHECK;
+/* Addresses of a name server that lead to another customer's name (`anothers`, as in walk_options): each
+ * answer on the way must be every server's. */
+bool lookup_start_agreed(struct dnscheck_job *job, const char *anothers, const struct cut *cut,
+                         const char *name, uint16_t type, lookup_done *done, void *context) MUST_CHECK;
 /* What the server of that name (of cut->servers) says, also of further names of its zone. */
 bool lookup_start_view(struct dnscheck_job *job, const struct zone_check *zone, const struct cut *cut,
                        const char *server, const char *name, uint16_t type, lookup_done *done,
@@ -348,9 +365,10 @@ struct dnscheck_job {
     int64_t started_ms;
     time_t begun_at; /* by the wall clock */
     uint32_t queries, max_queries;
-    struct target *targets;   /* of aliases, inside their zone: lookup.c */
-    struct journey *journeys; /* of aliases, out of their zone: lookup.c */
-    uint32_t hosts_left;      /* name servers whose addresses may still be looked for */
+    struct target *targets;     /* of aliases, inside their zone: lookup.c */
+    struct journey *journeys;   /* of aliases, out of their zone: lookup.c */
+    uint32_t hosts_left;        /* name servers whose addresses may still be looked for */
+    uint32_t agreed_hosts_left; /* of them with more queries, for all servers are asked (hosts.c) */
     struct zone_check *zones;
     size_t zone_count;
     struct name_check *names;
@@ -372,6 +390,8 @@ struct dnscheck_job *job_start(struct dnscheck *dnscheck, struct arena *arena, s
                                void (*begin)(struct dnscheck_job *job), dnscheck_callback *callback,
                                void *context);
 void job_end(struct dnscheck_job *job);
+/* Is its budget of queries used up? Who was not heard since was perhaps not asked. */
+bool job_is_spent(const struct dnscheck_job *job);
 /* Decide a zone or name, once; what is decided stays. */
 void check_decide_zone(struct zone_check *zone, enum dnscheck_verdict verdict, const char *reason,
                        const char *format, ...) PRINTF_LIKE(4, 5);

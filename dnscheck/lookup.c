@@ -12,6 +12,7 @@
 struct lookup {
     struct dnscheck_job *job;
     const struct zone_check *zone;     /* on whose behalf; NULL: on that of name servers */
+    const char *anothers;              /* every server must say so (as in walk_options); NULL: any may */
     const struct cut *cut, *home;      /* home: where it began */
     const char *only;                  /* the server whose view it is: asked at home; NULL: any */
     const struct dns_server *wanted;   /* of the cut's servers; NULL: any */
@@ -59,8 +60,8 @@ static bool is_view_at_home(const struct lookup *lookup) {
 /* Behind an alias the answer at hand counts only where it is of the server that was found to have no other
  * zone there; a view is of its own server, whatever that has. */
 static bool has_answer_of(const struct lookup *lookup, const struct walk_result *result, bool is_view) {
-    bool is_agreed =
-        is_view || takes_unanimous(lookup) || agree_is_needed(lookup->job, lookup->cut) == POOL_NO;
+    bool is_agreed = is_view || takes_unanimous(lookup) ||
+                     (lookup->anothers == NULL && agree_is_needed(lookup->job, lookup->cut) == POOL_NO);
     return is_agreed && strcmp(result->cut->name, lookup->cut->name) == 0 &&
            (is_view || result->server == NULL || is_same_server(result->server, lookup->answerer));
 }
@@ -75,14 +76,15 @@ static void on_target_cut(void *context, const struct walk_result *result) {
     bool is_view = is_home && lookup->only != NULL;
     if (is_home && lookup->journey != NULL) {
         come_home(lookup);
-    } else if (result->is_nxdomain && !is_view) { /* else another server of the zone said so */
+    } else if (result->is_nxdomain && !is_view &&
+               lookup->anothers == NULL) { /* else another server of the zone said so */
         struct lookup_result nothing = {.is_nxdomain = true};
         finish(lookup, &nothing);
     } else if (has_answer_of(lookup, result, is_view)) {
         take_answer(lookup);
     } else {
         lookup->cut = is_view ? lookup->home : result->cut;
-        lookup->wanted = result->server;
+        lookup->wanted = lookup->anothers == NULL ? result->server : NULL;
         ask(lookup);
     }
 }
@@ -216,6 +218,7 @@ struct target {
     struct target *next;
     const char *zone, *name;
     const struct dns_server *server; /* that is asked first; NULL: any, for views */
+    const char *anothers;
     bool takes_unanimous, is_known;
     struct walk_result result;
     struct lookup *waiting;
@@ -241,7 +244,8 @@ static bool is_of(const struct target *target, const struct lookup *lookup) {
     bool is_same = target->server == NULL || server == NULL ? target->server == server
                                                             : is_same_server(target->server, server);
     return is_same && strcmp(target->name, lookup->name) == 0 &&
-           strcmp(target->zone, lookup->cut->name) == 0 && target->takes_unanimous == takes_unanimous(lookup);
+           strcmp(target->zone, lookup->cut->name) == 0 &&
+           target->takes_unanimous == takes_unanimous(lookup) && target->anothers == lookup->anothers;
 }
 
 static struct target *find_asked(const struct lookup *lookup) {
@@ -260,13 +264,16 @@ static bool ask_target(struct lookup *lookup) {
                               .zone = lookup->cut->name,
                               .name = arena_strdup(job->scratch, lookup->name),
                               .server = first_server(lookup),
+                              .anothers = lookup->anothers,
                               .takes_unanimous = takes_unanimous(lookup),
                               .waiting = lookup};
     if (target->name == NULL)
         return false;
     job->targets = target;
-    const struct walk_options options = {
-        .kind = WALK_TARGET, .zone = lookup->zone, .takes_unanimous = target->takes_unanimous};
+    const struct walk_options options = {.kind = WALK_TARGET,
+                                         .zone = lookup->zone,
+                                         .takes_unanimous = target->takes_unanimous,
+                                         .anothers = lookup->anothers};
     return walk_find_cut_of_target(job, lookup->cut, target->server, target->name, &options, on_inner_cut,
                                    target);
 }
@@ -334,8 +341,10 @@ static struct journey *find_journey(const struct lookup *lookup) {
 }
 
 static bool find_outside(struct lookup *lookup) {
-    const struct walk_options options = {
-        .kind = WALK_CACHED, .zone = lookup->zone, .takes_unanimous = takes_unanimous(lookup)};
+    const struct walk_options options = {.kind = WALK_CACHED,
+                                         .zone = lookup->zone,
+                                         .takes_unanimous = takes_unanimous(lookup),
+                                         .anothers = lookup->anothers};
     return walk_find_cut(lookup->job, lookup->name, &options, on_target_cut, lookup);
 }
 
@@ -469,7 +478,8 @@ static void ask_whether_all_agree(struct lookup *lookup) {
                                       .server = lookup->answerer,
                                       .name = lookup->name,
                                       .type = lookup->type,
-                                      .message = lookup->message};
+                                      .message = lookup->message,
+                                      .anothers = lookup->anothers};
     if (!agree_start(&question, on_agreed, lookup))
         fail(lookup, "out of memory");
 }
@@ -543,6 +553,13 @@ bool lookup_start(struct dnscheck_job *job, const struct zone_check *zone, const
                                  .type = type,
                                  .done = done,
                                  .context = context};
+    return start(&begun, name);
+}
+
+bool lookup_start_agreed(struct dnscheck_job *job, const char *anothers, const struct cut *cut,
+                         const char *name, uint16_t type, lookup_done *done, void *context) {
+    const struct lookup begun = {
+        .job = job, .anothers = anothers, .cut = cut, .type = type, .done = done, .context = context};
     return start(&begun, name);
 }
 

@@ -9,71 +9,57 @@
 
 struct takeover {
     struct walk *walk;
-    const struct dns_message *message;
-    enum dns_section section;
-    const char *owner;
-    const struct dns_server *asked; /* gave the message; NULL: nobody knows */
+    struct shown shown;
+    const struct dns_server *asked; /* gave the first message; NULL: nobody knows */
     bool is_private, is_over;
     size_t pending;
 };
-
-static bool is_watched(const struct walk_options *options) {
-    return options->kind == WALK_DELEGATION && options->zone->zone.anothers != NULL;
-}
 
 static bool is_top_level(const char *name) {
     return strchr(name, '.') == NULL;
 }
 
+/* Walks to the address of a name server go all the way so. */
+static bool is_above_anothers(const struct walk_options *options, const char *name) {
+    return options->kind != WALK_DELEGATION ||
+           (strcmp(name, options->anothers) != 0 && dns_is_below(options->anothers, name));
+}
+
 bool takeover_is_step(const struct walk *walk, const char *owner) {
-    if (!is_watched(&walk->options) || is_top_level(owner))
-        return false;
-    const char *anothers = walk->options.zone->zone.anothers;
-    return strcmp(walk->cut->name, anothers) != 0 && dns_is_below(anothers, walk->cut->name);
+    return walk->options.anothers != NULL && !is_top_level(owner) &&
+           is_above_anothers(&walk->options, walk->cut->name);
 }
 
 bool takeover_may_begin_at(const struct walk_options *options, const struct cut *cut) {
-    return !is_watched(options) || cut->is_agreed || is_top_level(cut->name);
+    return options->anothers == NULL || cut->is_agreed || is_top_level(cut->name);
 }
 
 /* --- the same? --- */
 
-static bool is_delegation(const struct takeover *takeover, const struct dns_record *record) {
-    return record->type == DNS_NS && (record->section == DNS_AUTHORITY || record->section == DNS_ANSWER) &&
-           strcmp(record->owner, takeover->owner) == 0;
+static bool is_own(const struct takeover *takeover, const struct dns_message *message) {
+    return dns_find(message, DNS_ANSWER, takeover->shown.owner, DNS_NS, NULL) != NULL;
 }
 
-static bool names(const struct takeover *takeover, const struct dns_message *message, const char *server) {
-    for (size_t i = 0; i < message->count; i++)
-        if (is_delegation(takeover, &message->records[i]) && strcmp(message->records[i].target, server) == 0)
-            return true;
-    return false;
-}
-
-static bool names_all_of(const struct takeover *takeover, const struct dns_message *a,
-                         const struct dns_message *b) {
-    for (size_t i = 0; i < b->count; i++)
-        if (is_delegation(takeover, &b->records[i]) && !names(takeover, a, b->records[i].target))
-            return false;
-    return true;
-}
-
-/* By the name servers alone: one may refer, with AA or without, and the next have the zone as well. */
+/* By the name servers alone: one may refer, with AA or without, and the next have the zone as well. A zone's
+ * own set often differs from its parent's for good: on the way all servers in both are asked what is below.
+ */
 static bool shows_the_same(const struct takeover *takeover, const struct dns_message *message) {
-    return message->rcode == DNS_NOERROR && names_all_of(takeover, message, takeover->message) &&
-           names_all_of(takeover, takeover->message, message);
+    const struct shown *shown = &takeover->shown;
+    const struct dns_message *first = shown->messages[0];
+    size_t more, fewer, common = shown_count_common(shown, first, message, &more);
+    shown_count_common(shown, message, first, &fewer);
+    bool may_differ = is_above_anothers(&takeover->walk->options, shown->owner) &&
+                      (is_own(takeover, first) || is_own(takeover, message));
+    return message->rcode == DNS_NOERROR && (may_differ ? common > 0 : more + fewer == 0);
+}
+
+/* Some deny every NS below the zone's own, and refer whoever asks for an address. */
+static bool is_evasive(const struct takeover *takeover, const struct dns_message *message) {
+    return message->rcode == DNS_NOERROR && message->is_authoritative && !is_own(takeover, message) &&
+           dns_take_referral(message, takeover->walk->cut->name, takeover->shown.owner) == NULL;
 }
 
 /* --- asking --- */
-
-static void end(struct takeover *takeover, const char *failure) {
-    takeover->is_over = true;
-    if (failure != NULL)
-        walk_end(takeover->walk, false, failure);
-    else
-        walk_take_cut(takeover->walk, takeover->message, takeover->section, takeover->owner,
-                      takeover->is_private);
-}
 
 static const char *disagreement(const struct takeover *takeover) {
     const struct walk *walk = takeover->walk;
@@ -81,8 +67,23 @@ static const char *disagreement(const struct takeover *takeover) {
         walk->job->scratch,
         "the name servers of %s do not agree about %s, and another customer has %s here, or had it lately; "
         "wait until all of them show the same delegation, then try again",
-        walk->cut->name, takeover->owner, walk->options.zone->zone.anothers);
+        walk->cut->name, takeover->shown.owner, walk->options.anothers);
     return text == NULL ? "out of memory" : text;
+}
+
+static void end(struct takeover *takeover, const char *failure) {
+    const struct shown *shown = &takeover->shown;
+    bool fits = false;
+    takeover->is_over = true;
+    const struct dns_message *all =
+        failure != NULL ? NULL : shown_unite(takeover->walk->job->scratch, shown, &fits);
+    if (all != NULL && fits)
+        walk_take_cut(takeover->walk, all, shown->section, shown->owner, takeover->is_private);
+    else
+        walk_end(takeover->walk, false,
+                 failure != NULL ? failure
+                 : all == NULL   ? "out of memory"
+                                 : disagreement(takeover));
 }
 
 static void note_answered(struct takeover *takeover) {
@@ -90,44 +91,62 @@ static void note_answered(struct takeover *takeover) {
         end(takeover, NULL);
 }
 
-static void on_answer(void *context, const struct dns_message *message, const struct dns_server *server,
-                      const char *failure) {
+static void note_shown(struct takeover *takeover, const struct dns_message *message) {
+    takeover->shown.messages[takeover->shown.count++] = message;
+    note_answered(takeover);
+}
+
+static bool ask_one(struct takeover *takeover, const struct dns_server *server, uint16_t type,
+                    query_done *done) {
+    const struct walk *walk = takeover->walk;
+    const struct server_list one = {.items = {*server}, .count = 1};
+    const struct query_options options = {.needs_signatures = is_signed(walk->cut), .zone = walk->cut->name};
+    return transport_query(walk->job, &one, takeover->shown.owner, type, &options, done, takeover);
+}
+
+static void on_address(void *context, const struct dns_message *message, const struct dns_server *server,
+                       const char *failure) {
     struct takeover *takeover = context;
-    (void)failure;
+    (void)server, (void)failure;
     if (takeover->is_over)
         return;
-    if (message == NULL || shows_the_same(takeover, message) ||
-        ground_may_be_strangers(takeover->walk, server, message, takeover->owner))
-        note_answered(takeover);
+    if (message != NULL && shows_the_same(takeover, message))
+        note_shown(takeover, message);
     else
         end(takeover, disagreement(takeover));
 }
 
-static bool is_due(const struct takeover *takeover, const struct server_list *list, size_t at) {
-    if (takeover->asked != NULL && is_same_server(takeover->asked, &list->items[at]))
-        return false;
-    for (size_t i = 0; i < at; i++)
-        if (is_same_server(&list->items[i], &list->items[at]))
-            return false;
-    return true;
+static void on_answer(void *context, const struct dns_message *message, const struct dns_server *server,
+                      const char *failure) {
+    struct takeover *takeover = context;
+    if (takeover->is_over)
+        return;
+    if (message == NULL && job_is_spent(takeover->walk->job))
+        end(takeover, failure);
+    else if (message == NULL ||
+             ground_may_be_strangers(takeover->walk, server, message, takeover->shown.owner))
+        note_answered(takeover);
+    else if (shows_the_same(takeover, message))
+        note_shown(takeover, message);
+    else if (!is_evasive(takeover, message))
+        end(takeover, disagreement(takeover));
+    else if (!ask_one(takeover, server, DNS_A, on_address))
+        end(takeover, "out of memory");
 }
 
 /* All at once: some may be silent. */
 static void on_servers(void *context, struct cut *cut, const char *failure) {
     struct takeover *takeover = context;
-    struct walk *walk = takeover->walk;
     if (cut == NULL) {
         end(takeover, failure);
         return;
     }
-    const struct query_options options = {.needs_signatures = is_signed(walk->cut), .zone = walk->cut->name};
     takeover->pending = 1; /* none ends it before all are asked */
     for (size_t i = 0; i < cut->addresses.count; i++) {
-        const struct server_list one = {.items = {cut->addresses.items[i]}, .count = 1};
-        if (!is_due(takeover, &cut->addresses, i))
+        if (!agree_is_due(&cut->addresses, i, takeover->asked))
             continue;
         takeover->pending++;
-        if (!transport_query(walk->job, &one, takeover->owner, DNS_NS, &options, on_answer, takeover)) {
+        if (!ask_one(takeover, &cut->addresses.items[i], DNS_NS, on_answer)) {
             end(takeover, "out of memory");
             return;
         }
@@ -139,13 +158,18 @@ void takeover_start(struct walk *walk, const struct dns_message *message, enum d
                     const char *owner, bool is_private) {
     struct takeover *takeover = arena_alloc(walk->job->scratch, sizeof *takeover);
     bool is_asked = section == DNS_AUTHORITY && walk->at >= 0;
-    if (takeover != NULL)
-        *takeover = (struct takeover){.walk = walk,
-                                      .message = message,
-                                      .section = section,
-                                      .owner = owner,
-                                      .asked = is_asked ? &walk->cut->addresses.items[walk->at] : NULL,
-                                      .is_private = is_private};
-    if (takeover == NULL || !agree_find_servers(walk->job, walk->cut, on_servers, takeover))
+    if (takeover == NULL) {
+        walk_end(walk, false, "out of memory");
+        return;
+    }
+    takeover->walk = walk;
+    takeover->shown.zone = walk->cut->name;
+    takeover->shown.owner = owner;
+    takeover->shown.section = section;
+    takeover->shown.messages[takeover->shown.count++] = message;
+    takeover->asked = is_asked ? &walk->cut->addresses.items[walk->at] : NULL;
+    takeover->is_private = is_private;
+    const char *anothers = walk->options.kind == WALK_DELEGATION ? walk->options.anothers : NULL;
+    if (!agree_find_servers(walk->job, walk->cut, anothers, on_servers, takeover))
         walk_end(walk, false, "out of memory");
 }

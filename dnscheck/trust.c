@@ -12,7 +12,8 @@ struct chain {
     struct cut *child;
     const struct dns_message *ds;
     unsigned depth;
-    uint32_t valid_s; /* of what has been verified */
+    const char *anothers; /* as in walk_options */
+    uint32_t valid_s;     /* of what has been verified */
     trust_done *done;
     void *context;
 };
@@ -123,7 +124,8 @@ static void on_ds(void *context, const struct dns_message *message, const struct
         chain->ds = message;
         if (chain->child->addresses.count > 0)
             ask_keys(chain);
-        else if (!walk_complete_addresses(job, chain->child, chain->depth + 1, on_addresses, chain))
+        else if (!walk_complete_addresses(job, chain->child, chain->depth + 1, chain->anothers, on_addresses,
+                                          chain))
             fail(chain, "out of memory");
         return;
     case DS_BOGUS:
@@ -132,15 +134,16 @@ static void on_ds(void *context, const struct dns_message *message, const struct
     }
 }
 
-bool trust_establish(struct dnscheck_job *job, const struct cut *parent, struct cut *child, unsigned depth,
-                     trust_done *done, void *context) {
+bool trust_establish(struct dnscheck_job *job, const struct cut *parent, struct cut *child,
+                     const struct walk_options *options, trust_done *done, void *context) {
     struct chain *chain = arena_alloc(job->scratch, sizeof *chain);
     if (chain == NULL)
         return false;
     *chain = (struct chain){.job = job,
                             .parent = parent,
                             .child = child,
-                            .depth = depth,
+                            .depth = options->depth,
+                            .anothers = options->anothers,
                             .valid_s = UINT32_MAX,
                             .done = done,
                             .context = context};
@@ -156,6 +159,6 @@ bool trust_establish(struct dnscheck_job *job, const struct cut *parent, struct 
         succeed(chain, trust_new(child->name, false));
         return true;
     }
-    const struct query_options options = {.is_shared = true, .needs_signatures = true, .zone = parent->name};
-    return transport_query(job, &parent->addresses, child->name, DNS_DS, &options, on_ds, chain);
+    const struct query_options asked = {.is_shared = true, .needs_signatures = true, .zone = parent->name};
+    return transport_query(job, &parent->addresses, child->name, DNS_DS, &asked, on_ds, chain);
 }

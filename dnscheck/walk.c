@@ -308,6 +308,13 @@ void walk_take_denial(struct walk *walk, const struct dns_message *message, bool
     step(walk);
 }
 
+static void take_shown(struct walk *walk, const struct dns_message *message, const char *owner) {
+    if (takeover_is_step(walk, owner))
+        takeover_start(walk, message, DNS_AUTHORITY, owner, false);
+    else
+        walk_take_cut(walk, message, DNS_AUTHORITY, owner, false);
+}
+
 struct referral {
     struct walk *walk;
     const struct dns_message *message;
@@ -319,7 +326,7 @@ static void on_agreed(void *context, const char *failure) {
     if (failure != NULL)
         walk_end(referral->walk, false, failure);
     else
-        walk_take_cut(referral->walk, referral->message, DNS_AUTHORITY, referral->owner, false);
+        take_shown(referral->walk, referral->message, referral->owner);
 }
 
 static void ask_whether_all_agree(struct walk *walk, const struct dns_message *message, const char *owner) {
@@ -348,10 +355,8 @@ void walk_take_referral(struct walk *walk, const struct dns_message *message, co
 }
 
 void walk_accept_referral(struct walk *walk, const struct dns_message *message, const char *owner) {
-    if (takeover_is_step(walk, owner))
-        takeover_start(walk, message, DNS_AUTHORITY, owner, false);
-    else if (walk->at < 0 || walk->options.takes_unanimous || knows_holders(walk))
-        walk_take_cut(walk, message, DNS_AUTHORITY, owner, false);
+    if (walk->at < 0 || walk->options.takes_unanimous || knows_holders(walk))
+        take_shown(walk, message, owner);
     else
         ask_whether_all_agree(walk, message, owner);
 }
@@ -421,9 +426,10 @@ static void step(struct walk *walk) {
         return;
     }
     if (job->dnscheck->anchors != NULL && walk->cut->trust == NULL) {
-        is_started = trust_establish(job, walk->cut->parent, walk->cut, walk->options.depth, on_trust, walk);
+        is_started = trust_establish(job, walk->cut->parent, walk->cut, &walk->options, on_trust, walk);
     } else if (walk->cut->addresses.count == 0) {
-        is_started = walk_complete_addresses(job, walk->cut, walk->options.depth + 1, on_addresses, walk);
+        is_started = walk_complete_addresses(job, walk->cut, walk->options.depth + 1, walk->options.anothers,
+                                             on_addresses, walk);
     } else if (has_arrived) {
         walk_end(walk, false, NULL);
         return;

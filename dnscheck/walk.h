@@ -79,9 +79,30 @@ bool takeover_is_step(const struct walk *walk, const char *owner);
 /* Is what is cached of the cut enough for a walk to such a name? */
 bool takeover_may_begin_at(const struct walk_options *options, const struct cut *cut);
 /* Takes the cut (walk_take_cut) that `message` shows in `section` if all servers of the walk's present one
- * that answer show the same delegation, by a referral or as their own; else the walk fails. */
+ * that answer show the same delegation, by a referral or as their own; else the walk fails. The cut's
+ * addresses are those that any of them gives, and above the other customer's name its servers those that any
+ * names. */
 void takeover_start(struct walk *walk, const struct dns_message *message, enum dns_section section,
                     const char *owner, bool is_private);
+
+/* --- unite.c --- */
+/* What the servers of `zone` show of the delegation of `owner`. */
+struct shown {
+    const char *zone, *owner;
+    enum dns_section section; /* of the name servers in the outcome */
+    const struct dns_message *messages[ADDRESSES_MAX + 1];
+    size_t count; /* one at least */
+};
+bool shown_names(const struct shown *shown, const struct dns_message *message, const char *server);
+/* How many of b's name servers a has, and how many it has not. */
+size_t shown_count_common(const struct shown *shown, const struct dns_message *a, const struct dns_message *b,
+                          size_t *others);
+/* A message with every name server and address that any shows; addresses outside of `owner` only where all
+ * give some. `fits`: false where they differ and there are more than a cut has place for. NULL: out of
+ * memory. */
+const struct dns_message *shown_unite(struct arena *arena, const struct shown *shown, bool *fits);
+/* For how many addresses of each of so many servers a cut has place. */
+size_t shown_place(size_t servers);
 
 /* --- detour.c --- */
 /* After every server has answered NS with an error: by other types. */

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 import test_hidden_zones
-from dns_farm import TYPE, Zone
+from dns_farm import TYPE, Answer, Zone
 from test_hidden_zones import A, B, SERVERS, Provider, add, check, customers, farm, started  # noqa: F401
 from test_ownership_attacks import new_name
 from test_taken_back import lagging
@@ -229,3 +229,168 @@ def test_a_new_owner_whose_parents_servers_all_show_him_is_not_refused(sandbox, 
     with errs(provider, zone_b):
         become_active(sandbox, B, name)
         customers[B][0].issue([f"www.{name}"])
+
+
+@contextmanager
+def one_shows(provider, server, zone, **changes):  # noqa: F811
+    """One of a zone's servers shows other records than the rest: {owner: "TYPE value", or None for none at all}."""
+    stale = copy_of(zone)
+    for owner, line in changes["records"].items():
+        stale.remove(f"{owner}.", "A")
+        if line:
+            stale.add(f"{owner}. {line}")
+    server.zones = [stale if each is zone else each for each in server.zones]
+    try:
+        yield
+    finally:
+        server.zones = [zone if each is stale else each for each in server.zones]
+
+
+def lies_below_nobodys(sandbox, provider, host):  # noqa: F811
+    """(l, www.l, B's certificate): l is nobody's here, on HOST at .26, and delegates www.l to B. HOST was at .27, where A has a
+    zone of that name that delegates www.l to her."""
+    above = new_name()
+    host = host or f"n.{above}"
+    below = f"www.{above}"
+    glue = lambda last: f"\n{host}. A 127.66.0.{last}" if host.endswith(above) else ""  # noqa: E731
+    todays, former = (Zone(f"{above}.", f"{above}. NS {host}.{glue(last)}") for last in (26, 27))
+    pair_a, pair_b = add(sandbox, A, below), add(sandbox, B, below)
+    for last, zone, pair in ((27, former, pair_a), (26, todays, pair_b)):
+        provider.world.server(last, zone)
+        provider.zone(below, pair)
+        provider.delegate(zone, below, pair)
+    provider.world.tld.add(f"{above}. NS {host}.")
+    if host.endswith(above):
+        provider.world.tld.add(f"{host}. A 127.66.0.26")
+    become_active(sandbox, B, below)
+    return above, below
+
+
+def new_hoster(provider):  # noqa: F811
+    """A zone whose one name n is a name server of others', on servers s at .28, and at .29 as it was before."""
+    name = new_name()
+    zones = [Zone(f"{name}.", f"{name}. NS s.{name}.\ns.{name}. A 127.66.0.{last}\nn.{name}. A 127.66.0.{host}")
+             for last, host in ((28, 26), (29, 27))]
+    for last, zone in zip((28, 29), zones):
+        provider.world.server(last, zone)
+    provider.world.tld.add(f"{name}. NS s.{name}.").add(f"s.{name}. A 127.66.0.28")
+    return name, zones
+
+
+def test_another_address_of_a_name_server_on_the_way_takes_nothing(sandbox, provider, customers):  # noqa: F811
+    above, below = lies_below_nobodys(sandbox, provider, None)
+    server = provider.world.servers["127.66.0.3"]
+    with one_shows(provider, server, provider.world.tld, records={f"n.{above}": "A 127.66.0.27"}):
+        time.sleep(6)  # the referral that was kept
+        assert_gets_nothing(sandbox, customers[A][0], A, below, 3 * TRIES)
+        assert is_active(sandbox, below)
+
+
+@pytest.mark.parametrize("errs", ["the zone above", "the zone above, with an address", "the zone of the name server", "denies"])
+def test_another_address_of_a_name_server_without_glue_takes_nothing(sandbox, provider, customers, errs):  # noqa: F811
+    """One server errs: it shows the name server's zone elsewhere, its address, or that there is no such name."""
+    hoster, zones = new_hoster(provider)
+    host, tld = f"n.{hoster}", provider.world.tld
+    _, below = lies_below_nobodys(sandbox, provider, host)
+    server = provider.world.servers["127.66.0.3"]
+    changes = {f"s.{hoster}": "A 127.66.0.29"}
+    if errs == "the zone above, with an address":
+        changes = {host: "A 127.66.0.27"}
+    elif errs != "the zone above":
+        server, tld = provider.world.servers["127.66.0.29"], zones[1]
+        for zone in (provider.world.tld, *zones):
+            zone.add(f"{hoster}. NS t.{hoster}.").add(f"t.{hoster}. A 127.66.0.29")
+        changes = {} if errs == "the zone of the name server" else {host: None}
+    with one_shows(provider, server, tld, records=changes):
+        time.sleep(6)
+        reason = assert_gets_nothing(sandbox, customers[A][0], A, below, 3 * TRIES)
+        if changes != {host: "A 127.66.0.27"}:  # what only one gives is looked for in its own zone
+            assert "do not agree" in reason and hoster in reason, reason
+        assert is_active(sandbox, below)
+
+
+def test_a_new_owner_is_not_refused_for_glue_that_differs(sandbox, provider, customers):  # noqa: F811
+    """One of the parent's parent's servers gives a further address, and lacks one; all of them say the same."""
+    parent, parent_name, servers = new_parent(provider, 2)
+    tld = provider.world.tld
+    name = f"l.{parent_name}"
+    stale = copy_of(tld)
+    stale.remove(f"n0.{parent_name}.", "A").add(f"n0.{parent_name}. A {servers[1].address}")
+    stale.add(f"n0.{parent_name}. A 127.66.0.29")
+    provider.world.server(29, parent)
+    server = provider.world.servers["127.66.0.3"]
+    server.zones = [stale if each is tld else each for each in server.zones]
+    try:
+        had_and_lost(sandbox, provider, parent, name)
+    finally:
+        server.zones = [tld if each is stale else each for each in server.zones]
+    customers[B][0].issue([f"www.{name}"])
+
+
+def test_a_new_owner_is_not_refused_for_name_servers_that_need_each_other(sandbox, provider, customers):  # noqa: F811
+    """Two zones, each on a server of its own and on one of the other's; the name's parent is on both, without glue."""
+    one, two, parent_name = new_name(), new_name(), new_name()
+    zones = []
+    for own, other, last, theirs in ((one, two, 24, 25), (two, one, 25, 24)):
+        lines = f"{own}. NS n.{own}.\n{own}. NS m.{other}.\nn.{own}. A 127.66.0.{last}\nm.{own}. A 127.66.0.{last}"
+        zones.append(Zone(f"{own}.", lines))
+        for line in lines.splitlines()[:3]:
+            provider.world.tld.add(line)
+    parent = Zone(f"{parent_name}.", f"{parent_name}. NS m.{one}.\n{parent_name}. NS m.{two}.")
+    for server in (f"m.{one}", f"m.{two}"):
+        provider.world.tld.add(f"{parent_name}. NS {server}.")
+    for last in (24, 25):
+        provider.world.server(last, *zones, parent)
+    had_and_lost(sandbox, provider, parent, f"l.{parent_name}")
+    customers[B][0].issue([f"www.l.{parent_name}"])
+
+
+def parent_with_more_servers_than_its_parent_tells(provider, shared):  # noqa: F811
+    parent, parent_name, _ = new_parent(provider, 1)
+    parent.add(f"{parent_name}. NS n2.{parent_name}.").add(f"n2.{parent_name}. A 127.66.0.24")
+    provider.world.server(24, parent)
+    for address in shared:
+        provider.world.servers[address].zones.append(parent)
+    return parent, parent_name
+
+
+@pytest.mark.parametrize("shared", [["127.66.0.3"], ["127.66.0.2", "127.66.0.3"]])
+def test_a_new_owner_is_not_refused_where_the_zone_above_names_other_servers_itself(sandbox, provider, customers, shared):  # noqa: F811
+    parent, parent_name = parent_with_more_servers_than_its_parent_tells(provider, shared)
+    try:
+        had_and_lost(sandbox, provider, parent, f"l.{parent_name}")
+        customers[B][0].issue([f"www.l.{parent_name}"])
+    finally:
+        for address in shared:
+            provider.world.servers[address].zones.remove(parent)
+
+
+def test_servers_that_the_zone_above_names_itself_must_agree_too(sandbox, provider, customers):  # noqa: F811
+    """The one of them that lags is named by one of the two alone."""
+    parent, parent_name = parent_with_more_servers_than_its_parent_tells(provider, ["127.66.0.3"])
+    name = f"l.{parent_name}"
+    try:
+        _, pair_a, _, _ = had_and_lost(sandbox, provider, parent, name)
+        stale = copy_of(parent)
+        redelegate(provider, stale, name, pair_a)
+        provider.world.servers["127.66.0.24"].zones = [stale]
+        time.sleep(6)
+        assert_gets_nothing(sandbox, customers[A][0], A, name)
+        assert is_active(sandbox, name)
+    finally:
+        provider.world.servers["127.66.0.3"].zones.remove(parent)
+
+
+def test_a_new_owner_is_not_refused_where_a_server_denies_ns_and_refers_for_addresses(sandbox, provider, customers):  # noqa: F811
+    parent, parent_name, servers = new_parent(provider, 1)
+
+    def hook(query, wire, transport, server):
+        question = query.question[0]
+        if question.rdtype != TYPE("NS") or question.name == parent.origin:
+            return None
+        answer = Answer(query, False)
+        server._deny(answer, parent, [question.name])
+        return [answer.to_wire()]
+
+    servers[1].hooks.append(hook)
+    had_and_lost(sandbox, provider, parent, f"l.{parent_name}")
