@@ -232,6 +232,8 @@ const struct setting config_settings[] = {
     NUMBER("redis", redis_reconnect_max_ms, "2000", 1, 600000, "longest pause"),
     NUMBER("redis", redis_check_seconds, "60", 1, 86400,
            "how often its memory and the settings that requests rest on are looked at again"),
+    NUMBER("redis", redis_max_clock_difference_ms, "5000", 100, 3600000,
+           "a host whose clock and Redis's differ by more serves nobody"),
     NUMBER("redis", redis_compare_zones, "500", 0, 2000,
            "zones a pass of the fence that are compared with the signer's, one after the other; 0: none"),
     NUMBER("redis", redis_compare_records, "64", 0, 1000,

@@ -61,6 +61,7 @@ struct fence {
     int64_t told_ms; /* when progress was last logged */
     /* of the running pass */
     struct arena *arena;
+    int64_t asked_ms; /* clock_wall_ms, when Redis was asked for its state */
     struct store_ledger_state state;
     struct signer_status status;
     struct signer_position position;
@@ -600,11 +601,27 @@ static void note_issuers(void *context, const struct error *error) {
     }
 }
 
+/* Of all that two hosts, or a host and Redis, say of one name the newest counts, by their own clocks. What
+ * the answer took is no difference. */
+static bool is_clock_right(const struct fence *fence, char *reason, size_t size) {
+    int64_t allowed = (int64_t)fence->worker->config->redis_max_clock_difference_ms;
+    int64_t ahead = fence->asked_ms - fence->state.now_ms, behind = fence->state.now_ms - clock_wall_ms();
+    if (ahead <= allowed && behind <= allowed)
+        return true;
+    snprintf(reason, size,
+             "the clock of this host is %lld s %s that of Redis: let both follow the same time servers "
+             "(redis_max_clock_difference_ms)",
+             (long long)(ahead > behind ? ahead : behind) / 1000, ahead > behind ? "ahead of" : "behind");
+    return false;
+}
+
 static void note_state(void *context, const struct error *error) {
     struct fence *fence = context;
     char reason[256];
     if (error != NULL) {
         fail_pass(fence, "cannot read the fence", error);
+    } else if (!is_clock_right(fence, reason, sizeof reason)) {
+        refuse(fence, reason);
     } else if (!knows_secrets(fence, reason, sizeof reason)) {
         refuse(fence, reason);
     } else if (ledger_writer_is_another(fence->worker, &fence->state, reason, sizeof reason)) {
@@ -634,6 +651,7 @@ static void start_pass(evutil_socket_t fd, short what, void *context) {
         return;
     }
     fence->is_running = true;
+    fence->asked_ms = clock_wall_ms();
     store_load_ledger_state(fence->worker->store, fence->arena, fence->worker->config->host_name,
                             &fence->state, note_state, fence);
 }

@@ -284,13 +284,9 @@ void store_floor_crls(struct store *store, const struct store_crl_floor *floors,
     call_send(call);
 }
 
-void store_restore_crl(struct store *store, const char *issuer, const char *url,
-                       const struct store_crl_lost *entries, size_t count, uint64_t *restored,
-                       store_done *done, void *context) {
-    struct store_call *call = call_new(store, SCRIPT_RESTORE_CRL, NULL, parse_count, restored, done, context);
+static void add_lost(struct store_call *call, const char *issuer, const char *url,
+                     const struct store_crl_lost *entries, size_t count) {
     char serial[SERIAL_HEX_MAX];
-    if (call == NULL)
-        return;
     call_add(call, issuer);
     call_add(call, url);
     for (size_t i = 0; i < count; i++) {
@@ -300,6 +296,34 @@ void store_restore_crl(struct store *store, const char *issuer, const char *url,
         call_add_number(call, (int64_t)entries[i].reason);
         call_add_number(call, (int64_t)entries[i].not_after);
     }
+}
+
+void store_restore_crl(struct store *store, const char *issuer, const char *url,
+                       const struct store_crl_lost *entries, size_t count, uint64_t *restored,
+                       store_done *done, void *context) {
+    struct store_call *call = call_new(store, SCRIPT_RESTORE_CRL, NULL, parse_count, restored, done, context);
+    if (call == NULL)
+        return;
+    add_lost(call, issuer, url, entries, count);
+    call_send(call);
+}
+
+static bool parse_compared(struct store_call *call, struct redisReply *const *items, size_t count,
+                           struct error *error) {
+    struct store_compared *compared = call->out;
+    return (count >= 2 && reply_number(items[0], &compared->entries, error) &&
+            reply_number(items[1], &compared->certificates, error)) ||
+           error_set(error, ERROR_INTERNAL, "Redis did not say which revocations it had lost");
+}
+
+void store_compare_revoked(struct store *store, const char *issuer, const char *url,
+                           const struct store_crl_lost *entries, size_t count, struct store_compared *out,
+                           store_done *done, void *context) {
+    struct store_call *call =
+        call_new(store, SCRIPT_COMPARE_REVOKED, NULL, parse_compared, out, done, context);
+    if (call == NULL)
+        return;
+    add_lost(call, issuer, url, entries, count);
     call_send(call);
 }
 

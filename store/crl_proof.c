@@ -10,7 +10,8 @@ static bool parse_proofs(struct store_call *call, struct redisReply *const *item
     const char **texts;
     size_t text_count;
     *list = (struct store_proof_list){.last = NULL};
-    if (count < 2 || !reply_texts(call->arena, items[1], &texts, &text_count, error) ||
+    if (count < 3 || !reply_number(items[1], &list->has_more, error) ||
+        !reply_texts(call->arena, items[2], &texts, &text_count, error) ||
         (list->last = reply_text(call->arena, items[0], error)) == NULL)
         return error_set(error, ERROR_INTERNAL, "Redis answered no proofs of revocations");
     list->items = arena_alloc(call->arena, (text_count / 2 + 1) * sizeof *list->items);
@@ -29,6 +30,18 @@ void store_load_proofs(struct store *store, struct arena *arena, const char *aft
         return;
     call_add(call, after);
     call_add_limit(call, limit);
+    call_send(call);
+}
+
+void store_drop_proofs(struct store *store, const struct store_proof *proofs, size_t count, store_done *done,
+                       void *context) {
+    struct store_call *call = call_new(store, SCRIPT_DROP_PROOFS, NULL, NULL, NULL, done, context);
+    if (call == NULL)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        call_add(call, proofs[i].seal);
+        call_add(call, proofs[i].serials);
+    }
     call_send(call);
 }
 

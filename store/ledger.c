@@ -21,12 +21,12 @@ static bool parse_state(struct store_call *call, struct redisReply *const *items
                         struct error *error) {
     struct store_ledger_state *state = call->out;
     int64_t applied = 0, highest = 0, format = 0, wait = 0, replayed = 0, looked = 0, joined = 0, written = 0,
-            ahead = 0;
-    if (count < 22 || !reply_number(items[21], &ahead, error) || !reply_number(items[20], &written, error) ||
-        !reply_number(items[14], &joined, error) || !reply_number(items[12], &replayed, error) ||
-        !reply_number(items[13], &looked, error) || !reply_number(items[1], &applied, error) ||
-        !reply_number(items[3], &highest, error) || !reply_number(items[5], &format, error) ||
-        !reply_number(items[8], &wait, error))
+            ahead = 0, now = 0;
+    if (count < 23 || !reply_number(items[22], &now, error) || !reply_number(items[21], &ahead, error) ||
+        !reply_number(items[20], &written, error) || !reply_number(items[14], &joined, error) ||
+        !reply_number(items[12], &replayed, error) || !reply_number(items[13], &looked, error) ||
+        !reply_number(items[1], &applied, error) || !reply_number(items[3], &highest, error) ||
+        !reply_number(items[5], &format, error) || !reply_number(items[8], &wait, error))
         return error_set(error, ERROR_INTERNAL, "Redis holds a fence that is not what doc/redis.md says");
     *state = (struct store_ledger_state){.ledger_id = reply_text(call->arena, items[0], error),
                                          .applied = (uint64_t)applied,
@@ -41,6 +41,7 @@ static bool parse_state(struct store_call *call, struct redisReply *const *items
                                          .replayed = (uint64_t)replayed,
                                          .looked_seconds_ago = looked,
                                          .joined_seconds_ago = joined,
+                                         .now_ms = now,
                                          .nonces_wait_seconds = (uint32_t)wait};
     if (state->ledger_id == NULL || state->applied_hash == NULL || state->highest_hash == NULL ||
         state->run == NULL || state->verified == NULL || state->lost == NULL ||

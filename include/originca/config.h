@@ -186,6 +186,7 @@ struct config {
     uint32_t redis_database;
     uint32_t redis_connect_timeout_ms, redis_command_timeout_ms;
     uint32_t redis_reconnect_min_ms, redis_reconnect_max_ms;
+    uint32_t redis_max_clock_difference_ms;
     uint32_t redis_check_seconds;                        /* 0, in tests: never */
     uint32_t redis_compare_zones, redis_compare_records; /* a pass of the fence; 0: none */
     uint32_t redis_max_pending;                          /* commands in flight per worker before 503 */

@@ -28,6 +28,9 @@ void crl_proofs_follow(struct crl_proofs *proofs, store_done *done, void *contex
 void crl_proofs_work(struct crl_proofs *proofs, store_done *done, void *context);
 /* Redis may be another one from here on: all is read again. What was proven stays so. */
 void crl_proofs_restart(struct crl_proofs *proofs);
+/* The next to be read is all of them once more, where that was not done in the last minute: whoever can write
+ * Redis can give a proof a number that was read before. */
+void crl_proofs_read_whole(struct crl_proofs *proofs);
 bool crl_proofs_has(const struct crl_proofs *proofs, const uint8_t serial[SERIAL_BYTES]) MUST_CHECK;
 /* Is there more sealed than was read? */
 bool crl_proofs_is_behind(const struct crl_proofs *proofs) MUST_CHECK;

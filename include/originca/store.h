@@ -666,6 +666,13 @@ struct store_crl_lost {
 };
 void store_restore_crl(struct store *, const char *issuer, const char *url, const struct store_crl_lost *,
                        size_t count, uint64_t *restored, store_done *, void *);
+/* The same of revocations that a ledger has, wherever Redis has lost them: on that list, and, with the URL
+ * "", in what it says of the certificates. */
+struct store_compared {
+    int64_t entries, certificates; /* that were put back */
+};
+void store_compare_revoked(struct store *, const char *issuer, const char *url, const struct store_crl_lost *,
+                           size_t count, struct store_compared *, store_done *, void *);
 /* Why it could not be made; stays until it is published. */
 void store_fail_crl(struct store *, const char *id, const char *host, const char *reason, store_done *,
                     void *);
@@ -689,8 +696,9 @@ struct store_proof_list {
     struct store_proof *items;
     size_t count;
     const char *last; /* to go on from */
+    int64_t has_more; /* or may have */
 };
-/* Those behind `after`, "0" at first. */
+/* Those behind `after`, "" at first. */
 void store_load_proofs(struct store *, struct arena *, const char *after, uint32_t limit,
                        struct store_proof_list *out, store_done *, void *);
 struct store_unproven_page {
@@ -704,6 +712,8 @@ struct store_unproven_page {
 void store_page_unproven(struct store *, struct arena *, const char *cursor, uint32_t limit,
                          int64_t patience_ms, int64_t until_ms, struct store_unproven_page *out, store_done *,
                          void *);
+/* Somebody has put these there. */
+void store_drop_proofs(struct store *, const struct store_proof *proofs, size_t count, store_done *, void *);
 /* A ledger has these: for all hosts to know; with the seal "" this host alone does. They wait no longer. */
 void store_prove_entries(struct store *, const struct store_proof *, store_done *, void *);
 /* They wait for a proof from now on, or do already. `are_many`: a proof makes the list due. */
@@ -792,6 +802,7 @@ struct store_ledger_state {
     int64_t joined_seconds_ago; /* since the host is one of `hosts`; -1: it is not */
     struct store_ledger_writer writer;
     struct store_secret_checks secrets; /* of the files that the data rest on */
+    int64_t now_ms;                     /* clock of Redis */
 };
 void store_load_ledger_state(struct store *, struct arena *, const char *host, struct store_ledger_state *out,
                              store_done *, void *);

@@ -103,8 +103,24 @@ static enum step_result judge_hosts(struct operation *operation) {
     return STEP_DONE;
 }
 
+static void follow_on(struct operation *operation);
+
+/* What is not read is not known to be proven. */
+static void note_followed(void *context, const struct error *error) {
+    struct operation *operation = context;
+    struct drop_state *state = operation->state;
+    if (error == NULL && crl_proofs_is_behind(state->proofs))
+        follow_on(operation);
+    else
+        admin_done(operation, error);
+}
+
+static void follow_on(struct operation *operation) {
+    crl_proofs_follow(((struct drop_state *)operation->state)->proofs, note_followed, operation);
+}
+
 static enum step_result follow(struct operation *operation) {
-    crl_proofs_follow(((struct drop_state *)operation->state)->proofs, admin_done, operation);
+    follow_on(operation);
     return STEP_WAIT;
 }
 

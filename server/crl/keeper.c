@@ -423,11 +423,18 @@ static void note_floored(void *context, const struct error *error) {
 }
 
 /* The signer may be away: what was published is copied all the same. */
+static void note_compared(void *context, const struct error *error) {
+    struct crl_keeper *keeper = context;
+    if (error != NULL && !crl_keeper_is_passing(error))
+        crl_keeper_complain(keeper, "compare", error);
+    look(keeper);
+}
+
 static void note_proven(void *context, const struct error *error) {
     struct crl_keeper *keeper = context;
     if (error != NULL && !crl_keeper_is_passing(error))
         crl_keeper_complain(keeper, "prove", error);
-    look(keeper);
+    crl_compare_work(keeper->compare, note_compared, keeper);
 }
 
 static void prepare(struct crl_keeper *keeper) {
@@ -454,6 +461,7 @@ static void start_tick(evutil_socket_t fd, short what, void *context) {
         keeper->is_floored = keeper->is_registered = keeper->is_adopted = false;
         keeper->ticks = 0;
         crl_unproven_restart(keeper);
+        crl_compare_restart(keeper->compare);
         crl_keeper_end_step(keeper, CRL_TICK_MS);
         return;
     }
@@ -468,10 +476,12 @@ struct crl_keeper *crl_keeper_new(struct worker *worker, struct error *error) {
     struct crl_keeper *keeper = calloc(1, sizeof *keeper);
     if (keeper == NULL || (keeper->floors = crl_floors_new(worker)) == NULL ||
         (keeper->proofs = crl_proofs_new(worker)) == NULL ||
+        (keeper->compare = crl_compare_new(worker)) == NULL ||
         (keeper->timer = evtimer_new(worker->base, start_tick, keeper)) == NULL) {
         if (keeper != NULL) {
             crl_floors_free(keeper->floors);
             crl_proofs_free(keeper->proofs);
+            crl_compare_free(keeper->compare);
         }
         free(keeper);
         error_set(error, ERROR_INTERNAL, "out of memory");
@@ -495,6 +505,7 @@ void crl_keeper_free(struct crl_keeper *keeper) {
     crl_keeper_free_refused(keeper);
     crl_floors_free(keeper->floors);
     crl_proofs_free(keeper->proofs);
+    crl_compare_free(keeper->compare);
     crl_unproven_free(keeper);
     arena_free(keeper->page_arena);
     arena_free(keeper->arena);

@@ -2,6 +2,7 @@
  * (copy.c), telling of them (list_metrics.c). */
 #pragma once
 
+#include "compare.h"
 #include "files.h"
 #include "originca/crl_floors.h"
 #include "originca/crl_proofs.h"
@@ -66,6 +67,7 @@ struct crl_keeper {
     size_t overdue_count;
     struct signer_crl_list recorded; /* a page of what the signer knows of lists */
     int64_t told_stale_ms, told_lacking_ms;
+    struct crl_compare *compare;
     /* Which entries a ledger has. */
     struct crl_proofs *proofs;
     struct crl_watch *watches;
@@ -128,10 +130,16 @@ void crl_keeper_renew_overdue(struct crl_keeper *keeper);
 
 /* mend.c: puts back what the claimed list must have by the ledger; ends the step. */
 void crl_keeper_mend(struct crl_keeper *keeper);
+/* As the store takes them; NULL: out of memory. */
+struct store_crl_lost *crl_lost_from(struct arena *arena, const struct signer_revoked *items, size_t count);
 
 /* unproven.c: what becomes of the list that the signer was given; goes on to crl_keeper_sign_given. */
 void crl_unproven_judge(struct crl_keeper *keeper);
 void crl_unproven_publish(struct crl_keeper *keeper);
+/* Of the lists that this process has made: did it leave out what is, or may be, proven
+ * by now? Said once. */
+size_t crl_unproven_count_watches(const struct crl_keeper *keeper);
+bool crl_unproven_take_proven(struct crl_keeper *keeper, size_t at, struct store_crl_name *list) MUST_CHECK;
 /* Redis may be another one. */
 void crl_unproven_restart(struct crl_keeper *keeper);
 void crl_unproven_free(struct crl_keeper *keeper);

@@ -29,20 +29,24 @@ static void note_restored(void *context, const struct error *error) {
         end(keeper);
 }
 
+struct store_crl_lost *crl_lost_from(struct arena *arena, const struct signer_revoked *items, size_t count) {
+    struct store_crl_lost *entries = arena_alloc(arena, (count + 1) * sizeof *entries);
+    for (size_t i = 0; entries != NULL && i < count; i++) {
+        entries[i] = (struct store_crl_lost){
+            .revoked_at = items[i].revoked_at, .not_after = items[i].not_after, .reason = items[i].reason};
+        memcpy(entries[i].serial, items[i].serial, SERIAL_BYTES);
+    }
+    return entries;
+}
+
 static void note_lost(void *context, const struct error *error) {
     struct crl_keeper *keeper = context;
     const struct error no_memory = {ERROR_UNAVAILABLE, "out of memory"};
     struct store_crl_lost *entries =
-        error != NULL ? NULL : arena_alloc(keeper->page_arena, (keeper->lost.count + 1) * sizeof *entries);
+        error != NULL ? NULL : crl_lost_from(keeper->page_arena, keeper->lost.items, keeper->lost.count);
     if (entries == NULL) {
         crl_keeper_fail_step(keeper, "ask the ledger for entries", error == NULL ? &no_memory : error);
         return;
-    }
-    for (size_t i = 0; i < keeper->lost.count; i++) {
-        const struct signer_revoked *item = &keeper->lost.items[i];
-        entries[i] = (struct store_crl_lost){
-            .revoked_at = item->revoked_at, .not_after = item->not_after, .reason = item->reason};
-        memcpy(entries[i].serial, item->serial, SERIAL_BYTES);
     }
     store_restore_crl(keeper->worker->store, keeper->claim.issuer, keeper->claim.url, entries,
                       keeper->lost.count, &keeper->restored, note_restored, keeper);

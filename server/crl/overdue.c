@@ -94,12 +94,14 @@ static bool make_room(struct crl_keeper *keeper, size_t more) {
     return larger != NULL;
 }
 
-/* Of those that certificates may name from now on, and of those that were served. */
+/* Of those that certificates may name from now on, of those that were served, and of those that left out what
+ * is proven by now. */
 static bool find_old(struct crl_keeper *keeper) {
     size_t known_count;
     const struct store_crl_name *known = crl_keeper_names(keeper, &known_count);
     keeper->overdue_count = 0;
-    if (known == NULL || !make_room(keeper, known_count + keeper->files.count))
+    if (known == NULL ||
+        !make_room(keeper, known_count + keeper->files.count + crl_unproven_count_watches(keeper)))
         return false;
     for (size_t i = 0; i < known_count; i++)
         if (is_old(keeper, &known[i]))
@@ -108,6 +110,11 @@ static bool find_old(struct crl_keeper *keeper) {
         const struct crl_file *file = &keeper->files.items[i];
         const struct store_crl_name name = {file->issuer, file->url};
         if (!is_among(known, known_count, name.issuer, name.url) && is_old(keeper, &name))
+            add(keeper, name.issuer, name.url);
+    }
+    for (size_t i = 0; i < crl_unproven_count_watches(keeper); i++) {
+        struct store_crl_name name;
+        if (crl_unproven_take_proven(keeper, i, &name))
             add(keeper, name.issuer, name.url);
     }
     return true;

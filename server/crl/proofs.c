@@ -20,6 +20,7 @@
 #define PAGES_PER_TICK 20
 #define PATIENCE_MS 120000
 #define COMPLAIN_MS 60000
+#define READ_WHOLE_MS 60000
 #define NOTE_MS 2000
 #define SEAL_MAX (2 * SHA256_BYTES + 1)
 
@@ -30,6 +31,7 @@ struct crl_proofs {
     int64_t complained_ms;
     char last[64]; /* of what was read */
     bool is_behind;
+    int64_t read_whole_ms; /* when it was begun again last */
     struct crl_provers provers;
     uint64_t waiting;
     /* going through what waits */
@@ -41,6 +43,8 @@ struct crl_proofs {
     bool proves;
     unsigned rounds;
     struct store_proof_list sealed;
+    struct store_proof *planted; /* of those */
+    size_t planted_count;
     struct store_unproven_page page;
     uint8_t *asked; /* those that are not proven yet */
     size_t asked_count;
@@ -110,16 +114,18 @@ static void tell_unsealed(struct crl_proofs *proofs) {
     log_event(
         LOG_LEVEL_ERROR,
         "Redis has a proof of revocations without a good seal: somebody has put it there, or it was made "
-        "with another operator_secret_file; it is passed over",
+        "with another operator_secret_file; it is taken away",
         NULL);
 }
 
+/* False when out of memory. */
 static bool take_proof(struct crl_proofs *proofs, const struct store_proof *proof) {
     size_t length = strlen(proof->serials);
     if (proofs->worker->operator_key == NULL)
         return true;
     if (!is_sealed(proofs, "entries", proof->serials, "", proof->seal) || length % STORE_SERIAL_HEX != 0) {
         tell_unsealed(proofs);
+        proofs->planted[proofs->planted_count++] = *proof;
         return true;
     }
     for (size_t at = 0; at < length; at += STORE_SERIAL_HEX) {
@@ -132,22 +138,19 @@ static bool take_proof(struct crl_proofs *proofs, const struct store_proof *proo
     return true;
 }
 
+static bool take_page(struct crl_proofs *proofs) {
+    proofs->planted_count = 0;
+    proofs->planted = arena_alloc(proofs->arena, (proofs->sealed.count + 1) * sizeof *proofs->planted);
+    bool is_taken = proofs->planted != NULL;
+    for (size_t i = 0; is_taken && i < proofs->sealed.count; i++)
+        is_taken = take_proof(proofs, &proofs->sealed.items[i]);
+    return is_taken;
+}
+
 static void load(struct crl_proofs *proofs);
 static void go_through(struct crl_proofs *proofs);
 
-static void note_sealed(void *context, const struct error *error) {
-    struct crl_proofs *proofs = context;
-    if (error != NULL) {
-        end(proofs, error);
-        return;
-    }
-    for (size_t i = 0; i < proofs->sealed.count; i++)
-        if (!take_proof(proofs, &proofs->sealed.items[i])) {
-            fail_memory(proofs);
-            return;
-        }
-    snprintf(proofs->last, sizeof proofs->last, "%s", proofs->sealed.last);
-    proofs->is_behind = proofs->sealed.count > 0;
+static void read_on(struct crl_proofs *proofs) {
     if (proofs->is_behind && ++proofs->rounds < LOAD_ROUNDS) {
         load(proofs);
     } else if (proofs->proves) {
@@ -155,6 +158,35 @@ static void note_sealed(void *context, const struct error *error) {
         go_through(proofs);
     } else {
         end(proofs, NULL);
+    }
+}
+
+static void note_dropped(void *context, const struct error *error) {
+    struct crl_proofs *proofs = context;
+    if (error != NULL)
+        end(proofs, error);
+    else
+        read_on(proofs);
+}
+
+/* Numbers alone tell what was read. Those that somebody has put there stand for nothing: he may have chosen
+ * the number of a good one, which would be passed over with them. So they are taken away, and the page is
+ * read again without them. */
+static void note_sealed(void *context, const struct error *error) {
+    struct crl_proofs *proofs = context;
+    if (error != NULL) {
+        end(proofs, error);
+    } else if (!take_page(proofs)) {
+        fail_memory(proofs);
+    } else {
+        proofs->is_behind = proofs->sealed.has_more != 0;
+        if (proofs->planted_count > 0) {
+            store_drop_proofs(proofs->worker->store, proofs->planted, proofs->planted_count, note_dropped,
+                              proofs);
+            return;
+        }
+        snprintf(proofs->last, sizeof proofs->last, "%s", proofs->sealed.last);
+        read_on(proofs);
     }
 }
 
@@ -329,8 +361,17 @@ void crl_proofs_work(struct crl_proofs *proofs, store_done *done, void *context)
     start(proofs, true, done, context);
 }
 
+void crl_proofs_read_whole(struct crl_proofs *proofs) {
+    int64_t now = clock_monotonic_ms();
+    if (proofs->read_whole_ms != 0 && now - proofs->read_whole_ms < READ_WHOLE_MS)
+        return;
+    proofs->read_whole_ms = now;
+    proofs->is_behind = true;
+    *proofs->last = '\0';
+}
+
 void crl_proofs_restart(struct crl_proofs *proofs) {
-    snprintf(proofs->last, sizeof proofs->last, "0");
+    *proofs->last = '\0';
     snprintf(proofs->cursor, sizeof proofs->cursor, "0");
     proofs->is_behind = true;
     proofs->has_found = false;
@@ -367,7 +408,7 @@ struct crl_proofs *crl_proofs_new(struct worker *worker) {
     }
     proofs->worker = worker;
     proofs->unsealed = metrics_counter(worker->metrics, "originca_crl_proofs_unsealed_total",
-                                       "Proofs of revocations in Redis without a good seal; passed over");
+                                       "Proofs of revocations in Redis without a good seal; taken away");
     crl_proofs_restart(proofs);
     return proofs;
 }

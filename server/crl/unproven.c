@@ -19,8 +19,9 @@
 #define PATIENCE_MS 120000 /* what is proven later than that is no ordinary delay */
 #define LINGER_MS 5000     /* for proofs of what another host revokes just now */
 #define LINGER_STEP_MS 250
-#define NO_LINGER_MS 60000 /* after that was in vain */
-#define REMEMBERED 10000   /* unproven entries of a list */
+#define NO_LINGER_MS 60000   /* after that was in vain */
+#define REMEMBERED 10000     /* unproven entries of a list */
+#define MAKE_AGAIN_MS 300000 /* one that left entries out */
 
 struct waiting_entry {
     uint8_t serial[SERIAL_BYTES];
@@ -32,7 +33,9 @@ struct crl_watch { /* of a list that this process has made */
     bool is_through, is_bounded;
     int64_t queued_ms;  /* clock of Redis, since when its first unproven entries wait; 0: there were none */
     int64_t refused_ms; /* when it was not made for them at first; 0: it always was */
-    uint64_t told;      /* so many were left out, or beyond the bound, when that was told last */
+    size_t left_out;    /* of the list that was made last */
+    int64_t made_ms;
+    uint64_t told; /* so many were left out, or beyond the bound, when that was told last */
     struct waiting_entry *entries;
     size_t count;
 };
@@ -118,7 +121,7 @@ static void remember(struct crl_keeper *keeper, struct crl_watch *watch, size_t 
 
 static uint64_t count_waiting(const struct crl_keeper *keeper, const struct crl_watch *watch, int64_t now) {
     uint64_t count = 0;
-    for (size_t i = 0; watch->is_through && i < watch->count; i++)
+    for (size_t i = 0; i < watch->count; i++)
         count += now - watch->entries[i].since_ms >= PATIENCE_MS &&
                  !crl_proofs_has(keeper->proofs, watch->entries[i].serial);
     return count;
@@ -143,6 +146,29 @@ void crl_unproven_publish(struct crl_keeper *keeper) {
         log_event(LOG_LEVEL_ERROR,
                   "Redis has revocations that no host's ledger has (originca admin crl drop-unproven)",
                   "count", count, NULL);
+}
+
+/* Not all are remembered where there are many: such a list is made anew from time to time. */
+static bool may_have_proven(const struct crl_keeper *keeper, const struct crl_watch *watch) {
+    if (watch->left_out > 0 && clock_monotonic_ms() - watch->made_ms >= MAKE_AGAIN_MS)
+        return true;
+    for (size_t i = 0; watch->left_out > 0 && i < watch->count; i++)
+        if (crl_proofs_has(keeper->proofs, watch->entries[i].serial))
+            return true;
+    return false;
+}
+
+size_t crl_unproven_count_watches(const struct crl_keeper *keeper) {
+    return keeper->watch_count;
+}
+
+bool crl_unproven_take_proven(struct crl_keeper *keeper, size_t at, struct store_crl_name *list) {
+    struct crl_watch *watch = &keeper->watches[at];
+    if (!may_have_proven(keeper, watch))
+        return false;
+    watch->left_out = 0;
+    *list = (struct store_crl_name){watch->issuer, watch->url};
+    return true;
 }
 
 /* --- what becomes of the list --- */
@@ -170,7 +196,8 @@ static void finish(struct crl_keeper *keeper, struct crl_watch *watch, size_t co
     size_t most = keeper->worker->config->crl_max_unproven;
     keeper->request.unproven = count;
     keeper->request.is_bounded = watch->is_bounded;
-    keeper->unlisted = left_out;
+    keeper->unlisted = watch->left_out = left_out;
+    watch->made_ms = clock_monotonic_ms();
     tell_bound(watch, count > most ? count : 0, left_out);
 }
 
@@ -240,8 +267,10 @@ static void look_again(evutil_socket_t fd, short what, void *context) {
 static bool lingers(struct crl_keeper *keeper) {
     static const struct timeval step = {.tv_usec = LINGER_STEP_MS * 1000};
     int64_t now = clock_monotonic_ms();
-    if (keeper->linger_until_ms == 0)
+    if (keeper->linger_until_ms == 0) {
         keeper->linger_until_ms = now + LINGER_MS;
+        crl_proofs_read_whole(keeper->proofs);
+    }
     bool was_in_vain = keeper->lingered_ms != 0 && now - keeper->lingered_ms < NO_LINGER_MS;
     if (!was_in_vain && now >= keeper->linger_until_ms)
         keeper->lingered_ms = now;
@@ -274,7 +303,7 @@ static void decide(struct crl_keeper *keeper, size_t count) {
         crl_keeper_fail_making(keeper, "prove", &unlooked);
         return;
     }
-    bool is_bound = count > most && watch->is_through && watch->is_bounded;
+    bool is_bound = count > most && watch->is_bounded;
     if (is_bound && lingers(keeper))
         return;
     finish(keeper, watch, count, is_bound ? count - most : 0);

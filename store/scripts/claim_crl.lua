@@ -10,6 +10,11 @@ local delay, lease, host = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local _, micros = now_parts()
 local now_ms = math.floor(micros / 1000)
 
+-- Of one that is not here at all nobody could ever tell its list.
+local function is_here(serial)
+  return redis.call('EXISTS', 'certificate:' .. serial) == 1
+end
+
 local function take_unsorted()
   local found, serials = redis.pcall('SRANDMEMBER', 'crl-unsorted', 100), {}
   if found.err then -- no set: all revocations are looked through once more
@@ -18,11 +23,12 @@ local function take_unsorted()
     return serials
   end
   for _, serial in ipairs(found) do
-    if is_serial(serial) then
+    local is_good = is_serial(serial)
+    if is_good and is_here(serial) then
       serials[#serials + 1] = serial
     else
       redis.call('SREM', 'crl-unsorted', serial)
-      set_aside_serial(serial, now_ms)
+      if not is_good then set_aside_serial(serial, now_ms) end
     end
   end
   return serials, #found > #serials
@@ -44,8 +50,20 @@ local function look_again_at_aside()
   end
 end
 
+-- Of more than there are lists some are somebody's doing, and would hide those behind them.
+local function drop_no_lists()
+  mend_crl_names()
+  local due = redis.pcall('ZCARD', 'crls-due')
+  if type(due) ~= 'number' or due <= redis.call('HLEN', 'crl-lists') then return end
+  local lists, scores = redis.call('HGETALL', 'crl-lists'), {}
+  for i = 2, #lists, 2 do scores[lists[i]] = redis.call('ZSCORE', 'crls-due', lists[i]) end
+  redis.call('DEL', 'crls-due')
+  for id, score in pairs(scores) do if score then redis.call('ZADD', 'crls-due', score, id) end end
+end
+
 local DUE_AT_ONCE = 1000
 local function due_lists()
+  drop_no_lists()
   local due = redis.pcall('ZRANGE', 'crls-due', '-inf', now_ms - delay, 'BYSCORE', 'LIMIT', 0, DUE_AT_ONCE, 'WITHSCORES')
   if not due.err then return due end
   redis.call('DEL', 'crls-due') -- nobody knows which are due: all of them
@@ -64,14 +82,19 @@ end
 local is_own = {}
 for i = 5, #ARGV do is_own[ARGV[i]] = true end
 local function is_turn_of_others(list)
-  return list[6] == host and crl_count(list[7]) + 2 * lease > now_ms and redis.call('ZCARD', 'ledger-hosts') > 1
+  local failed = crl_count(list[7])
+  return list[6] == host and failed <= now_ms and failed + 2 * lease > now_ms and redis.call('ZCARD', 'ledger-hosts') > 1
 end
 
+local UNSORTED_ROUNDS = 200 -- of junk, for one call
 local serials, has_more
-repeat serials, has_more = take_unsorted() until #serials > 0 or not has_more
+for _ = 1, UNSORTED_ROUNDS do
+  serials, has_more = take_unsorted()
+  if #serials > 0 or not has_more then break end
+end
 if #serials == 0 then look_again_at_aside() end
 local aside = redis.call('ZCARD', 'crl-unreadable')
-if #serials > 0 then return {'ok', serials, aside} end
+if #serials > 0 or has_more then return {'ok', serials, aside} end
 local due = due_lists()
 for i = 1, #due, 2 do
   local id, since = due[i], tonumber(due[i + 1]) or 0

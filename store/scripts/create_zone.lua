@@ -2,7 +2,7 @@
 -- customer left behind (lib/delegation.lua), would prove at once; a former holder gets what he had. Where it can be, it shares
 -- no server with another customer's zone above, whose servers could not show its delegation, nor with one of this name or
 -- below; where many have added such, it shares rather with those who never showed that it is theirs. An active zone of this
--- name keeps one server at least that no other has.
+-- name, or above, keeps one server at least that no other of this name has.
 -- A plan judges and changes nothing.
 -- keys: customer:<id>, zone:<id>, zone-name:<name or what is above>, name-sets:<name>, zones, zones:pending,
 --   zones-lost, customer-zones:<customer>, zones-due, zones-by-name, ledger-rights, ledger:<host>
@@ -75,7 +75,7 @@ end
 if redis.call('EXISTS', 'customer:' .. customer) == 0 then return {'notfound', 'no such customer'} end
 local sets = load_sets(name)
 local taken, told = taken_sets(name, customer, sets)
-local unshared = unshared_servers(name, customer)
+local unshared = joined(unshared_servers(name, customer), unshared_servers_above(name, customer))
 local servers = former_set(pool, customer, sets, joined(taken.within, unshared), taken.around)
 local is_blind = not servers and not was_looked_at
 if not servers then

@@ -24,6 +24,7 @@ local found = redis.pcall('ZRANGE', 'crls-published', '(' .. ARGV[1], '+inf', 'B
 if found.err then found = {} end
 for i = 1, #found, 2 do add(found[i], tonumber(found[i + 1]) or 0) end
 if ARGV[1] == '0' then
+  mend_crl_names()
   local lists = redis.call('HGETALL', 'crl-lists')
   for i = 2, #lists, 2 do
     if not known[lists[i]] and #reply <= limit then add(lists[i], 0) end

@@ -4,7 +4,7 @@
 -- arguments: seal or '', the serials that are sealed without anything between
 -- result: ok
 -- uses: crl
-local NO_END, KEPT, MOST_LISTS = 4102444800, 30 * 86400, 100000
+local NO_END, KEPT, MOST_LISTS = 4102444800, 30 * 86400, 5000
 local seal, sealed = ARGV[1], ARGV[2]
 local now, micros = now_parts()
 local ends = now
@@ -12,11 +12,13 @@ local function end_waiting(serial)
   if type(redis.pcall('ZREM', 'crl-unproven', serial)) == 'table' then redis.call('DEL', 'crl-unproven') end
 end
 
--- Entries that were left out of these may be proven now.
+-- Entries that were left out of these may be proven now. Who made them remembers it too (server/crl/unproven.c).
 local function touch_left_out()
   local lists = redis.pcall('SRANDMEMBER', 'crls-left-out', MOST_LISTS)
-  if lists.err then redis.call('DEL', 'crls-left-out') end
-  for _, id in ipairs(lists.err and {} or lists) do touch_crl(id, micros) end
+  if lists.err or #lists == MOST_LISTS then redis.call('DEL', 'crls-left-out') end
+  for _, id in ipairs(lists.err and {} or lists) do
+    if type(redis.pcall('HGET', 'crl:' .. id, 'issuer')) == 'string' then touch_crl(id, micros) else redis.pcall('SREM', 'crls-left-out', id) end
+  end
 end
 
 for i = 1, #sealed, 32 do
@@ -25,9 +27,9 @@ for i = 1, #sealed, 32 do
   ends = math.max(ends, type(not_after) == 'string' and tonumber(not_after) or NO_END)
   end_waiting(serial)
 end
-if seal ~= '' and sealed ~= '' then
-  add_proof(seal, sealed, math.min(ends, NO_END) + KEPT, micros)
+if sealed ~= '' then
+  if seal ~= '' then add_proof(seal, sealed, math.min(ends, NO_END) + KEPT, micros) end
+  touch_left_out()
   drop_ended_proofs(now)
 end
-if sealed ~= '' then touch_left_out() end
 return {'ok'}

@@ -218,6 +218,20 @@ def test_strangers_zones_above_do_not_make_an_owner_share_his_name_servers(own_s
         assert not set(added) & set(servers), (added, servers)
 
 
+def test_strangers_zones_below_leave_an_active_zone_a_server_of_its_own(own_sandbox, customer):
+    """Where all of its servers had a zone of strangers of a name that it has not delegated away, its owner would be refused that name."""
+    zone, owner = new_name(), customer()
+    servers = set(owner.add(zone)["name_servers"])
+    own_sandbox.dns("delegate", zone, ",".join(sorted(servers)))
+    assert wait_until(lambda: owner.check(zone)["status"] == "active", 20, pause=0.3)
+    below, taken = f"www.{zone}", set()
+    with pytest.raises(AdminError, match="needs a pool"):
+        for _ in range(8):
+            taken |= set(customer().add(below)["name_servers"])
+            assert servers - taken, (servers, taken)
+    assert len(owner.add(below)["name_servers"]) == 2
+
+
 def test_what_a_name_is_partly_delegated_to_is_assigned_to_nobody_else(own_sandbox, customer):
     """Never proven: a server of somebody else's stands beside the assigned ones, and may be taken out any day."""
     zone, owner = new_name(), customer()

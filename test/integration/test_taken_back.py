@@ -170,3 +170,36 @@ def test_a_server_of_the_parents_that_lags_behind_gives_a_name_back_to_nobody(sa
         assert client_a.revoke(der_of(load_chain(chain)[0])).status == 403
         owner = sandbox["CUSTOMER_2"]
         assert sandbox.admin.get(f"zones/{name}?customer={owner}")["status"] == "active"
+
+
+def test_while_the_parents_servers_differ_neither_customer_gets_anything(sandbox, provider, customers):  # noqa: F811
+    """The new one cannot have the name, the former one keeps nothing by the server that lags behind; nor does she lose it by the other."""
+    (client_a, _), (client_b, _) = customers[A], customers[B]
+    name, tld = new_name(), provider.world.tld
+    pair_a, pair_b = add(sandbox, A, name), add(sandbox, B, name)
+    provider.zone(name, pair_a)
+    provider.delegate(tld, name, pair_a)
+    assert check(sandbox, A, name)["status"] == "active"
+    time.sleep(1.1)
+    with lagging(provider):
+        provider.undelegate(tld, name)
+        provider.delegate(tld, name, pair_b)
+        provider.zone(name, [server for server in pair_b if server not in pair_a])
+
+        def has_seen_both():
+            time.sleep(1.1)
+            return "not all yours" in check(sandbox, A, name)["reason"]
+
+        assert wait_until(has_seen_both, 40), check(sandbox, A, name)
+        for number in range(ORDERS):
+            time.sleep(1.1)
+            for client in (client_a, client_b):
+                reply = client.new_order([f"a{number}.{name}"])
+                assert reply.status in (400, 403, 429), reply.text
+            assert "do not agree" in check(sandbox, A, name)["reason"]
+        assert check(sandbox, A, name)["status"] == "active"
+    provider.undelegate(tld, name)
+    provider.delegate(tld, name, pair_a)
+    time.sleep(1.1)
+    assert "not all yours" not in check(sandbox, A, name)["reason"]
+    client_a.issue([f"www.{name}"])

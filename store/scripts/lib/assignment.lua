@@ -92,6 +92,30 @@ local function unshared_servers(name, customer)
   return lists
 end
 
+-- The same of each zone above that another customer has shown to be his: where every one of its servers has a stranger's zone of
+-- this name, nothing that they say of the name counts, and its owner would be refused what he has not delegated away.
+local function unshared_servers_above(name, customer)
+  local zones, lists = zones_of(name), {}
+  for _, left in ipairs(left_zones(name, zones)) do zones[#zones + 1] = left end
+  for _, above in ipairs(names_above(name)) do
+    for _, zone in ipairs(zones_of(above)) do
+      if zone.is_held and zone.customer ~= customer then
+        local taken, list = {}, {}
+        for _, other in ipairs(zones) do
+          if other.customer ~= zone.customer then
+            for _, server in ipairs(other.servers) do taken[server] = true end
+          end
+        end
+        for _, server in ipairs(zone.servers) do
+          if not taken[server] then list[#list + 1] = server end
+        end
+        if #list > 0 then lists[#lists + 1] = list end
+      end
+    end
+  end
+  return lists
+end
+
 local function joined(a, b)
   local list = {unpack(a)}
   for _, item in ipairs(b) do list[#list + 1] = item end

@@ -34,7 +34,33 @@ local function set_aside_serial(serial, now_ms)
   redis.call('ZADD', 'crl-unreadable', string.format('%.0f', now_ms), serial)
 end
 
+-- A key of another kind is somebody's doing, and made anew. Which list has which number each list says of itself; what was on one
+-- is put back by the hosts whose ledgers have it, and what is not sorted yet from the certificates.
+local GONE_IN_A_ROW = 100
+local function mend_crl_names()
+  if type(redis.pcall('HLEN', 'crl-lists')) == 'number' then return end
+  redis.call('DEL', 'crl-lists')
+  redis.call('SET', 'crls-adopted', 'revoked:0')
+  local id, gone = 1, 0
+  while gone < GONE_IN_A_ROW do
+    local list = redis.pcall('HMGET', 'crl:' .. id, 'issuer', 'url')
+    gone = gone + 1
+    if not list.err and is_crl_name(list[1], list[2]) then
+      redis.call('HSET', 'crl-lists', list[1] .. ' ' .. list[2], id)
+      gone = 0
+    end
+    id = id + 1
+  end
+end
+
+local function mend_crl_entries(id)
+  if type(redis.pcall('ZCARD', 'crl-entries:' .. id)) == 'number' then return end
+  redis.call('DEL', 'crl-entries:' .. id)
+  redis.call('SET', 'crls-adopted', 'revoked:0')
+end
+
 local function find_crl(issuer, url)
+  mend_crl_names()
   local name = issuer .. ' ' .. url
   local id = redis.call('HGET', 'crl-lists', name)
   if not id then
@@ -49,6 +75,7 @@ local function find_crl(issuer, url)
     redis.call('ZADD', 'crls-due', 0, id)
     return id
   end
+  mend_crl_entries(id)
   local list = redis.pcall('HGET', 'crl:' .. id, 'issuer')
   if not list or type(list) == 'table' then -- what was said of it is gone, or no hash; its entries are kept elsewhere
     redis.call('DEL', 'crl:' .. id)

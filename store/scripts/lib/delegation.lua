@@ -1,4 +1,5 @@
 -- Which name servers are not to be assigned for a name, because a delegation may still point at them.
+-- uses: zone, zones_below
 --
 -- name-sets:<name> holds what the name was seen delegated to while it was somebody's: servers (sorted, blanks between) ->
 -- "holder since seen away set ...". Whoever is assigned a set that contains all of these servers would be proven by that
@@ -197,12 +198,27 @@ local function describe_above(name, customer)
   return name .. '=' .. (own or '') .. (list ~= '' and '!' .. list or '') .. table.concat(sorted_keys(sets))
 end
 
--- Has somebody else the name as his active zone or, where nobody has, had it lately?
+-- Has somebody else the name as his active zone or, where nobody has, had it lately? Of an active zone: was the name seen delegated
+-- to somebody else's servers since it became active? Then its servers do not agree, or did not: by one server's word the zone is
+-- neither kept, while the others refer to its new owner, nor lost.
 local ANOTHERS_SECONDS = 30 * 86400
 local function is_anothers(name, customer)
+  local active, since = redis.call('HGET', 'zone-name:' .. name, 'active'), now_parts() - ANOTHERS_SECONDS
+  if not active then return held_by_others(name, customer) > since end
+  local zone = redis.call('HMGET', 'zone:' .. active, 'customer', 'activated')
+  if zone[1] ~= customer then return true end
+  since = math.max(since, tonumber(zone[2] or '0'))
+  for _, set in pairs(load_sets(name)) do
+    if set.holder ~= customer and set.holder ~= '-' and set.seen > since then return true end
+  end
+  return false
+end
+
+-- Whoever has a name has those below it that he does not delegate away: would it be taken over their holders' heads? Not asked of
+-- who has it already.
+local function is_above_anothers(name, customer)
   local active = redis.call('HGET', 'zone-name:' .. name, 'active')
-  if active then return redis.call('HGET', 'zone:' .. active, 'customer') ~= customer end
-  return held_by_others(name, customer) > now_parts() - ANOTHERS_SECONDS
+  return not active and has_held_below(name, customer)
 end
 
 -- Appends `anothers` to a zone's fields, the closest name, its own or above, that is. What leads there takes it from him, or
@@ -211,7 +227,7 @@ local function add_anothers(flat, name, customer)
   local names = names_above(name)
   table.insert(names, 1, name)
   for _, each in ipairs(names) do
-    if is_anothers(each, customer) then
+    if is_anothers(each, customer) or (each == name and is_above_anothers(name, customer)) then
       flat[#flat + 1] = 'anothers'
       flat[#flat + 1] = each
       return flat

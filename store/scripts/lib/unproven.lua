@@ -31,7 +31,7 @@ end
 
 local function drop_ended_proofs(now)
   for _, number in ipairs(redis.call('ZRANGE', 'crl-proofs-by-end', '-inf', now, 'BYSCORE', 'LIMIT', 0, 20)) do
-    if tonumber(number) then redis.call('ZREMRANGEBYSCORE', 'crl-proofs', number, number) end
+    if string.match(number, '^%d+$') then redis.call('ZREMRANGEBYSCORE', 'crl-proofs', number, number) end
     redis.call('ZREM', 'crl-proofs-by-end', number)
   end
 end

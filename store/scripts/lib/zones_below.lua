@@ -48,3 +48,16 @@ local function foreign_servers_below(name, customer)
   end)
   return of_anybody, of_owners
 end
+
+-- Has another customer a zone below that is active, or paused only? Of very many the first few tell.
+local HELD_BELOW_LOOKED_AT = 200
+local function has_held_below(name, customer)
+  local from, to = '[' .. from_the_top(name) .. '.!', '(' .. from_the_top(name) .. '/'
+  local page = redis.call('ZRANGE', 'zones-by-name', from, to, 'BYLEX', 'LIMIT', 0, HELD_BELOW_LOOKED_AT)
+  for _, entry in ipairs(page) do
+    local holder, id = string.match(entry, ' (%S+) (%S+)$')
+    local zone = holder ~= customer and redis.call('HMGET', 'zone:' .. id, 'status', 'resumes') or {}
+    if zone[1] == 'active' or (zone[1] == 'paused' and zone[2] == 'active') then return true end
+  end
+  return #page == HELD_BELOW_LOOKED_AT
+end
