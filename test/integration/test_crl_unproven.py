@@ -328,7 +328,7 @@ def test_planted_proofs_hide_none_that_is_good(hosts, box, place):
     leaves = revoked_at_second(hosts, box, plant_many)
     with stopped(*hosts[1].parts("admin")):
         redis(box, "ZADD", "crls-due", "LT", "0", complete_list(box))
-        assert wait_until(lambda: len(listed(box, leaves)) == len(leaves), RECOVERY)
+        assert wait_until(lambda: len(listed(box, leaves)) == len(leaves), PATIENCE)
     assert wait_until(lambda: not any(page.startswith("0" * 64) for page in proofs(box)), RECOVERY)
     assert "left_out" not in shown(box) and shown(box)["unproven"] == 0
 
@@ -356,7 +356,7 @@ def test_a_proof_with_another_number_is_found(hosts, box):
             assert wait_until(lambda: not waiting(box) & set(map(serial, leaves)), RECOVERY)
             with stopped(*hosts[1].parts("admin")):
                 redis(box, "ZADD", "crls-due", "LT", "0", complete_list(box))
-                assert wait_until(lambda: len(listed(box, leaves)) == len(leaves), RECOVERY)
+                assert wait_until(lambda: len(listed(box, leaves)) == len(leaves), PATIENCE)
         finally:
             is_over.set()
         mover.result(20)
@@ -381,7 +381,7 @@ def test_a_failure_of_the_future_keeps_no_host_from_a_list(hosts, box):
         redis(box, "HSET", f"crl:{key}", "problem_host", "sandbox", "problem_ms", "999999999999998")
     with stopped(*hosts[1].parts("admin")):
         assert rest(box).revoke(identifier).status == 200
-        wait_listed(box, leaf)
+        wait_listed(box, leaf, seconds=PATIENCE)
 
 
 def test_a_host_that_nobody_knows_ends_no_bound(box):
