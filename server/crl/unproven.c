@@ -164,6 +164,8 @@ size_t crl_unproven_count_watches(const struct crl_keeper *keeper) {
 
 bool crl_unproven_take_proven(struct crl_keeper *keeper, size_t at, struct store_crl_name *list) {
     struct crl_watch *watch = &keeper->watches[at];
+    if (watch->left_out > 0)
+        crl_proofs_read_whole(keeper->proofs);
     if (!may_have_proven(keeper, watch))
         return false;
     watch->left_out = 0;

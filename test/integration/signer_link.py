@@ -39,6 +39,11 @@ def change(kind, subject="", name="", customer="", detail="", by="admin:test", a
     return b"".join(map(text, (kind, subject, name, customer, detail, by))) + u64(at_ms)
 
 
+def position(ledger_id="", applied=0, highest=0, issuers=bytes(32)):
+    """Of Redis; `issuers`: the hash of those that who asks has compared, zeros for none."""
+    return text(ledger_id) + u64(applied) + text("") + u64(highest) + text("") + text(issuers)
+
+
 def any_serial():
     """Of a certificate that the CA could have issued."""
     return b"\x11" + secrets.token_bytes(15)

@@ -87,6 +87,8 @@ class Place:
         """With a cache that remembers this world alone."""
         self.reload(dns_referral_max_ttl=TTL)
         self.farm.world = world
+        for identity, _ in self.zones.values():
+            self.outlive_check(identity)
 
     def close(self):
         for client in self.clients.values():
@@ -103,6 +105,7 @@ class Place:
             known = {each["name"]: each["id"] for each in self.sandbox.listing(f"zones?customer={holder}")}
             self.farm.world = World(is_signed=self.group[0])  # in which nobody has it yet
             self.farm.world.tld.remove(f"{name}.")
+            self.redis("DEL", f"name-sets:{name}", f"zones-left:{name}", f"zone-held:{name}")  # nobody has used up the pool
             made = known.get(name) or self.sandbox.admin.post("zones", {"name": name, "customer": holder})["id"]
             self.zones[customer, name] = made, None
         identity, current = self.zones[customer, name]

@@ -14,7 +14,7 @@ from cryptography import x509
 
 from acme_raw import AccountKey
 from signer_link import (ATTEMPT, CHECK_POSITION, CONFIRM_LOSS, CONFLICT, INVALID, LIST_CRLS, OK, READ, REFUSED, RETRY_TOKEN, REVOKE,
-                         SET_SIGNING, SIGN, SIGN_OCSP, STATUS, UNAVAILABLE, SignerLink, change, any_serial, revocation, sign_request, text, u8, u32, u64)
+                         SET_SIGNING, SIGN, SIGN_OCSP, STATUS, UNAVAILABLE, SignerLink, any_serial, change, position, revocation, sign_request, text, u8, u32, u64)
 from under_test import children, name_of, run, wait_until
 
 SANDBOX_OPTIONS = ("--set", "signer.signer_unread_bytes=65536", "--set", "signer.signer_unread_seconds=3",
@@ -188,9 +188,9 @@ def test_a_call_of_too_many_changes_is_refused(operator):
 
 
 def test_a_position_from_a_worker_is_compared_and_no_more(box, worker):
-    reply = worker.ask(CHECK_POSITION, text("0" * 32) + u64(1) + text("") + u64(1) + text(""))
+    reply = worker.ask(CHECK_POSITION, position("0" * 32, 1, 1))
     assert reply.code == CONFLICT
-    reply = worker.ask(CHECK_POSITION, text("") + u64(0) + text("") + u64(0) + text(""))
+    reply = worker.ask(CHECK_POSITION, position())
     assert reply.code == OK
 
 
@@ -204,11 +204,10 @@ def test_a_new_signer_is_opened_by_an_operators_position_alone(own_sandbox):
         box.kill(box.signer())
         assert wait_until(box.signer, 20)
         with SignerLink(run_directory(box), timeout=30) as worker, SignerLink(run_directory(box), True, timeout=30) as operator:
-            empty = text("") + u64(0) + text("") + u64(0) + text("")
-            assert worker.ask(CHECK_POSITION, empty).code == OK
+            assert worker.ask(CHECK_POSITION, position()).code == OK
             reply = operator.ask(ATTEMPT, text("nobody-knows"))  # held for position_wait_seconds
             assert reply.code == UNAVAILABLE and "waits to hear" in reply.message
-            assert operator.ask(CHECK_POSITION, empty).code == OK
+            assert operator.ask(CHECK_POSITION, position()).code == OK
             assert operator.ask(ATTEMPT, text("nobody-knows")).code == OK
     finally:
         for pid in others:

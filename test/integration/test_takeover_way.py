@@ -394,3 +394,30 @@ def test_a_new_owner_is_not_refused_where_a_server_denies_ns_and_refers_for_addr
 
     servers[1].hooks.append(hook)
     had_and_lost(sandbox, provider, parent, f"l.{parent_name}")
+
+
+def test_no_zone_above_anothers_comes_by_one_servers_word(sandbox, provider, customers):  # noqa: F811
+    """Whoever had it could have certificates for what is below, and its owner refused."""
+    (client_a, _), (client_b, _) = customers[A], customers[B]
+    world, above = provider.world, new_name()
+    below, server = f"www.{above}", world.servers["127.66.0.3"]
+    todays = Zone(f"{above}.", f"{above}. NS n.{above}.\nn.{above}. A 127.66.0.26")
+    world.server(26, todays)
+    world.tld.add(f"n.{above}. A 127.66.0.26")
+    world.tld.add(f"{above}. NS n.{above}.")
+    pair_b = add(sandbox, B, below)
+    provider.zone(below, pair_b)
+    provider.delegate(todays, below, pair_b)
+    become_active(sandbox, B, below)
+    pair_a = add(sandbox, A, above)
+    provider.zone(above, pair_a)
+    time.sleep(6)  # the referral that was kept
+    stale = copy_of(world.tld)
+    redelegate(provider, stale, above, pair_a)
+    server.zones = [stale if zone is world.tld else zone for zone in server.zones]
+    try:
+        assert_gets_nothing(sandbox, client_a, A, above, 2 * TRIES)
+        assert is_active(sandbox, below)
+    finally:
+        server.zones = [world.tld if zone is stale else zone for zone in server.zones]
+    assert wait_until(lambda: client_b.new_order([below]).status == 201, 30, pause=1.1)
