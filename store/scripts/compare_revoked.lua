@@ -32,8 +32,5 @@ for i = 3, #ARGV, 4 do
     certificates = certificates + 1
   end
 end
-if entries > 0 then
-  touch_crl(id, micros)
-  redis.call('HDEL', 'crl:' .. id, 'claimed', 'claimed_by', 'problem_ms')
-end
+if entries > 0 then touch_crl_that_lacked(id, micros) end
 return {'ok', entries, certificates}

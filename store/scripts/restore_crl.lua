@@ -9,8 +9,5 @@ for i = 3, #ARGV, 4 do
   local member = ARGV[i] .. ':' .. ARGV[i + 1] .. ':' .. ARGV[i + 2]
   restored = restored + redis.call('ZADD', 'crl-entries:' .. id, ARGV[i + 3], member)
 end
-if restored > 0 then
-  touch_crl(id, micros)
-  redis.call('HDEL', 'crl:' .. id, 'claimed', 'claimed_by', 'problem_ms')
-end
+if restored > 0 then touch_crl_that_lacked(id, micros) end
 return {'ok', restored}

@@ -105,6 +105,12 @@ local function touch_crl(id, micros)
   return changes
 end
 
+-- Entries that it must have were missing: it is made anew by whoever comes first, whoever had it or failed.
+local function touch_crl_that_lacked(id, micros)
+  touch_crl(id, micros)
+  redis.call('HDEL', 'crl:' .. id, 'claimed', 'claimed_by', 'problem_ms')
+end
+
 local function changes_of_crl(id)
   return string.format('%.0f', crl_count(redis.call('HGET', 'crl:' .. id, 'changes')))
 end

@@ -200,11 +200,12 @@ end
 
 -- Has somebody else the name as his active zone or, where nobody has, had it lately? Of an active zone: was the name seen delegated
 -- to somebody else's servers since it became active? Then its servers do not agree, or did not: by one server's word the zone is
--- neither kept, while the others refer to its new owner, nor lost.
+-- neither kept, while the others refer to its new owner, nor lost. `is_checked`: the check is of that very name; who comes to have it
+-- has those below it too that he does not delegate away, over their holders' heads.
 local ANOTHERS_SECONDS = 30 * 86400
-local function is_anothers(name, customer)
+local function is_anothers(name, customer, is_checked)
   local active, since = redis.call('HGET', 'zone-name:' .. name, 'active'), now_parts() - ANOTHERS_SECONDS
-  if not active then return held_by_others(name, customer) > since end
+  if not active then return held_by_others(name, customer) > since or (is_checked and has_held_below(name, customer)) end
   local zone = redis.call('HMGET', 'zone:' .. active, 'customer', 'activated')
   if zone[1] ~= customer then return true end
   since = math.max(since, tonumber(zone[2] or '0'))
@@ -214,20 +215,13 @@ local function is_anothers(name, customer)
   return false
 end
 
--- Whoever has a name has those below it that he does not delegate away: would it be taken over their holders' heads? Not asked of
--- who has it already.
-local function is_above_anothers(name, customer)
-  local active = redis.call('HGET', 'zone-name:' .. name, 'active')
-  return not active and has_held_below(name, customer)
-end
-
 -- Appends `anothers` to a zone's fields, the closest name, its own or above, that is. What leads there takes it from him, or
 -- keeps it from coming back to him: every server on the way must say so, for one that lags behind shows the former delegation.
 local function add_anothers(flat, name, customer)
   local names = names_above(name)
   table.insert(names, 1, name)
   for _, each in ipairs(names) do
-    if is_anothers(each, customer) or (each == name and is_above_anothers(name, customer)) then
+    if is_anothers(each, customer, each == name) then
       flat[#flat + 1] = 'anothers'
       flat[#flat + 1] = each
       return flat
